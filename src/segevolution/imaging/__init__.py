@@ -1,0 +1,1 @@
+"""Volumes, grids and prompts: everything before any network."""

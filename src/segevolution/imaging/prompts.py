@@ -1,0 +1,119 @@
+"""Prompts: what a person (or a label, in a simulation) says to the model about one structure.
+
+A prompt belongs to a grid: its box is axis-aligned only there, while points travel anywhere through millimetres.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import PromptError
+from .grid import Grid, Turn
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Box:
+    """An axis-aligned box in voxel indices (x, y, z) of some grid, both corners included."""
+
+    low: Point
+    high: Point
+
+    def __post_init__(self) -> None:
+        if any(low > high for low, high in zip(self.low, self.high, strict=True)):
+            raise PromptError(
+                f"the box is inverted: its low corner {self.low} lies beyond its high corner {self.high}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """Everything said about one structure: text, points and a box, in any combination.
+
+    Attributes:
+        grid: whose voxel indices the points and the box are.
+        text: a structure's name, such as "liver".
+        points: voxel indices (x, y, z).
+        labels: 1 positive or 0 negative, one a point.
+        box: in voxel indices.
+
+    Raises:
+        PromptError: nothing was said, only negative points were given, or something lies outside the grid.
+    """
+
+    grid: Grid
+    text: str | None = None
+    points: tuple[Point, ...] = ()
+    labels: tuple[int, ...] = ()
+    box: Box | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.points) != len(self.labels):
+            raise PromptError(f"{len(self.points)} points came with {len(self.labels)} labels; each point needs one.")
+        if self.text is None and self.box is None and not any(self.labels):
+            said = "only negative points were given" if self.points else "no prompt was given"
+            raise PromptError(f"{said}; give a text, a positive point or a box.")
+        for point in self.points:
+            self._require_inside(point, "point")
+        if self.box is not None:
+            self._require_inside(self.box.low, "box corner")
+            self._require_inside(self.box.high, "box corner")
+
+    def _require_inside(self, point: Point, what: str) -> None:
+        if not self.grid.contains([point])[0]:
+            where = ", ".join(f"{value:g}" for value in point)
+            ranges = ", ".join(f"{axis} 0..{side - 1}" for axis, side in zip("xyz", self.grid.shape, strict=True))
+            raise PromptError(f"the {what} ({where}) lies outside the image; its voxels run over {ranges}.")
+
+    def turned(self, grid: Grid, turn: Turn) -> "Prompt":
+        """The same prompt in the voxel indices of `grid`, which `turn` leads to."""
+        points = tuple(_point(row) for row in turn.apply_indices(self.points)) if self.points else ()
+        box = None
+        if self.box is not None:
+            corners = turn.apply_indices([self.box.low, self.box.high])
+            box = Box(_point(corners.min(axis=0)), _point(corners.max(axis=0)))
+        return Prompt(grid, self.text, points, self.labels, box)
+
+    @classmethod
+    def make(
+        cls,
+        grid: Grid,
+        *,
+        text: str | None = None,
+        points: Sequence[Sequence[float]] = (),
+        negative_points: Sequence[Sequence[float]] = (),
+        box: Sequence[float] | None = None,
+        mm: bool = False,
+    ) -> "Prompt":
+        """From plain numbers, as a command line or a notebook has them.
+
+        Args:
+            points, negative_points: (x, y, z) each, voxel indices of `grid`, or RAS+ millimetres if `mm`.
+            box: (x0, y0, z0, x1, y1, z1), both corners included, in the same unit. In millimetres the box is the
+                tight voxel box around its eight corners, since a grid may lie obliquely.
+        """
+        spots = [_point(point) for point in (*points, *negative_points)]
+        if mm:
+            spots = [_point(row) for row in grid.to_voxel(spots)]
+        labels = (1,) * len(points) + (0,) * len(negative_points)
+        return cls(grid, text, tuple(spots), labels, None if box is None else _box(grid, box, mm))
+
+
+def _box(grid: Grid, box: Sequence[float], mm: bool) -> Box:
+    low, high = _point(box[:3]), _point(box[3:])
+    given = Box(low, high)
+    if not mm:
+        return given
+    corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), axis=-1).reshape(-1, 3)
+    voxels = grid.to_voxel(corners)
+    return Box(_point(voxels.min(axis=0)), _point(voxels.max(axis=0)))
+
+
+def _point(values: npt.ArrayLike) -> Point:
+    numbers = np.asarray(values, np.float64).reshape(-1)
+    if numbers.shape != (3,) or not np.isfinite(numbers).all():
+        raise PromptError(f"a point needs three finite numbers x,y,z; this one is {numbers.tolist()}.")
+    return float(numbers[0]), float(numbers[1]), float(numbers[2])

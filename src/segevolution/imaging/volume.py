@@ -1,0 +1,76 @@
+"""A volume: signal as measured, where it lies, and how it was acquired."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import VolumeError
+from ..vocabulary import Modality
+from .grid import Array, Grid, Turn
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a file said besides voxels, kept so that a mask written for it carries the same header.
+
+    Attributes:
+        path: the file or DICOM folder.
+        format: "nifti", "nrrd", "metaimage" or "dicom".
+        units: the NIfTI spatial unit ("mm", "meter", "micron" or "unknown").
+        sform_code, qform_code: NIfTI codes of the two transforms.
+        series: SeriesInstanceUID of a DICOM series.
+    """
+
+    path: Path
+    format: str
+    units: str = "mm"
+    sform_code: int = 1
+    qform_code: int = 1
+    series: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One 3-D image in its file's own axis order.
+
+    Attributes:
+        array: (X, Y, Z), any real dtype; HU for CT, arbitrary units for MR. Never normalised.
+        grid: shape and affine; its shape is the array's.
+        modality: None when not known.
+        name: for messages and output names.
+        origin: the file it came from, if any.
+
+    Raises:
+        VolumeError: the array is not 3-D, or its shape is not the grid's.
+    """
+
+    array: Array
+    grid: Grid
+    modality: Modality | None = None
+    name: str = "volume"
+    origin: Origin | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 3:
+            shape = " x ".join(map(str, self.array.shape))
+            raise VolumeError(f"{self.name} has {self.array.ndim} dimensions ({shape}); a volume needs 3.")
+        if self.array.shape != self.grid.shape:
+            raise VolumeError(f"{self.name} has shape {self.array.shape} but its grid has {self.grid.shape}.")
+
+    def canonical(self) -> tuple["Volume", Turn]:
+        """The same voxels in the axis order nearest to RAS+ (a view), and the turn that leads there."""
+        grid, turn = self.grid.canonical()
+        return replace(self, array=turn.apply(self.array), grid=grid), turn
+
+    def check_voxels(self) -> None:
+        """Raise VolumeError if the voxels hold NaN, infinity, or one value only."""
+        if self.array.size == 0:
+            raise VolumeError(f"{self.name} is empty ({' x '.join(map(str, self.array.shape))} voxels).")
+        if np.issubdtype(self.array.dtype, np.inexact):
+            bad = int(np.size(self.array) - np.isfinite(self.array).sum())
+            if bad:
+                raise VolumeError(f"{self.name} holds NaN or infinity in {bad} voxels; replace them first.")
+        low, high = self.array.min(), self.array.max()
+        if low == high:
+            raise VolumeError(f"{self.name} is constant (every voxel is {low}); there is nothing to segment.")

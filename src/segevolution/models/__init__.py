@@ -1,0 +1,1 @@
+"""Networks behind one seam (see backbone.py), their checkpoints and where to find them."""

@@ -1,0 +1,178 @@
+"""The seam behind which a promptable 3-D network lives; everything above it speaks only these types.
+
+Axis order inside a network is (D, H, W) = (Z, Y, X) of the canonical array. Coordinates are window voxels
+(d, h, w), voxel centres at whole numbers. An image is encoded once; each prompt says which image it reads.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..vocabulary import Context, Modality
+
+Triple = tuple[int, int, int]
+
+POSITIVE, NEGATIVE, PADDING, ABSENT = 1, 0, -1, -2
+
+
+class Kind(StrEnum):
+    """Kinds of prompt a network may accept."""
+
+    TEXT = "text"
+    POINT = "point"
+    BOX = "box"
+    MASK = "mask"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a network asks of its inputs, so that nothing outside guesses by name.
+
+    Attributes:
+        window: (D, H, W) voxels of one encoding.
+        accepts: kinds of prompt; the rest is refused in a sentence.
+        intensity: a name in `imaging.intensity.NORMALISERS`.
+        framing: "zoom" (whole volume, then windows) or "click" (a window round the first click).
+        spacing: (x, y, z) millimetres to resample to, or None for the volume's own.
+        adaptable: dotted names of the linear and convolution layers an adapter may wrap.
+        structures: names that its text encoder was trained on; empty when any text may be tried.
+    """
+
+    window: Triple
+    accepts: frozenset[Kind]
+    intensity: str
+    framing: Literal["zoom", "click"] = "zoom"
+    spacing: tuple[float, float, float] | None = None
+    adaptable: tuple[str, ...] = ()
+    structures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Features:
+    """Encoded images.
+
+    Attributes:
+        tokens: (B, N, C), N = product of `grid`, W fastest.
+        grid: (d, h, w) tokens along each axis.
+        skips: high-resolution maps (B, c, d', h', w') of a convolutional stem, finest last; empty without one.
+        modalities: one an image; a batch may mix.
+    """
+
+    tokens: Tensor
+    grid: Triple
+    skips: tuple[Tensor, ...]
+    modalities: tuple[Modality | None, ...]
+
+    @staticmethod
+    def stack(parts: Sequence["Features"]) -> "Features":
+        """Join encodings of the same network along the batch axis."""
+        return Features(
+            torch.cat([part.tokens for part in parts]),
+            parts[0].grid,
+            tuple(torch.cat(maps) for maps in zip(*(part.skips for part in parts), strict=True)),
+            tuple(modality for part in parts for modality in part.modalities),
+        )
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Prompts for a batch of encodings; P prompts, any mixture of kinds.
+
+    Attributes:
+        image_index: (P,) int64, the row of Features that each prompt reads.
+        structures: the structure named in each prompt's text; None = no text prompt.
+        points: (P, N, 3) float, window voxels (d, h, w); None = no points at all.
+        labels: (P, N) int64: 1 positive, 0 negative, -1 a padding token that the network does see,
+            -2 a filler of this table that it does not.
+        boxes: (P, 6) float (d0, h0, w0, d1, h1, w1), both corners included; a row of NaN = no box.
+        masks: (P, 1, d, h, w) logits of an earlier answer, for networks that accept them.
+    """
+
+    image_index: Tensor
+    structures: tuple[str | None, ...]
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    boxes: Tensor | None = None
+    masks: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.structures)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Answers to prompts.
+
+    Attributes:
+        logits: (P, M, d, h, w) at the decoder's own resolution; foreground is > 0. M is 1, or 3 alternatives.
+        iou: (P, M), the network's own estimate of its overlap with the truth.
+        window: (D, H, W), the size of the encoded window.
+    """
+
+    logits: Tensor
+    iou: Tensor
+    window: Triple
+
+    def full(self) -> Tensor:
+        """(P, M, D, H, W): logits upsampled trilinearly to the window."""
+        return functional.interpolate(self.logits, self.window, mode="trilinear", align_corners=False)
+
+
+@dataclass
+class Hooks:
+    """Places where an adapter may enter a decoding; None leaves it bit for bit as it is.
+
+    fuse: (image tokens (P, N, C), contexts) -> image tokens; called once a decoding, before the decoder.
+    mask_tokens: (mask tokens (P, M, C), contexts) -> mask tokens; called before the hypernetworks.
+    """
+
+    fuse: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
+    mask_tokens: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A promptable 3-D network; implementations are torch.nn.Module subclasses (see BackboneModule)."""
+
+    spec: Spec
+    hooks: Hooks
+
+    def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
+        """(B, 1, D, H, W) in [0, 1] -> features. It never hears of a structure, so one encoding serves all."""
+        ...
+
+    def decode(
+        self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
+    ) -> Masks:
+        """P prompts -> P masks (M = 1), or three alternatives each with `multimask`; one context a prompt."""
+        ...
+
+
+class BackboneModule(torch.nn.Module):
+    """Base class of implementations: a Module that is a Backbone. Subclasses define encode and decode."""
+
+    spec: Spec
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hooks = Hooks()
+
+    def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
+        """See Backbone.encode."""
+        raise NotImplementedError
+
+    def decode(
+        self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
+    ) -> Masks:
+        """See Backbone.decode."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return next(self.parameters()).device

@@ -1,0 +1,45 @@
+"""Device, seed and threads: what a run needs to be repeatable on this machine."""
+
+import os
+import random
+
+import numpy as np
+import torch
+
+from .errors import DeviceError
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """ "auto" takes CUDA where it is, else the CPU; "cpu", "cuda" and "cuda:1" are taken as said.
+
+    Raises:
+        DeviceError: the device is not there, or no device has that name.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f'"{name}" is not a device; use auto, cpu or cuda.') from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("CUDA was asked for, but torch finds no GPU here; use --device cpu.")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f'"{name}" is not supported; use auto, cpu or cuda.')
+    return device
+
+
+def seed_everything(seed: int) -> np.random.Generator:
+    """Seed Python, numpy and torch; the returned generator is for everything that takes one."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    return np.random.default_rng(seed)
+
+
+def limit_threads(count: int | None = None) -> int:
+    """Let torch use `count` threads (default: every core this process may run on); returns the number."""
+    threads = (
+        count or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count or os.cpu_count() or 1
+    )
+    torch.set_num_threads(threads)
+    return threads

@@ -1,0 +1,233 @@
+"""The words of the field: modalities, structures and their synonyms, and the sentences a text prompt becomes.
+
+Datasets disagree about names ("arota", "postcava", "inferior vena cava"); inside the package every structure has
+one canonical name, so that what two datasets call differently is trained and reported as one.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .errors import VocabularyError
+
+
+class Modality(StrEnum):
+    """How a volume was acquired; DICOM's Modality tag (0008,0060) maps onto it."""
+
+    CT = "CT"
+    MRI = "MRI"
+    PET = "PET"
+    US = "US"
+
+    @classmethod
+    def parse(cls, text: str) -> "Modality":
+        """Read "ct", "MR", "mri", "PT", "ultrasound" ...; raises VocabularyError for anything else."""
+        known = _MODALITY_NAMES.get(text.strip().lower())
+        if known is None:
+            raise VocabularyError(f'"{text}" is not a modality; known are {", ".join(cls)}.')
+        return known
+
+
+_MODALITY_NAMES = {
+    "ct": Modality.CT,
+    "mr": Modality.MRI,
+    "mri": Modality.MRI,
+    "pet": Modality.PET,
+    "pt": Modality.PET,
+    "us": Modality.US,
+    "ultrasound": Modality.US,
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an adapter may know beside the pixels; None means not known (a study has an arm that withholds it)."""
+
+    modality: Modality | None = None
+    structure: str | None = None
+
+
+TEMPLATES: dict[str, dict[Modality | None, str]] = {
+    # The only sentence the published weights ever saw (SegVol, Du et al. 2024).
+    "ct": {None: "A computerized tomography of a {}."},
+    "neutral": {None: "A scan of a {}."},
+    "modality": {
+        None: "A scan of a {}.",
+        Modality.CT: "A computerized tomography (CT) scan of a {}.",
+        Modality.MRI: "A magnetic resonance imaging (MRI) scan of a {}.",
+        Modality.PET: "A positron emission tomography (PET) scan of a {}.",
+        Modality.US: "An ultrasound (US) scan of a {}.",
+    },
+}
+
+
+def sentence(structure: str, modality: Modality | None, template: str = "ct") -> str:
+    """The sentence that a text encoder reads for a structure, by one of TEMPLATES."""
+    forms = TEMPLATES[template]
+    return forms.get(modality, forms[None]).format(structure)
+
+
+STRUCTURES: tuple[str, ...] = (
+    "liver",
+    "spleen",
+    "right kidney",
+    "left kidney",
+    "gallbladder",
+    "esophagus",
+    "stomach",
+    "aorta",
+    "inferior vena cava",
+    "portal and splenic vein",
+    "pancreas",
+    "right adrenal gland",
+    "left adrenal gland",
+    "duodenum",
+    "bladder",
+    "prostate/uterus",
+    "prostate",
+    "prostate peripheral zone",
+    "prostate transition zone",
+    "kidney",
+    "kidney tumour",
+    "liver tumour",
+    "pancreas tumour",
+    "colon cancer",
+    "colon",
+    "small bowel",
+    "lung",
+    "right lung",
+    "left lung",
+    "heart",
+    "right ventricle",
+    "left ventricle",
+    "myocardium",
+    "left atrium",
+    "spine",
+    "vertebrae",
+    "ribs",
+    "sacrum",
+    "right hip",
+    "left hip",
+    "right femur",
+    "left femur",
+    "spinal cord",
+    "muscle",
+    "body fat",
+    "body",
+    "brain",
+    "skull",
+    "cerebrospinal fluid",
+    "cerebral white matter",
+    "cerebral cortex",
+    "grey matter",
+    "lateral ventricles",
+    "third ventricle",
+    "fourth ventricle",
+    "cerebellum",
+    "thalamus",
+    "caudate",
+    "putamen",
+    "pallidum",
+    "brain stem",
+    "hippocampus",
+    "anterior hippocampus",
+    "posterior hippocampus",
+    "amygdala",
+    "brain tumour",
+    "brain tumour necrotic core",
+    "brain tumour oedema",
+    "brain tumour enhancing",
+    "brain tumour non-enhancing core",
+)
+
+SYNONYMS: dict[str, str] = {
+    "kidney right": "right kidney",
+    "kidney left": "left kidney",
+    "rkid": "right kidney",
+    "lkid": "left kidney",
+    "gall bladder": "gallbladder",
+    "oesophagus": "esophagus",
+    "arota": "aorta",
+    "postcava": "inferior vena cava",
+    "ivc": "inferior vena cava",
+    "vena cava": "inferior vena cava",
+    "portal vein and splenic vein": "portal and splenic vein",
+    "portal/splenic vein": "portal and splenic vein",
+    "veins": "portal and splenic vein",
+    "adrenal gland right": "right adrenal gland",
+    "adrenal gland left": "left adrenal gland",
+    "rad": "right adrenal gland",
+    "lad": "left adrenal gland",
+    "right adrenal": "right adrenal gland",
+    "left adrenal": "left adrenal gland",
+    "urinary bladder": "bladder",
+    "prostate or uterus": "prostate/uterus",
+    "prostate uterus": "prostate/uterus",
+    "peripheral zone": "prostate peripheral zone",
+    "pz": "prostate peripheral zone",
+    "transition zone": "prostate transition zone",
+    "tz": "prostate transition zone",
+    "central gland": "prostate transition zone",
+    "kidneys": "kidney",
+    "rv": "right ventricle",
+    "heart ventricle right": "right ventricle",
+    "lv": "left ventricle",
+    "heart ventricle left": "left ventricle",
+    "myo": "myocardium",
+    "heart myocardium": "myocardium",
+    "left ventricular myocardium": "myocardium",
+    "la": "left atrium",
+    "heart atrium left": "left atrium",
+    "anterior": "anterior hippocampus",
+    "posterior": "posterior hippocampus",
+    "hippocampus anterior": "anterior hippocampus",
+    "hippocampus posterior": "posterior hippocampus",
+    "white matter": "cerebral white matter",
+    "cortex": "cerebral cortex",
+    "csf": "cerebrospinal fluid",
+    "brainstem": "brain stem",
+    "ventricles": "lateral ventricles",
+    "lungs": "lung",
+    "lung right": "right lung",
+    "lung left": "left lung",
+}
+
+# Structures of which a body has a right and a left: such cases are never mirrored in training.
+SIDES = ("right ", "left ")
+
+
+def canonical(name: str) -> str:
+    """One name a structure: lower case, single spaces, synonyms joined. Unknown names pass through tidied.
+
+    "Arota" -> "aorta", "kidney_right" -> "right kidney", "left_ventricle" -> "left ventricle".
+    """
+    tidy = re.sub(r"[\s_]+", " ", name).strip().lower()
+    return SYNONYMS.get(tidy, tidy)
+
+
+def has_side(structure: str) -> bool:
+    """Whether the name says right or left."""
+    return any(side in structure for side in SIDES)
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name nearest in spelling, or None when nothing is near."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def require_known(name: str, known: Iterable[str]) -> str:
+    """The canonical name, if it is among `known`.
+
+    Raises:
+        VocabularyError: it is not; the sentence names the closest known structure.
+    """
+    names = list(known)
+    structure = canonical(name)
+    if structure in names:
+        return structure
+    near = closest(structure, names)
+    hint = f'did you mean "{near}"?' if near else f"known are {', '.join(sorted(names))}."
+    raise VocabularyError(f'"{name}" is not a structure that this model knows; {hint}')
