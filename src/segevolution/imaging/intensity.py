@@ -1,0 +1,102 @@
+"""Signal to the numbers a network reads: each network's Spec names one recipe of NORMALISERS.
+
+The store keeps signal as measured; normalisation happens once, here, at the network's door.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import VolumeError
+from ..vocabulary import Modality
+from .grid import Array
+
+Image = npt.NDArray[np.float32]
+
+SOFT_TISSUE_WINDOW = (-125.0, 275.0)  # HU; the window in which nnU-Net's and Swin UNETR's BTCV recipes lie
+# MR magnitude is never negative, so a signal this low can only be HU.
+LOWEST_SIGNAL_OF_MR = -100.0
+
+
+def foreground_normalise(image: Array, low: float = 0.05, high: float = 99.95) -> Image:
+    """Clip to foreground percentiles and standardise by foreground statistics.
+
+    Foreground is every voxel above the image mean; mean and (population) standard deviation are those of its
+    unclipped voxels. This is the M3D-Seg recipe (Bai et al. 2024, arXiv:2404.00578) as its code has it: the
+    paper's prose says the 5th and 95th percentile, the released data and code use 0.05 and 99.95.
+
+    Args:
+        image: any real dtype and shape, arbitrary units (HU or MR signal).
+        low: lower percentile of the foreground, in [0, 100].
+        high: upper percentile.
+
+    Returns:
+        float32, same shape, about zero mean and unit variance over the foreground.
+
+    Raises:
+        VolumeError: the image is constant or empty, or holds NaN or infinity.
+    """
+    signal = np.asarray(image, np.float32)
+    if signal.size == 0 or not np.isfinite(signal).all():
+        raise VolumeError("an image that is empty or holds NaN or infinity cannot be normalised.")
+    foreground = signal[signal > signal.mean()]
+    if foreground.size == 0:
+        raise VolumeError("a constant image cannot be normalised.")
+    lowest, highest = np.percentile(foreground, (low, high))
+    mean, deviation = foreground.mean(), max(foreground.std(), 1e-8)
+    return np.asarray((np.clip(signal, lowest, highest) - mean) / deviation, np.float32)
+
+
+def min_max(image: Array) -> Image:
+    """Scale linearly to [0, 1]; a constant image becomes zero. float32, same shape."""
+    signal = np.asarray(image, np.float32)
+    low, high = signal.min(), signal.max()
+    return np.asarray((signal - low) / max(high - low, np.float32(1e-8)), np.float32)
+
+
+def z_score(image: Array) -> Image:
+    """Zero mean and unit variance over the voxels above 0 (all voxels if there are none). float32, same shape."""
+    signal = np.asarray(image, np.float32)
+    body = signal[signal > 0] if (signal > 0).any() else signal
+    return np.asarray((signal - body.mean()) / max(body.std(), 1e-8), np.float32)
+
+
+def window(image: Array, low: float, high: float) -> Image:
+    """Clip to [low, high] and scale to [0, 1]. float32, same shape."""
+    return np.asarray((np.clip(np.asarray(image, np.float32), low, high) - low) / max(high - low, 1e-8), np.float32)
+
+
+def soft_tissue(image: Array, modality: Modality | None = None) -> Image:
+    """CT in a fixed soft-tissue window (-125 to 275 HU); anything else between its 0.5 and 99.5 percentiles.
+
+    A CT keeps its absolute scale this way, which foreground percentiles lose. With `modality` None, a signal that
+    goes below -100 is taken for HU.
+    """
+    if modality is None and float(np.min(image)) < LOWEST_SIGNAL_OF_MR:
+        modality = Modality.CT
+    if modality is Modality.CT:
+        return window(image, *SOFT_TISSUE_WINDOW)
+    low, high = np.percentile(image, (0.5, 99.5))
+    return window(image, float(low), float(high))
+
+
+def _foreground(image: Array, modality: Modality | None) -> Image:
+    return min_max(foreground_normalise(image))
+
+
+def _z_score(image: Array, modality: Modality | None) -> Image:
+    return z_score(image)
+
+
+# name -> (signal (X, Y, Z), modality) -> float32 (X, Y, Z)
+NORMALISERS: dict[str, Callable[[Array, Modality | None], Image]] = {
+    "foreground": _foreground,  # SegVol as published
+    "soft_tissue": soft_tissue,  # segvol-mini
+    "z_score": _z_score,
+}
+
+
+def normalise(image: Array, recipe: str, modality: Modality | None) -> Image:
+    """Apply a recipe of NORMALISERS to signal (X, Y, Z)."""
+    return NORMALISERS[recipe](image, modality)
