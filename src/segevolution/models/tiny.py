@@ -1,0 +1,198 @@
+"""The test double that ships: a promptable 3-D network of a few thousand parameters.
+
+It is no model of anatomy. It stands where SegVol stands, so that sessions, adapters, training loops and command
+lines are tested in milliseconds, here and in other people's projects, and its untrained answers already mean
+something: bright voxels are foreground, a box forbids everything outside it, a positive point attracts and a
+negative one repels, and each structure named in a text shifts the answer in its own learned way.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import CheckpointError, PromptError
+from ..vocabulary import STRUCTURES, Context, Modality, require_known
+from .backbone import NEGATIVE, POSITIVE, BackboneModule, Features, Kind, Masks, PromptBatch, Spec, Triple
+
+PATCH: Triple = (2, 4, 4)
+POOL: Triple = (1, 2, 2)  # the decoder answers on the window pooled by this
+MASK_TOKENS = 4  # the single answer, and three alternatives
+GAIN = 8.0  # logits from black to white before any training
+ADAPTABLE = ("patches", "mlp.0", "mlp.2", "keys", "queries", "voxels")
+
+
+@dataclass(frozen=True)
+class TinyConfig:
+    """Sizes of a TinyBackbone.
+
+    Attributes:
+        window: (D, H, W), multiples of (2, 4, 4).
+        structures: names that a text prompt may use, each with an embedding of its own.
+        width: C, channels of a token.
+        seed: the weights follow from it.
+
+    Raises:
+        CheckpointError: the window cannot be cut into patches.
+    """
+
+    window: Triple = (8, 32, 32)
+    structures: tuple[str, ...] = STRUCTURES
+    width: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if any(side < patch or side % patch for side, patch in zip(self.window, PATCH, strict=True)):
+            raise CheckpointError(f"a tiny network cannot have the window {self.window}; use multiples of {PATCH}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TinyConfig":
+        """From what `to_dict` gave, possibly through JSON; raises CheckpointError on an unknown key."""
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise CheckpointError(f"the configuration of a tiny network has no {', '.join(unknown)}; remove it.")
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for config.json."""
+        return asdict(self)
+
+
+class TinyBackbone(BackboneModule):
+    """A Backbone for tests: patches to tokens by a linear layer, masks by a few dot products.
+
+    For mask token q (a learned token plus the embeddings of what the prompt says) and voxel v of intensity x:
+    logit(v) = voxels(q) . (1, x, x^2) + queries(q) . keys(token at v) - box(v) + points(v).
+    """
+
+    def __init__(self, config: TinyConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or TinyConfig()
+        self.spec = Spec(
+            window=self.config.window,
+            accepts=frozenset({Kind.TEXT, Kind.POINT, Kind.BOX}),
+            intensity="foreground",
+            adaptable=ADAPTABLE,
+            structures=self.config.structures,
+        )
+        width, grid = self.config.width, self._grid
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            self.patches = nn.Linear(math.prod(PATCH), width)
+            self.positions = nn.ParameterList(nn.Parameter(torch.randn(side, width) * 0.1) for side in grid)
+            self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+            self.keys = nn.Linear(width, width)
+            self.queries = nn.Linear(width, width)
+            self.voxels = nn.Linear(width, 3)
+            self.overlap = nn.Linear(width, 1)
+            self.mask_tokens = nn.Parameter(torch.randn(MASK_TOKENS, width) * 0.1)
+            self.text = nn.Embedding(max(len(self.config.structures), 1), width)
+            self.said_point = nn.Parameter(torch.randn(width) * 0.1)
+            self.said_box = nn.Parameter(torch.randn(width) * 0.1)
+        self.point_gain = nn.Parameter(torch.tensor(GAIN))
+        self.box_gain = nn.Parameter(torch.tensor(4 * GAIN))
+        self.reach = nn.Parameter(torch.tensor(0.2))  # of a point, as a fraction of the window
+        with torch.no_grad():
+            self.text.weight.mul_(0.3)
+            self.voxels.bias.copy_(torch.tensor([-GAIN / 2, GAIN, 0.0]))
+
+    @property
+    def _grid(self) -> Triple:
+        return _divided(self.config.window, PATCH)
+
+    def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
+        """(B, 1, D, H, W) in [0, 1] -> tokens (B, N, C), and the image pooled to the decoder's resolution."""
+        (d, h, w), (p, q, r) = self._grid, PATCH
+        patches = images.reshape(-1, d, p, h, q, w, r).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, d * h * w, p * q * r)
+        along_d, along_h, along_w = self.positions
+        position = along_d[:, None, None] + along_h[None, :, None] + along_w[None, None]
+        tokens = self.patches(patches) + position.reshape(1, d * h * w, -1)
+        pooled = functional.avg_pool3d(images, POOL)
+        return Features(tokens + self.mlp(tokens), (d, h, w), (pooled,), tuple(modalities))
+
+    def decode(
+        self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
+    ) -> Masks:
+        """See Backbone.decode; logits come at (D, H/2, W/2).
+
+        Raises:
+            PromptError: a mask prompt, which this network does not accept.
+            VocabularyError: a structure that it was not built with.
+        """
+        if prompts.masks is not None:
+            raise PromptError("the tiny network accepts no mask prompt; give text, points or a box.")
+        tokens = features.tokens[prompts.image_index]
+        if self.hooks.fuse is not None:
+            tokens = self.hooks.fuse(tokens, contexts)
+        chosen = slice(1, MASK_TOKENS) if multimask else slice(0, 1)
+        queries = self.mask_tokens[None] + self._said(prompts)[:, None]
+        if self.hooks.mask_tokens is not None:
+            queries = self.hooks.mask_tokens(queries, contexts)
+        queries = queries[:, chosen]
+
+        intensity = features.skips[-1][prompts.image_index]
+        powers = torch.cat([torch.ones_like(intensity), intensity, intensity**2], dim=1)
+        logits = torch.einsum("pmk,pkdhw->pmdhw", self.voxels(queries), powers)
+        coarse = torch.einsum("pmc,pnc->pmn", self.queries(queries), self.keys(tokens)).unflatten(2, features.grid)
+        logits = logits + functional.interpolate(coarse, logits.shape[2:], mode="trilinear", align_corners=False)
+        logits = logits + (self._points(prompts) - self._outside(prompts))[:, None]
+        return Masks(logits, torch.sigmoid(self.overlap(queries)[..., 0]), self.config.window)
+
+    def _said(self, prompts: PromptBatch) -> Tensor:
+        """(P, C): the sum of the embeddings of what each prompt says."""
+        said = self.mask_tokens.new_zeros(len(prompts), self.config.width)
+        named = [row for row, structure in enumerate(prompts.structures) if structure is not None]
+        if named:
+            known = self.config.structures
+            numbers = [known.index(require_known(name, known)) for name in prompts.structures if name is not None]
+            said = said.index_add(0, _int64(named, said), self.text(_int64(numbers, said)))
+        if prompts.labels is not None:
+            said = said + (prompts.labels == POSITIVE).any(dim=1)[:, None] * self.said_point
+        if prompts.boxes is not None:
+            said = said + (~prompts.boxes.isnan().any(dim=1))[:, None] * self.said_box
+        return said
+
+    def _points(self, prompts: PromptBatch) -> Tensor:
+        """(P, d, h, w), or (1, 1, 1, 1) of zero: logits round points; with a positive one, far voxels lose."""
+        if prompts.points is None or prompts.labels is None:
+            return self.point_gain.new_zeros(1, 1, 1, 1)
+        window = torch.tensor(self.config.window, device=prompts.points.device)
+        apart = (self._centres()[None, None] - prompts.points[:, :, None, None, None].to(window.device)) / window
+        near = torch.exp(-apart.square().sum(dim=-1) / (2 * self.reach**2))
+        positive, negative = prompts.labels == POSITIVE, prompts.labels == NEGATIVE
+        sign = (positive.to(near.dtype) - negative.to(near.dtype))[:, :, None, None, None]
+        baseline = 0.5 * positive.any(dim=1).to(near.dtype)[:, None, None, None]
+        return self.point_gain * ((sign * near).sum(dim=1) - baseline)
+
+    def _outside(self, prompts: PromptBatch) -> Tensor:
+        """(P, d, h, w), or (1, 1, 1, 1) of zero: the penalty outside each box, full from one voxel away."""
+        if prompts.boxes is None:
+            return self.box_gain.new_zeros(1, 1, 1, 1)
+        low, high = prompts.boxes[:, None, None, None].split(3, dim=-1)
+        centres = self._centres()[None]
+        beyond = torch.maximum(low - centres, centres - high).amax(dim=-1) - 0.5
+        return self.box_gain * beyond.clamp(0, 1).nan_to_num(0.0)
+
+    def _centres(self) -> Tensor:
+        """(d, h, w, 3): centres of the decoder's cells in window voxels."""
+        sides = _divided(self.config.window, POOL)
+        axes = [
+            torch.arange(side, device=self.device, dtype=self.reach.dtype) * pool + (pool - 1) / 2
+            for side, pool in zip(sides, POOL, strict=True)
+        ]
+        return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+
+
+def _divided(window: Triple, by: Triple) -> Triple:
+    return window[0] // by[0], window[1] // by[1], window[2] // by[2]
+
+
+def _int64(values: Sequence[int], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=torch.int64, device=like.device)
