@@ -1,0 +1,92 @@
+"""The `segevolution` command: a table of subcommands, each imported only when it is called.
+
+To add one: write `cli/NAME.py` that makes `app = typer.Typer(add_completion=False)`, with one command (then
+`segevolution NAME ...` runs it) or several (then they are `segevolution NAME VERB ...`), and add its line to
+COMMANDS. At its top such a file imports nothing heavier than typer and rich; torch comes inside the bodies.
+"""
+
+import importlib
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from .. import __version__
+from ..errors import SegevolutionError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "segment": ("segevolution.cli.segment", "Segment structures in a scan by text, points or a box."),
+    "study": ("segevolution.cli.study", "Run a study: evaluate a base, adapt it, evaluate again, report."),
+    "train": ("segevolution.cli.train", "Train a base model by a recipe."),
+    "adapters": ("segevolution.cli.adapters", "List, show, merge and compare adapters."),
+    "data": ("segevolution.cli.data", "Prepare, inspect and simulate datasets."),
+    "models": ("segevolution.cli.models", "List, show, pull and convert models."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose help comes from COMMANDS and whose commands are imported when invoked."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, (_, summary) in COMMANDS.items():
+            self.commands[name] = TyperCommand(name, help=summary)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command that `args` begin with, then import what it really is."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            module, summary = COMMANDS[name]
+            command = typer.main.get_command(importlib.import_module(module).app)
+            command.name = name
+            command.help = command.help or summary
+        return name, command, rest
+
+
+app = typer.Typer(
+    name="segevolution",
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"segevolution {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Adapt promptable 3-D segmentation models to new modalities, and prove whether that helped.
+
+    For research; not a medical device.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave: status 0, 2 with one sentence for what a user can mend, 130 when interrupted.
+
+    Args:
+        arguments: without the program's name; None reads them from the process.
+    """
+    try:
+        app(arguments, prog_name="segevolution")
+    except SegevolutionError as error:
+        typer.echo(f"segevolution: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"segevolution: {where}{error.strerror or error}.", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

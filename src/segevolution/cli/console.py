@@ -1,0 +1,37 @@
+"""What commands print: results on stdout as a table, or as JSON for machines; notes on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+PIPE_WIDTH = 240
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no progress.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")]
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under their column names on stdout; a pipe gets wide lines, so that no cell is folded."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(width=width, highlight=False).print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print indented JSON on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """Say on stderr what is going on, so that stdout holds results only."""
+    if not quiet:
+        typer.echo(text, err=True)
