@@ -1,0 +1,217 @@
+"""Models on disk: a folder of safetensors, configuration, tokenizer and model card, written whole and read strictly.
+
+    config.json         {"network": "segvol", "format": 1, ... the sizes of that network}
+    model.safetensors   the state dict, float32 or float16; float32 once loaded
+    tokenizer.json ...  what the network's own text encoder wants
+    README.md           the model card
+
+Nothing in such a folder can run code. Published pickles become one through `published.py`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import CheckpointError, OutputError
+from ..files import check_writable, replacing
+from .backbone import BackboneModule
+from .registry import network_named, network_of
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+FORMAT = 1
+NAMES_SHOWN = 5
+
+DEFAULT_CARD = """# {network} model
+
+A promptable 3-D segmentation network of {parameters:,} parameters, saved by segevolution.
+
+For research only; not a medical device.
+"""
+
+
+def save_model(
+    model: BackboneModule,
+    folder: Path,
+    dtype: Literal["float32", "float16"] = "float32",
+    card: str | None = None,
+    *,
+    force: bool = True,
+) -> None:
+    """Write a model folder, whole or not at all.
+
+    Args:
+        model: a network of the registry, without an adapter attached.
+        folder: is replaced where it is a model folder or empty.
+        dtype: of the stored weights; float16 halves the file and rounds the model that comes back.
+        card: text of README.md; None writes a short one.
+        force: whether an existing model folder may be replaced.
+
+    Raises:
+        OutputError: the folder cannot be written, exists and `force` is False, or holds something else.
+        CheckpointError: the model's type is not in the registry.
+    """
+    folder = Path(folder)
+    network = network_of(model)
+    check_replaceable(folder, force=force)
+    precision = torch.float16 if dtype == "float16" else torch.float32
+    state = {
+        name: (tensor.to(precision) if tensor.is_floating_point() else tensor).detach().cpu().contiguous().clone()
+        for name, tensor in model.state_dict().items()
+    }
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        sizes = network.save(model, temporary)
+        config = json.dumps({"network": network.name, "format": FORMAT, **sizes}, indent=2, ensure_ascii=False)
+        (temporary / CONFIG).write_text(config + "\n", encoding="utf-8")
+        save_file(state, temporary / WEIGHTS, metadata={"format": "pt"})
+        text = card or DEFAULT_CARD.format(network=network.name, parameters=count_parameters(model))
+        (temporary / CARD).write_text(text, encoding="utf-8")
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu") -> BackboneModule:
+    """Read a model folder: float32, in eval mode, on `device`.
+
+    Raises:
+        CheckpointError: it is no model folder, or its weights are not exactly those that its configuration asks for.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    model = network_named(config["network"], where=str(folder)).build(sizes_of(config), folder)
+    load_state(model, read_weights(folder / WEIGHTS), where=str(folder))
+    return model.to(device).eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The contents of config.json.
+
+    Raises:
+        CheckpointError: the folder, its configuration or its weights are missing, or it is not one of ours.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder; a model is a folder with {CONFIG} and {WEIGHTS}.")
+    path = folder / CONFIG
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is not a model folder: it has no {CONFIG}.")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(config, dict) or "network" not in config:
+        raise CheckpointError(
+            f'{path} names no "network", so {folder} is not a model folder of this package; if it holds published '
+            "SegVol weights, run: segevolution models convert SOURCE TARGET."
+        )
+    if config.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {config.get('format')}, this version reads format {FORMAT}; update segevolution."
+        )
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(f"{folder} is not a whole model folder: it has no {WEIGHTS}.")
+    return config
+
+
+def sizes_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of config.json belongs to the network itself."""
+    return {key: value for key, value in config.items() if key not in ("network", "format")}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A safetensors file, floating tensors as float32.
+
+    Raises:
+        CheckpointError: it is missing, truncated or something else.
+    """
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors ({error}); it may be cut short: fetch or write it again."
+        ) from error
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def load_state(model: BackboneModule, state: Mapping[str, Tensor], where: str) -> None:
+    """Load a state dict that must fit exactly.
+
+    Raises:
+        CheckpointError: names what is missing, unexpected or of another shape.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    problems = [
+        _names("missing", sorted(expected.keys() - found.keys())),
+        _names("unexpected", sorted(found.keys() - expected.keys())),
+        _names(
+            "of another shape",
+            [
+                f"{name} ({_shape(found[name])} where {_shape(expected[name])} is needed)"
+                for name in sorted(expected.keys() & found.keys())
+                if expected[name] != found[name]
+            ],
+        ),
+    ]
+    said = "; ".join(problem for problem in problems if problem)
+    if said:
+        raise CheckpointError(f"the weights in {where} do not fit the network: {said}.")
+    model.load_state_dict(state)
+
+
+def fingerprint(model_or_folder: BackboneModule | Path) -> str:
+    """Hexadecimal SHA-256 over sorted names, shapes and float32 values: the same for a folder and what it loads.
+
+    An adapter keeps its base's and refuses others. Take it before an adapter is attached, since that renames layers.
+
+    Raises:
+        CheckpointError: the folder is not a model folder.
+    """
+    if isinstance(model_or_folder, BackboneModule):
+        state: Mapping[str, Tensor] = model_or_folder.state_dict()
+    else:
+        read_config(model_or_folder)
+        state = read_weights(Path(model_or_folder) / WEIGHTS)
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu()
+        values = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
+        digest.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
+        digest.update(values.numpy().data)
+    return digest.hexdigest()
+
+
+def count_parameters(model: BackboneModule) -> int:
+    """Number of parameters, frozen ones included."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def check_replaceable(folder: Path, *, force: bool) -> None:
+    """Refuse to write a model over anything but a model folder or an empty one.
+
+    Raises:
+        OutputError: the folder cannot be written, exists and `force` is False, or holds something else.
+    """
+    folder = Path(folder)
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    check_writable(folder, force=force)
+    if folder.exists() and not (folder.is_dir() and (folder / CONFIG).is_file()):
+        raise OutputError(f"{folder} exists and is not a model folder, so it is not replaced; choose another name.")
+
+
+def _names(what: str, names: Iterable[str]) -> str:
+    every = list(names)
+    if not every:
+        return ""
+    rest = len(every) - NAMES_SHOWN
+    return f"{what}: {', '.join(every[:NAMES_SHOWN])}" + (f" and {rest} more" if rest > 0 else "")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
