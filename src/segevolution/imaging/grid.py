@@ -36,12 +36,11 @@ class Turn:
     def apply(self, array: Array) -> Array:
         """Source order (X, Y, Z) -> turned order; a view."""
         turned = np.transpose(array, self.axes)
-        return np.flip(turned, [axis for axis in range(3) if self.flips[axis]])
+        return _flip(turned, self.flips)
 
     def undo(self, array: Array) -> Array:
         """Turned order -> source order; a view."""
-        unflipped = np.flip(array, [axis for axis in range(3) if self.flips[axis]])
-        return np.transpose(unflipped, np.argsort(self.axes))
+        return np.transpose(_flip(array, self.flips), np.argsort(self.axes))
 
     def apply_indices(self, indices: npt.ArrayLike) -> Floats:
         """Source voxel indices (N, 3) -> turned voxel indices (N, 3)."""
@@ -136,3 +135,7 @@ class Grid:
             return False
         corners = np.stack(np.meshgrid(*[(0, side - 1) for side in self.shape], indexing="ij"), -1).reshape(-1, 3)
         return bool(np.abs(self.to_mm(corners) - other.to_mm(corners)).max() <= tolerance)
+
+
+def _flip(array: Array, flips: tuple[bool, bool, bool]) -> Array:
+    return array[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]

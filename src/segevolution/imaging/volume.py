@@ -17,16 +17,13 @@ class Origin:
     Attributes:
         path: the file or DICOM folder.
         format: "nifti", "nrrd", "metaimage" or "dicom".
-        units: the NIfTI spatial unit ("mm", "meter", "micron" or "unknown").
-        sform_code, qform_code: NIfTI codes of the two transforms.
+        header: a NIfTI header as it stood in the file, with its units and both of its transforms.
         series: SeriesInstanceUID of a DICOM series.
     """
 
     path: Path
     format: str
-    units: str = "mm"
-    sform_code: int = 1
-    qform_code: int = 1
+    header: bytes | None = field(default=None, repr=False)
     series: str | None = None
 
 

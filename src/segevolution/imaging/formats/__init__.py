@@ -1,0 +1,153 @@
+"""Files in and out: NIfTI, NRRD, MetaImage, DICOM folders. A new format is one file here and one line in FORMATS.
+
+Reading turns every fault of a file into one sentence that names it. Writing lays an array on exactly the grid of the
+volume it was made for, in the format that the path's suffix names, whole or not at all.
+"""
+
+import gzip
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import FormatError, OutputError, VolumeError
+from ...vocabulary import Modality
+from ..grid import Array
+from ..volume import Volume
+from .base import Format, sides
+from .dicom import DICOM, SeriesInfo, list_series
+from .itk import METAIMAGE, NRRD
+from .nifti import NIFTI
+
+__all__ = ["FORMATS", "Format", "SeriesInfo", "list_series", "read", "read_labels", "write_mask", "write_volume"]
+
+FORMATS: tuple[Format, ...] = (NIFTI, NRRD, METAIMAGE, DICOM)
+
+
+def read(path: str | Path, *, modality: Modality | None = None, series: str | None = None) -> Volume:
+    """Read an image and check that its voxels can be used.
+
+    Args:
+        path: a NIfTI, NRRD or MetaImage file, or a DICOM folder.
+        modality: how it was acquired; None leaves what DICOM's Modality tag says, or None.
+        series: SeriesInstanceUID, for a DICOM folder that holds several.
+
+    Raises:
+        FormatError: the file is missing, truncated, not an image, not 3-D, or of inconsistent geometry.
+        VolumeError: the voxels hold NaN or infinity, or one value only.
+    """
+    path = Path(path)
+    volume = _load(path, series)
+    replace(volume, name=str(path)).check_voxels()
+    return volume if modality is None else replace(volume, modality=modality)
+
+
+def read_labels(path: str | Path) -> Volume:
+    """Read a label map as the narrowest unsigned integers that hold it; it may be all background.
+
+    Raises:
+        FormatError: as for `read`, or values that are not whole numbers from 0.
+    """
+    path = Path(path)
+    volume = _load(path, None)
+    array = volume.array
+    if not np.isfinite(array).all() or (array != np.rint(array)).any():
+        raise FormatError(
+            f"{path} holds values that are not whole numbers, so it is no label map; give the labels file."
+        )
+    if array.min() < 0 or array.max() > np.iinfo(np.uint32).max:
+        raise FormatError(f"{path} holds the label {array.min():g}; labels are whole numbers from 0.")
+    return replace(volume, array=array.astype(np.min_scalar_type(int(array.max()))))
+
+
+def write_mask(mask: Array, like: Volume, path: str | Path, *, force: bool = False) -> None:
+    """Write a mask or label map on exactly the grid of the volume it was made for.
+
+    The file carries `like`'s shape, affine and orientation, and where `like` came from NIfTI its units and both of
+    its transforms. Voxels are uint8, or uint16 where a label exceeds 255.
+
+    Args:
+        mask: (X, Y, Z) booleans or labels from 0, in `like`'s axis order.
+        path: .nii, .nii.gz, .nrrd, .mha or .mhd.
+        force: replace an existing file.
+
+    Raises:
+        VolumeError: the mask has another shape than `like`, or values that are not labels.
+        OutputError: unknown suffix, unwritable place, or an existing file without `force`.
+    """
+    highest = int(mask.max()) if mask.size else 0
+    if mask.dtype.kind not in "bui" or (mask.size and mask.min() < 0) or highest > 65535:
+        raise VolumeError(f"a mask holds booleans or labels from 0 to 65535; this one is {mask.dtype}.")
+    _write(mask.astype(np.uint8 if highest <= 255 else np.uint16), like, Path(path), force)
+
+
+def write_volume(volume: Volume, path: str | Path, *, force: bool = False) -> None:
+    """Write a volume's signal, dtype kept where the format has it.
+
+    Raises:
+        OutputError: unknown suffix, unwritable place, or an existing file without `force`.
+    """
+    array = volume.array
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    elif array.dtype == np.float16:
+        array = array.astype(np.float32)
+    _write(array, volume, Path(path), force)
+
+
+def _write(array: Array, like: Volume, path: Path, force: bool) -> None:
+    if array.shape != like.grid.shape:
+        raise VolumeError(
+            f"a mask of {sides(array.shape)} voxels does not lie on {like.name} of {sides(like.grid.shape)} voxels."
+        )
+    form = next((form for form in FORMATS if path.name.lower().endswith(form.writes)), None)
+    if form is None or form.write is None:
+        known = ", ".join(suffix for form in FORMATS for suffix in form.writes)
+        raise OutputError(f"{path} has no suffix that can be written; known are {known}.")
+    form.write(array, like, path, force)
+
+
+def _load(path: Path, series: str | None) -> Volume:
+    form = _recognised(path)
+    if series is not None and form is not DICOM:
+        raise FormatError(f"{path} is no DICOM folder, so --series does not apply to it.")
+    try:
+        return form.read(path, series)
+    except (OSError, MemoryError) as error:
+        raise FormatError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def _recognised(path: Path) -> Format:
+    """The format of a path, by its suffix, else by its first bytes."""
+    if not path.exists():
+        raise FormatError(f"{path} does not exist; check the path.")
+    if path.is_dir():
+        return DICOM
+    try:
+        start = _first_bytes(path)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not start:
+        raise FormatError(f"{path} is empty (0 bytes); copy it again.")
+    form = _by_suffix(path) or next((form for form in FORMATS if form.recognises(start)), None)
+    if form is None:
+        known = ", ".join(suffix for form in FORMATS for suffix in form.suffixes)
+        raise FormatError(f"{path} is not an image that can be read; known are {known}, and DICOM folders.")
+    return form
+
+
+def _by_suffix(path: Path) -> Format | None:
+    return next((form for form in FORMATS if path.name.lower().endswith(form.suffixes)), None)
+
+
+def _first_bytes(path: Path, count: int = 512) -> bytes:
+    with path.open("rb") as stream:
+        start = stream.read(count)
+    if not start.startswith(b"\x1f\x8b"):
+        return start
+    try:
+        with gzip.open(path) as stream:
+            return stream.read(count)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return start

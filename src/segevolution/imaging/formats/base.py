@@ -1,0 +1,98 @@
+"""What a file format is to the rest of the package: how a file is recognised, read and written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import FormatError, VolumeError
+from ..grid import Array, Grid
+from ..volume import Origin, Volume
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to store a volume.
+
+    Attributes:
+        name: what `Origin.format` holds.
+        suffixes: of its files, lower case, with their dots.
+        recognises: whether the first 512 bytes of a file (decompressed, if it was gzip) look like this format.
+        read: (path, wanted series or None) -> Volume; raises FormatError. Voxels are not yet judged.
+        write: (array (X, Y, Z), the volume whose grid it lies on, path, force); None: this format is only read.
+        writes: those of its suffixes that can be written.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    recognises: Callable[[bytes], bool]
+    read: Callable[[Path, str | None], Volume]
+    write: Callable[[Array, Volume, Path, bool], None] | None = None
+    writes: tuple[str, ...] = ()
+
+
+def make_volume(array: Array, affine: npt.ArrayLike, path: Path, origin: Origin) -> Volume:
+    """Put an array (X, Y, Z) into patient space, or say which file cannot be.
+
+    Args:
+        affine: (4, 4), voxel index -> RAS+ millimetres.
+
+    Raises:
+        FormatError: the array is empty or the affine is unusable; the sentence names the file.
+    """
+    if array.size == 0:
+        raise FormatError(f"{path} is empty ({sides(array.shape)} voxels).")
+    try:
+        grid = Grid((array.shape[0], array.shape[1], array.shape[2]), np.asarray(affine, np.float64))
+        return Volume(array, grid, name=stem(path), origin=origin)
+    except VolumeError as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
+def check_dimensions(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
+    """The three sides of a volume; a trailing axis of length 1 is dropped.
+
+    Raises:
+        FormatError: there are two sides, or more than three that matter.
+    """
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) < 3:
+        raise FormatError(
+            f"{path} has {len(shape)} dimensions ({sides(shape)}); a volume needs 3. "
+            "Stack the slices first, or give the DICOM folder."
+        )
+    if len(shape) > 3:
+        raise FormatError(
+            f"{path} has {len(shape)} dimensions ({sides(shape)}); a volume needs 3. "
+            "Save one time point or channel as a file of its own."
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def check_spacing(spacing: npt.ArrayLike, path: Path) -> None:
+    """Raise FormatError, naming the file, where a spacing is zero, NaN or infinite."""
+    values = np.asarray(spacing, np.float64)
+    if not np.isfinite(values).all() or (values == 0).any():
+        said = " x ".join(f"{value:g}" for value in values)
+        raise FormatError(
+            f"{path} has a voxel spacing of {said}; each must be a number above zero, so repair the header."
+        )
+
+
+def sides(shape: tuple[int, ...]) -> str:
+    """A shape as people write it: 512 x 512 x 20."""
+    return " x ".join(map(str, shape))
+
+
+def stem(path: Path) -> str:
+    """A file's name without the suffixes of any image format; a folder's whole name."""
+    name = path.resolve().name
+    if path.is_dir():
+        return name
+    for suffix in (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)] or name
+    return name

@@ -1,0 +1,245 @@
+"""DICOM by pydicom: the image series of a folder, or an enhanced multi-frame file (DICOM PS3.3 C.7.6, C.8).
+
+SimpleITK is not used here: it is silent about missing and duplicated slices, about slopes that change by slice, and
+about gantry tilt.
+"""
+
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
+
+from ...errors import FormatError, VocabularyError
+from ...vocabulary import Modality
+from ..grid import Array
+from ..volume import Origin, Volume
+from .base import Format, check_spacing, make_volume
+from .dicom_geometry import Plane, stack
+
+_DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
+_DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, struct.error)
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """One image series in a DICOM folder: its SeriesInstanceUID, and what a person knows it by."""
+
+    uid: str
+    description: str
+    modality: str
+    slices: int
+
+    def __str__(self) -> str:
+        return f'{self.uid} ({self.modality}, "{self.description}", {self.slices} slices)'
+
+
+@dataclass(frozen=True, eq=False)
+class _Slice:
+    plane: Plane
+    pixels: Array  # (rows, columns)
+    slope: float
+    intercept: float
+
+
+def list_series(folder: Path) -> list[SeriesInfo]:
+    """The image series of a folder and its subfolders, the largest first; other files are passed over.
+
+    Raises:
+        FormatError: the folder is missing, empty, holds no DICOM images, or a file named .dcm that is none.
+    """
+    return [_info(uid, headers) for uid, headers in _series(Path(folder)).items()]
+
+
+def read(path: Path, series: str | None = None) -> Volume:
+    """Read one series as (columns, rows, slices), slices ascending along their normal.
+
+    The rescale slope and intercept are applied; where both are whole numbers the signal stays integer (int16, or
+    int32 where that is too narrow), else it is float32.
+
+    Args:
+        path: a folder, or one enhanced multi-frame file.
+        series: SeriesInstanceUID; needed only where the folder holds several.
+
+    Raises:
+        FormatError: no such series, several to choose from, slices that do not form a volume, a slope that changes
+            by slice, colour, or pixels that are cut or cannot be decompressed.
+    """
+    found = _series(path)
+    uid = _chosen(found, series, path)
+    slices = [part for file, _ in found[uid] for part in _slices(file)]
+    order, affine = stack([part.plane for part in slices], path)
+    slices = [slices[index] for index in order]
+    array = _signal(slices, path)
+    volume = make_volume(array, affine, path, Origin(path, "dicom", series=uid))
+    return Volume(volume.array, volume.grid, _modality(found[uid][0][1]), volume.name, volume.origin)
+
+
+_Header = tuple[Path, pydicom.Dataset]
+
+
+def _series(path: Path) -> dict[str, list[_Header]]:
+    """SeriesInstanceUID -> its files and their headers, the largest series first."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    if not files:
+        raise FormatError(f"{path} is an empty folder; give the folder that holds the DICOM files.")
+    groups: dict[str, list[_Header]] = {}
+    for file in files:
+        header = _load(file, pixels=False)
+        if header is not None and "Rows" in header:
+            groups.setdefault(str(header.get("SeriesInstanceUID", "unknown")), []).append((file, header))
+    if not groups:
+        raise FormatError(f"{path} holds no DICOM image; give the folder that holds the DICOM files.")
+    return dict(sorted(groups.items(), key=lambda item: (-_info(*item).slices, item[0])))
+
+
+def _load(file: Path, *, pixels: bool) -> pydicom.Dataset | None:
+    """A file's data set; None for a file that is not DICOM and does not claim to be."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pydicom.dcmread(file, stop_before_pixels=not pixels)
+    except InvalidDicomError as error:
+        if file.suffix.lower() in _DICOM_SUFFIXES:
+            raise FormatError(f"{file} is not a DICOM file; remove it from the folder, or copy it again.") from error
+        return None
+    except _DAMAGED as error:
+        raise FormatError(f"{file} is truncated or damaged; copy it again.") from error
+
+
+def _info(uid: str, headers: Sequence[_Header]) -> SeriesInfo:
+    first = headers[0][1]
+    count = sum(int(header.get("NumberOfFrames", None) or 1) for _, header in headers)
+    return SeriesInfo(uid, str(first.get("SeriesDescription", "")), str(first.get("Modality", "")), count)
+
+
+def _chosen(found: dict[str, list[_Header]], series: str | None, path: Path) -> str:
+    listing = "; ".join(str(_info(uid, headers)) for uid, headers in found.items())
+    if series is not None:
+        if series not in found:
+            raise FormatError(f"{path} holds no series {series}; it holds {listing}.")
+        return series
+    if len(found) > 1:
+        raise FormatError(f"{path} holds {len(found)} series; choose one with --series: {listing}.")
+    return next(iter(found))
+
+
+def _slices(file: Path) -> Iterator[_Slice]:
+    """The slices of one file: one, or the frames of an enhanced multi-frame object."""
+    data = _load(file, pixels=True)
+    if data is None or "PixelData" not in data:
+        raise FormatError(f"{file} has no pixels; it is truncated, so copy it again.")
+    if int(data.get("SamplesPerPixel", 1)) != 1 or data.get("PhotometricInterpretation") == "PALETTE COLOR":
+        raise FormatError(f"{file} holds colours (RGB); a volume needs one grey value a voxel.")
+    if "ModalityLUTSequence" in data:
+        raise FormatError(
+            f"{file} maps its pixels through a lookup table, which is not supported; convert it to NIfTI."
+        )
+    pixels = _pixels(data, file)
+    if pixels.ndim == 2 and "PerFrameFunctionalGroupsSequence" not in data:
+        yield _slice(file.name, pixels, file, data, data, data, data)
+        return
+    frames = pixels if pixels.ndim == 3 else pixels[np.newaxis]
+    groups = data.get("PerFrameFunctionalGroupsSequence", ())
+    if len(groups) != len(frames):
+        raise FormatError(
+            f"{file} holds {len(frames)} frames without a place in the patient for each, so they are no volume; "
+            "export it as single slices or as NIfTI."
+        )
+    shared = (data.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+    names = (
+        "PlanePositionSequence",
+        "PlaneOrientationSequence",
+        "PixelMeasuresSequence",
+        "PixelValueTransformationSequence",
+    )
+    for number, (frame, group) in enumerate(zip(frames, groups, strict=True), start=1):
+        parts = [(group.get(name) or shared.get(name) or [pydicom.Dataset()])[0] for name in names]
+        yield _slice(f"frame {number} of {file.name}", frame, file, *parts)
+
+
+def _slice(
+    where: str, pixels: Array, file: Path, position: Any, orientation: Any, measures: Any, rescale: Any
+) -> _Slice:
+    """One slice, from the data sets that hold its place, direction, pixel spacing and rescaling."""
+    try:
+        corner = np.asarray(position.ImagePositionPatient, np.float64)
+        cosines = np.asarray(orientation.ImageOrientationPatient, np.float64).reshape(2, 3)
+        between_rows, between_columns = (float(value) for value in measures.PixelSpacing)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{file} does not say where its pixels lie in the patient (position, orientation or pixel spacing is "
+            "missing), so it cannot be part of a volume."
+        ) from error
+    check_spacing([between_columns, between_rows], file)
+    if (
+        corner.shape != (3,)
+        or not np.isfinite(corner).all()
+        or not np.allclose(cosines @ cosines.T, np.eye(2), atol=1e-2)
+    ):
+        raise FormatError(f"{file} has an impossible position or orientation in the patient; repair the header.")
+    rows, columns = pixels.shape
+    slope, intercept = rescale.get("RescaleSlope", None), rescale.get("RescaleIntercept", None)
+    plane = Plane(where, corner, cosines[0], cosines[1], (between_columns, between_rows), (columns, rows))
+    return _Slice(plane, pixels, 1.0 if slope is None else float(slope), float(intercept or 0))
+
+
+def _pixels(data: pydicom.Dataset, file: Path) -> Array:
+    """(rows, columns) or (frames, rows, columns), as stored."""
+    syntax = data.file_meta.TransferSyntaxUID
+    if syntax.is_compressed and syntax.is_encapsulated and not _can_decode(syntax):
+        raise FormatError(
+            f"{file} is compressed as {syntax.name}, which cannot be decompressed here; "
+            "decompress the series first, for instance with gdcmconv --raw."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.asarray(data.pixel_array)
+    except _DAMAGED as error:
+        raise FormatError(f"{file} is truncated or damaged: its pixels cannot be read; copy it again.") from error
+
+
+def _can_decode(syntax: Any) -> bool:
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
+
+
+def _signal(slices: Sequence[_Slice], path: Path) -> Array:
+    """(columns, rows, slices) with slope and intercept applied."""
+    first = slices[0]
+    for part in slices:
+        if (part.slope, part.intercept) != (first.slope, first.intercept):
+            raise FormatError(
+                f"{path} has a rescale slope or intercept that changes by slice ({first.plane.where}: {first.slope:g}, "
+                f"{first.intercept:g}; {part.plane.where}: {part.slope:g}, {part.intercept:g}); "
+                "rescale it to one unit first, for instance with dcm2niix."
+            )
+    stored = np.stack([part.pixels.T for part in slices], axis=-1)
+    if not (first.slope.is_integer() and first.intercept.is_integer() and np.issubdtype(stored.dtype, np.integer)):
+        return (stored * first.slope + first.intercept).astype(np.float32)
+    low, high = (int(value) * int(first.slope) + int(first.intercept) for value in (stored.min(), stored.max()))
+    low, high = min(low, high), max(low, high)
+    fits = next(
+        (kind for kind in (np.int16, np.int32) if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max), None
+    )
+    wide = stored.astype(np.int64 if fits is None or stored.dtype.itemsize > 2 else np.int32)
+    return (wide * int(first.slope) + int(first.intercept)).astype(fits or np.int64)
+
+
+def _modality(header: pydicom.Dataset) -> Modality | None:
+    try:
+        return Modality.parse(str(header.get("Modality", "")))
+    except VocabularyError:
+        return None
+
+
+DICOM = Format("dicom", _DICOM_SUFFIXES, lambda start: start[128:132] == b"DICM", read)
