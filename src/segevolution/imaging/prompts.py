@@ -3,14 +3,15 @@
 A prompt belongs to a grid: its box is axis-aligned only there, while points travel anywhere through millimetres.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import PromptError
-from .grid import Grid, Turn
+from ..errors import PromptError, VolumeError
+from .grid import Floats, Grid, Turn
 
 Point = tuple[float, float, float]
 
@@ -77,6 +78,54 @@ class Prompt:
             box = Box(_point(corners.min(axis=0)), _point(corners.max(axis=0)))
         return Prompt(grid, self.text, points, self.labels, box)
 
+    def moved_to(self, grid: Grid) -> "Prompt":
+        """The same prompt on another grid of the same patient, through millimetres.
+
+        Points keep their place. A box keeps its corners' places where the axes of both grids are parallel;
+        between oblique grids it becomes the tight box round its eight corners. What of it lies outside the
+        new grid is cut off.
+
+        Raises:
+            PromptError: a point, or the whole box, lies outside the new grid.
+        """
+        points = tuple(_point(row) for row in grid.to_voxel(self.grid.to_mm(self.points))) if self.points else ()
+        box = None
+        if self.box is not None:
+            box = _clipped(grid, grid.to_voxel(self.grid.to_mm(_corners(self.box))))
+        return Prompt(grid, self.text, points, self.labels, box)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file, with the grid, so that the prompt can be replayed on any grid."""
+        box = None if self.box is None else {"low": list(self.box.low), "high": list(self.box.high)}
+        return {
+            "text": self.text,
+            "points": [list(point) for point in self.points],
+            "labels": list(self.labels),
+            "box": box,
+            "grid": {"shape": list(self.grid.shape), "affine": self.grid.affine.tolist()},
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Prompt":
+        """The prompt that `to_json` described; use `moved_to` to lay it on an image.
+
+        Raises:
+            PromptError: a key is missing or holds something else, or the prompt itself is impossible.
+        """
+        try:
+            shape, affine = value["grid"]["shape"], np.asarray(value["grid"]["affine"], np.float64)
+            grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+            box = value.get("box")
+            return cls(
+                grid,
+                value.get("text"),
+                tuple(_point(point) for point in value.get("points", ())),
+                tuple(int(label) for label in value.get("labels", ())),
+                None if box is None else Box(_point(box["low"]), _point(box["high"])),
+            )
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, VolumeError) as error:
+            raise PromptError(f"the prompt cannot be read from JSON ({error!r}); write it with to_json.") from error
+
     @classmethod
     def make(
         cls,
@@ -103,13 +152,28 @@ class Prompt:
 
 
 def _box(grid: Grid, box: Sequence[float], mm: bool) -> Box:
-    low, high = _point(box[:3]), _point(box[3:])
-    given = Box(low, high)
+    if len(box) != 6:
+        raise PromptError(f"a box needs six numbers x0,y0,z0,x1,y1,z1; this one has {len(box)}.")
+    given = Box(_point(box[:3]), _point(box[3:]))
     if not mm:
         return given
-    corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), axis=-1).reshape(-1, 3)
-    voxels = grid.to_voxel(corners)
+    voxels = grid.to_voxel(_corners(given))
     return Box(_point(voxels.min(axis=0)), _point(voxels.max(axis=0)))
+
+
+def _corners(box: Box) -> Floats:
+    """(8, 3), in the box's own coordinates."""
+    return np.stack(np.meshgrid(*zip(box.low, box.high, strict=True), indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _clipped(grid: Grid, corners: Floats) -> Box:
+    """The tight box round voxel positions (N, 3), without what lies beyond the outer faces of the grid's voxels."""
+    low, high, last = corners.min(axis=0), corners.max(axis=0), np.asarray(grid.shape) - 0.5
+    if (high < -0.5).any() or (low > last).any():
+        raise PromptError("the box lies outside the image altogether; does the prompt belong to this patient?")
+    inner = 1e-6  # so that a clipped corner rounds to a voxel of the grid
+    low, high = (np.clip(corner, inner - 0.5, last - inner) for corner in (low, high))
+    return Box(_point(low), _point(high))
 
 
 def _point(values: npt.ArrayLike) -> Point:
