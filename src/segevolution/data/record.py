@@ -1,0 +1,171 @@
+"""What a store knows of a case without reading its voxels."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import StoreError
+from ..imaging.case import Case
+from ..imaging.grid import Array, Floats, Grid, Triple
+from ..imaging.volume import Origin
+from ..vocabulary import Modality
+
+# Percentiles of the signal that a record keeps: enough to see a case on another scale than its dataset.
+_PERCENTILES = (0.0, 0.5, 50.0, 99.5, 100.0)
+
+
+@dataclass(frozen=True, eq=False)
+class CaseRecord:
+    """One case of a store.
+
+    Attributes:
+        name: unique in the store.
+        patient: unique within `dataset`; (dataset, patient) is a person.
+        shape, affine: of the stored arrays, canonical (RAS+) order.
+        structures: canonical structure name -> its label values; only structures with at least one voxel.
+        voxels: the same names -> number of voxels.
+        signal: the 0, 0.5, 50, 99.5 and 100th percentile of the stored signal.
+        dtype: of the stored signal.
+        source_shape, source_affine: the grid of the file, before its axes were turned.
+        origin: the file itself, if it came from one.
+        sha256: of voxels, labels, grid and facts; equal for equal cases.
+    """
+
+    name: str
+    patient: str
+    dataset: str
+    modality: Modality | None
+    sequence: str | None
+    site: str | None
+    shape: Triple
+    affine: Floats
+    structures: Mapping[str, tuple[int, ...]]
+    voxels: Mapping[str, int]
+    signal: tuple[float, ...]
+    dtype: str
+    source_shape: Triple
+    source_affine: Floats
+    sha256: str
+    origin: Origin | None = field(default=None, repr=False)
+
+    @property
+    def grid(self) -> Grid:
+        """Where the stored voxels lie."""
+        return Grid(self.shape, self.affine)
+
+    @property
+    def source_grid(self) -> Grid:
+        """Where the voxels of the original file lie."""
+        return Grid(self.source_shape, self.source_affine)
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Millimetres between voxel centres along the stored axes."""
+        return self.grid.spacing
+
+    @property
+    def person(self) -> tuple[str, str]:
+        """(dataset, patient): what a split must never tear apart."""
+        return self.dataset, self.patient
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary for `case.json`; floats keep every digit."""
+        value = {key: item for key, item in vars(self).items() if key != "origin"}
+        value |= {"affine": self.affine.tolist(), "source_affine": self.source_affine.tolist()}
+        value |= {"structures": {name: list(values) for name, values in self.structures.items()}}
+        value["origin"] = asdict(self.origin) | {"path": str(self.origin.path)} if self.origin else None
+        return value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], name: str) -> "CaseRecord":
+        """Read what `to_json` made; StoreError if it is something else."""
+        try:
+            facts = dict(value)
+            origin = facts.pop("origin")
+            facts["modality"] = Modality(facts["modality"]) if facts["modality"] else None
+            facts |= {key: np.asarray(facts[key], np.float64) for key in ("affine", "source_affine")}
+            facts |= {key: tuple(facts[key]) for key in ("shape", "source_shape", "signal")}
+            facts["structures"] = {key: tuple(values) for key, values in facts["structures"].items()}
+            return cls(**facts, origin=Origin(**origin | {"path": Path(origin["path"])}) if origin else None)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"the record of case {name} is damaged ({error}); delete it and prepare again.") from error
+
+
+def record_of(case: Case, source_grid: Grid) -> CaseRecord:
+    """The record of a case whose arrays are already in canonical order."""
+    structures = structures_present(case.labels, case.structures)
+    counts = np.bincount(case.labels.ravel(), minlength=1 + max((max(v) for v in structures.values() if v), default=0))
+    facts = CaseRecord(
+        name=check_name(case.name),
+        patient=case.patient,
+        dataset=check_name(case.dataset),
+        modality=case.volume.modality,
+        sequence=case.sequence,
+        site=case.site,
+        shape=case.volume.grid.shape,
+        affine=case.volume.grid.affine,
+        structures=structures,
+        voxels={name: int(counts[list(values)].sum()) for name, values in structures.items()},
+        signal=tuple(float(value) for value in np.percentile(case.volume.array, _PERCENTILES)),
+        dtype=case.volume.array.dtype.name,
+        source_shape=source_grid.shape,
+        source_affine=source_grid.affine,
+        sha256="",
+        origin=case.volume.origin,
+    )
+    object.__setattr__(facts, "sha256", content_hash(facts, case.volume.array, case.labels))
+    return facts
+
+
+def structures_present(labels: Array, structures: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Those structures that have a voxel, sorted by name, each value once."""
+    present = set(np.unique(labels).tolist())
+    return {
+        name: tuple(sorted({int(value) for value in values}))
+        for name, values in sorted(structures.items())
+        if present.intersection(values)
+    }
+
+
+def content_hash(record: CaseRecord, signal: Array, labels: Array) -> str:
+    """SHA-256 of all that makes a case: voxels, labels, grid, names. Where the file lay does not count."""
+    told = {key: item for key, item in record.to_json().items() if key not in ("origin", "sha256", "signal", "voxels")}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for array in (signal, labels):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def text_hash(lines: Iterable[str]) -> str:
+    """SHA-256 of lines of text."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def check_name(name: str) -> str:
+    """The name, if it can be that of a folder everywhere; StoreError otherwise."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+        raise StoreError(
+            f'"{name}" cannot be the name of a case or dataset: use letters, digits, "_", "-", "+" and ".", '
+            "and begin with a letter or digit."
+        )
+    return name
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; StoreError if it cannot be read or is none."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise StoreError(f"{path} must hold a JSON object, not a {type(value).__name__}.")
+    return value

@@ -1,0 +1,308 @@
+"""Cases on disk: the signal as measured, where it lies in the patient, and its label map, read by window.
+
+    STORE/store.json                   says that this is a store, and of which format version
+    STORE/datasets/<dataset>.json      what is known of a dataset: licence, link, source
+    STORE/cases/<case>/case.json       a `CaseRecord`
+    STORE/cases/<case>/signal.b2nd     blosc2, lossless, the dtype that was measured
+    STORE/cases/<case>/labels.b2nd     blosc2, unsigned integers
+
+A case is one folder that appears by one rename, and the list of cases is the list of folders: any number of
+processes may add to one store, and one that is killed leaves nothing half. Arrays lie in canonical (RAS+) axis order;
+voxels are turned, never resampled, and the record keeps the grid of the file they came from.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+
+from ..errors import OutputError, StoreError
+from ..files import check_writable, write_json
+from ..imaging.case import Case
+from ..imaging.grid import Array, Triple
+from ..imaging.volume import Volume
+from ..vocabulary import Modality
+from .record import CaseRecord, check_name, content_hash, read_object, record_of, text_hash
+
+FORMAT = "segevolution store"
+VERSION = 1
+
+# Measured on a noisy 512 x 512 x 120 CT: a 256 x 256 x 32 window is read in some 10 ms with its labels, and the case
+# takes less than a quarter of a float32 .npy. Small blocks spare what a window does not touch.
+_CHUNK = (128, 128, 16)
+_BLOCK = (32, 32, 8)
+
+
+class Store:
+    """A folder of cases; safe to hand to worker processes, cheap to open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._records: dict[str, CaseRecord] = {}
+
+    @classmethod
+    def create(cls, path: Path, force: bool = False) -> "Store":
+        """Make an empty store.
+
+        Raises:
+            OutputError: the folder cannot be written, or is not empty; `force` empties a store, never any other folder.
+        """
+        path = Path(path)
+        check_writable(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if not force:
+                raise OutputError(f"{path} exists already; use --force to replace it, or choose another name.")
+            try:
+                cls.open(path)
+            except StoreError as error:
+                raise OutputError(f"{path} is not a store, so it is not replaced; choose another name.") from error
+            shutil.rmtree(path)
+        try:
+            (path / "cases").mkdir(parents=True, exist_ok=True)
+            (path / "datasets").mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+        write_json(path / "store.json", {"format": FORMAT, "version": VERSION})
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "Store":
+        """Open a store that exists.
+
+        Raises:
+            StoreError: there is none at `path`, or a newer version of this package made it.
+        """
+        path = Path(path)
+        if not (path / "store.json").is_file():
+            raise StoreError(
+                f'{path} is not a store (it has no store.json); make one with "segevolution data prepare".'
+            )
+        header = read_object(path / "store.json")
+        if header.get("format") != FORMAT:
+            raise StoreError(f"{path} is not a store: its store.json is of something else.")
+        if header.get("version") != VERSION:
+            raise StoreError(
+                f"{path} is a store of version {header.get('version')}, this package reads {VERSION}; "
+                "update the package, or prepare the data again."
+            )
+        return cls(path)
+
+    @classmethod
+    def ensure(cls, path: Path) -> "Store":
+        """The store at `path`, made if nothing is there."""
+        path = Path(path)
+        return cls.open(path) if path.exists() and any(path.iterdir()) else cls.create(path)
+
+    @property
+    def cases(self) -> tuple[CaseRecord, ...]:
+        """Every case, sorted by name."""
+        return tuple(self.record(name) for name in self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of every case, sorted."""
+        if not self._folder.is_dir():
+            raise StoreError(f"{self.path} has no folder of cases; prepare the data again.")
+        return tuple(sorted(entry.name for entry in self._folder.iterdir() if not entry.name.startswith(".")))
+
+    @property
+    def datasets(self) -> dict[str, dict[str, Any]]:
+        """Dataset -> what its source said of it (licence, link, kind of source)."""
+        return {path.stem: read_object(path) for path in sorted((self.path / "datasets").glob("*.json"))}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (self._folder / name / "case.json").is_file()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    def record(self, name: str) -> CaseRecord:
+        """What is known of a case without its voxels; StoreError if it is not there."""
+        if name not in self._records:
+            if name not in self:
+                raise StoreError(f"{self.path} has no case {name}; it holds {len(self)} cases, see data show.")
+            self._records[name] = CaseRecord.from_json(read_object(self._folder / name / "case.json"), name)
+        return self._records[name]
+
+    def describe(self, dataset: str, facts: Mapping[str, Any]) -> None:
+        """Keep what a source says of its dataset beside the cases."""
+        write_json(self.path / "datasets" / f"{check_name(dataset)}.json", dict(facts))
+
+    def add(self, case: Case) -> CaseRecord:
+        """Write a case; it is there whole when this returns, and not there at all if it raises.
+
+        Adding the same case again changes nothing. Structures without a voxel are left out.
+
+        Raises:
+            VolumeError: the volume holds NaN, infinity, or one value only.
+            StoreError: another case has this name, or the labels are no label map.
+            OutputError: the store cannot be written, for instance because the disk is full.
+        """
+        case.volume.check_voxels()
+        volume, turn = case.volume.canonical()
+        signal = _native(volume.array)
+        labels = _unsigned(turn.apply(case.labels), case.name)
+        record = record_of(replace(case, volume=replace(volume, array=signal), labels=labels), case.volume.grid)
+        target = self._folder / record.name
+        if record.name not in self:
+            try:
+                holder = Path(tempfile.mkdtemp(prefix=f".partial-{_owner()}-", dir=self._folder))
+                try:
+                    _write(holder / "signal.b2nd", signal, blosc2.Filter.SHUFFLE)
+                    _write(holder / "labels.b2nd", labels, blosc2.Filter.BITSHUFFLE)
+                    write_json(holder / "case.json", record.to_json())
+                    holder.chmod(0o755)
+                    _claim(holder, target)
+                finally:
+                    shutil.rmtree(holder, ignore_errors=True)
+            except (OSError, RuntimeError) as error:
+                raise OutputError(
+                    f"{target} cannot be written: {getattr(error, 'strerror', None) or error}."
+                ) from error
+        there = self.record(record.name)
+        if there.sha256 != record.sha256:
+            raise StoreError(
+                f"{self.path} has another case named {record.name} (of {there.dataset}); "
+                "prepare one of the two with --prefix, or into a store of its own."
+            )
+        return there
+
+    def read(self, name: str) -> Case:
+        """A whole case, as it was added but for the axis order, which is canonical."""
+        record = self.record(name)
+        signal, labels = self.read_window(name, (0, 0, 0), record.shape)
+        volume = Volume(signal, record.grid, record.modality, record.name, record.origin)
+        return Case(
+            name=record.name,
+            patient=record.patient,
+            dataset=record.dataset,
+            volume=volume,
+            labels=labels,
+            structures=dict(record.structures),
+            sequence=record.sequence,
+            site=record.site,
+        )
+
+    def read_window(self, name: str, start: Triple, stop: Triple) -> tuple[Array, Array]:
+        """Signal and labels of the voxels [start, stop), each in (X, Y, Z) canonical order; reads little else.
+
+        Raises:
+            StoreError: the window is empty or leaves the volume, or the files of the case are damaged.
+        """
+        record = self.record(name)
+        if any(not 0 <= low < high <= side for low, high, side in zip(start, stop, record.shape, strict=True)):
+            raise StoreError(f"{name}: the window {start} to {stop} is not inside a volume of shape {record.shape}.")
+        window = tuple(slice(int(low), int(high)) for low, high in zip(start, stop, strict=True))
+        folder = self._folder / name
+        return _read(folder / "signal.b2nd", window, record), _read(folder / "labels.b2nd", window, record)
+
+    def select(
+        self,
+        *,
+        names: Collection[str] | None = None,
+        datasets: Collection[str] | None = None,
+        patients: Collection[str] | None = None,
+        modality: Modality | None = None,
+        structures: Collection[str] | None = None,
+    ) -> tuple[CaseRecord, ...]:
+        """The cases that fulfil every condition given; of `structures` a case must carry at least one."""
+        return tuple(
+            record
+            for record in self.cases
+            if (names is None or record.name in names)
+            and (datasets is None or record.dataset in datasets)
+            and (patients is None or record.patient in patients)
+            and (modality is None or record.modality is modality)
+            and (structures is None or any(structure in record.structures for structure in structures))
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the names and contents of all cases: equal where two stores hold the same data."""
+        return text_hash(f"{record.name} {record.sha256}" for record in self.cases)
+
+    def verify(self, name: str) -> None:
+        """Raise StoreError unless the voxels of a case are those that were written."""
+        record = self.record(name)
+        signal, labels = self.read_window(name, (0, 0, 0), record.shape)
+        if content_hash(record, signal, labels) != record.sha256:
+            raise StoreError(f"{self._folder / name} is damaged: its content changed; delete it and prepare again.")
+
+    def sweep(self) -> int:
+        """Delete what processes of this machine left when they were killed; returns how many folders."""
+        gone = [path for path in self._folder.glob(".partial-*") if _abandoned(path.name)]
+        for path in gone:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(gone)
+
+    @property
+    def _folder(self) -> Path:
+        return self.path / "cases"
+
+
+def _claim(holder: Path, target: Path) -> None:
+    """Rename a finished folder into place; where another process was first, its case stays."""
+    try:
+        holder.rename(target)
+    except OSError:
+        if not (target / "case.json").is_file():
+            raise
+
+
+def _owner() -> str:
+    return f"{socket.gethostname().replace('-', '_')}-{os.getpid()}"
+
+
+def _abandoned(name: str) -> bool:
+    """Whether the process that a temporary folder names ran here and runs no more."""
+    parts = name.removeprefix(".partial-").split("-")
+    if len(parts) < 3 or parts[0] != _owner().split("-")[0] or not parts[1].isdigit():
+        return False
+    try:
+        os.kill(int(parts[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _native(array: Array) -> Array:
+    """Contiguous and in this machine's byte order; no value changes."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def _unsigned(labels: Array, name: str) -> Array:
+    """The smallest unsigned integers that hold a label map; StoreError if it is none."""
+    low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
+    if low < 0 or not np.array_equal(labels, np.floor(labels)):
+        raise StoreError(f"{name}: the label map holds values that are negative or not whole ({low} to {high}).")
+    return np.ascontiguousarray(labels, dtype=np.min_scalar_type(int(high)))
+
+
+def _write(path: Path, array: Array, shuffle: blosc2.Filter) -> None:
+    chunks = tuple(min(side, most) for side, most in zip(array.shape, _CHUNK, strict=True))
+    blocks = tuple(min(side, most) for side, most in zip(array.shape, _BLOCK, strict=True))
+    compression = blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=3, filters=[shuffle], nthreads=1)
+    blosc2.asarray(
+        array, chunks=chunks, blocks=blocks, urlpath=str(path), mode="w", contiguous=True, cparams=compression
+    )
+
+
+def _read(path: Path, window: tuple[slice, ...], record: CaseRecord) -> Array:
+    try:
+        stored = blosc2.open(str(path), mode="r", dparams=blosc2.DParams(nthreads=1))
+        if tuple(stored.shape) == record.shape:
+            return np.asarray(stored[window])
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StoreError(f"{path} is missing or damaged; delete {path.parent} and prepare the case again.") from error
+    raise StoreError(f"{path} has shape {tuple(stored.shape)}, its record says {record.shape}; prepare the case again.")
