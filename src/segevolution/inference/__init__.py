@@ -1,0 +1,1 @@
+"""From a volume and prompts to masks: encode once, prompt often."""

@@ -1,0 +1,156 @@
+"""Prompts carried as coordinates: from a file's voxels to a frame, and from a frame to a window of the network.
+
+The published inference carries prompts as maps, which thin axes can lose; coordinates lose nothing.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..imaging.framing import Frame
+from ..imaging.prompts import Prompt
+from ..models.backbone import ABSENT, PADDING, POSITIVE, PromptBatch, Triple
+from .windows import Block
+
+Place = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A prompt in voxels (d, h, w) of a frame, a resized frame, or a window.
+
+    Attributes:
+        structure: named in the text; None = no text.
+        points: voxel centres at whole numbers; need not be whole.
+        labels: one a point: 1 positive, 0 negative, -1 the padding token.
+        box: whole voxels, half-open as every Block; None = no box.
+    """
+
+    structure: str | None = None
+    points: tuple[Place, ...] = ()
+    labels: tuple[int, ...] = ()
+    box: Block | None = None
+
+    @property
+    def positive(self) -> tuple[Place, ...]:
+        """The points that lie on the structure."""
+        return tuple(point for point, label in zip(self.points, self.labels, strict=True) if label == POSITIVE)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it says nothing at all."""
+        return self.structure is None and self.box is None and not self.labels
+
+
+def aim(prompt: Prompt, frame: Frame) -> Aim:
+    """A prompt in the voxels of its volume's frame; what lies in the cropped margin moves to the frame's border."""
+    shape = frame.image.shape
+    last = np.asarray(shape, np.float64) - 1
+    points = frame.indices(prompt.points) if prompt.points else np.zeros((0, 3))
+    box = None
+    if prompt.box is not None:
+        corners = np.clip(np.rint(frame.indices([prompt.box.low, prompt.box.high])), 0, last).astype(int)
+        low, high = corners.min(axis=0), corners.max(axis=0) + 1
+        box = Block(_whole(low), _whole(high))
+    places = tuple(_place(row) for row in np.clip(points, 0, last))
+    return Aim(prompt.text, places, prompt.labels, box)
+
+
+def resized(goal: Aim, source: Triple, target: Triple) -> Aim:
+    """The aim in an array resized from shape `source` to `target`.
+
+    A point keeps its relative place. A box becomes the box of the voxels whose nearest-exact source lies in it, as
+    a box made from the resized label would be; a box between two such voxels becomes the nearest one.
+    """
+    scales = [wanted / length for length, wanted in zip(source, target, strict=True)]
+    points = tuple(
+        _place((value + 0.5) * scale - 0.5 for value, scale in zip(point, scales, strict=True)) for point in goal.points
+    )
+    if goal.box is None:
+        return replace(goal, points=points)
+    starts, stops = [], []
+    for low, high, scale, side in zip(goal.box.start, goal.box.stop, scales, target, strict=True):
+        start, stop = math.ceil(low * scale - 0.5), math.ceil(high * scale - 0.5)
+        if start >= stop:
+            start = min(int((low + high) / 2 * scale), side - 1)
+            stop = start + 1
+        starts.append(start)
+        stops.append(stop)
+    return replace(goal, points=points, box=Block(_whole(starts), _whole(stops)))
+
+
+def seen_from(goal: Aim, view: Block, inside: Block | None, coarse: Block | None) -> Aim:
+    """What a window is told: the text, the points inside it, and a box of what is known to lie inside it.
+
+    A window that sees the whole coarse mask is told the person's own box, as far as it reaches into the window; any
+    other window is told the box of the coarse mask's part inside it, if the prompt has a place (points or a box)
+    at all. A window that would be told nothing is told one padding point, which the network knows.
+
+    Args:
+        goal: in frame voxels.
+        view: the window's block in frame voxels.
+        inside: tight box, in frame voxels, of the coarse mask inside the window; None where it is empty there.
+        coarse: tight box of the whole coarse mask; None if it is empty.
+    """
+    kept = [
+        (point, label)
+        for point, label in zip(goal.points, goal.labels, strict=True)
+        if all(low - 0.5 <= value < high - 0.5 for low, value, high in zip(view.start, point, view.stop, strict=True))
+    ]
+    box = inside
+    if box is not None and goal.box is None:
+        for point, label in kept:
+            box = box.join(voxel(point)) if label == POSITIVE else box
+    own = goal.box.meet(view) if goal.box is not None else None
+    if own is not None and not own.empty and inside == coarse:
+        box = own
+    if goal.box is None and not goal.points:
+        box = None
+    told = Aim(
+        goal.structure,
+        tuple(_place(value - low for value, low in zip(point, view.start, strict=True)) for point, _ in kept),
+        tuple(label for _, label in kept),
+        None if box is None else box.shift(view.start, -1),
+    )
+    return replace(told, points=((-1.0, -1.0, -1.0),), labels=(PADDING,)) if told.silent else told
+
+
+def voxel(point: Place) -> Block:
+    """The voxel that a point lies in."""
+    start = _whole(math.floor(value + 0.5) for value in point)
+    return Block(start, _whole(value + 1 for value in start))
+
+
+def collate(aims: Sequence[Aim], image_index: Sequence[int], device: torch.device) -> PromptBatch:
+    """Aims in window voxels -> a batch for the network; short point lists are filled with the label ABSENT."""
+    most = max((len(goal.labels) for goal in aims), default=0)
+    points = torch.zeros(len(aims), most, 3)
+    labels = torch.full((len(aims), most), ABSENT, dtype=torch.int64)
+    boxes = torch.full((len(aims), 6), math.nan)
+    for row, goal in enumerate(aims):
+        if goal.labels:
+            points[row, : len(goal.labels)] = torch.tensor(goal.points)
+            labels[row, : len(goal.labels)] = torch.tensor(goal.labels)
+        if goal.box is not None:
+            boxes[row] = torch.tensor([*goal.box.start, *(stop - 1 for stop in goal.box.stop)], dtype=boxes.dtype)
+    any_box = any(goal.box is not None for goal in aims)
+    return PromptBatch(
+        torch.tensor(image_index, dtype=torch.int64, device=device),
+        tuple(goal.structure for goal in aims),
+        points.to(device) if most else None,
+        labels.to(device) if most else None,
+        boxes.to(device) if any_box else None,
+    )
+
+
+def _place(values: Iterable[float]) -> Place:
+    d, h, w = (float(value) for value in values)
+    return d, h, w
+
+
+def _whole(values: Iterable[int]) -> Triple:
+    d, h, w = (int(value) for value in values)
+    return d, h, w

@@ -1,0 +1,146 @@
+"""The encodings of one image: the whole once, windows when first touched, as many kept as memory allows.
+
+This is where "encode once, prompt often" is kept, and counted.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..models.backbone import BackboneModule, Features
+from ..vocabulary import Context, Modality
+from .aim import Aim, collate
+from .windows import Window
+
+Precision = Literal["fp32", "bf16"]
+
+DEFAULT_BATCH = 2
+DEFAULT_MEMORY = 1 << 30  # bytes of window encodings kept
+
+
+@dataclass
+class Counts:
+    """Work done so far: images encoded (the whole and windows) and prompts decoded (in each of them)."""
+
+    encodings: int = 0
+    decodings: int = 0
+
+
+class Encodings:
+    """One image (D, H, W) through one network; features stay on the network's device.
+
+    Args:
+        backbone: in eval mode.
+        image: (D, H, W) float32 in [0, 1].
+        modality: what the encoder may know.
+        precision: "bf16" runs the network under autocast; answers are float32 either way.
+        batch: windows encoded, and prompts decoded, in one call of the network.
+        memory: bytes of window encodings to keep; the least recently used go first.
+    """
+
+    def __init__(
+        self,
+        backbone: BackboneModule,
+        image: Tensor,
+        modality: Modality | None,
+        *,
+        precision: Precision = "fp32",
+        batch: int = DEFAULT_BATCH,
+        memory: int = DEFAULT_MEMORY,
+    ) -> None:
+        self.backbone = backbone
+        self.image = image
+        self.counts = Counts()
+        self._modality = modality
+        self._precision = precision
+        self.batch = max(1, batch)
+        self._memory = memory
+        self._whole: Features | None = None
+        self._windows: OrderedDict[Window, Features] = OrderedDict()
+        self._planned: list[Window] = []
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """(D, H, W) of the network."""
+        return self.backbone.spec.window
+
+    def whole(self) -> Features:
+        """The image resized to the window by nearest-exact, encoded once."""
+        if self._whole is None:
+            small = functional.interpolate(self.image[None, None], self.window, mode="nearest-exact")
+            self._whole = self._encode(small)
+        return self._whole
+
+    def plan(self, windows: Iterable[Window]) -> None:
+        """Say which windows will be asked for, in order, so that they are encoded in batches."""
+        self._planned = list(dict.fromkeys(windows))
+
+    def at(self, window: Window) -> Features:
+        """A window's features, encoded when first touched together with the next planned ones that are missing."""
+        if window not in self._windows:
+            ahead = self._planned[self._planned.index(window) :] if window in self._planned else [window]
+            missing = [entry for entry in ahead if entry not in self._windows][: self.batch]
+            encoded = self._encode(torch.stack([entry.cut(self.image) for entry in missing])[:, None])
+            for row, entry in enumerate(missing):
+                self._windows[entry] = _row(encoded, row, alone=len(missing) == 1)
+            self._forget_down_to(len(missing))
+        self._windows.move_to_end(window)
+        return self._windows[window]
+
+    def decode(
+        self, views: Sequence[Features], aims: Sequence[Aim], contexts: Sequence[Context], *, multimask: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Decode one prompt a view, or every prompt on a lone view, a batch at a time.
+
+        Returns:
+            Logits (P, M, D, H, W) in window voxels and predicted overlap (P, M), float32.
+        """
+        logits, overlaps = [], []
+        for start in range(0, len(aims), self.batch):
+            part = slice(start, start + self.batch)
+            some = views[part] if len(views) > 1 else views
+            rows = list(range(len(some))) if len(views) > 1 else [0] * len(aims[part])
+            features = some[0] if len(some) == 1 else Features.stack(some)
+            prompts = collate(aims[part], rows, features.tokens.device)
+            with torch.inference_mode(), self._autocast():
+                masks = self.backbone.decode(features, prompts, contexts[part], multimask=multimask)
+                logits.append(masks.full().float())
+                overlaps.append(masks.iou.float())
+            self.counts.decodings += len(rows)
+        return torch.cat(logits), torch.cat(overlaps)
+
+    def _encode(self, images: Tensor) -> Features:
+        self.counts.encodings += len(images)
+        with torch.inference_mode(), self._autocast():
+            return self.backbone.encode(images, [self._modality] * len(images))
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.image.device.type, torch.bfloat16, enabled=self._precision == "bf16")
+
+    def _forget_down_to(self, fewest: int) -> None:
+        """Drop the oldest windows until the rest fit into memory, but keep the `fewest` newest."""
+        while len(self._windows) > fewest and sum(map(_bytes, self._windows.values())) > self._memory:
+            self._windows.popitem(last=False)
+
+
+def _row(features: Features, row: int, *, alone: bool) -> Features:
+    """One image's features; copied out of a batch, so that dropping one frees its memory."""
+    if alone:
+        return features
+    part = slice(row, row + 1)
+    return Features(
+        features.tokens[part].clone(),
+        features.grid,
+        tuple(skip[part].clone() for skip in features.skips),
+        features.modalities[part],
+    )
+
+
+def _bytes(features: Features) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in (features.tokens, *features.skips))

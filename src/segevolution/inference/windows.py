@@ -1,0 +1,171 @@
+"""Where a network looks: blocks of voxels, the region around a coarse mask, and the windows that scan it.
+
+Everything is in voxels (d, h, w) of a frame; blocks are half-open. The scan follows MONAI's sliding window
+(`monai.inferers.sliding_window_inference`), on which SegVol's published inference rests.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..models.backbone import Triple
+
+OVERLAP = 0.5  # of neighbouring windows, as published
+
+
+@dataclass(frozen=True)
+class Block:
+    """A box of voxels (d, h, w), half-open; it may reach outside an array and may be empty."""
+
+    start: Triple
+    stop: Triple
+
+    @property
+    def shape(self) -> Triple:
+        """Voxels along each axis; zero, never negative, where the block is empty."""
+        return _triple(max(0, high - low) for low, high in zip(self.start, self.stop, strict=True))
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """To cut the block out of an array that holds it."""
+        d, h, w = (slice(low, high) for low, high in zip(self.start, self.stop, strict=True))
+        return d, h, w
+
+    @property
+    def empty(self) -> bool:
+        """Whether it holds no voxel."""
+        return 0 in self.shape
+
+    def meet(self, other: "Block") -> "Block":
+        """The voxels of both."""
+        return Block(
+            _triple(map(max, self.start, other.start)),
+            _triple(map(min, self.stop, other.stop)),
+        )
+
+    def join(self, other: "Block") -> "Block":
+        """The smallest block that holds both."""
+        return Block(
+            _triple(map(min, self.start, other.start)),
+            _triple(map(max, self.stop, other.stop)),
+        )
+
+    def shift(self, by: Sequence[int], sign: int = 1) -> "Block":
+        """Moved by `sign * by` voxels."""
+        return Block(
+            _triple(low + sign * step for low, step in zip(self.start, by, strict=True)),
+            _triple(high + sign * step for high, step in zip(self.stop, by, strict=True)),
+        )
+
+    def holds(self, other: "Block") -> bool:
+        """Whether every voxel of the other is in this one."""
+        return self.meet(other) == other
+
+    @classmethod
+    def whole(cls, shape: Sequence[int]) -> "Block":
+        """All of an array."""
+        return cls((0, 0, 0), _triple(shape))
+
+
+@dataclass(frozen=True)
+class Window:
+    """One view of the network.
+
+    Attributes:
+        view: the block it looks at; the size of the network's window, possibly reaching outside the frame.
+        content: the part of it that shows the image; the rest is zero.
+    """
+
+    view: Block
+    content: Block
+
+    def cut(self, image: Tensor) -> Tensor:
+        """Its voxels (..., D, H, W) of an image (..., d, h, w), zero where it shows nothing."""
+        inside = image[(..., *self.content.slices)]
+        margins = [
+            margin
+            for axis in (2, 1, 0)
+            for margin in (
+                self.content.start[axis] - self.view.start[axis],
+                self.view.stop[axis] - self.content.stop[axis],
+            )
+        ]
+        return functional.pad(inside, margins) if any(margins) else inside
+
+
+def tight(mask: Tensor) -> Block | None:
+    """The smallest block around the true voxels of a mask (D, H, W); None if there are none."""
+    starts, stops = [], []
+    for axis in range(3):
+        first, second = (other for other in range(3) if other != axis)
+        hits = torch.nonzero(mask.any(dim=second).any(dim=first)).flatten().tolist()
+        if not hits:
+            return None
+        starts.append(int(hits[0]))
+        stops.append(int(hits[-1]) + 1)
+    return Block(_triple(starts), _triple(stops))
+
+
+def region_around(block: Block, window: Triple, shape: Triple) -> Block:
+    """The block grown evenly to at least a window a side, and moved inside the array, so that it shows image.
+
+    An axis shorter than the window is taken whole. (The published region is not moved: beside a border it stays
+    short and is filled with zeros; see `published_region`.)
+    """
+    starts, stops = [], []
+    for low, high, wanted, length in zip(block.start, block.stop, window, shape, strict=True):
+        side = min(max(wanted, high - low), length)
+        start = min(max(low - (side - (high - low)) // 2, 0), length - side)
+        starts.append(start)
+        stops.append(start + side)
+    return Block(_triple(starts), _triple(stops))
+
+
+def published_region(block: Block, window: Triple, shape: Triple) -> Block:
+    """The region of SegVol's code: both ends move by (window - side) // 2 and are cut at the array's border.
+
+    So an odd difference leaves it one voxel short of the window, and a border leaves it shorter still.
+    """
+    starts, stops = [], []
+    for low, high, wanted, length in zip(block.start, block.stop, window, shape, strict=True):
+        margin = max(0, wanted - (high - low)) // 2
+        starts.append(max(0, low - margin))
+        stops.append(min(length, high + margin))
+    return Block(_triple(starts), _triple(stops))
+
+
+def padding(shape: Triple, window: Triple) -> tuple[tuple[int, int], ...]:
+    """Zeros before and after each axis that fill a window; the odd one comes after."""
+    missing = [max(0, wanted - length) for wanted, length in zip(window, shape, strict=True)]
+    return tuple((total // 2, total - total // 2) for total in missing)
+
+
+def scan(shape: Triple, window: Triple, overlap: float = OVERLAP) -> list[Triple]:
+    """First voxels of the windows over an array at least a window large, D slowest.
+
+    Windows step by (1 - overlap) of their size, truncated; the last of an axis is moved back to end with it.
+    """
+    axes = []
+    for length, side in zip(shape, window, strict=True):
+        step = side if length == side else max(1, int(side * (1 - overlap)))
+        count = -(-(length - side) // step) + 1
+        axes.append([min(number * step, length - side) for number in range(count)])
+    return [_triple(start) for start in itertools.product(*axes)]
+
+
+def windows_over(region: Block, window: Triple, overlap: float = OVERLAP) -> list[Window]:
+    """The windows that scan a region, in order; they show the region only, zero beyond it."""
+    margins = padding(region.shape, window)
+    padded = _triple(side + sum(margin) for side, margin in zip(region.shape, margins, strict=True))
+    origin = _triple(low - margin[0] for low, margin in zip(region.start, margins, strict=True))
+    views = (Block.whole(window).shift(start).shift(origin) for start in scan(padded, window, overlap))
+    return [Window(view, view.meet(region)) for view in views]
+
+
+def _triple(values: Iterable[int]) -> Triple:
+    d, h, w = values
+    return int(d), int(h), int(w)

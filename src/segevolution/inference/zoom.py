@@ -1,0 +1,167 @@
+"""Zoom-out-zoom-in (SegVol, Du et al. 2024, section 3.3), deterministic and without the published code's faults.
+
+Zoom-out: the whole image in one window gives a coarse mask. Zoom-in: windows at full resolution over the region
+round it, each told what is known to lie inside it, averaged with equal weight. `published.py` is the same method
+fault by fault; the differences here:
+
+- prompts are coordinates, not maps, so none vanishes and none is shifted by padding;
+- every point that a person gave is kept in the windows that see it, negative ones too, and none is drawn by chance;
+- points and a box may come together;
+- the region shows image up to the window's size wherever the volume has it, not zeros;
+- a positive point outside the coarse mask widens the region, and where the coarse mask is empty, points or a box
+  say where to look;
+- a window in which nothing is known to lie is neither encoded nor decoded: voxels that no window answers for keep
+  the coarse logits.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..models.backbone import Triple
+from ..vocabulary import Context
+from .aim import Aim, resized, seen_from, voxel
+from .encodings import Encodings
+from .windows import Block, Window, region_around, tight, windows_over
+
+Windows = Literal["roi", "lattice", "off"]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the network says to one prompt (or one alternative of it).
+
+    Attributes:
+        logits: (D, H, W) float32 on the frame; foreground is > 0.
+        iou: predicted overlap with the truth: the zoom-out's, or the mean over the windows that answered.
+        windows: number of windows that answered; 0 where the coarse answer stands.
+    """
+
+    logits: Tensor
+    iou: float
+    windows: int
+
+
+def answers(
+    encodings: Encodings,
+    aims: Sequence[Aim],
+    contexts: Sequence[Context],
+    *,
+    windows: Windows = "roi",
+    multimask: bool = False,
+) -> Iterator[Answer]:
+    """Answer prompts in order, all from the same encodings.
+
+    Args:
+        encodings: of the frame's image.
+        aims: prompts in frame voxels.
+        contexts: one a prompt.
+        windows: "roi" scans the region round each coarse mask, as published; "lattice" takes windows from a fixed
+            lattice over the image, so that prompts share them; "off" answers with the zoom-out alone.
+        multimask: three alternatives a prompt, in order, instead of one answer.
+    """
+    shape = _triple(encodings.image.shape)
+    small = [resized(goal, shape, encodings.window) for goal in aims]
+    logits, overlaps = encodings.decode([encodings.whole()], small, contexts, multimask=multimask)
+    jobs = [
+        _plan(encodings, goal, context, logits[row, mask], float(overlaps[row, mask]), windows, mask)
+        for row, (goal, context) in enumerate(zip(aims, contexts, strict=True))
+        for mask in range(logits.shape[1])
+    ]
+    encodings.plan(look.window for job in jobs for look in job.looks)
+    for job in jobs:
+        yield _answer(encodings, job, multimask=multimask)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A window and what it is told; `weight` voxels of the coarse mask lie in it."""
+
+    window: Window
+    told: Aim
+    weight: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One answer to be made: coarse logits (window-sized), then looks over a region."""
+
+    coarse: Tensor
+    iou: float
+    context: Context
+    alternative: int
+    region: Block | None
+    looks: tuple[_Look, ...]
+
+
+def _plan(
+    encodings: Encodings, goal: Aim, context: Context, coarse: Tensor, iou: float, windows: Windows, alternative: int
+) -> _Job:
+    """Find where to look, from the coarse logits (D, H, W) of the zoom-out."""
+    shape = _triple(encodings.image.shape)
+    nothing = _Job(coarse, iou, context, alternative, None, ())
+    if windows == "off":
+        return nothing
+    mask = to_frame(coarse, shape) > 0
+    found = tight(mask)
+    places = [voxel(point) for point in goal.positive]
+    if found is None and goal.box is not None:
+        places.append(goal.box)
+    sought = [block for block in (found, *places) if block is not None]
+    if not sought:
+        return nothing
+    whole = sought[0]
+    for block in sought[1:]:
+        whole = whole.join(block)
+    region = region_around(whole, encodings.window, shape)
+    scanned = region if windows == "roi" else Block.whole(shape)
+    looks = []
+    for window in windows_over(scanned, encodings.window):
+        content = window.content.meet(region)
+        inside = None if content.empty else tight(mask[content.slices])
+        if inside is not None:
+            inside = inside.shift(content.start)
+        elif not any(content.holds(place.meet(content)) and not place.meet(content).empty for place in places):
+            continue
+        weight = 0 if inside is None else int(mask[inside.slices].sum())
+        looks.append(_Look(window, seen_from(goal, window.view, inside, found), weight))
+    return _Job(coarse, iou, context, alternative, region, tuple(looks))
+
+
+def _answer(encodings: Encodings, job: _Job, *, multimask: bool) -> Answer:
+    """Look through the job's windows and average what they say over the coarse answer."""
+    logits = to_frame(job.coarse, _triple(encodings.image.shape))
+    if job.region is None or not job.looks:
+        return Answer(logits, job.iou, 0)
+    total = torch.zeros(job.region.shape, device=logits.device)
+    count = torch.zeros(job.region.shape, device=logits.device)
+    overlap, weights = 0.0, 0
+    for start in range(0, len(job.looks), encodings.batch):
+        looks = job.looks[start : start + encodings.batch]
+        features = [encodings.at(look.window) for look in looks]
+        told = [look.told for look in looks]
+        said, iou = encodings.decode(features, told, [job.context] * len(looks), multimask=multimask)
+        for look, answer, estimate in zip(looks, said[:, job.alternative], iou[:, job.alternative], strict=True):
+            part = look.window.content.meet(job.region)
+            where = part.shift(job.region.start, -1).slices
+            total[where] += answer[part.shift(look.window.view.start, -1).slices]
+            count[where] += 1
+            overlap += float(estimate) * max(look.weight, 1)
+            weights += max(look.weight, 1)
+    inside = logits[job.region.slices]
+    logits[job.region.slices] = torch.where(count > 0, total / count.clamp(min=1), inside)
+    return Answer(logits, overlap / weights, len(job.looks))
+
+
+def to_frame(coarse: Tensor, shape: Triple) -> Tensor:
+    """Window logits (D, H, W) carried to the frame by `nearest`."""
+    return functional.interpolate(coarse[None, None], shape, mode="nearest")[0, 0]
+
+
+def _triple(shape: Sequence[int]) -> Triple:
+    d, h, w = shape
+    return int(d), int(h), int(w)
