@@ -1,0 +1,170 @@
+"""SegVol: encode a volume once, then decode any number of text, point and box prompts from it.
+
+Source: Du et al., NeurIPS 2024, arXiv:2311.13385. The published network and segvol-mini are two configs of this.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import PromptError, VolumeError
+from ...vocabulary import Context, Modality, require_known, sentence
+from ..backbone import BackboneModule, Features, Kind, Masks, PromptBatch, Spec
+from .config import SegVolConfig
+from .dense_prompts import DensePrompts
+from .image_encoder import ImageEncoder
+from .mask_decoder import MaskDecoder
+from .prompt_encoder import PromptEncoder, named
+from .text_encoder import TextEncoder
+from .tokenizer import Tokenizer
+
+
+class SegVol(BackboneModule):
+    """A promptable network for volumes (D, H, W), see Backbone.
+
+    Args:
+        config: every size and setting.
+        tokenizer: of the text tower; without it everything but text works.
+    """
+
+    def __init__(self, config: SegVolConfig, tokenizer: Tokenizer | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.image_encoder = ImageEncoder(config)
+        self.prompt_encoder = PromptEncoder(config)
+        self.mask_decoder = MaskDecoder(config)
+        self.dense_prompts = DensePrompts(config) if config.dense_prompts else None
+        self.text_encoder = TextEncoder(config.text, config.width, tokenizer) if config.text else None
+        if config.start.position > 0:
+            positions = self.image_encoder.patch_embedding.position_embeddings
+            with torch.no_grad():
+                positions.copy_(config.start.position * self.prompt_encoder.grid_code()[None])
+        groups = self.adaptable_groups
+        kinds = {Kind.POINT, Kind.BOX} | ({Kind.TEXT} if config.text else set())
+        self.spec = Spec(
+            window=config.window,
+            accepts=frozenset(kinds),
+            intensity=config.intensity,
+            framing="zoom",
+            adaptable=tuple(
+                name for group in ("encoder", "decoder", "stem", "dense", "upscaling") for name in groups[group]
+            ),
+            structures=config.structures,
+        )
+
+    @classmethod
+    def fresh(cls, config: SegVolConfig, seed: int, tokenizer: Tokenizer | None = None) -> "SegVol":
+        """A network to train from scratch: the same seed gives the same weights, and no other stream is disturbed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config, tokenizer)
+
+    @property
+    def adaptable_groups(self) -> dict[str, tuple[str, ...]]:
+        """Dotted names of the linear and Conv3d layers by part: encoder, decoder, stem, dense, upscaling, heads, text.
+
+        `spec.adaptable` holds all but the last two. Transposed convolutions are in none: peft cannot wrap them.
+        """
+        prefixes = {
+            "encoder": ("image_encoder.blocks.", "image_encoder.patch_embedding.patch_embeddings."),
+            "decoder": ("mask_decoder.transformer.",),
+            "stem": ("image_encoder.patch_embedding.stem.",),
+            "dense": ("dense_prompts.",),
+            "upscaling": ("mask_decoder.high_resolution.",),
+            "heads": (
+                "mask_decoder.output_hypernetworks_mlps.",
+                "mask_decoder.iou_prediction_head.",
+                "mask_decoder.txt_",
+            ),
+            "text": ("text_encoder.",),
+        }
+        layers = [name for name, layer in self.named_modules() if isinstance(layer, (nn.Linear, nn.Conv3d))]
+        return {group: tuple(name for name in layers if name.startswith(starts)) for group, starts in prefixes.items()}
+
+    def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
+        """See Backbone.encode.
+
+        Raises:
+            VolumeError: the images are not (B, 1, *window), or the modalities are not one an image.
+        """
+        if images.shape[1:] != (1, *self.config.window) or len(images) != len(modalities):
+            raise VolumeError(
+                f"images of shape {tuple(images.shape)} with {len(modalities)} modalities cannot be encoded; "
+                f"this network needs (B, 1, {', '.join(map(str, self.config.window))}) and one modality an image."
+            )
+        tokens, skips = self.image_encoder(images)
+        return Features(tokens, self.config.grid, skips, tuple(modalities))
+
+    def decode(
+        self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
+    ) -> Masks:
+        """See Backbone.decode.
+
+        Raises:
+            VocabularyError: a structure is not among those the text tower was trained on.
+            PromptError: a kind of prompt that this network does not accept.
+            CheckpointError: text was given to a network without tokenizer.
+        """
+        return self.decode_tokens(
+            features, prompts, contexts, text=self.text_tokens(prompts, contexts), multimask=multimask
+        )
+
+    def text_tokens(self, prompts: PromptBatch, contexts: Sequence[Context]) -> Tensor | None:
+        """(P, C): the text token of each prompt, anything where it has no text; None when none has.
+
+        The sentence around a structure is the config's template for the modality in the prompt's context.
+        """
+        sentences = [
+            None if structure is None else self._sentence(structure, context)
+            for structure, context in zip(prompts.structures, contexts, strict=True)
+        ]
+        filler = next((text for text in sentences if text is not None), None)
+        if filler is None:
+            return None
+        if self.text_encoder is None:
+            raise PromptError("this network accepts no text; prompt it by point or box.")
+        return self.text_encoder.encode([text or filler for text in sentences])
+
+    def decode_tokens(
+        self,
+        features: Features,
+        prompts: PromptBatch,
+        contexts: Sequence[Context],
+        *,
+        text: Tensor | None = None,
+        multimask: bool = False,
+    ) -> Masks:
+        """Decode with text tokens (P, C) that are already at the decoder's width; see `decode` and `text_tokens`."""
+        if prompts.masks is not None:
+            raise PromptError("SegVol accepts no mask as a prompt; use text, points or a box.")
+        device = features.tokens.device
+        rows = prompts.image_index.to(device)
+        sparse, present = self.prompt_encoder(prompts, text)
+        dense = None if self.dense_prompts is None else self.dense_prompts(prompts)
+        image, shared = features.tokens, True
+        fuse, adapt = self.hooks.fuse, self.hooks.mask_tokens
+        if fuse is not None:
+            image, shared = fuse(image[rows], contexts), False
+        image = image + self.prompt_encoder.no_mask()
+        if dense is not None:
+            image, shared = (image[rows] if shared else image) + dense.tokens, False
+        logits, iou = self.mask_decoder(
+            image,
+            self.prompt_encoder.grid_code(),
+            sparse,
+            present,
+            rows=rows,
+            shared=shared,
+            skips=features.skips,
+            dense=dense,
+            text=text,
+            texts=named(prompts, device),
+            multimask=multimask,
+            adapt=None if adapt is None else lambda tokens: adapt(tokens, contexts),
+        )
+        return Masks(logits, iou, self.config.window)
+
+    def _sentence(self, structure: str, context: Context) -> str:
+        known = require_known(structure, self.spec.structures) if self.spec.structures else structure
+        return sentence(known, context.modality, self.config.template)

@@ -1,0 +1,133 @@
+"""Sentences to token ids: CLIP's byte pairs for the published weights, a word list for networks of our own."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from ... import files
+from ...errors import CheckpointError
+from ...vocabulary import STRUCTURES, TEMPLATES
+
+FILE = "tokenizer.json"
+PAD, UNKNOWN, START, END = range(4)
+_SPECIAL = ("<pad>", "<unknown>", "<start>", "<end>")
+
+
+class Tokenizer(Protocol):
+    """What a text encoder asks of a tokenizer."""
+
+    @property
+    def size(self) -> int:
+        """Number of token ids."""
+        ...
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """(T, L) int64, each row ended by the end-of-text token and filled up to the longest."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files into a folder."""
+        ...
+
+
+class WordTokenizer:
+    """One token a lower-case word; what is not in the list becomes one unknown token.
+
+    Args:
+        words: in the order of their ids. The list is kept with the weights, since these depend on it.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = tuple(words)
+        self._ids = {word: number for number, word in enumerate((*_SPECIAL, *self.words))}
+
+    @classmethod
+    def of_vocabulary(cls, texts: Iterable[str] | None = None) -> "WordTokenizer":
+        """All words of `texts` (default: every structure and template of `vocabulary`), in alphabetical order."""
+        if texts is None:
+            texts = (*STRUCTURES, *(form for forms in TEMPLATES.values() for form in forms.values()))
+        return cls(sorted({word for text in texts for word in _split(text)}))
+
+    @property
+    def size(self) -> int:
+        """Number of token ids, the four special ones included."""
+        return len(self._ids)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """See Tokenizer."""
+        rows = [[START, *(self._ids.get(word, UNKNOWN) for word in _split(text)), END] for text in texts]
+        longest = max(map(len, rows), default=0)
+        padded = [row + [PAD] * (longest - len(row)) for row in rows]
+        return torch.tensor(padded, dtype=torch.int64).reshape(len(rows), longest)
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json: the kind and the words."""
+        files.write_json(folder / FILE, {"kind": "words", "words": list(self.words)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "WordTokenizer":
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: the file is missing or is no word list.
+        """
+        path = folder / FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            words = content["words"] if content["kind"] == "words" else None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} cannot be read as a word list; the model folder is incomplete.") from error
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise CheckpointError(f"{path} is not a word list; the model folder is of another kind.")
+        return cls(words)
+
+
+class ClipTokenizer:
+    """CLIP's byte-pair tokenizer, from files."""
+
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    @property
+    def size(self) -> int:
+        """Number of token ids."""
+        return len(self._tokenizer)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """See Tokenizer; sentences beyond CLIP's 77 positions are cut."""
+        found = self._tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt")
+        ids: Tensor = found["input_ids"]
+        return ids
+
+    def save(self, folder: Path) -> None:
+        """Write the files that `load` reads."""
+        self._tokenizer.save_pretrained(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "ClipTokenizer":
+        """Read CLIP's tokenizer files from a folder; never from the network.
+
+        Raises:
+            CheckpointError: the folder does not hold them.
+        """
+        if not any((folder / name).is_file() for name in (FILE, "vocab.json")):
+            raise CheckpointError(f"{folder} holds no CLIP tokenizer; put tokenizer.json or vocab.json there.")
+        try:
+            return cls(CLIPTokenizer.from_pretrained(folder, local_files_only=True))
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(f"the CLIP tokenizer in {folder} cannot be read: {error}.") from error
+
+
+def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
+    """The tokenizer that a text config's `kind` asks for, from a model folder."""
+    return WordTokenizer.load(folder) if kind == "words" else ClipTokenizer.load(folder)
+
+
+def _split(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
