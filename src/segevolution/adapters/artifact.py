@@ -1,0 +1,240 @@
+"""An adapter on disk: a folder of a few megabytes that says what it is, and to which base it belongs.
+
+adapter_config.json         ours under "segevolution"; for LoRA peft's settings beside it, so that peft reads it too
+adapter_model.safetensors   the adapter's state
+README.md                   the model card: data, licences, steps, metrics, what it must not be used for
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from ..errors import AdapterError, OutputError
+from ..files import check_writable, replacing
+from ..models.backbone import BackboneModule
+from ..models.checkpoints import fingerprint
+from .base import METHODS, BaseAdapter, attached, create, trainable
+from .lora import LoraAdapter
+
+CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
+SECTION = "segevolution"
+FORMAT = 1
+
+SECTIONS = {
+    "data": "Data",
+    "licences": "Licences of the data",
+    "steps": "Training",
+    "metrics": "Metrics",
+    "not_for": "Must not be used for",
+}
+NOT_FOR = "Any clinical decision: it is for research, not a medical device."
+UNKNOWN = "Not stated."
+
+
+def save_adapter(
+    adapter: BaseAdapter,
+    backbone: BackboneModule,
+    folder: Path,
+    card: Mapping[str, Any] | None = None,
+    *,
+    force: bool = False,
+) -> None:
+    """Write an attached adapter as a folder, whole or not at all.
+
+    Args:
+        adapter: attached to `backbone`.
+        backbone: its base is put back for a moment, to take its fingerprint.
+        folder: where; an existing adapter is replaced with `force` only.
+        card: plain values for the model card: "base" (a model's name), the keys of SECTIONS, and any others.
+
+    Raises:
+        AdapterError: the adapter is not attached to this backbone.
+        OutputError: the folder cannot be written, exists and `force` is False, or holds something else.
+    """
+    folder = Path(folder)
+    if attached(backbone) is not adapter:
+        raise AdapterError("only an adapter that is attached to the given network can be saved; attach it first.")
+    _check_replaceable(folder, force=force)
+    with adapter.suspended():
+        base = fingerprint(backbone)
+    said = dict(card or {})
+    section = {
+        "format": FORMAT,
+        "method": adapter.method,
+        "settings": adapter.config.to_dict(),
+        "base": {"name": str(said.get("base", type(backbone).__name__)), "fingerprint": base},
+        "trained": sum(trainable(backbone).values()),
+        "card": said,
+    }
+    state = {name: tensor.cpu().contiguous() for name, tensor in adapter.state().items()}
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        config = json.dumps({**_for_peft(adapter, section), SECTION: section}, indent=2, ensure_ascii=False)
+        (temporary / CONFIG).write_text(config + "\n", encoding="utf-8")
+        save_file(state, temporary / WEIGHTS, metadata={"format": "pt"})
+        (temporary / CARD).write_text(_card(folder.name, section), encoding="utf-8")
+
+
+def load_adapter(folder: Path, backbone: BackboneModule, *, force: bool = False) -> BaseAdapter:
+    """Read an adapter and attach it.
+
+    Args:
+        folder: what `save_adapter` wrote.
+        backbone: the base it was trained on, carrying no adapter.
+        force: attach it to another base as well, as long as the shapes fit.
+
+    Raises:
+        AdapterError: the folder is not a whole adapter, it belongs to another base, or the backbone is taken.
+    """
+    folder = Path(folder)
+    section = _section(folder)
+    other = attached(backbone)
+    if other is not None:
+        raise AdapterError(f"the network carries a {other.method} adapter already; detach or merge that one first.")
+    base = section["base"]
+    found = "" if force else fingerprint(backbone)
+    if not force and found != base["fingerprint"]:
+        raise AdapterError(
+            f"{folder} was trained on another base: it needs {base['name']} ({base['fingerprint'][:12]}), this is "
+            f"{type(backbone).__name__} ({found[:12]}); load that base, or use --force at your own risk."
+        )
+    adapter = create(section["method"], section["settings"])
+    try:
+        adapter.load_state(load_file(folder / WEIGHTS))
+    except (SafetensorError, OSError) as error:
+        raise AdapterError(
+            f"{folder / WEIGHTS} cannot be read ({error}); it may be cut short: get it again."
+        ) from error
+    adapter.attach(backbone)
+    return adapter
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What a folder holds, without any network: plain values.
+
+    Returns:
+        folder, method, settings, base (name, fingerprint), trained (values), tensors, bytes (of the weights), card.
+
+    Raises:
+        AdapterError: it is not a whole adapter.
+    """
+    folder = Path(folder)
+    section = _section(folder)
+    weights = folder / WEIGHTS
+    try:
+        with safe_open(weights, framework="pt") as stored:
+            tensors = len(stored.keys())
+    except (SafetensorError, OSError) as error:
+        raise AdapterError(f"{weights} cannot be read ({error}); it may be cut short: get it again.") from error
+    kept = {key: value for key, value in section.items() if key not in ("format", "card")}
+    sizes = {"tensors": tensors, "bytes": weights.stat().st_size}
+    return {"folder": str(folder), **kept, **sizes, "card": section["card"]}
+
+
+def find_adapters(folder: Path) -> list[Path]:
+    """The folders in `folder`, itself and any depth included, that have an adapter_config.json, sorted.
+
+    Raises:
+        AdapterError: it is not a folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise AdapterError(f"{folder} is not a folder; give one that holds adapters.")
+    return sorted(path.parent for path in folder.rglob(CONFIG))
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder looks like one of ours, whole or not."""
+    return (Path(folder) / CONFIG).is_file()
+
+
+def _section(folder: Path) -> dict[str, Any]:
+    """Our part of adapter_config.json, checked."""
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise AdapterError(f"{folder} is not a folder; an adapter is a folder with {CONFIG} and {WEIGHTS}.")
+    if not path.is_file():
+        raise AdapterError(f"{folder} is not an adapter folder: it has no {CONFIG}.")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise AdapterError(f"{path} cannot be read as JSON: {error}.") from error
+    section = config.get(SECTION) if isinstance(config, dict) else None
+    keys = {"format", "method", "settings", "base", "trained", "card"}
+    if not isinstance(section, dict) or not keys <= section.keys():
+        raise AdapterError(f"{path} was not written by segevolution, so it does not say which base it belongs to.")
+    if section["format"] != FORMAT or section["method"] not in METHODS:
+        raise AdapterError(
+            f"{path} has format {section['format']} and method {section['method']}; this version reads format "
+            f"{FORMAT} and {', '.join(sorted(METHODS))}: update segevolution."
+        )
+    if not (folder / WEIGHTS).is_file():
+        raise AdapterError(f"{folder} is not a whole adapter folder: it has no {WEIGHTS}.")
+    return section
+
+
+def _check_replaceable(folder: Path, *, force: bool) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    check_writable(folder, force=force)
+    if folder.exists() and not is_adapter(folder):
+        raise OutputError(f"{folder} exists and is not an adapter folder, so it is not replaced; choose another name.")
+
+
+def _for_peft(adapter: BaseAdapter, section: Mapping[str, Any]) -> dict[str, Any]:
+    """peft's own settings, for the methods that peft knows."""
+    if not isinstance(adapter, LoraAdapter):
+        return {}
+    config = adapter.peft_config()
+    config.base_model_name_or_path = section["base"]["name"]
+    config.inference_mode = True
+    values: dict[str, Any] = json.loads(json.dumps(config.to_dict(), default=_plain))
+    return values
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set) else str(value)
+
+
+def _card(name: str, section: Mapping[str, Any]) -> str:
+    """The text of README.md."""
+    said = section["card"]
+    lines = ["---", f"library_name: {'peft' if section['method'] == 'lora' else SECTION}"]
+    lines += ["tags: [segevolution, medical-imaging, segmentation]", "---", "", f"# {said.get('title', name)}", ""]
+    base = section["base"]
+    lines += [f"A {section['method']} adapter of {section['trained']:,} trained values for {base['name']}.", ""]
+    lines += [f"Base fingerprint: `{base['fingerprint']}`", "", "## Settings", ""]
+    lines += [f"- {key}: {_inline(value)}" for key, value in section["settings"].items()]
+    others = {key: key.replace("_", " ").capitalize() for key in said if key not in ("base", "title", *SECTIONS)}
+    for key, heading in {**SECTIONS, **others}.items():
+        lines += ["", f"## {heading}", ""]
+        if key == "not_for":
+            lines += [*_said(said[key]), "", NOT_FOR] if key in said else [NOT_FOR]
+        else:
+            lines += _said(said.get(key))
+    return "\n".join(lines) + "\n"
+
+
+def _said(value: Any) -> list[str]:
+    """Lines of one section: a table of a mapping, a list of a sequence, else the words."""
+    if value is None:
+        return [UNKNOWN]
+    if isinstance(value, Mapping):
+        return ["| | |", "|---|---|", *(f"| {key} | {_inline(cell)} |" for key, cell in value.items())]
+    if isinstance(value, (list, tuple)):
+        return [f"- {_inline(item)}" for item in value]
+    return [_inline(value)]
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_inline(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_inline(item) for item in value) or "none"
+    return str(value)

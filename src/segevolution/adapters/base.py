@@ -1,0 +1,297 @@
+"""The seam behind which every method of adaptation lives.
+
+An adapter is attached to a backbone, which freezes all of the base; what then trains is exactly what the adapter
+lists, and `trainable` shows it. Detached, the base is back bit for bit, and the adapter keeps its weights, so a
+session switches between adapters without reading the base again. An adapter touches the layers that
+`backbone.spec.adaptable` names, the parameters that its settings name, and `backbone.hooks`: nothing else.
+"""
+
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import AdapterError
+from ..models.backbone import BackboneModule
+from ..vocabulary import closest
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """What the rest of the package knows of an adapter."""
+
+    method: ClassVar[str]
+
+    @property
+    def config(self) -> "AdapterConfig":
+        """The settings it was made with."""
+        ...
+
+    def attach(self, backbone: BackboneModule) -> None:
+        """Freeze the base and enter it; with weights from an earlier life, continue them."""
+        ...
+
+    def detach(self) -> None:
+        """Leave; the base is again what it was, bit for bit."""
+        ...
+
+    def suspended(self) -> AbstractContextManager[BackboneModule]:
+        """A context in which the backbone is the bare base; afterwards the same parameters are back."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What has been learned, by stable names: what a file holds."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` gave, attached or not."""
+        ...
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """What an optimiser gets, and nothing beside it asks for gradients."""
+        ...
+
+    def merge(self) -> None:
+        """Fold the adapter into the base for good, or an AdapterError that says why not."""
+        ...
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Settings of a method; each method extends it with fields of plain values and tuples of them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From what `to_dict` gave, or a recipe wrote; what is not said keeps its default.
+
+        Raises:
+            AdapterError: an unknown setting (the sentence names the nearest), or an impossible value.
+        """
+        known = cls.__dataclass_fields__
+        for key in values:
+            if key not in known:
+                near = closest(key, known)
+                hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known) or 'none'}."
+                raise AdapterError(f'"{key}" is not a setting of this adapter; {hint}')
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+METHODS: dict[str, "type[BaseAdapter]"] = {}
+
+
+def register(cls: "type[BaseAdapter]") -> "type[BaseAdapter]":
+    """Class decorator: put a method into METHODS under its name."""
+    METHODS[cls.method] = cls
+    return cls
+
+
+def create(method: str, settings: Mapping[str, Any] | None = None) -> "BaseAdapter":
+    """A fresh adapter by the name of its method, not yet attached.
+
+    Raises:
+        AdapterError: no method has that name, or the settings do not fit it.
+    """
+    if method not in METHODS:
+        raise AdapterError(f'"{method}" is not a method of adaptation; known are {", ".join(sorted(METHODS))}.')
+    kind = METHODS[method]
+    return kind(kind.config_type.from_dict(settings or {}))
+
+
+_ATTACHED: "weakref.WeakKeyDictionary[nn.Module, BaseAdapter]" = weakref.WeakKeyDictionary()
+
+
+def attached(backbone: nn.Module) -> "BaseAdapter | None":
+    """The adapter that a backbone carries at the moment."""
+    return _ATTACHED.get(backbone)
+
+
+def trainable(backbone: nn.Module) -> dict[str, int]:
+    """Name and number of values of every parameter that asks for gradients, as they are named at the moment."""
+    return {name: p.numel() for name, p in backbone.named_parameters() if p.requires_grad}
+
+
+class BaseAdapter(ABC):
+    """What all methods share: one adapter a backbone, freezing, keeping weights while detached, checks of state.
+
+    A method defines `method`, `config_type` and the six underscored functions at the end.
+    """
+
+    method: ClassVar[str]
+    config_type: ClassVar[type[AdapterConfig]]
+
+    def __init__(self, config: AdapterConfig | None = None) -> None:
+        self._config = self.config_type() if config is None else config
+        self._backbone: BackboneModule | None = None
+        self._flags: list[tuple[nn.Parameter, bool]] = []
+        self._kept: dict[str, Tensor] | None = None
+
+    @property
+    def config(self) -> AdapterConfig:
+        """The settings it was made with."""
+        return self._config
+
+    @property
+    def backbone(self) -> BackboneModule:
+        """The network it is attached to; raises AdapterError where there is none."""
+        if self._backbone is None:
+            raise AdapterError(f"this {self.method} adapter is not attached to a network; call attach first.")
+        return self._backbone
+
+    def attach(self, backbone: BackboneModule) -> None:
+        """See Adapter.attach.
+
+        Raises:
+            AdapterError: it or the backbone is taken already, or its settings or kept weights do not fit.
+        """
+        if self._backbone is not None:
+            raise AdapterError(f"this {self.method} adapter is attached already; detach it first.")
+        other = attached(backbone)
+        if other is not None:
+            raise AdapterError(f"the network carries a {other.method} adapter already; detach or merge that one first.")
+        self._flags = [(parameter, parameter.requires_grad) for parameter in backbone.parameters()]
+        backbone.requires_grad_(False)
+        self._backbone = backbone
+        try:
+            self._enter(backbone)
+            if self._kept is not None:
+                self._write(self._kept)
+        except Exception:
+            self._leave()
+            self._release()
+            raise
+        for parameter in self.trainable_parameters():
+            parameter.requires_grad_(True)
+        _ATTACHED[backbone] = self
+
+    def detach(self) -> None:
+        """See Adapter.detach; gradients are dropped.
+
+        Raises:
+            AdapterError: it is not attached.
+        """
+        self._kept = self.state()
+        self._leave()
+        self._release()
+
+    @contextmanager
+    def suspended(self) -> Iterator[BackboneModule]:
+        """See Adapter.suspended.
+
+        Raises:
+            AdapterError: it is not attached.
+        """
+        backbone = self.backbone
+        self._leave()
+        try:
+            yield backbone
+        finally:
+            self._return()
+
+    def state(self) -> dict[str, Tensor]:
+        """See Adapter.state; copies.
+
+        Raises:
+            AdapterError: it was neither attached nor loaded yet.
+        """
+        if self._backbone is not None:
+            return {name: parameter.detach().clone() for name, parameter in self._parameters().items()}
+        if self._kept is None:
+            raise AdapterError(f"this {self.method} adapter holds no weights yet; attach it to a network first.")
+        return {name: tensor.clone() for name, tensor in self._kept.items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """See Adapter.load_state; what does not fit is found at once if attached, else when it is.
+
+        Raises:
+            AdapterError: names what is missing, unexpected or of another shape.
+        """
+        if self._backbone is None:
+            self._kept = {name: tensor.detach().clone() for name, tensor in state.items()}
+        else:
+            self._write(state)
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """See Adapter.trainable_parameters."""
+        return list(self._parameters().values())
+
+    def merge(self) -> None:
+        """See Adapter.merge; the adapter keeps its weights and is detached.
+
+        Raises:
+            AdapterError: it is not attached, or cannot be folded into the base.
+        """
+        kept = self.state() if self.backbone is not None else None
+        self._fold()
+        self._kept = kept
+        self._release()
+
+    def _release(self) -> None:
+        """Give the backbone its own gradient flags back and forget it."""
+        for parameter, flag in self._flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = None
+        if self._backbone is not None:
+            _ATTACHED.pop(self._backbone, None)
+        self._flags, self._backbone = [], None
+        self._forget()
+
+    def _write(self, state: Mapping[str, Tensor]) -> None:
+        """Copy exactly fitting tensors into the parameters; raises AdapterError otherwise."""
+        parameters = self._parameters()
+        check_fit(state, {name: tuple(parameter.shape) for name, parameter in parameters.items()})
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(state[name])
+
+    @abstractmethod
+    def _enter(self, backbone: BackboneModule) -> None:
+        """Make the adapter's parts and put them in."""
+
+    @abstractmethod
+    def _leave(self) -> None:
+        """Put the base back, also after an `_enter` that failed half-way; keep the parts."""
+
+    @abstractmethod
+    def _return(self) -> None:
+        """Put the same parts in again after `_leave`."""
+
+    @abstractmethod
+    def _fold(self) -> None:
+        """Make the adapter's effect part of the base, and take the parts out."""
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Drop all that belongs to the network it has left."""
+
+    @abstractmethod
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        """What trains, by the names of the state; the parameters are in the network at the moment."""
+
+
+def check_fit(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], *, partly: bool = False) -> None:
+    """Refuse a state that does not fit the adapter.
+
+    Args:
+        state: what is to be loaded.
+        shapes: what the adapter has.
+        partly: whether names may be missing.
+
+    Raises:
+        AdapterError: names the first tensors that are missing, unexpected or of another shape.
+    """
+    missing = [] if partly else sorted(shapes.keys() - state.keys())
+    unexpected = sorted(state.keys() - shapes.keys())
+    reshaped = [name for name in sorted(shapes.keys() & state.keys()) if tuple(state[name].shape) != shapes[name]]
+    found = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    said = [f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in found.items() if names]
+    if said:
+        raise AdapterError(f"the adapter's weights do not fit this network and these settings: {'; '.join(said)}.")

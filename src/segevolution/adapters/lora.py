@@ -1,0 +1,214 @@
+"""LoRA: low-rank updates beside frozen layers (Hu et al. 2021, arXiv:2106.09685), with peft's layers and file names.
+
+A wrapped layer answers W x + s B A x, where A (rank x inputs) starts at random, B (outputs x rank) at zero, and s is
+alpha / rank, or alpha / sqrt(rank) when rank-stabilised (Kalajdzievski 2023, arXiv:2312.03732). Before the first step
+the adapted network therefore is the base, bit for bit.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import peft
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from ..errors import AdapterError
+from ..models.backbone import BackboneModule
+from . import targets as choose
+from .base import AdapterConfig, BaseAdapter, register
+from .in_place import InPlace
+
+NAME = "default"  # the only adapter in each of peft's layers
+PREFIX = "base_model.model."  # peft's, before every name in a file
+Wrapped = Any  # a LoraLayer; peft's classes carry no types
+WRAPPABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True)
+class LoraConfig(AdapterConfig):
+    """Settings of LoRA.
+
+    Attributes:
+        rank: of each update.
+        alpha: strength, see the module's formula.
+        dropout: on the input of A while training, in [0, 1).
+        rank_stabilised: scale by alpha / sqrt(rank), so that a larger rank does not weaken the update.
+        dora: learn the length of each output's weights apart from their direction (Liu et al. 2024,
+            arXiv:2402.09353).
+        targets: layers, see `targets.layers`.
+        also_train: parameters of the base that train as they are, see `targets.parameters`; they are in the file.
+
+    Raises:
+        AdapterError: an impossible value.
+    """
+
+    rank: int = 8
+    alpha: float = 8.0
+    dropout: float = 0.0
+    rank_stabilised: bool = True
+    dora: bool = False
+    targets: tuple[str, ...] = (choose.ALL_LINEAR,)
+    also_train: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rank, int) or self.rank < 1:
+            raise AdapterError(f"rank {self.rank} is not possible; give a whole number of at least 1.")
+        if not self.alpha > 0:
+            raise AdapterError(f"alpha {self.alpha} is not possible; give a positive number.")
+        if not 0 <= self.dropout < 1:
+            raise AdapterError(f"dropout {self.dropout} is not possible; give a fraction from 0 to below 1.")
+        if isinstance(self.targets, str) or isinstance(self.also_train, str):
+            raise AdapterError("targets and also_train are lists of names; put a single name into a list.")
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """One of PRESETS by name; raises AdapterError for another."""
+        if name not in PRESETS:
+            raise AdapterError(f'"{name}" is not a LoRA preset; known are {", ".join(PRESETS)}.')
+        return cls(**PRESETS[name])
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """See AdapterConfig.from_dict; a key "preset" names where to start from."""
+        start = cls.preset(values["preset"]).to_dict() if "preset" in values else {}
+        return super().from_dict({**start, **{key: value for key, value in values.items() if key != "preset"}})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "study": {"rank": 8, "alpha": 8.0, "rank_stabilised": True, "targets": choose.STUDY},
+}
+
+
+@register
+class LoraAdapter(BaseAdapter):
+    """LoRA on the layers that its config names.
+
+    Args:
+        config: None takes every linear layer that the backbone offers, at rank 8.
+    """
+
+    method: ClassVar[str] = "lora"
+    config_type: ClassVar[type[AdapterConfig]] = LoraConfig
+
+    def __init__(self, config: LoraConfig | None = None) -> None:
+        super().__init__(config)
+        self._originals: dict[str, Any] = {}
+        self._layers: dict[str, Wrapped] = {}
+        self._in_place = InPlace({})
+
+    @property
+    def config(self) -> LoraConfig:
+        """The settings it was made with."""
+        assert isinstance(self._config, LoraConfig)
+        return self._config
+
+    def peft_config(self) -> peft.LoraConfig:
+        """The same settings as peft's, for the layers of the backbone it is attached to: exactly these, as a pattern.
+
+        Raises:
+            AdapterError: it is not attached.
+        """
+        return _peft_config(self.config, tuple(self._originals) if self.backbone else ())
+
+    def _enter(self, backbone: BackboneModule) -> None:
+        names = choose.layers(backbone, self.config.targets)
+        trained = choose.parameters(backbone, self.config.also_train)
+        self._in_place = InPlace(trained)
+        self._originals = {name: backbone.get_submodule(name) for name in names}
+        self._layers = inject(backbone, self.config, names)
+        self._match_mode()
+
+    def _leave(self) -> None:
+        for name, original in self._originals.items():
+            if self._layers:
+                original.train(self._layers[name].training)
+            self.backbone.set_submodule(name, original)
+        self._in_place.restore()
+
+    def _return(self) -> None:
+        self._match_mode()
+        for name, layer in self._layers.items():
+            self.backbone.set_submodule(name, layer)
+        self._in_place.reapply()
+
+    def _forget(self) -> None:
+        self._originals, self._layers, self._in_place = {}, {}, InPlace({})
+
+    def _match_mode(self) -> None:
+        for name, layer in self._layers.items():
+            layer.train(self._originals[name].training)
+
+    @torch.no_grad()
+    def _fold(self) -> None:
+        merged = {name: merged_weight(layer) for name, layer in self._layers.items()}
+        for name, weight in merged.items():
+            if not bool(torch.isfinite(weight).all()):
+                raise AdapterError(f"the adapter cannot be merged: {name} would hold NaN or infinite weights.")
+        for name, original in self._originals.items():
+            original.weight.copy_(merged[name])
+            self.backbone.set_submodule(name, original)
+
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        found: dict[str, nn.Parameter] = {}
+        for name, layer in self._layers.items():
+            found[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A[NAME].weight
+            found[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B[NAME].weight
+            if NAME in layer.lora_magnitude_vector:
+                found[f"{PREFIX}{name}.lora_magnitude_vector"] = layer.lora_magnitude_vector[NAME].weight
+        for name, parameter in self._in_place.parameters.items():
+            owner, _, kind = name.rpartition(".")
+            found[f"{PREFIX}{owner}.base_layer.{kind}" if owner in self._layers else PREFIX + name] = parameter
+        return found
+
+
+def inject(backbone: BackboneModule, config: LoraConfig, names: tuple[str, ...]) -> dict[str, Wrapped]:
+    """Wrap exactly the named layers in place, each in peft's layer; the originals live on inside.
+
+    Raises:
+        AdapterError: a layer of a type that peft cannot wrap, or that is wrapped already.
+    """
+    for name in names:
+        layer = backbone.get_submodule(name)
+        if isinstance(layer, LoraLayer):
+            raise AdapterError(f"{name} carries LoRA already; detach or merge that adapter first.")
+        if not isinstance(layer, WRAPPABLE):
+            raise AdapterError(f"{name} is a {type(layer).__name__}, which LoRA cannot wrap; name it in also_train.")
+    had = set(vars(backbone))
+    peft.inject_adapter_in_model(_peft_config(config, names), backbone, adapter_name=NAME)
+    for left in set(vars(backbone)) - had:
+        delattr(backbone, left)
+    wrapped = {name: layer for name, layer in backbone.named_modules() if isinstance(layer, LoraLayer)}
+    if wrapped.keys() != set(names):
+        raise AdapterError(f"peft wrapped {len(wrapped)} layers where {len(names)} were asked for; check its version.")
+    return wrapped
+
+
+def merged_weight(layer: Wrapped) -> Tensor:
+    """The weight that makes the bare layer answer as the wrapped one does, same shape and type."""
+    base = layer.get_base_layer()
+    weight: Tensor = base.weight.detach().clone()
+    if NAME in layer.lora_variant:
+        variant = layer.lora_variant[NAME]
+        folded: Tensor = variant.merge_safe(layer, NAME, weight)
+        return folded
+    down, up = layer.lora_A[NAME].weight.detach(), layer.lora_B[NAME].weight.detach()
+    update = torch.tensordot(up.flatten(1).float(), down.float(), dims=1) * layer.scaling[NAME]
+    merged: Tensor = (weight.float() + update).to(weight.dtype)
+    return merged
+
+
+def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> peft.LoraConfig:
+    settings: dict[str, Any] = {"lora_alpha": config.alpha}  # peft says int and means any number
+    return peft.LoraConfig(
+        **settings,
+        r=config.rank,
+        lora_dropout=config.dropout,
+        use_rslora=config.rank_stabilised,
+        use_dora=config.dora,
+        bias="none",
+        target_modules="|".join(re.escape(name) for name in names),
+    )

@@ -1,0 +1,100 @@
+"""`segevolution adapters list|show|merge`: what adapters are here, what one holds, and one made part of its base."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import AsJson, Force, Quiet, note, print_json, print_table
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(help="An adapter folder.")]
+
+
+@app.command("list")
+def list_adapters(
+    folder: Annotated[Path, typer.Argument(help="Where to look, folders within it included.")] = Path(),
+    json: AsJson = False,
+) -> None:
+    """List the adapters in a folder and below."""
+    from ..adapters.artifact import describe, find_adapters
+    from ..errors import AdapterError
+
+    found, passed = [], []
+    for path in find_adapters(folder):
+        try:
+            found.append(describe(path))
+        except AdapterError as error:
+            passed.append(str(error))
+    for sentence in passed:
+        note(f"passed over: {sentence}")
+    if json:
+        print_json(found)
+        return
+    print_table(
+        ("folder", "method", "base", "trained", "MB"),
+        [
+            (each["folder"], each["method"], each["base"]["name"], f"{each['trained']:,}", f"{each['bytes'] / 1e6:.2f}")
+            for each in found
+        ],
+    )
+
+
+@app.command()
+def show(folder: Folder, json: AsJson = False) -> None:
+    """Show one adapter: method, settings, base, size, and what its card says."""
+    from ..adapters.artifact import describe
+
+    described = describe(folder)
+    if json:
+        print_json(described)
+        return
+    base = described["base"]
+    rows: list[tuple[str, object]] = [
+        ("folder", described["folder"]),
+        ("method", described["method"]),
+        ("base", f"{base['name']} ({base['fingerprint'][:12]})"),
+        ("trained", f"{described['trained']:,} values"),
+        ("weights", f"{described['tensors']} tensors, {described['bytes'] / 1e6:.2f} MB"),
+    ]
+    rows += [(key, _words(value)) for part in ("settings", "card") for key, value in described[part].items()]
+    print_table(("", ""), rows)
+
+
+@app.command()
+def merge(
+    folder: Folder,
+    base: Annotated[str, typer.Option("--base", help="The model it was trained on: a name or a folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the merged model.")],
+    dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = "float32",
+    force_base: Annotated[bool, typer.Option("--force-base", help="Merge it even into another base.")] = False,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make an adapter part of its base and write the result as a model of its own."""
+    from ..adapters import describe, load_adapter
+    from ..errors import OutputError
+    from ..models.checkpoints import check_replaceable, load_model, save_model
+    from ..models.hub import find
+
+    if dtype not in ("float32", "float16"):
+        raise OutputError(f"weights cannot be stored as {dtype}; use float32 or float16.")
+    check_replaceable(output, force=force)
+    described = describe(folder)
+    model = load_model(find(base))
+    load_adapter(folder, model, force=force_base).merge()
+    card = (
+        f"# {output.name}\n\n{base} with the {described['method']} adapter {folder.name} merged into its weights.\n\n"
+        f"Base fingerprint: `{described['base']['fingerprint']}`\n\nFor research only; not a medical device.\n"
+    )
+    save_model(model, output, "float16" if dtype == "float16" else "float32", card, force=force)
+    note(f"{output} holds {base} with {folder} merged in.", quiet=quiet)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

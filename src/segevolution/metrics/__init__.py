@@ -1,0 +1,17 @@
+"""How good a mask is: arrays and spacing in, numbers out (overlap.py in voxels, surface.py in millimetres)."""
+
+from .overlap import dice, iou, precision, sensitivity, volume_difference
+from .surface import SurfaceDistances, assd, hd95, nsd, surface_distances
+
+__all__ = [
+    "SurfaceDistances",
+    "assd",
+    "dice",
+    "hd95",
+    "iou",
+    "nsd",
+    "precision",
+    "sensitivity",
+    "surface_distances",
+    "volume_difference",
+]
