@@ -73,7 +73,7 @@ class Grid:
     affine: Floats
 
     def __post_init__(self) -> None:
-        affine = np.asarray(self.affine, np.float64)
+        affine = np.array(self.affine, np.float64)
         if affine.shape != (4, 4):
             raise VolumeError(f"an affine must be 4 x 4, this one is {' x '.join(map(str, affine.shape))}.")
         if not np.isfinite(affine).all():

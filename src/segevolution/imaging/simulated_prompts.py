@@ -70,7 +70,7 @@ def jittered_box(mask: Array, grid: Grid, amount: float, unit: Unit, rng: np.ran
     """The tight box with each of its six numbers moved by whole voxels, uniformly within +-`amount`.
 
     In voxels the bound is the same on every axis; in millimetres it is the same distance on every axis, so thick
-    slices move by fewer voxels. Corners stay inside the image, and corners that would cross change places.
+    slices move by fewer voxels, or by none. Corners stay inside the image, and corners that would cross change places.
 
     Raises:
         PromptError: the mask is empty or lies on another grid, or `amount` is negative.
@@ -80,11 +80,8 @@ def jittered_box(mask: Array, grid: Grid, amount: float, unit: Unit, rng: np.ran
     _require(mask, grid)
     tight = tight_box(mask)
     last = np.asarray(grid.shape) - 1
-    reach = np.full(3, amount) if unit == "voxel" else amount / np.asarray(grid.spacing)
-    if unit == "voxel":
-        moves = rng.integers(-np.floor(reach), np.floor(reach), (2, 3), endpoint=True)
-    else:
-        moves = np.rint(rng.uniform(-reach, reach, (2, 3)))
+    reach = np.floor(np.full(3, amount) if unit == "voxel" else amount / np.asarray(grid.spacing))
+    moves = rng.integers(-reach, reach, (2, 3), endpoint=True)
     corners = np.clip(np.array([tight.low, tight.high]) + moves, 0, last)
     return Box(_triple(corners.min(axis=0)), _triple(corners.max(axis=0)))
 

@@ -39,7 +39,7 @@ def read(path: Path, series: str | None = None) -> Volume:
     else:
         raise FormatError(f"{path} is not an NRRD or MetaImage file; it may be another kind of file under that name.")
     try:
-        image = sitk.ReadImage(str(path))
+        image = sitk.ReadImage(str(path), imageIO="NrrdImageIO" if name == "nrrd" else "MetaImageIO")
     except RuntimeError as error:
         raise FormatError(f"{path} cannot be read ({_reason(error)}); it may be truncated or damaged.") from error
     if image.GetNumberOfComponentsPerPixel() > 1 or "complex" in image.GetPixelIDTypeAsString():

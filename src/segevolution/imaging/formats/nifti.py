@@ -112,7 +112,7 @@ def _signal(image: Any) -> Array:
             array = array.astype(np.float64)
         return np.asarray(array, array.dtype.newbyteorder("="))
     target = np.float32 if image.get_data_dtype().itemsize <= 2 else np.float64
-    return np.asarray(data.get_scaled(target), target)
+    return np.asarray(data, target)  # scaled in that precision
 
 
 def _affine(header: Any) -> Floats:
