@@ -41,6 +41,7 @@ class Spec:
         spacing: (x, y, z) millimetres to resample to, or None for the volume's own.
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
         structures: names that its text encoder was trained on; empty when any text may be tried.
+        windows: how zoom-in looks for it unless a caller says otherwise, see inference/zoom.py.
     """
 
     window: Triple
@@ -50,6 +51,7 @@ class Spec:
     spacing: tuple[float, float, float] | None = None
     adaptable: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
+    windows: Literal["roi", "lattice", "off"] = "roi"
 
 
 @dataclass(frozen=True)

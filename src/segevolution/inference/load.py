@@ -1,0 +1,29 @@
+"""A network ready to answer, by name."""
+
+from pathlib import Path
+
+from ..adapters.artifact import load_adapter
+from ..models import hub
+from ..models.backbone import BackboneModule
+from ..models.checkpoints import load_model
+from ..runtime import resolve_device
+
+
+def load(name: str | Path = hub.DEFAULT, *, adapter: str | Path | None = None, device: str = "auto") -> BackboneModule:
+    """Load a model, attach an adapter to it if one is given, and set it to answering.
+
+    Args:
+        name: "segvol-mini", a pulled model such as "BAAI/SegVol", or a model folder.
+        adapter: an adapter folder, trained on exactly this model.
+        device: "auto" (CUDA where it is), "cpu", "cuda" ...
+
+    Raises:
+        CheckpointError: there is no such model, or its weights do not fit.
+        AdapterError: the folder is no adapter, or one for another base.
+        DeviceError: the device is not there.
+    """
+    target = resolve_device(device)
+    backbone = load_model(hub.find(name), target)
+    if adapter is not None:
+        load_adapter(Path(adapter), backbone)
+    return backbone.to(target).eval()

@@ -1,0 +1,47 @@
+"""An answer on the grid of the volume it was asked about."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ..imaging.grid import Grid
+from ..imaging.prompts import Prompt
+
+Mask = npt.NDArray[np.bool_]
+Logits = npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """One structure, segmented.
+
+    Attributes:
+        mask: (X, Y, Z) boolean in the order of the volume's file.
+        grid: of the mask: exactly the volume's.
+        prompt: what was asked, in voxels of that grid.
+        structure: its canonical name, from the prompt's text or as the caller said; None = not named.
+        iou: the network's own estimate of the overlap with the truth.
+        logits: (D, H, W) float16 on the session's frame, if they were to be kept; foreground is > 0.
+    """
+
+    mask: Mask
+    grid: Grid
+    prompt: Prompt
+    structure: str | None
+    iou: float
+    logits: Logits | None = field(default=None, repr=False)
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume of the mask in millilitres."""
+        return float(self.mask.sum() * self.grid.voxel_volume / 1000)
+
+    def on(self, grid: Grid) -> Mask:
+        """The mask on another grid of the same patient (another series, a resampled copy), by nearest voxel."""
+        way = np.linalg.inv(self.grid.affine) @ grid.affine
+        moved = ndimage.affine_transform(
+            self.mask.astype(np.uint8), way[:3, :3], way[:3, 3], output_shape=grid.shape, order=0, mode="constant"
+        )
+        return np.asarray(moved, np.bool_)
