@@ -1,0 +1,74 @@
+"""An anatomy: a label map that knows the name and the tissue of every label, before anything images it.
+
+What images it (`ct.py`, `mri.py`) reads tissues; what trains on it reads structures. Several labels may carry one
+name: the wall, the contents and the gas of a stomach are all "stomach".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import VolumeError
+from ...imaging.grid import Grid
+
+Labels = npt.NDArray[np.uint8]
+
+# Structures that datasets also know as a whole; a union exists when any of its parts does.
+UNIONS: dict[str, tuple[str, ...]] = {
+    "liver": ("liver", "hepatic vessels"),
+    "kidney": ("right kidney", "left kidney"),
+    "lung": ("right lung", "left lung"),
+    "prostate": ("prostate", "prostate peripheral zone", "prostate transition zone"),
+    "brain tumour": (
+        "brain tumour",
+        "brain tumour necrotic core",
+        "brain tumour enhancing",
+        "brain tumour non-enhancing core",
+        "brain tumour oedema",
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """A label map with names and tissues.
+
+    Attributes:
+        labels: (X, Y, Z) uint8 on the grid; 0 is the air around the body.
+        grid: shape and affine, in RAS order.
+        names: label -> canonical structure name (`vocabulary.STRUCTURES`); labels may share a name.
+        tissues: label -> tissue (`tissues.TISSUES`); covers every label above 0.
+
+    Raises:
+        VolumeError: shapes differ, or a label that occurs has no tissue.
+    """
+
+    labels: Labels
+    grid: Grid
+    names: Mapping[int, str]
+    tissues: Mapping[int, str]
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != self.grid.shape:
+            raise VolumeError(f"the labels have shape {self.labels.shape} but their grid has {self.grid.shape}.")
+        missing = {int(value) for value in np.unique(self.labels)} - {0} - set(self.tissues)
+        if missing:
+            raise VolumeError(f"labels {sorted(missing)} have no tissue; name one for each label that occurs.")
+
+    def structures(self) -> dict[str, tuple[int, ...]]:
+        """Structure -> its labels, for every structure with a voxel here; unions (UNIONS) included."""
+        present = {int(value) for value in np.unique(self.labels)} - {0}
+        found: dict[str, tuple[int, ...]] = {}
+        for value in sorted(present & set(self.names)):
+            found[self.names[value]] = (*found.get(self.names[value], ()), value)
+        for union, parts in UNIONS.items():
+            values = tuple(sorted({value for part in parts for value in found.get(part, ())}))
+            if values:
+                found[union] = values
+        return found
+
+    def mask(self, structure: str) -> npt.NDArray[np.bool_]:
+        """(X, Y, Z) mask of a structure; raises KeyError if this patient lacks it."""
+        return np.isin(self.labels, self.structures()[structure])
