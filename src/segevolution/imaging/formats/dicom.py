@@ -4,6 +4,7 @@ SimpleITK is not used here: it is silent about missing and duplicated slices, ab
 about gantry tilt.
 """
 
+import contextlib
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
@@ -54,7 +55,8 @@ def list_series(folder: Path) -> list[SeriesInfo]:
     Raises:
         FormatError: the folder is missing, empty, holds no DICOM images, or a file named .dcm that is none.
     """
-    return [_info(uid, headers) for uid, headers in _series(Path(folder)).items()]
+    with _without_warnings():
+        return [_info(uid, headers) for uid, headers in _series(Path(folder)).items()]
 
 
 def read(path: Path, series: str | None = None) -> Volume:
@@ -71,9 +73,10 @@ def read(path: Path, series: str | None = None) -> Volume:
         FormatError: no such series, several to choose from, slices that do not form a volume, a slope that changes
             by slice, colour, or pixels that are cut or cannot be decompressed.
     """
-    found = _series(path)
-    uid = _chosen(found, series, path)
-    slices = [part for file, _ in found[uid] for part in _slices(file)]
+    with _without_warnings():
+        found = _series(path)
+        uid = _chosen(found, series, path)
+        slices = [part for file, _ in found[uid] for part in _slices(file)]
     order, affine = stack([part.plane for part in slices], path)
     slices = [slices[index] for index in order]
     array = _signal(slices, path)
@@ -84,6 +87,14 @@ def read(path: Path, series: str | None = None) -> Volume:
 _Header = tuple[Path, pydicom.Dataset]
 
 
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """pydicom warns of every value that bends the standard; what matters to a volume is checked here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _series(path: Path) -> dict[str, list[_Header]]:
     """SeriesInstanceUID -> its files and their headers, the largest series first."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
@@ -92,19 +103,25 @@ def _series(path: Path) -> dict[str, list[_Header]]:
     groups: dict[str, list[_Header]] = {}
     for file in files:
         header = _load(file, pixels=False)
-        if header is not None and "Rows" in header:
+        if header is not None and _is_image(header, file):
             groups.setdefault(str(header.get("SeriesInstanceUID", "unknown")), []).append((file, header))
     if not groups:
         raise FormatError(f"{path} holds no DICOM image; give the folder that holds the DICOM files.")
     return dict(sorted(groups.items(), key=lambda item: (-_info(*item).slices, item[0])))
 
 
+def _is_image(header: pydicom.Dataset, file: Path) -> bool:
+    if "Rows" in header:
+        return True
+    if "Image Storage" in getattr(header.file_meta.get("MediaStorageSOPClassUID", ""), "name", ""):
+        raise FormatError(f"{file} is truncated: it claims to be an image, but its header stops early; copy it again.")
+    return False
+
+
 def _load(file: Path, *, pixels: bool) -> pydicom.Dataset | None:
     """A file's data set; None for a file that is not DICOM and does not claim to be."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return pydicom.dcmread(file, stop_before_pixels=not pixels)
+        return pydicom.dcmread(file, stop_before_pixels=not pixels)
     except InvalidDicomError as error:
         if file.suffix.lower() in _DICOM_SUFFIXES:
             raise FormatError(f"{file} is not a DICOM file; remove it from the folder, or copy it again.") from error
@@ -199,9 +216,7 @@ def _pixels(data: pydicom.Dataset, file: Path) -> Array:
             "decompress the series first, for instance with gdcmconv --raw."
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return np.asarray(data.pixel_array)
+        return np.asarray(data.pixel_array)
     except _DAMAGED as error:
         raise FormatError(f"{file} is truncated or damaged: its pixels cannot be read; copy it again.") from error
 
