@@ -10,14 +10,16 @@ Nothing in such a folder can run code. Published pickles become one through `pub
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError, OutputError
 from ..files import check_writable, replacing
@@ -62,7 +64,7 @@ def save_model(
     check_replaceable(folder, force=force)
     precision = torch.float16 if dtype == "float16" else torch.float32
     state = {
-        name: (tensor.to(precision) if tensor.is_floating_point() else tensor).detach().cpu().contiguous().clone()
+        name: (tensor.to(precision) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
     }
     with replacing(folder) as temporary:
@@ -83,7 +85,9 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> BackboneModu
     """
     folder = Path(folder)
     config = read_config(folder)
-    model = network_named(config["network"], where=str(folder)).build(sizes_of(config), folder)
+    network = network_named(config["network"], where=str(folder))
+    with without_initialisation():
+        model = network.build(sizes_of(config), folder)
     load_state(model, read_weights(folder / WEIGHTS), where=str(folder))
     return model.to(device).eval()
 
@@ -184,6 +188,31 @@ def fingerprint(model_or_folder: BackboneModule | Path) -> str:
         digest.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
         digest.update(values.numpy().data)
     return digest.hexdigest()
+
+
+@contextmanager
+def without_initialisation() -> Iterator[None]:
+    """Make networks whose weights are about to be loaded: random fills are left out, which takes seconds for a large
+    network, and the random stream of the caller is left where it was."""
+    with torch.random.fork_rng(devices=[]), _SkipFills():
+        yield
+
+
+class _SkipFills(TorchFunctionMode):
+    """Leaves tensors as they are where torch.nn.init, or a layer by itself, would fill them at random."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if func in _RANDOM_FILLS:
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)
+
+
+_RANDOM_FILLS = {
+    *(Tensor.uniform_, Tensor.normal_, Tensor.erfinv_),
+    *(nn.init.uniform_, nn.init.normal_, nn.init.trunc_normal_),
+    *(nn.init.kaiming_uniform_, nn.init.kaiming_normal_, nn.init.xavier_uniform_, nn.init.xavier_normal_),
+}
 
 
 def count_parameters(model: BackboneModule) -> int:

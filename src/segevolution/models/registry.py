@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
-from . import tiny
 from .backbone import BackboneModule
+from .segvol.config import SegVolConfig
+from .segvol.segvol import SegVol
+from .segvol.tokenizer import FILE as TOKENIZER
+from .segvol.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
+from .tiny import TinyBackbone, TinyConfig
 
 
 @dataclass(frozen=True)
@@ -27,16 +31,41 @@ class Network:
     save: Callable[[Any, Path], dict[str, Any]]
 
 
-def _build_tiny(sizes: Mapping[str, Any], folder: Path) -> tiny.TinyBackbone:
-    return tiny.TinyBackbone(tiny.TinyConfig.from_dict(sizes))
+def clip_tokenizer(folder: Path) -> ClipTokenizer | None:
+    """CLIP's tokenizer from a folder; None where its files are absent, so that everything but text works."""
+    there = any((folder / name).is_file() for name in (TOKENIZER, "vocab.json"))
+    return ClipTokenizer.load(folder) if there else None
 
 
-def _save_tiny(model: tiny.TinyBackbone, folder: Path) -> dict[str, Any]:
+def _build_segvol(sizes: Mapping[str, Any], folder: Path) -> SegVol:
+    config = SegVolConfig.from_dict(sizes)
+    tokenizer: Tokenizer | None = None
+    if config.text is not None:
+        clip = config.text.kind == "clip"
+        tokenizer = clip_tokenizer(folder) if clip else load_tokenizer(config.text.kind, folder)
+    return SegVol(config, tokenizer)
+
+
+def _save_segvol(model: SegVol, folder: Path) -> dict[str, Any]:
+    if model.text_encoder is not None and model.text_encoder.tokenizer is not None:
+        model.text_encoder.tokenizer.save(folder)
+    return model.config.to_dict()
+
+
+def _build_tiny(sizes: Mapping[str, Any], folder: Path) -> TinyBackbone:
+    return TinyBackbone(TinyConfig.from_dict(sizes))
+
+
+def _save_tiny(model: TinyBackbone, folder: Path) -> dict[str, Any]:
     return model.config.to_dict()
 
 
 NETWORKS: dict[str, Network] = {
-    network.name: network for network in (Network("tiny", tiny.TinyBackbone, _build_tiny, _save_tiny),)
+    network.name: network
+    for network in (
+        Network("segvol", SegVol, _build_segvol, _save_segvol),
+        Network("tiny", TinyBackbone, _build_tiny, _save_tiny),
+    )
 }
 
 

@@ -1,0 +1,192 @@
+"""A name to a model folder: a path, what ships with the package, what was pulled before; and pulling itself.
+
+Pulled models lie in `$SEGEVOLUTION_HOME/models/<organisation>--<name>`, by default under `~/.cache/segevolution`.
+"""
+
+import importlib.resources
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import huggingface_hub
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from ..errors import CheckpointError
+from ..files import replacing
+from .checkpoints import CONFIG, WEIGHTS, check_replaceable, read_config, save_model
+from .published import HUB_FILES, load_published, published_file
+
+DEFAULT = "segvol-mini"
+PUBLISHED = "BAAI/SegVol"
+# What a model needs from a repository; code files are never fetched.
+PATTERNS = (*HUB_FILES, "*.json", "*.txt", "README.md")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that `find` knows by name.
+
+    Attributes:
+        name: "segvol-mini", or "<organisation>/<name>" for a pulled one.
+        folder: where it lies.
+        origin: whether it ships with the package or was pulled.
+        network: its type, as config.json has it.
+        size: of its weights, bytes.
+    """
+
+    name: str
+    folder: Path
+    origin: Literal["packaged", "pulled"]
+    network: str
+    size: int
+
+
+def find(name: str | Path) -> Path:
+    """The model folder behind a path or a name.
+
+    Raises:
+        CheckpointError: nothing of that name is here (the sentence says what is, and how to get more), or the
+            path is a folder but not a model.
+    """
+    path = Path(name).expanduser()
+    if (path / CONFIG).is_file():
+        read_config(path)
+        return path
+    for root in (packaged_root(), pulled_root()):
+        folder = root / _folder_name(str(name))
+        if (folder / CONFIG).is_file():
+            read_config(folder)
+            return folder
+    if path.exists():
+        read_config(path)
+    known = ", ".join(entry.name for entry in list_models()) or "none"
+    raise CheckpointError(
+        f'no model is called "{name}"; known here: {known}. Give a model folder, or fetch one with: '
+        f"segevolution models pull {PUBLISHED}."
+    )
+
+
+def list_models() -> list[Entry]:
+    """Every model that ships or was pulled, packaged ones first; folders that are no models are passed over."""
+    return [*_entries(packaged_root(), "packaged"), *_entries(pulled_root(), "pulled")]
+
+
+def pull(source: str | Path, revision: str | None = None, *, force: bool = False) -> Path:
+    """Fetch a model from the Hugging Face hub, convert it if it is in the published form, and keep it.
+
+    A second call finds it there and does nothing.
+
+    Args:
+        source: a repository such as "BAAI/SegVol", or a local folder in the same layout, which is kept under
+            the folder's own name.
+        revision: branch, tag or commit; kept apart from the others.
+        force: fetch and convert again.
+
+    Returns:
+        Its model folder.
+
+    Raises:
+        CheckpointError: it cannot be reached, or holds no model that we know.
+        OutputError: the cache cannot be written.
+    """
+    local = Path(source).expanduser()
+    is_local = local.is_dir()
+    name = local.resolve().name if is_local else str(source)
+    target = pulled_root() / _folder_name(name if revision is None else f"{name}@{revision}")
+    if (target / CONFIG).is_file() and not force:
+        read_config(target)
+        return target
+    check_replaceable(target, force=True)
+    convert(local if is_local else _download(name, revision), target)
+    return target
+
+
+def convert(source: Path, target: Path, *, force: bool = True) -> None:
+    """A published checkpoint or hub-layout folder, or a model folder of ours, to a model folder.
+
+    Raises:
+        CheckpointError: the source is none of these, or does not fit the published network.
+        OutputError: the target cannot be written, or exists and `force` is False.
+    """
+    check_replaceable(target, force=force)
+    if _is_ours(source):
+        read_config(source)
+        with replacing(target) as temporary:
+            shutil.copytree(source, temporary)
+        return
+    beside = published_file(source).parent
+    model, _ = load_published(source)
+    card = beside / "README.md"
+    save_model(model, target, card=card.read_text(encoding="utf-8") if card.is_file() else PUBLISHED_CARD)
+
+
+PUBLISHED_CARD = f"""# SegVol, as published
+
+Weights of {PUBLISHED} (SegVol, Du et al., NeurIPS 2024, arXiv:2311.13385), converted by segevolution; their licence
+is their publisher's. Trained on CT only.
+
+For research only; not a medical device.
+"""
+
+
+def packaged_root() -> Path:
+    """Where the models that ship lie."""
+    return Path(str(importlib.resources.files("segevolution"))) / "weights"
+
+
+def pulled_root() -> Path:
+    """Where pulled models lie."""
+    home = os.environ.get("SEGEVOLUTION_HOME")
+    return (Path(home).expanduser() if home else Path.home() / ".cache" / "segevolution") / "models"
+
+
+def _download(repository: str, revision: str | None) -> Path:
+    try:
+        folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=list(PATTERNS))
+    except HFValidationError as error:
+        raise CheckpointError(
+            f'"{repository}" is neither a folder here nor a repository such as {PUBLISHED}; check the name.'
+        ) from error
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"{repository} asks you to accept its terms first: do that on huggingface.co, then run: hf auth login."
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise CheckpointError(
+            f"the hub has no {repository}{f' at {revision}' if revision else ''} that you may read; check the name."
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise CheckpointError(
+            f"{repository} cannot be fetched: the hub is out of reach from here ({type(error).__name__}). Try again "
+            "with a network, or fetch it elsewhere and give the folder: segevolution models pull FOLDER."
+        ) from error
+    return Path(str(folder))
+
+
+def _is_ours(source: Path) -> bool:
+    if not (source / CONFIG).is_file():
+        return False
+    return '"network"' in (source / CONFIG).read_text(encoding="utf-8", errors="replace")
+
+
+def _folder_name(name: str) -> str:
+    return name.strip("/").replace("/", "--")
+
+
+def _entries(root: Path, origin: Literal["packaged", "pulled"]) -> Iterator[Entry]:
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        try:
+            config = read_config(folder)
+        except CheckpointError:
+            continue
+        name = folder.name.replace("--", "/", 1)
+        yield Entry(name, folder, origin, str(config["network"]), (folder / WEIGHTS).stat().st_size)

@@ -1,0 +1,198 @@
+"""The public SegVol checkpoints, read safely and under our names, and written back under theirs.
+
+Three forms are in circulation (SegVol, Du et al. 2024, arXiv:2311.13385), told apart by what they hold:
+
+    hub       `pytorch_model.bin` of BAAI/SegVol: a state dict, names behind `model.`
+    release   `SegVol_v1.pth`: the state dict lies under the key `model`, names behind DataParallel's `module.`
+    pretrain  `vit_pretrain.ckpt`: under `state_dict`, the image encoder alone, names behind `model.encoder.`
+
+The text tower's names have an inner level `text_model.` in the published files and under transformers 4, and older
+files an `embeddings.position_ids` buffer; transformers 5 has neither. Ours are those of transformers 5.
+"""
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from ..files import replacing
+from .checkpoints import load_state, read_weights, without_initialisation
+from .registry import clip_tokenizer
+from .segvol.config import SegVolConfig
+from .segvol.segvol import SegVol
+from .segvol.tokenizer import Tokenizer
+
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+TEXT = "text_encoder.clip_text_model."
+ENCODER = "image_encoder."
+POSITION_IDS = "embeddings.position_ids"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in a published file.
+
+    Attributes:
+        form: see the module's docstring.
+        used: number of tensors that were taken.
+        dropped: names, as in the file, of what our network has no place for.
+    """
+
+    form: Literal["hub", "release", "pretrain"]
+    used: int
+    dropped: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        dropped = f", dropped {', '.join(self.dropped)}" if self.dropped else ""
+        return f"{self.used} tensors in the {self.form} form{dropped}"
+
+
+def read_published(path: Path) -> tuple[dict[str, Tensor], Report]:
+    """Read any of the three forms, as pickle or safetensors, into our names.
+
+    Args:
+        path: the file, or a folder in the hub's layout that holds it.
+
+    Raises:
+        CheckpointError: it is missing, truncated, no checkpoint, none of the three forms, or a pickle that holds
+            anything but tensors and plain values, which could run code and is not opened.
+    """
+    path = published_file(path)
+    content: Any = read_weights(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    form, named = _form(content)
+    tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(f"{path} holds no tensors under names, so it is none of the published SegVol files.")
+    state, dropped = {}, []
+    for name, tensor in tensors.items():
+        ours = _our_name(name, form)
+        if ours is None:
+            dropped.append(name)
+        else:
+            state[ours] = tensor.float() if tensor.is_floating_point() else tensor
+    if not any(name.startswith(ENCODER) for name in state):
+        raise CheckpointError(f"{path} holds no image encoder of SegVol; its first name is {next(iter(tensors))}.")
+    return state, Report(form, len(state), tuple(dropped))
+
+
+def load_published(path: Path, tokenizer: Tokenizer | None = None) -> tuple[SegVol, Report]:
+    """The published network, with its weights, in eval mode.
+
+    Args:
+        path: a `pytorch_model.bin`, a `SegVol_v1.pth`, or a folder in the hub's layout.
+        tokenizer: CLIP's; None takes it from the files beside the checkpoint, without which text is out of reach.
+
+    Raises:
+        CheckpointError: see read_published; or the weights are not exactly those of the published network.
+    """
+    state, report = read_published(path)
+    if report.form == "pretrain":
+        raise CheckpointError(
+            f"{path} holds a pretrained image encoder alone; start training from it, or give pytorch_model.bin."
+        )
+    with without_initialisation():
+        model = SegVol(SegVolConfig.published(), tokenizer or clip_tokenizer(published_file(path).parent))
+    load_state(model, state, where=str(path))
+    return model.eval(), report
+
+
+def load_pretrained_encoder(model: SegVol, path: Path) -> Report:
+    """Put the image encoder of any published file, usually `vit_pretrain.ckpt`, into a model; the rest stays.
+
+    Its final LayerNorm is loaded like the rest, though the pretraining (MIM-Med3D) probably never used it, so that
+    `norm.*` comes as it was initialised there.
+
+    Raises:
+        CheckpointError: see read_published; or the encoder does not fit the model's.
+    """
+    state, report = read_published(path)
+    known = model.state_dict()
+    encoder = {name: tensor for name, tensor in state.items() if name.startswith(ENCODER)}
+    extra = sorted(name for name in encoder if name not in known)
+    merged = {name: tensor for name, tensor in known.items() if not name.startswith(ENCODER)}
+    taken = {name: tensor for name, tensor in encoder.items() if name in known}
+    load_state(model, {**merged, **taken}, where=str(path))
+    others = sorted(name for name in state if not name.startswith(ENCODER))
+    return Report(report.form, len(taken), (*report.dropped, *extra, *others))
+
+
+def to_published(model: SegVol, path: Path, *, force: bool = True) -> None:
+    """Write the state dict under the names of the hub's `pytorch_model.bin`, so that published code can load it.
+
+    Raises:
+        OutputError: the file cannot be written, or exists and `force` is False.
+    """
+    state = {_published_name(name): tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    with replacing(path, force=force) as temporary:
+        torch.save(state, temporary)
+
+
+def published_file(path: Path) -> Path:
+    """The checkpoint in a folder of the hub's layout, or the file itself.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        for name in HUB_FILES:
+            if (path / name).is_file():
+                return path / name
+        raise CheckpointError(f"{path} holds no published weights: neither {' nor '.join(HUB_FILES)} is there.")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not there; give a published checkpoint or a folder that holds one.")
+    return path
+
+
+def _read_pickle(path: Path) -> Any:
+    """torch.load of tensors and plain values only; nothing in the file is ever run."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"(?:GLOBAL |class )([\w.]*\.[\w.]+)", str(error))
+        if "Unsupported" in str(error) or asked:
+            what = f" ({asked[1]})" if asked else ""
+            raise CheckpointError(
+                f"{path} holds more than tensors{what}, which could run code when opened; it was refused and nothing "
+                "in it was run. Get these weights from their publisher, or as safetensors."
+            ) from None
+        raise CheckpointError(f"{path} is not a checkpoint: it is no file that torch.save wrote.") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        first = str(error).splitlines()[0][:120] if str(error) else "it ends too early"
+        raise CheckpointError(f"{path} is damaged or cut short ({first}); fetch it again.") from None
+
+
+def _form(content: Any) -> tuple[Literal["hub", "release", "pretrain"], Mapping[str, Any]]:
+    if not isinstance(content, Mapping):
+        return "hub", {}
+    for key, form in (("state_dict", "pretrain"), ("model", "release")):
+        if isinstance(content.get(key), Mapping):
+            inner = content[key]
+            alone = any(str(name).startswith("model.encoder.") for name in inner)
+            return ("pretrain" if form == "pretrain" and alone else "release"), inner
+    return "hub", content
+
+
+def _our_name(name: str, form: str) -> str | None:
+    """Ours for a published name; None for what our network has no place for."""
+    if form == "pretrain":
+        return ENCODER + name.removeprefix("model.encoder.") if name.startswith("model.encoder.") else None
+    short = name.removeprefix("module.").removeprefix("model.")
+    if short.startswith(TEXT):
+        short = TEXT + short.removeprefix(TEXT).removeprefix("text_model.")
+        if short == TEXT + POSITION_IDS:
+            return None
+    return short
+
+
+def _published_name(name: str) -> str:
+    if name.startswith(TEXT):
+        name = f"{TEXT}text_model.{name.removeprefix(TEXT)}"
+    return f"model.{name}"
