@@ -31,7 +31,9 @@ def make_case(
     labels = np.zeros(array.shape, np.int64)
     labels[2:7, 5:20, 3:8] = 1
     labels[8:12, 5:20, 3:8] = 2
-    volume = Volume(array, Grid(array.shape, affine), Modality.MRI, name, Origin(Path("raw") / name, "nifti"))
+    volume = Volume(
+        array, Grid(array.shape, affine), Modality.MRI, name, Origin(Path("raw") / name, "nifti", header=b"\x00\xff")
+    )
     structures = {"liver": (1,), "kidney": (1, 2), "spleen": (3,)}
     settings: dict[str, object] = {"sequence": "T2-SPIR", "site": "A"} | facts
     return Case(name, "patient_1", "chaos", volume, labels, structures, **settings)  # type: ignore[arg-type]
@@ -81,6 +83,7 @@ def test_voxels_keep_their_place_in_the_patient(store: Store) -> None:
 def test_absent_structures_are_not_listed_and_present_ones_are_counted(store: Store) -> None:
     record = store.add(make_case())
     assert dict(record.structures) == {"kidney": (1, 2), "liver": (1,)}
+    assert store.labelled("chaos") == {"kidney", "liver"}
     assert dict(record.voxels) == {"kidney": 375 + 300, "liver": 375}
 
 

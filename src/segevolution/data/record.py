@@ -1,5 +1,6 @@
 """What a store knows of a case without reading its voxels."""
 
+import base64
 import hashlib
 import json
 import re
@@ -79,7 +80,7 @@ class CaseRecord:
         value = {key: item for key, item in vars(self).items() if key != "origin"}
         value |= {"affine": self.affine.tolist(), "source_affine": self.source_affine.tolist()}
         value |= {"structures": {name: list(values) for name, values in self.structures.items()}}
-        value["origin"] = asdict(self.origin) | {"path": str(self.origin.path)} if self.origin else None
+        value["origin"] = _origin_to_json(self.origin) if self.origin else None
         return value
 
     @classmethod
@@ -92,9 +93,19 @@ class CaseRecord:
             facts |= {key: np.asarray(facts[key], np.float64) for key in ("affine", "source_affine")}
             facts |= {key: tuple(facts[key]) for key in ("shape", "source_shape", "signal")}
             facts["structures"] = {key: tuple(values) for key, values in facts["structures"].items()}
-            return cls(**facts, origin=Origin(**origin | {"path": Path(origin["path"])}) if origin else None)
+            return cls(**facts, origin=_origin_from_json(origin) if origin else None)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"the record of case {name} is damaged ({error}); delete it and prepare again.") from error
+
+
+def _origin_to_json(origin: Origin) -> dict[str, Any]:
+    header = base64.b64encode(origin.header).decode() if origin.header else None
+    return asdict(origin) | {"path": str(origin.path), "header": header}
+
+
+def _origin_from_json(value: Mapping[str, Any]) -> Origin:
+    header = base64.b64decode(value["header"]) if value["header"] else None
+    return Origin(**dict(value) | {"path": Path(value["path"]), "header": header})
 
 
 def record_of(case: Case, source_grid: Grid) -> CaseRecord:

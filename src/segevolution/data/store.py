@@ -226,6 +226,10 @@ class Store:
             and (structures is None or any(structure in record.structures for structure in structures))
         )
 
+    def labelled(self, dataset: str) -> frozenset[str]:
+        """Every structure that a dataset labels in some patient; a case that does not list one of them lacks it."""
+        return frozenset(name for record in self.cases if record.dataset == dataset for name in record.structures)
+
     def fingerprint(self) -> str:
         """SHA-256 over the names and contents of all cases: equal where two stores hold the same data."""
         return text_hash(f"{record.name} {record.sha256}" for record in self.cases)
