@@ -1,0 +1,38 @@
+"""Datasets in their own layouts. A new one is one file here and one line in SOURCES."""
+
+from pathlib import Path
+
+from ...errors import StoreError
+from ...vocabulary import closest
+from .base import Overrides, Source
+from .folder import FolderSource, NnUNetSource
+from .msd import MSDSource
+
+__all__ = ["SOURCES", "Overrides", "Source", "open_source"]
+
+SOURCES: dict[str, type[Source]] = {source.name: source for source in (MSDSource, NnUNetSource, FolderSource)}
+
+
+def open_source(name: str, path: Path, overrides: Overrides | None = None) -> Source:
+    """The dataset at a folder.
+
+    Args:
+        name: a key of SOURCES, or "auto" for the first that recognises the folder.
+
+    Raises:
+        StoreError: no source of that name, nothing recognises the folder, or its layout is not the one named.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise StoreError(f"{path} is not a folder; give the folder that holds the dataset.")
+    if name == "auto":
+        name = next((key for key, source in SOURCES.items() if source.recognises(path)), "")
+        if not name:
+            raise StoreError(
+                f"{path} is in no layout that is known; known are {', '.join(SOURCES)} (see data sources)."
+            )
+    if name not in SOURCES:
+        near = closest(name, SOURCES)
+        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(SOURCES)}."
+        raise StoreError(f'"{name}" is not a source; {hint}')
+    return SOURCES[name](path, overrides)
