@@ -1,0 +1,121 @@
+"""`segevolution data ...`: prepare a dataset into a store, and look into it."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .console import AsJson, Force, Quiet, note, print_json, print_table
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.command("prepare")
+def prepare_command(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help='Layout of the dataset (see "data sources"), or auto.')
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="IN", help="Folder of the dataset.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Store to fill; made if it is not there.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes that read and write.")] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first case that cannot be used.")] = False,
+    modality: Annotated[str | None, typer.Option(help="CT, MRI, PET or US, where the dataset does not say.")] = None,
+    sequence: Annotated[str | None, typer.Option(help="MR sequence of every case, such as T2.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the dataset in the store.")] = None,
+    patients: Annotated[
+        str | None, typer.Option(help="Regular expression whose group, in a file name, is the patient.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Put before each case's name in the store.")] = "",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put every case of a dataset into a store.
+
+    Run it again to go on after a stop. A case that cannot be used is skipped with its reason on stderr, and the
+    status is 1.
+    """
+    from ..data.prepare import prepare
+    from ..data.sources import Overrides, open_source
+    from ..data.store import Store
+    from ..vocabulary import Modality
+
+    overrides = Overrides(dataset, Modality.parse(modality) if modality else None, sequence, patients)
+    found = open_source(source, folder, overrides)
+    store = Store.ensure(output)
+    with _bar(quiet) as bar:
+        task = bar.add_task(f"prepare {found.dataset}", total=None)
+        report = prepare(
+            found,
+            store,
+            workers=workers,
+            strict=strict,
+            prefix=prefix,
+            progress=lambda done, total, _: bar.update(task, completed=done, total=total),
+        )
+    for case, reason in report.failed.items():
+        note(f"skipped {case}: {reason}")
+    for case, remark in report.notes.items():
+        note(f"note on {case}: {remark}", quiet=quiet)
+    if as_json:
+        print_json(asdict(report) | {"store": str(output), "dataset": found.dataset})
+    else:
+        counts = [len(part) for part in (report.added, report.kept, report.failed)]
+        print_table(("dataset", "added", "kept", "skipped", "store"), [(found.dataset, *counts, output)])
+    if report.failed:
+        were = "case was" if len(report.failed) == 1 else "cases were"
+        note(f"{len(report.failed)} {were} skipped, so the status is 1; everything else is in {output}.")
+        raise typer.Exit(1)
+
+
+@app.command("show")
+def show_command(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="Store to look into.")],
+    contact_sheet: Annotated[Path | None, typer.Option(help="Draw slices with their labels into this PNG.")] = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print datasets, modalities, sequences and structures, with their numbers of cases and patients."""
+    from ..data.overview import COLUMNS, overview
+    from ..data.overview import contact_sheet as draw
+    from ..data.store import Store
+
+    opened = Store.open(store)
+    rows = overview(opened.cases)
+    if as_json:
+        print_json(
+            {
+                "store": str(store),
+                "cases": len(opened),
+                "fingerprint": opened.fingerprint(),
+                "datasets": opened.datasets,
+                "rows": [asdict(row) for row in rows],
+            }
+        )
+    else:
+        print_table(COLUMNS, [["" if cell is None else cell for cell in asdict(row).values()] for row in rows])
+    if contact_sheet is not None:
+        drawn = draw(opened, contact_sheet, force=force)
+        note(f"{drawn} of {len(opened)} cases drawn in {contact_sheet}", quiet=quiet)
+
+
+@app.command("sources")
+def sources_command(as_json: AsJson = False) -> None:
+    """List the layouts that "data prepare" reads."""
+    from ..data.sources import SOURCES
+
+    if as_json:
+        print_json({name: source.summary for name, source in SOURCES.items()})
+    else:
+        print_table(("source", "layout"), [(name, source.summary) for name, source in SOURCES.items()])
+
+
+def _bar(quiet: bool) -> Progress:
+    """A progress bar on stderr, silent where asked or where stderr is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=quiet or not sys.stderr.isatty(), transient=True)

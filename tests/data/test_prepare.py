@@ -1,0 +1,125 @@
+"""A source becomes a store, the same for any number of workers and after any stop; nothing is lost in silence."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segevolution.data.prepare import prepare
+from segevolution.data.sources import open_source
+from segevolution.data.sources.msd import MSDSource
+from segevolution.data.store import Store
+from segevolution.errors import OutputError, StoreError
+
+STEMS = tuple(f"hippocampus_{number:03d}" for number in range(6))
+
+
+@pytest.fixture
+def task(miniature: Any, tmp_path: Path) -> Path:
+    return Path(miniature.msd(tmp_path / "task", STEMS, licence="CC-BY-SA 4.0"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.create(tmp_path / "store")
+
+
+def test_all_cases_are_added_once_and_then_kept(task: Path, store: Store) -> None:
+    told: list[tuple[int, int, str]] = []
+    first = prepare(MSDSource(task), store, progress=lambda *news: told.append(news))
+    assert (first.added, first.kept, dict(first.failed)) == (STEMS, (), {})
+    assert told == [(number, 6, stem) for number, stem in enumerate(STEMS, start=1)]
+    fingerprint = store.fingerprint()
+    second = prepare(MSDSource(task), store)
+    assert (second.added, second.kept) == ((), STEMS)
+    assert Store.open(store.path).fingerprint() == fingerprint
+    assert store.datasets == {"hippocampus": {"source": "msd", "licence": "CC-BY-SA 4.0"}}
+
+
+def test_workers_make_the_same_store_bit_for_bit(task: Path, store: Store, tmp_path: Path) -> None:
+    other = Store.create(tmp_path / "other")
+    prepare(MSDSource(task), store)
+    prepare(MSDSource(task), other, workers=2)
+    files = [path.relative_to(store.path) for path in store.path.rglob("*") if path.is_file()]
+    assert files
+    assert sorted(files) == sorted(path.relative_to(other.path) for path in other.path.rglob("*") if path.is_file())
+    for path in files:
+        assert (store.path / path).read_bytes() == (other.path / path).read_bytes(), path
+
+
+def test_a_stopped_run_goes_on(task: Path, store: Store, tmp_path: Path) -> None:
+    def stop(done: int, *_: object) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(MSDSource(task), store, progress=stop)
+    assert len(store) == 2
+    report = prepare(MSDSource(task), store)
+    assert (len(report.kept), len(report.added)) == (2, 4)
+    whole = Store.create(tmp_path / "whole")
+    prepare(MSDSource(task), whole)
+    assert store.fingerprint() == whole.fingerprint()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_cases_are_skipped_with_their_reason(task: Path, store: Store, workers: int) -> None:
+    (task / "labelsTr" / "hippocampus_002.nii.gz").unlink()
+    (task / "imagesTr" / "hippocampus_004.nii.gz").write_bytes(b"no image")
+    report = prepare(MSDSource(task), store, workers=workers)
+    assert len(report.added) == 4
+    assert report.failed.keys() == {"hippocampus_002", "hippocampus_004"}
+    assert "has no label" in report.failed["hippocampus_002"]
+    assert "hippocampus_004.nii.gz" in report.failed["hippocampus_004"]
+
+
+def test_strict_stops_at_the_first_bad_case(task: Path, store: Store) -> None:
+    (task / "labelsTr" / "hippocampus_002.nii.gz").unlink()
+    with pytest.raises(StoreError, match=r"stopped at case hippocampus_002 because of --strict: .* has no label"):
+        prepare(MSDSource(task), store, strict=True)
+    assert store.names == STEMS[:2]
+
+
+def test_wild_intensities_are_kept_and_noted(task: Path, store: Store, miniature: Any) -> None:
+    miniature.image(task / "imagesTr" / "hippocampus_005.nii.gz", seed=9, scale=500)
+    report = prepare(MSDSource(task), store)
+    assert report.failed == {}
+    assert report.notes.keys() == {"hippocampus_005"}
+    assert "where 89" in report.notes["hippocampus_005"]
+    assert store.read("hippocampus_005").volume.array.max() > 400_000
+
+
+def test_the_same_names_in_two_datasets_need_a_prefix(task: Path, store: Store, miniature: Any, tmp_path: Path) -> None:
+    prepare(MSDSource(task), store)
+    other = MSDSource(miniature.msd(tmp_path / "second", STEMS[:1], name="Other"))
+    report = prepare(other, store)
+    assert "of dataset hippocampus; prepare with --prefix" in report.failed[STEMS[0]]
+    assert prepare(other, store, prefix="other_").added == (f"other_{STEMS[0]}",)
+    assert store.read(f"other_{STEMS[0]}").dataset == "other"
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_is_done(
+    task: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(MSDSource(task), store, only=STEMS[:2])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("segevolution.data.store._write", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            prepare(MSDSource(task), store)
+    assert store.names == STEMS[:2]
+    assert len(prepare(MSDSource(task), store).added) == 4
+
+
+def test_the_real_hippocampus_task_and_its_defects(shared_data: Path, store: Store) -> None:
+    source = open_source("auto", shared_data / "Task04_Hippocampus")
+    whole = (*source.index()[:20], "hippocampus_044")
+    bad = ("hippocampus_010", "hippocampus_118", "hippocampus_281")
+    report = prepare(source, store, only=(*whole, *bad))
+    assert report.failed.keys() == set(bad)
+    assert set(report.added) == set(whole) - set(bad)
+    assert report.notes.keys() == {"hippocampus_044"}
+    assert store.labelled("hippocampus") == {"hippocampus", "anterior hippocampus", "posterior hippocampus"}
