@@ -83,12 +83,12 @@ def test_volumes_of_any_size_are_answered_on_their_own_grid(
 ) -> None:
     rng = np.random.default_rng(1)
     array = rng.uniform(0, 0.3, shape)
-    array[3:9, 4:12, :5] = 1.0
+    array[2:14, 3:14, :5] = 1.0
     volume = Volume(array, Grid(shape, np.diag([1.0, 1, 2, 1])))
-    answer = Session(network, volume, windows=windows).segment(box=(2, 3, 0, 10, 13, min(5, shape[2] - 1)))  # type: ignore[arg-type]
+    answer = Session(network, volume, windows=windows).segment(box=(1, 2, 0, 15, 15, min(5, shape[2] - 1)))  # type: ignore[arg-type]
     assert answer.mask.shape == shape
-    assert answer.mask[6, 8, 2]
-    assert not answer.mask[14:].any()
+    assert answer.mask[8, 8, 2]
+    assert not answer.mask[18:].any()
 
 
 def test_many_prompts_share_one_encoding_of_the_whole(network: TinyBackbone) -> None:

@@ -141,6 +141,11 @@ class Session:
         found = self._answers([prompt], structure, keep_logits=keep_logits, multimask=True)
         return sorted(found, key=lambda answer: -answer.iou)
 
+    def check(self, prompts: Sequence[Prompt]) -> None:
+        """Raise, as `segment` would, for the first prompt that cannot be answered; the network does no work."""
+        for prompt in prompts:
+            self._checked(prompt)
+
     @property
     def current(self) -> Segmentation | None:
         """The answer to the prompt that add_point, add_box and add_text have built up; None before the first."""
