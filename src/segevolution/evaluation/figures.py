@@ -1,0 +1,169 @@
+"""Pictures of a report: one chart of its table, and slices of cases that a rule chooses, not a person."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..imaging.case import Case
+from ..imaging.grid import Array
+from .statistics import by_patient, estimate, grouped
+
+Mask = npt.NDArray[np.bool_]
+
+TRUTH, REFERENCE, ADAPTED = "#ffffff", "#ff9f1c", "#2ec4ff"
+COLOURS = ("#7a7a7a", "#2176ae", "#d1495b", "#66a182", "#8e5572", "#edae49")
+CT_WINDOW = (-160.0, 240.0)  # HU
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A case to be drawn.
+
+    Attributes:
+        rank: "best", "median" or "worst" of its dataset, by the mean Dice of `method`.
+        dice: that mean, over structures and runs.
+        reference_dice: of the reference on the same case; NaN without one.
+        run: the run of `method` whose masks are drawn.
+    """
+
+    dataset: str
+    modality: str
+    case: str
+    method: str
+    run: str
+    rank: str
+    dice: float
+    reference_dice: float
+
+
+def choose_cases(table: pd.DataFrame, method: str, reference: str, prompt: str) -> list[Choice]:
+    """Best, median and worst case of each dataset, by mean Dice of `method` with `prompt`.
+
+    The rule: cases are ordered by that mean, ties by name; the median is the lower one of an even number. With
+    several runs of the method, the first one that tested the case is drawn. With fewer than three cases, those
+    there are.
+    """
+    rows = table[(table["prompt"] == prompt) & (table["context"] == table["context"].iloc[0])]
+    chosen = []
+    for (dataset, modality), group in grouped(rows, ("dataset", "modality")):
+        mine = group[group["method"] == method]
+        scores = mine.groupby("case")["dice"].mean().reset_index().sort_values(["dice", "case"], ignore_index=True)
+        others = group[group["method"] == reference].groupby("case")["dice"].mean()
+        places = {"best": len(scores) - 1, "median": (len(scores) - 1) // 2, "worst": 0}
+        seen: set[str] = set()
+        for rank, place in places.items():
+            if place < 0 or scores["case"][place] in seen:
+                continue
+            case = str(scores["case"][place])
+            seen.add(case)
+            run = str(mine[mine["case"] == case]["run"].iloc[0])
+            other = float(others.get(case, np.nan))
+            chosen.append(Choice(dataset, modality, case, method, run, rank, float(scores["dice"][place]), other))
+    return chosen
+
+
+def draw_slice(case: Case, answers: Mapping[str, Mapping[str, Mask]], structures: Sequence[str], title: str) -> bytes:
+    """One axial slice three or more times: the image, then the truth against each answer, outlined.
+
+    The slice is the one with the most true voxels of all structures, as a radiologist sees it: the patient's right
+    is on the left, anterior up.
+
+    Args:
+        case: in any axis order.
+        answers: name -> structure -> (X, Y, Z) mask on the case's grid; drawn in the order given.
+        structures: those whose truth is outlined.
+        title: written above.
+
+    Returns:
+        PNG.
+    """
+    volume, turn = case.volume.canonical()
+    truths = [turn.apply(case.mask(name)) for name in structures]
+    level = int(np.argmax(sum(truth.sum(axis=(0, 1)) for truth in truths)))
+    image = _as_seen(volume.array[:, :, level])
+    low, high = CT_WINDOW if case.volume.modality == "CT" else np.percentile(volume.array, (1, 99.5))
+    spacing = volume.grid.spacing
+    aspect = spacing[1] / spacing[0]
+    wide = 3.2 * (1 + len(answers))
+    tall = 3.2 * image.shape[0] * aspect / image.shape[1] + 0.75
+    figure = Figure(figsize=(wide, tall), dpi=110, facecolor="black", layout="constrained")
+    axes = figure.subplots(1, 1 + len(answers), squeeze=False)[0]
+    for place, axis in enumerate(axes):
+        axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect, interpolation="nearest")
+        axis.set_axis_off()
+        axis.text(0.01, 0.5, "R", color="#888888", transform=axis.transAxes, fontsize=8)
+        if place == 0:
+            axis.set_title("image", color="white", fontsize=9)
+            continue
+        name = list(answers)[place - 1]
+        colour = REFERENCE if place == 1 and len(answers) > 1 else ADAPTED
+        for truth in truths:
+            _outline(axis, _as_seen(truth[:, :, level]), TRUTH)
+        for mask in answers[name].values():
+            _outline(axis, _as_seen(turn.apply(mask)[:, :, level]), colour)
+        axis.set_title(name, color=colour, fontsize=9)
+    figure.suptitle(title, color="white", fontsize=10)
+    handles = [Line2D([], [], color=TRUTH, label="label"), *_answer_handles(answers)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, labelcolor="white", fontsize=8)
+    return _png(figure)
+
+
+def draw_chart(table: pd.DataFrame, methods: Sequence[str], prompts: Sequence[str]) -> bytes:
+    """Mean Dice over patients with its 95 % interval, a panel a dataset, a group a prompt; dots are patients."""
+    groups = list(grouped(table, ("dataset", "modality")))
+    figure = Figure(figsize=(max(6.0, 1.5 * len(prompts)), 2.7 * len(groups)), dpi=110, layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
+    step = 0.8 / max(len(methods), 1)
+    for panel, ((dataset, modality), rows) in zip(panels, groups, strict=True):
+        for row, method in enumerate(methods):
+            colour = COLOURS[row % len(COLOURS)]
+            for column, prompt in enumerate(prompts):
+                part = rows[(rows["method"] == method) & (rows["prompt"] == prompt)]
+                if part.empty:
+                    continue
+                place = column - 0.4 + step * (row + 0.5)
+                found = estimate(part)
+                panel.bar(place, found.mean, 0.9 * step, color=colour, label=method if column == 0 else None)
+                panel.plot(
+                    np.full(found.patients, place), by_patient(part).to_numpy(), ".", color="black", ms=3, alpha=0.5
+                )
+                if not np.isnan(found.low):
+                    panel.plot([place, place], [found.low, found.high], color="black", lw=1.3)
+        panel.set_xticks(range(len(prompts)), prompts)
+        panel.set_ylim(0, 1)
+        panel.set_ylabel("Dice")
+        panel.set_title(f"{modality} ({dataset}), {rows['patient'].nunique()} patients", fontsize=10, loc="left")
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(axis="y", color="#dddddd", lw=0.6)
+        panel.set_axisbelow(True)
+    found_handles = panels[0].get_legend_handles_labels()
+    figure.legend(*found_handles, loc="outside lower center", ncols=len(methods), frameon=False)
+    return _png(figure)
+
+
+def _answer_handles(answers: Mapping[str, object]) -> list[Line2D]:
+    colours = [REFERENCE, ADAPTED] if len(answers) > 1 else [ADAPTED]
+    return [Line2D([], [], color=colour, label=name) for name, colour in zip(answers, colours, strict=False)]
+
+
+def _as_seen(plane: Array) -> Array:
+    """A canonical axial plane (X to the Right, Y to Anterior) -> rows down from anterior, columns from the Right."""
+    return np.asarray(plane[::-1, ::-1].T)
+
+
+def _outline(axis: Axes, mask: Array, colour: str) -> None:
+    if mask.any():
+        axis.contour(mask.astype(float), levels=[0.5], colors=colour, linewidths=0.9)
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", facecolor=figure.get_facecolor(), metadata={"Software": None})
+    return stream.getvalue()

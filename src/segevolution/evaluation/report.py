@@ -1,0 +1,276 @@
+"""The report of a study, as Markdown and as one HTML file that carries its pictures.
+
+Every number in it is computed from the table of results and nothing else, so that anyone who holds
+results.parquet can make it again.
+"""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..files import replacing, write_text
+from . import figures
+from .statistics import FEW, Difference, Estimate, difference, estimate, grouped
+
+MISSING = "–"
+
+PAIRED = (
+    "Differences of Dice between answers to the same prompt on the same structure of the same case, averaged within "
+    "patients. The verdict says whether the interval excludes zero. p: Wilcoxon signed-rank over patients, not "
+    "corrected for the number of rows."
+)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading; level 1 is the title."""
+
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph, or a list with one item a line."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text; the first column is left-aligned."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with the name of its file and what it shows."""
+
+    name: str
+    caption: str
+    png: bytes
+
+
+Block = Heading | Text | Table | Picture
+
+
+def write_report(table: pd.DataFrame, folder: Path, title: str, reference: str, slices: Sequence[Picture] = ()) -> Path:
+    """Write report.md, report.html and figures/ into a folder; returns the HTML file.
+
+    Args:
+        table: the rows of results.parquet.
+        title: the study's name.
+        reference: the method that the others are compared with.
+        slices: pictures of cases, made from the masks that the study kept.
+    """
+    blocks = build(table, title, reference, slices)
+    for block in blocks:
+        if isinstance(block, Picture):
+            with replacing(folder / "figures" / f"{block.name}.png") as temporary:
+                temporary.write_bytes(block.png)
+    write_text(folder / "report.md", markdown(blocks))
+    write_text(folder / "report.html", page(blocks, title))
+    return folder / "report.html"
+
+
+def build(table: pd.DataFrame, title: str, reference: str, slices: Sequence[Picture] = ()) -> list[Block]:
+    """The report as blocks, from the table of results."""
+    methods = list(dict.fromkeys(table["method"]))
+    prompts = list(dict.fromkeys(table["prompt"]))
+    blocks: list[Block] = [Heading(f"Study {title}", 1), *_what(table, reference)]
+    blocks += [Heading("Mean Dice over structures"), glance(table, methods)]
+    blocks.append(
+        Picture(
+            "dice", "Mean Dice with its 95 % interval; dots are patients.", figures.draw_chart(table, methods, prompts)
+        )
+    )
+    others = [method for method in methods if method != reference]
+    if others and reference in methods:
+        blocks += [Heading(f"Differences against {reference}"), Text((PAIRED,)), differences(table, others, reference)]
+    if table["nsd"].notna().any():
+        tolerances = ", ".join(f"{value:g}" for value in sorted(table["nsd_tolerance_mm"].dropna().unique()))
+        blocks += [Heading(f"Mean normalised surface Dice at {tolerances} mm"), glance(table, methods, "nsd")]
+    for prompt in prompts:
+        blocks += [Heading(f"Dice of each structure: {prompt}"), by_structure(table, methods, prompt)]
+    if slices:
+        blocks += [
+            Heading("Cases"),
+            Text(("Chosen by rule: the best, the median and the worst case of each dataset.",)),
+        ]
+        blocks += slices
+    return [*blocks, Heading("Work"), _work(table, methods)]
+
+
+def glance(table: pd.DataFrame, methods: Sequence[str], metric: str = "dice") -> Table:
+    """Rows: dataset and prompt. Columns: methods, each a mean with its interval, and the number of patients."""
+    rows = []
+    for (dataset, modality, prompt, context), group in grouped(table, ("dataset", "modality", "prompt", "context")):
+        cells = [written(estimate(group[group["method"] == method], metric)) for method in methods]
+        rows.append((place(dataset, modality), asked(table, prompt, context), *cells, _patients(group, metric)))
+    return Table(("data", "prompt", *methods, "patients"), tuple(rows))
+
+
+def by_structure(table: pd.DataFrame, methods: Sequence[str], prompt: str, metric: str = "dice") -> Table:
+    """Rows: dataset and structure, for one kind of prompt. Columns as in `glance`."""
+    rows = []
+    part = table[table["prompt"] == prompt]
+    for (dataset, modality, context, structure), group in grouped(
+        part, ("dataset", "modality", "context", "structure")
+    ):
+        cells = [written(estimate(group[group["method"] == method], metric)) for method in methods]
+        rows.append((asked(table, place(dataset, modality), context), structure, *cells, _patients(group, metric)))
+    return Table(("data", "structure", *methods, "patients"), tuple(rows))
+
+
+def differences(table: pd.DataFrame, others: Sequence[str], reference: str) -> Table:
+    """Rows: method, dataset and prompt, each method against the reference on the same questions."""
+    rows = []
+    for method in others:
+        for (dataset, modality, prompt, context), group in grouped(table, ("dataset", "modality", "prompt", "context")):
+            found = difference(group, method, reference)
+            change, p = written_difference(found)
+            counts = (str(found.estimate.patients), str(found.estimate.rows))
+            where = (method, place(dataset, modality), asked(table, prompt, context))
+            rows.append((*where, change, p, found.verdict, *counts))
+    return Table(("method", "data", "prompt", "difference", "p", "verdict", "patients", "pairs"), tuple(rows))
+
+
+def written(found: Estimate) -> str:
+    """ "0.812 [0.760, 0.851]", or the mean alone where one patient leaves no interval."""
+    if found.patients == 0:
+        return MISSING
+    if np.isnan(found.low):
+        return f"{found.mean:.3f}"
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def written_difference(found: Difference) -> tuple[str, str]:
+    """ "+0.104 [+0.061, +0.150]" and p, or a dash where there is nothing to compare."""
+    change = found.estimate
+    if change.patients == 0:
+        return MISSING, MISSING
+    interval = "" if np.isnan(change.low) else f" [{change.low:+.3f}, {change.high:+.3f}]"
+    return f"{change.mean:+.3f}{interval}", f"{found.p:.3f}"
+
+
+def place(dataset: str, modality: str) -> str:
+    """A dataset as the tables name it."""
+    return f"{modality} ({dataset})"
+
+
+def asked(table: pd.DataFrame, what: str, context: str) -> str:
+    """`what`, with the context said where a study has more than one."""
+    return what if table["context"].nunique() == 1 else f"{what}, context {context}"
+
+
+def _what(table: pd.DataFrame, reference: str) -> list[Block]:
+    rows = []
+    for (dataset, modality), group in grouped(table, ("dataset", "modality")):
+        names = [str(group[column].nunique()) for column in ("patient", "case", "structure")]
+        rows.append((place(dataset, modality), *names, ", ".join(dict.fromkeys(group["labels"]))))
+    runs = []
+    for (method,), group in grouped(table, ("method",)):
+        seeds = ", ".join(str(seed) for seed in sorted(group["seed"].unique()))
+        counts = group["run"].nunique()
+        runs.append((method, str(counts), seeds if method != reference else MISSING, str(len(group))))
+    few = table.groupby("dataset")["patient"].nunique()
+    notes = [
+        "Prompts are simulated from the labels, not given by people: text is the structure's name, points are drawn "
+        "inside the label, boxes are made round it. Every method was asked the same prompts.",
+        "A value is a mean over patients, after averaging over a method's runs (seeds, folds), then over the "
+        "patient's cases, then over the patient's structures. Brackets hold a 95 % percentile bootstrap interval "
+        "over patients.",
+        "Results say how close answers come to these labels on these cases, and no more; this is research, not a "
+        "medical device.",
+    ]
+    if few.min() < FEW:
+        notes.insert(
+            2,
+            f"With fewer than {FEW} patients, as in {', '.join(few[few < FEW].index)}, bootstrap intervals are too "
+            "narrow and a Wilcoxon test cannot reach p = .05: read such rows as single observations.",
+        )
+    return [
+        Table(("tested on", "patients", "cases", "structures", "labels"), tuple(rows)),
+        Table(("method", "runs", "seeds", "answers"), tuple(runs)),
+        Text(tuple(notes)),
+    ]
+
+
+def _work(table: pd.DataFrame, methods: Sequence[str]) -> Table:
+    rows = []
+    for method in methods:
+        mine = table[table["method"] == method]
+        cases = mine.groupby(["run", "dataset", "case", "context"])
+        encoded, decoded = cases["encodings"].sum().mean(), cases["decodings"].sum().mean()
+        rows.append((method, f"{encoded:.1f}", f"{decoded:.1f}", f"{cases['seconds'].sum().mean():.1f}"))
+    return Table(("method", "encodings a case", "decodings a case", "seconds a case"), tuple(rows))
+
+
+def _patients(group: pd.DataFrame, metric: str) -> str:
+    """How many patients were answered: one number, or a range where methods were tested on different ones."""
+    counts = group.dropna(subset=[metric]).groupby("method")["patient"].nunique()
+    if counts.empty:
+        return "0"
+    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+
+
+def markdown(blocks: Sequence[Block]) -> str:
+    """The blocks as Markdown; pictures are linked from figures/."""
+    parts = []
+    for block in blocks:
+        match block:
+            case Heading(text, level):
+                parts.append(f"{'#' * level} {text}")
+            case Text(lines):
+                parts.append(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines))
+            case Picture(name, caption, _):
+                parts.append(f"![{caption}](figures/{name}.png)\n\n{caption}")
+            case Table(columns, rows):
+                lined = [columns, tuple("---" for _ in columns), *rows]
+                parts.append("\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lined))
+    return "\n\n".join(parts) + "\n"
+
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; }
+body { max-width: 1100px; margin: 2em auto; padding: 0 1em; }
+table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
+table { display: block; overflow-x: auto; }
+th, td { padding: 0.25em 0.9em 0.25em 0; text-align: left; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th { border-bottom: 2px solid #888; }
+figure { margin: 1.5em 0; } img { max-width: 100%; } figcaption, li { color: #555; font-size: 14px; }
+"""
+
+
+def page(blocks: Sequence[Block], title: str) -> str:
+    """The blocks as one HTML file that needs nothing beside it."""
+    parts = []
+    for block in blocks:
+        match block:
+            case Heading(text, level):
+                parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
+            case Text(lines):
+                items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+                parts.append(f"<p>{html.escape(lines[0])}</p>" if len(lines) == 1 else f"<ul>{items}</ul>")
+            case Picture(_, caption, png):
+                data = base64.b64encode(png).decode()
+                said = html.escape(caption)
+                parts.append(
+                    f'<figure><img alt="{said}" src="data:image/png;base64,{data}">'
+                    f"<figcaption>{said}</figcaption></figure>"
+                )
+            case Table(columns, rows):
+                head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+                body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+                parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Study {html.escape(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )

@@ -1,0 +1,184 @@
+"""The table of results: one tidy row a prompt, appended a job at a time, never a half part.
+
+A study's folder holds
+
+    parts/<run>/<dataset>/<case>.parquet    the rows of one job (run, case[, shift]), written whole or not at all
+    masks/<run>/<dataset>/<case>.npz        that job's masks for one kind of prompt, for pictures
+    results.parquet                         the parts joined; every number of a report comes from here
+    manifest.json                           versions, revision, seeds, recipe, fingerprints, device, time
+
+A part carries the key of the job that made it: what a changed recipe no longer asks for is never mistaken for a
+result of it. The part is written after the masks, so that its presence means that the job is done.
+"""
+
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import __version__
+from ..errors import OutputError
+from ..files import replacing
+
+Mask = npt.NDArray[np.bool_]
+
+_TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
+
+SCHEMA = pa.schema(
+    [
+        ("run", _TEXT),  # one trained (or unadapted) model, such as "lora-s0"
+        ("method", _TEXT),  # such as "base", "lora", "scratch"
+        ("seed", _WHOLE),  # of the training
+        ("dataset", _TEXT),
+        ("case", _TEXT),
+        ("patient", _TEXT),
+        ("modality", _TEXT),  # "unknown" where the case does not say
+        ("sequence", _TEXT),
+        ("labels", _TEXT),  # where the truth comes from, such as "manual" or "exact (simulated)"
+        ("structure", _TEXT),
+        ("prompt", _TEXT),  # "text", "point", "box", "text+point", "text+box", "point+box"
+        ("context", _TEXT),  # whether the model was told the modality: "known" or "withheld"
+        ("shift", _TEXT),  # the appearance shift applied to the signal: "none"
+        ("dice", _REAL),
+        ("nsd", _REAL),  # normalised surface Dice at the tolerance; missing where it was not measured
+        ("nsd_tolerance_mm", _REAL),
+        ("hd95_mm", _REAL),  # missing as nsd is; infinite where the answer is empty
+        ("predicted_iou", _REAL),  # the network's own estimate
+        ("voxels", _WHOLE),  # of the truth
+        ("predicted_voxels", _WHOLE),  # of the answer
+        ("seconds", _REAL),  # this prompt, with the encodings that it caused
+        ("encodings", _WHOLE),  # that this prompt caused
+        ("decodings", _WHOLE),
+    ]
+)
+
+_KEY = b"segevolution.key"
+_PACKAGES = ("torch", "transformers", "peft", "lightning", "numpy", "scipy", "pandas", "pyarrow")
+
+
+@dataclass(frozen=True)
+class PartName:
+    """Which job a part belongs to, and the key of everything that decided its numbers."""
+
+    run: str
+    dataset: str
+    case: str
+    key: str
+    shift: str = "none"
+
+    def path(self, folder: Path, suffix: str) -> Path:
+        """Its place under `folder`; names are escaped, so that any case name is one file."""
+        name = self.case if self.shift == "none" else f"{self.case}@{self.shift}"
+        return folder / quote(self.run, "") / quote(self.dataset, "") / (quote(name, " +@") + suffix)
+
+
+class Results:
+    """The results of one study on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.table_path = self.folder / "results.parquet"
+
+    def has(self, part: PartName) -> bool:
+        """Whether the part is there, whole, and made by the job with this very key."""
+        path = part.path(self.folder / "parts", ".parquet")
+        try:
+            stored = pq.read_schema(path).metadata or {}
+        except (OSError, pa.ArrowInvalid):
+            return False
+        return stored.get(_KEY) == part.key.encode()
+
+    def write(self, part: PartName, rows: Sequence[Mapping[str, Any]], masks: Mapping[str, Mask] | None = None) -> None:
+        """Write a job's masks, then its rows: each whole or not at all.
+
+        Raises:
+            OutputError: the folder cannot be written, or a row lacks a column of SCHEMA or has one too many.
+        """
+        names = set(SCHEMA.names)
+        for row in rows:
+            if set(row) != names:
+                raise OutputError(f"a result row of {part.case} has other columns: {sorted(set(row) ^ names)}.")
+        if masks:
+            with replacing(part.path(self.folder / "masks", ".npz")) as temporary, temporary.open("wb") as stream:
+                arrays: dict[str, Any] = {f"mask:{name}": np.packbits(mask) for name, mask in masks.items()}
+                np.savez_compressed(stream, shape=np.asarray(next(iter(masks.values())).shape), **arrays)
+        table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
+        with replacing(part.path(self.folder / "parts", ".parquet")) as temporary:
+            pq.write_table(table.replace_schema_metadata({_KEY: part.key.encode()}), temporary)
+
+    def masks(self, part: PartName) -> dict[str, Mask]:
+        """structure -> (X, Y, Z) mask in the case's own grid; empty where none were kept."""
+        path = part.path(self.folder / "masks", ".npz")
+        if not path.is_file():
+            return {}
+        with np.load(path) as stored:
+            shape = tuple(stored["shape"])
+            return {
+                name.removeprefix("mask:"): np.unpackbits(stored[name], count=int(np.prod(shape)))
+                .reshape(shape)
+                .astype(bool)
+                for name in stored.files
+                if name != "shape"
+            }
+
+    def join(self, parts: Iterable[PartName]) -> pd.DataFrame:
+        """Join the parts that are there into results.parquet, in the order given, and return the table."""
+        tables = [
+            pq.read_table(part.path(self.folder / "parts", ".parquet"), schema=SCHEMA, partitioning=None)
+            for part in parts
+            if self.has(part)
+        ]
+        joined = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+        with replacing(self.table_path) as temporary:
+            pq.write_table(joined.replace_schema_metadata(None), temporary)
+        return self.table()
+
+    def table(self) -> pd.DataFrame:
+        """results.parquet as it is; see `read_table`."""
+        return read_table(self.table_path)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """results.parquet as a frame with the columns of SCHEMA.
+
+    Raises:
+        OutputError: it is not there, or not such a table.
+    """
+    try:
+        table: pd.DataFrame = pq.read_table(path, schema=SCHEMA, partitioning=None).to_pandas()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise OutputError(f"{path} is no table of results; run the study that makes it.") from error
+    return table
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions, platform and git revision (None outside a checkout): what a manifest says beside the recipe."""
+    return {
+        "segevolution": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "git": _revision(),
+    }
+
+
+def _revision() -> dict[str, Any] | None:
+    here = Path(__file__).resolve().parent
+    try:
+        run = [
+            subprocess.run(["git", "-C", str(here), *what], capture_output=True, text=True, timeout=10, check=True)
+            for what in (["rev-parse", "HEAD"], ["ls-files", "--error-unmatch", __file__], ["status", "--porcelain"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"revision": run[0].stdout.strip(), "changed": bool(run[2].stdout.strip())}

@@ -1,0 +1,135 @@
+"""Means, intervals and paired differences, with patients as the unit of everything.
+
+Structures, cases and seeds of one patient are not independent, so they never enter a statistic side by side:
+values are averaged over runs (seeds, folds) of a method first, then over a patient's cases, then over the
+patient's structures, and only patients are resampled (percentile bootstrap, Efron and Tibshirani 1993) or ranked
+(Wilcoxon 1945). With few patients such intervals are too narrow: `n` stands beside each, and below `FEW` patients
+a two-sided Wilcoxon test cannot reach p = .05 at all.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+DRAWS = 10_000
+LEVEL = 0.95
+FEW = 6
+
+# What two answers must share to be compared: the same question about the same case.
+QUESTION = ("dataset", "modality", "patient", "case", "structure", "prompt", "context", "shift")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over patients.
+
+    Attributes:
+        mean: of the patients' values.
+        low, high: bounds of its 95 % bootstrap interval; NaN for fewer than two patients.
+        patients: how many were averaged.
+        rows: how many answers (patient, case, structure, prompt, run) are in it.
+    """
+
+    mean: float
+    low: float
+    high: float
+    patients: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference, method minus reference, over the patients that both answered.
+
+    Attributes:
+        estimate: of the differences; its `rows` counts pairs (case, structure, prompt).
+        p: two-sided Wilcoxon signed-rank over patients; 1 when all differences are zero, NaN without patients.
+    """
+
+    estimate: Estimate
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """ "higher" or "lower" when the interval excludes zero, else "undecided"."""
+        if self.estimate.low > 0:
+            return "higher"
+        return "lower" if self.estimate.high < 0 else "undecided"
+
+
+def bootstrap(values: npt.ArrayLike, rows: int | None = None, seed: int = 0) -> Estimate:
+    """Mean of one value a patient, with a percentile bootstrap interval over patients.
+
+    Args:
+        values: (patients,); missing ones are left out.
+        rows: how many answers stand behind them; None = as many as values.
+        seed: of the resampling.
+    """
+    sample = np.asarray(values, np.float64).reshape(-1)
+    sample = sample[~np.isnan(sample)]
+    count = len(sample) if rows is None else rows
+    if sample.size == 0:
+        return Estimate(np.nan, np.nan, np.nan, 0, count)
+    if sample.size == 1:
+        return Estimate(float(sample[0]), np.nan, np.nan, 1, count)
+    drawn = np.random.default_rng(seed).integers(0, sample.size, (DRAWS, sample.size))
+    low, high = np.quantile(sample[drawn].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(sample.mean()), float(low), float(high), len(sample), count)
+
+
+def by_patient(rows: pd.DataFrame, metric: str = "dice") -> pd.Series:
+    """One value a (dataset, patient): runs averaged first, then cases, then structures."""
+    known = rows.dropna(subset=[metric])
+    patient = ["dataset", "patient"]
+    answers = known.groupby([*patient, "structure", "prompt", "context", "shift", "case"], observed=True)[metric].mean()
+    structures = answers.groupby([*patient, "structure"], observed=True).mean()
+    return structures.groupby(patient, observed=True).mean()
+
+
+def grouped(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    """(values of the columns `by`, their rows), in order of appearance."""
+    for values, rows in table.groupby(list(by), sort=False, observed=True):
+        yield tuple(map(str, values)), rows
+
+
+def estimate(rows: pd.DataFrame, metric: str = "dice") -> Estimate:
+    """The mean of a metric over the patients in `rows`."""
+    return bootstrap(by_patient(rows, metric).to_numpy(), rows=int(rows[metric].notna().sum()))
+
+
+def summarise(table: pd.DataFrame, by: Sequence[str], metric: str = "dice") -> pd.DataFrame:
+    """Estimates for each group: the columns `by`, then mean, low, high, patients, rows; in order of appearance."""
+    found = []
+    for values, rows in grouped(table, by):
+        found.append({**dict(zip(by, values, strict=True)), **vars(estimate(rows, metric))})
+    return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "patients", "rows"])
+
+
+def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice") -> pd.DataFrame:
+    """Differences method - reference on the same questions; columns of QUESTION and `metric`, one row a pair.
+
+    Each side is averaged over its runs first, so that a method with three seeds weighs as much as one.
+    """
+    sides = [
+        table[table["method"] == name].dropna(subset=[metric]).groupby(list(QUESTION), observed=True)[metric].mean()
+        for name in (method, reference)
+    ]
+    joined = pd.concat(sides, axis=1, join="inner", keys=["method", "reference"])
+    return (joined["method"] - joined["reference"]).rename(metric).reset_index()
+
+
+def difference(table: pd.DataFrame, method: str, reference: str, metric: str = "dice") -> Difference:
+    """Paired difference over patients, with its interval and Wilcoxon's p."""
+    pairs = paired(table, method, reference, metric)
+    values = by_patient(pairs, metric).to_numpy()
+    if values.size == 0:
+        p = float("nan")
+    elif not np.any(values):
+        p = 1.0
+    else:
+        p = float(stats.wilcoxon(values).pvalue)
+    return Difference(bootstrap(values, rows=len(pairs)), p)

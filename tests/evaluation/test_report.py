@@ -1,0 +1,155 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segevolution.evaluation.report import Picture, Table, build, glance, markdown, page, write_report
+from segevolution.evaluation.results import SCHEMA
+from segevolution.evaluation.statistics import difference, estimate
+
+
+@pytest.fixture(scope="module")
+def table(make_table):
+    rng = np.random.default_rng(3)
+    rows = []
+    for dataset, modality, count in (("chaos", "MRI", 7), ("btcv", "CT", 4)):
+        for patient in range(count):
+            for structure in ("liver", "spleen"):
+                for prompt in ("text", "text+box"):
+                    where = {"dataset": dataset, "modality": modality, "patient": f"{dataset}{patient}"}
+                    what = {**where, "structure": structure, "prompt": prompt}
+                    level = float(rng.uniform(0.3, 0.6))
+                    rows.append({**what, "dice": level})
+                    for seed in (0, 1):
+                        gain = float(rng.uniform(0.1, 0.3)) if modality == "MRI" else float(rng.normal(0, 0.01))
+                        run = {"method": "lora", "run": f"lora-s{seed}", "seed": seed}
+                        rows.append({**what, **run, "dice": level + gain, "nsd": level})
+    return make_table(rows)
+
+
+@pytest.fixture(scope="module")
+def text(table):
+    return markdown(build(table, "toy", "base"))
+
+
+def tables(text):
+    """Markdown tables as lists of rows of cells."""
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+        for block in re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE)
+    ]
+
+
+def test_a_mean_stands_with_its_interval_and_its_patients(table):
+    found = glance(table, ["base", "lora"])
+    row = dict(zip(found.columns, found.rows[0], strict=True))
+    part = table[(table["dataset"] == "chaos") & (table["prompt"] == "text") & (table["method"] == "lora")]
+    wanted = estimate(part)
+    assert (row["data"], row["prompt"], row["patients"]) == ("MRI (chaos)", "text", "7")
+    assert row["lora"] == f"{wanted.mean:.3f} [{wanted.low:.3f}, {wanted.high:.3f}]"
+
+
+def test_every_number_of_the_tables_follows_from_the_table_of_results(table, text):
+    derived = set()
+    for metric in ("dice", "nsd"):
+        for by in (["dataset", "prompt"], ["dataset", "prompt", "structure"]):
+            for _, rows in table.groupby(by):
+                for method in ("base", "lora"):
+                    found = estimate(rows[rows["method"] == method], metric)
+                    derived |= {f"{value:.3f}" for value in (found.mean, found.low, found.high)}
+    for _, rows in table.groupby(["dataset", "prompt"]):
+        found = difference(rows, "lora", "base")
+        change = found.estimate
+        derived |= {f"{value:+.3f}" for value in (change.mean, change.low, change.high)} | {f"{found.p:.3f}"}
+    written = {
+        number
+        for rows in tables(text)
+        for cells in rows
+        for cell in cells
+        for number in re.findall(r"[+-]?\d+\.\d{3}", cell)
+    }
+    assert len(written) > 40
+    assert written <= derived
+
+
+def test_the_report_can_be_made_again_from_the_parquet_alone(table, text, tmp_path):
+    table.to_parquet(tmp_path / "results.parquet")
+    again = pd.read_parquet(tmp_path / "results.parquet")
+    assert markdown(build(again, "toy", "base")) == text
+
+
+def test_a_changed_result_changes_the_report(table, text):
+    other = table.copy()
+    other.loc[0, "dice"] += 0.2
+    assert markdown(build(other, "toy", "base")) != text
+
+
+def test_differences_say_their_pairs_p_and_verdict(text):
+    rows = next(rows for rows in tables(text) if "verdict" in rows[0])
+    found = {tuple(row[1:3]): dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
+    mri = found["MRI (chaos)", "text"]
+    assert mri["verdict"] == "higher"
+    assert (mri["patients"], mri["pairs"]) == ("7", "14")
+    assert mri["p"] == "0.016"  # seven positive differences: 2 / 2^7
+    assert float(mri["difference"].split(" ")[0]) > 0.1
+
+
+def test_the_report_says_what_it_rests_on(text):
+    assert "Prompts are simulated from the labels" in text
+    assert "bootstrap interval over patients" in text
+    assert "not a medical device" in text
+    rows = tables(text)
+    assert ["MRI (chaos)", "7", "7", "2", "manual"] in rows[0]
+    assert ["lora", "2", "0, 1", "88"] in rows[1]
+
+
+def test_few_patients_are_warned_of_by_name_and_many_are_not(table, text):
+    assert "With fewer than 6 patients, as in btcv," in text
+    many = table[table["dataset"] == "chaos"]
+    assert "With fewer than" not in markdown(build(many, "toy", "base"))
+
+
+def test_a_single_patient_gets_no_interval_and_no_verdict(make_table):
+    text = markdown(build(make_table([{"dice": 0.5}, {"method": "lora", "dice": 0.75}]), "toy", "base"))
+    rows = next(rows for rows in tables(text) if "verdict" in rows[0])
+    assert rows[2][3] == "+0.250"
+    assert rows[2][5] == "undecided"
+
+
+def test_a_method_that_was_not_asked_shows_a_dash(make_table):
+    rows = [{}, {"method": "lora", "dataset": "btcv", "modality": "CT"}]
+    found = glance(make_table(rows), ["base", "lora"])
+    assert found.rows[0][3] == "–"
+    assert found.rows[1][2] == "–"
+
+
+def test_contexts_are_told_apart_where_there_are_two(make_table):
+    found = glance(make_table([{}, {"context": "withheld", "dice": 0.1}]), ["base"])
+    assert [row[1] for row in found.rows] == ["text, context known", "text, context withheld"]
+
+
+def test_the_html_needs_nothing_beside_it_and_escapes_names(table):
+    png = b"\x89PNG slice"
+    text = page([*build(table, "a<b", "base"), Picture("x", "case <1>", png)], "a<b")
+    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    assert "http" not in text
+    assert "a&lt;b" in text
+    assert "case &lt;1&gt;" in text
+    assert "a<b" not in text
+
+
+def test_files_are_written_and_the_markdown_links_them(table, tmp_path):
+    report = write_report(table, tmp_path, "toy", "base", [Picture("chaos-best", "the best", b"\x89PNG")])
+    text = (tmp_path / "report.md").read_text("utf-8")
+    linked = re.findall(r"\]\((figures/[^)]+)\)", text)
+    assert linked == ["figures/dice.png", "figures/chaos-best.png"]
+    assert all((tmp_path / path).is_file() for path in linked)
+    assert report.read_text("utf-8").count("data:image/png;base64,") == 2
+
+
+def test_tables_of_the_report_are_rectangular(table):
+    found = [block for block in build(table, "toy", "base") if isinstance(block, Table)]
+    assert len(found) == 8
+    assert all(len(row) == len(block.columns) for block in found for row in block.rows)
+    assert set(SCHEMA.names) == set(table.columns)
