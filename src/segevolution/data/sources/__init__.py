@@ -7,10 +7,11 @@ from ...vocabulary import closest
 from .base import Overrides, Source
 from .folder import FolderSource, NnUNetSource
 from .msd import MSDSource
+from .single import SingleSource
 
 __all__ = ["SOURCES", "Overrides", "Source", "open_source"]
 
-SOURCES: dict[str, type[Source]] = {source.name: source for source in (MSDSource, NnUNetSource, FolderSource)}
+SOURCES: dict[str, type[Source]] = {source.name: source for source in (MSDSource, NnUNetSource, FolderSource, SingleSource)}
 
 
 def open_source(name: str, path: Path, overrides: Overrides | None = None) -> Source:

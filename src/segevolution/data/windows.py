@@ -1,0 +1,160 @@
+"""Training views: cut from a framed case anywhere between the whole volume and a native-resolution window.
+
+Inference shows a network the whole volume squeezed into its window (zoom-out) and windows at the volume's own
+resolution (zoom-in). A view is drawn between the two, so that one network learns both. Voxels are picked, not
+blended, as inference picks them. Views are never mirrored: structures have sides.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..imaging.case import Case
+from ..imaging.framing import frame
+from ..imaging.grid import Array, Triple
+from ..vocabulary import Modality
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class FramedCase:
+    """A case as a network sees it, kept in memory for training.
+
+    Attributes:
+        image: (D, H, W) float16 in [0, 1].
+        labels: (D, H, W) unsigned integers.
+        structures: canonical name -> label values.
+        absent: structures that the dataset labels and this patient lacks (a text may ask for them in vain).
+    """
+
+    name: str
+    modality: Modality | None
+    image: npt.NDArray[np.float16]
+    labels: Array
+    structures: Mapping[str, tuple[int, ...]]
+    absent: tuple[str, ...] = ()
+
+    @classmethod
+    def make(
+        cls,
+        case: Case,
+        recipe: str,
+        labelled: frozenset[str] = frozenset(),
+        known: frozenset[str] = frozenset(),
+    ) -> "FramedCase":
+        """Frame a case by an intensity recipe.
+
+        Args:
+            case: from a store or a source.
+            recipe: a name in intensity.NORMALISERS.
+            labelled: all structures that its dataset labels.
+            known: the only structures to keep; empty keeps all.
+        """
+        framed = frame(case.volume, recipe)
+        labels = np.ascontiguousarray(framed.crop(case.labels))
+        present = set(np.unique(labels).tolist())
+        structures = {name: values for name, values in sorted(case.structures.items()) if present.intersection(values)}
+        absent = tuple(sorted(labelled - set(structures)))
+        return cls(case.name, case.volume.modality, framed.image.astype(np.float16), labels, structures, absent)
+
+    def mask(self, structure: str) -> npt.NDArray[np.bool_]:
+        """(D, H, W) boolean."""
+        return mask_of(self.labels, self.structures[structure])
+
+
+def mask_of(labels: Array, values: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Boolean mask of the voxels that carry any of the label values."""
+    mask = np.zeros(labels.shape, bool)
+    for value in values:
+        mask |= labels == value
+    return mask
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How views are drawn.
+
+    Attributes:
+        whole: share of whole-volume views, as zoom-out sees them.
+        native: share of native-resolution windows, as zoom-in sees them; the rest lies between the two.
+        rotation: largest in-plane rotation in degrees.
+        scale: standard deviation of the logarithm of each axis' extra scale.
+        still: share of views that are not rotated, scaled or shifted at all.
+    """
+
+    whole: float = 0.5
+    native: float = 0.25
+    rotation: float = 12.0
+    scale: float = 0.08
+    still: float = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One training input: image (D, H, W) float32 in [0, 1] and labels, both window-sized."""
+
+    image: npt.NDArray[np.float32]
+    labels: Array
+
+
+def draw_view(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings | None = None) -> View:
+    """Draw one view of a case.
+
+    Args:
+        case: framed case.
+        window: (D, H, W) of the network.
+        rng: the only source of chance.
+        settings: see ViewSettings.
+    """
+    settings = settings or ViewSettings()
+    size, target = np.asarray(case.image.shape, float), np.asarray(window, float)
+    draw = rng.random()
+    zoom = 1.0 if draw < settings.whole else 0.0 if draw < settings.whole + settings.native else rng.random()
+    step = (size / target) ** zoom  # frame voxels a window voxel
+    still = rng.random() < settings.still
+    if not still:
+        step = step * np.exp(rng.normal(0, settings.scale, 3))
+    if zoom == 1.0:
+        centre = (size - 1) / 2 + (0 if still else rng.uniform(-0.04, 0.04, 3) * size)
+    else:
+        centre = _centre_on_structure(case, size, step * target, rng)
+    angle = 0.0 if still else np.deg2rad(rng.uniform(-settings.rotation, settings.rotation))
+    return View(*_sample(case, window, centre, step, angle))
+
+
+def _centre_on_structure(
+    case: FramedCase, size: npt.NDArray[np.float64], extent: npt.NDArray[np.float64], rng: Rng
+) -> npt.NDArray[np.float64]:
+    """A random voxel of a random structure, moved as little as keeps the view inside the volume where it can."""
+    names = list(case.structures)
+    if not names:
+        return (size - 1) / 2
+    places = np.flatnonzero(case.mask(names[rng.integers(len(names))]))
+    centre = np.stack(np.unravel_index(places[rng.integers(places.size)], case.image.shape)).astype(float)
+    centre += rng.uniform(-0.25, 0.25, 3) * extent
+    half = (extent - 1) / 2
+    inside = np.clip(centre, half, np.maximum(size - 1 - half, half))
+    return np.where(extent >= size, (size - 1) / 2, inside)
+
+
+def _sample(
+    case: FramedCase, window: Triple, centre: npt.NDArray[np.float64], step: npt.NDArray[np.float64], angle: float
+) -> tuple[npt.NDArray[np.float32], Array]:
+    """Pick voxels on a scaled grid rotated in the axial plane about `centre`; zero outside the volume."""
+    d, h, w = ((np.arange(side) - (side - 1) / 2) * pace for side, pace in zip(window, step, strict=True))
+    depth = np.rint(centre[0] + d).astype(np.intp)
+    rows = np.rint(centre[1] + np.cos(angle) * h[:, None] - np.sin(angle) * w[None, :]).astype(np.intp)
+    columns = np.rint(centre[2] + np.sin(angle) * h[:, None] + np.cos(angle) * w[None, :]).astype(np.intp)
+    size = case.image.shape
+    inside = (rows >= 0) & (rows < size[1]) & (columns >= 0) & (columns < size[2])
+    outside = ~(((depth >= 0) & (depth < size[0]))[:, None, None] & inside[None])
+    flat = np.clip(rows, 0, size[1] - 1) * size[2] + np.clip(columns, 0, size[2] - 1)
+    planes = np.clip(depth, 0, size[0] - 1)
+    image = case.image.reshape(size[0], -1)[planes][:, flat].astype(np.float32)
+    labels = case.labels.reshape(size[0], -1)[planes][:, flat]
+    image[outside] = 0
+    labels[outside] = 0
+    return image, labels

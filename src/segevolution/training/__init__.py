@@ -1,0 +1,1 @@
+"""Training: losses, the six-prompt objective, and one loop for pre-training and adaptation."""
