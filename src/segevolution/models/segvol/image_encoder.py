@@ -81,8 +81,8 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, C) -> the same shape."""
         tokens = tokens + self.attn(self.norm1(tokens))
-        tokens = tokens + self.mlp(self.norm2(tokens))
-        return tokens
+        changed: Tensor = self.mlp(self.norm2(tokens))
+        return tokens + changed
 
 
 class SelfAttention(nn.Module):

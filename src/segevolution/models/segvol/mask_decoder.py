@@ -116,5 +116,5 @@ class Mlp(nn.Module):
         """(..., inputs) -> (..., outputs)."""
         for layer in self.layers[:-1]:
             values = functional.relu(layer(values))
-        values = self.layers[-1](values)
-        return values
+        outputs: Tensor = self.layers[-1](values)
+        return outputs

@@ -4,7 +4,9 @@ Source: Xiao et al., NeurIPS 2021, arXiv:2106.14881. Its maps before the last ha
 high-resolution features.
 """
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..backbone import Triple
 from .config import StemConfig
@@ -38,12 +40,23 @@ class Stem(nn.Module):
         return self.projection(images).flatten(2).transpose(1, 2), maps
 
 
+class Layer(nn.Module):
+    """Convolution, group normalisation, ReLU.
+
+    On CPUs convolutions of few channels are two to three times faster channels-last, group normalisation much
+    slower: so the memory format changes between them.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: Triple, groups: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.norm = nn.GroupNorm(groups, outputs)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, c, D, H, W) -> (B, c', D', H', W')."""
+        convolved = self.conv(maps.contiguous(memory_format=torch.channels_last_3d))
+        return functional.relu(self.norm(convolved.contiguous()), inplace=True)
+
+
 def _stage(inputs: int, outputs: int, stride: Triple, groups: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-        nn.GroupNorm(groups, outputs),
-        nn.ReLU(inplace=True),
-        nn.Conv3d(outputs, outputs, 3, padding=1, bias=False),
-        nn.GroupNorm(groups, outputs),
-        nn.ReLU(inplace=True),
-    )
+    return nn.Sequential(Layer(inputs, outputs, stride, groups), Layer(outputs, outputs, (1, 1, 1), groups))

@@ -45,7 +45,7 @@ class Upscaling(nn.Sequential):
         """
         first, norm = cast(nn.ConvTranspose3d, self[0]), cast(nn.LayerNorm, self[1])
         second = cast(nn.ConvTranspose3d, self[3])
-        doubled = _double(tokens, first).unflatten(2, (8, -1))
+        doubled = _double(tokens, first).view(*tokens.shape[:2], 8, -1)
         for extra in middle:
             doubled = doubled + extra
         weight, bias = (to_cells(values[None], self.grid, 2)[0] for values in (norm.weight, norm.bias))
@@ -53,7 +53,7 @@ class Upscaling(nn.Sequential):
         upscaled = _double(doubled, second)
         for extra in fine:
             upscaled = upscaled + extra
-        return functional.gelu(upscaled).unflatten(3, (8, -1)).flatten(2, 3)
+        return functional.gelu(upscaled).view(*upscaled.shape[:2], 64, -1)
 
 
 def _double(tokens: Tensor, convolution: nn.ConvTranspose3d) -> Tensor:
