@@ -56,8 +56,9 @@ class FramedCase:
         framed = frame(case.volume, recipe)
         labels = np.ascontiguousarray(framed.crop(case.labels))
         present = set(np.unique(labels).tolist())
-        structures = {name: values for name, values in sorted(case.structures.items()) if present.intersection(values)}
-        absent = tuple(sorted(labelled - set(structures)))
+        kept = {name: values for name, values in sorted(case.structures.items()) if not known or name in known}
+        structures = {name: values for name, values in kept.items() if present.intersection(values)}
+        absent = tuple(sorted(name for name in labelled - set(structures) if not known or name in known))
         return cls(case.name, case.volume.modality, framed.image.astype(np.float16), labels, structures, absent)
 
     def mask(self, structure: str) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """Run training, and continue a run that was stopped or killed exactly where its last checkpoint stands.
 
-The folder holds `last.ckpt` (trained weights, optimiser, average, step) and `metrics.csv`. A run that has reached
-its last step is not trained again.
+The folder holds `last.ckpt` (trained weights, optimiser, average, step) and `curves/N/metrics.csv` of each call.
+A run that has reached its last step is not trained again.
 """
 
 import logging
@@ -103,7 +103,7 @@ def fit(
     trainer = _trainer(settings, folder, keeper, device, quiet, validate=bool(validation))
     backbone.train()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(does not have many workers|resuming from a checkpoint).*")
+        warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(module, datamodule=loaders, ckpt_path=str(last) if last.exists() else None, weights_only=False)
     module.adopt_average()
     backbone.eval()
@@ -143,7 +143,7 @@ def _trainer(
         strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
         precision=settings.precision,
         gradient_clip_val=settings.clip,
-        logger=CSVLogger(folder, name="", version="", flush_logs_every_n_steps=10),
+        logger=CSVLogger(folder, name="curves", version=_free_number(folder / "curves"), flush_logs_every_n_steps=10),
         log_every_n_steps=5,
         callbacks=callbacks,
         enable_checkpointing=False,
@@ -156,6 +156,11 @@ def _trainer(
         check_val_every_n_epoch=None,
         default_root_dir=folder,
     )
+
+
+def _free_number(folder: Path) -> str:
+    """Each call logs into a folder of its own, since Lightning's logger empties the one it is given."""
+    return str(sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0)
 
 
 class _Loaders(lightning.LightningDataModule):

@@ -106,8 +106,13 @@ class PromptableModule(lightning.LightningModule):
         elif self.settings.clip:
             nn.utils.clip_grad_norm_(list(self.trained().values()), self.settings.clip)
 
-    def on_train_batch_end(self, outputs: Any, batch: TrainingBatch, index: int) -> None:
-        """Follow the weights by an exponential moving average that starts fast (Adam-like bias correction)."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then let the average follow: at once, so that every checkpoint holds both after the same step."""
+        super().optimizer_step(*args, **kwargs)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Exponential moving average of the weights, fast at the start."""
         decay = min(self.settings.average, (1 + self.global_step) / (10 + self.global_step))
         if self.settings.average == 0:
             return

@@ -1,0 +1,199 @@
+"""Train a network from nothing, in stages that grow its window: how segvol-mini was made, and can be made again.
+
+    runs/<name>/data/<dataset>/       stores
+    runs/<name>/stage-1/ ...          fit/ (checkpoint, curves) and weights.safetensors when done
+    runs/<name>/model/                the model folder
+
+A killed run continues where its last checkpoint stands; a finished stage is not trained again.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+
+from ..data.store import Store
+from ..errors import RecipeError
+from ..files import replacing, write_json
+from ..models.checkpoints import save_model
+from ..models.segvol.config import SegVolConfig
+from ..models.segvol.resize import resized
+from ..models.segvol.segvol import SegVol
+from ..models.segvol.tokenizer import WordTokenizer
+from ..training.batches import CaseGroup
+from ..training.fit import FitResult, fit, load_group
+from ..training.settings import FitSettings
+from ..vocabulary import canonical
+from .datasets import open_dataset
+from .plan import PrepareJob, assign, digest
+from .reading import read_as
+from .recipe import Dataset, Part, merged
+
+TRAININGS = "trainings"
+
+
+class WeightedDataset(Dataset):
+    """A dataset, how often it is drawn from relative to the others, and the first stage that draws from it."""
+
+    weight: float = Field(default=1.0, gt=0)
+    since: int = Field(default=1, ge=1)
+
+
+class Stage(Part):
+    """Training at one window; the weights grow from the stage before."""
+
+    window: tuple[int, int, int]
+    fit: dict[str, Any]
+
+
+class PretrainRecipe(Part):
+    """A network, what it sees, and in which stages.
+
+    `network` holds SegVolConfig's keys, `text` with kind "words" filled in by the vocabulary's size; `structures`
+    are those it is asked for, anything else in the labels is ignored.
+    """
+
+    name: str = Field(min_length=1)
+    about: str = ""
+    licence: str = ""
+    seed: int = 0
+    network: dict[str, Any]
+    structures: Annotated[list[str], Field(min_length=1)]
+    data: Annotated[list[WeightedDataset], Field(min_length=1)]
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    fit: dict[str, Any] = Field(default_factory=dict)  # shared by all stages
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a call made.
+
+    Attributes:
+        model: the model folder; None while stages are missing.
+        stages: how each stage that this call ran ended.
+    """
+
+    model: Path | None
+    stages: tuple[FitResult, ...]
+
+
+def pretrain(
+    recipe: PretrainRecipe, folder: Path, *, root: Path | None = None, device: str = "auto", quiet: bool = False
+) -> Pretrained:
+    """Train, or go on training.
+
+    Args:
+        recipe: see PretrainRecipe.
+        folder: of the run.
+        root: where the recipe's data paths begin.
+        device: "auto", "cpu" or "cuda".
+        quiet: no progress.
+
+    Raises:
+        SegevolutionError: the recipe, its data or the folder cannot be used.
+    """
+    settings = [stage_settings(recipe, number) for number in range(len(recipe.stages))]
+    tokenizer = WordTokenizer.of_vocabulary()
+    model = SegVol.fresh(network_config(recipe, tokenizer), recipe.seed, tokenizer)
+    stores: dict[str, Store] = {}
+    results = []
+    for number, (stage, chosen) in enumerate(zip(recipe.stages, settings, strict=True), start=1):
+        if model.config.window != stage.window:
+            model = resized(model, stage.window)
+        place = folder / f"stage-{number}"
+        weights = place / "weights.safetensors"
+        if weights.is_file():
+            model.load_state_dict(load_file(weights))
+            continue
+        drawn = [entry for entry in recipe.data if entry.since <= number]
+        stores |= {entry.name: _prepare(entry, folder, root) for entry in drawn if entry.name not in stores}
+        training, validation = (_cases(recipe, drawn, stores, model, role) for role in ("train", "validation"))
+        result = fit(model, training, chosen, place, validation=validation, device=device, quiet=quiet)
+        results.append(result)
+        if not result.finished:
+            return Pretrained(None, tuple(results))
+        model.cpu()
+        with replacing(weights) as temporary:
+            save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
+    save_model(model, folder / "model", dtype="float16", card=_card(recipe, stores), force=True)
+    write_json(folder / "manifest.json", _manifest(recipe, stores))
+    return Pretrained(folder / "model", tuple(results))
+
+
+def load_pretraining(name_or_path: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
+    """Read a shipped recipe of pre-training by name, or a YAML file; raises RecipeError in one sentence."""
+    return read_as(PretrainRecipe, TRAININGS, name_or_path, overrides)
+
+
+def stage_settings(recipe: PretrainRecipe, number: int) -> FitSettings:
+    """The training of a stage: the recipe's `fit` with the stage's own changes.
+
+    Raises:
+        RecipeError: a key or value is not FitSettings'.
+    """
+    try:
+        return replace(FitSettings(**merged(recipe.fit, recipe.stages[number].fit)), seed=recipe.seed + number)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{recipe.name}: the fit of stage {number + 1} cannot be used: {error}") from error
+
+
+def network_config(recipe: PretrainRecipe, tokenizer: WordTokenizer) -> SegVolConfig:
+    """The network at the first stage's window, its vocabulary filled in."""
+    values = dict(recipe.network)
+    if isinstance(values.get("text"), Mapping):
+        values["text"] = {**values["text"], "vocabulary": tokenizer.size}
+    values["window"] = recipe.stages[0].window
+    values["structures"] = tuple(canonical(name) for name in recipe.structures)
+    return SegVolConfig.from_dict(values)
+
+
+def _prepare(entry: WeightedDataset, folder: Path, root: Path | None) -> Store:
+    key = digest(entry.model_dump(include={"name", "simulate", "source", "path", "modality"}))
+    return open_dataset(PrepareJob(entry, key), folder / "data", root).store
+
+
+def _cases(
+    recipe: PretrainRecipe, drawn: Sequence[WeightedDataset], stores: Mapping[str, Store], model: SegVol, role: str
+) -> list[CaseGroup]:
+    groups = []
+    for entry in drawn:
+        records = stores[entry.name].cases
+        names = assign(entry, records)[0].of(role, records)
+        if names:
+            groups.append(load_group(stores[entry.name], names, model.spec, entry.weight))
+    if role == "train" and not groups:
+        raise RecipeError(f"{recipe.name}: no patient has the role train.")
+    return groups
+
+
+def _card(recipe: PretrainRecipe, stores: Mapping[str, Store]) -> str:
+    """The model card: what it is, what may be done with it, what it saw and what it did not."""
+    lines = [f"# {recipe.name}", "", recipe.about.strip(), "", f"**Licence and use.** {recipe.licence.strip()}", ""]
+    lines += ["It is for research, not a medical device.", "", "## Trained on", ""]
+    for entry in recipe.data:
+        records = stores[entry.name].cases
+        seen, kept = (patients_of(recipe, entry.name, role, records) for role in ("train", "validation"))
+        licence = next((facts.get("licence") for facts in stores[entry.name].datasets.values()), None)
+        lines.append(
+            f"- {entry.name}: {len(seen)} cases, labels: {entry.truth}, licence: {licence or 'not stated'}"
+            + (f"; never trained on: {', '.join(kept)}" if kept else "")
+        )
+    lines += ["", "## Structures", "", ", ".join(recipe.structures) + ".", ""]
+    return "\n".join(lines)
+
+
+def _manifest(recipe: PretrainRecipe, stores: Mapping[str, Store]) -> dict[str, Any]:
+    return {
+        "recipe": json.loads(recipe.model_dump_json()),
+        "data": {name: store.fingerprint() for name, store in stores.items()},
+    }
+
+
+def patients_of(recipe: PretrainRecipe, dataset: str, role: str, records: Sequence[Any]) -> list[str]:
+    """Names of a dataset's cases with a role, for cards and tests."""
+    entry = next(entry for entry in recipe.data if entry.name == dataset)
+    return assign(entry, records)[0].of(role, records)

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from segevolution.data.augment import AugmentSettings, augment
+from segevolution.data.windows import FramedCase, ViewSettings, draw_view
+from segevolution.imaging.case import Case
+from segevolution.imaging.framing import resize_nearest
+from segevolution.imaging.grid import Grid
+from segevolution.imaging.volume import Volume
+from segevolution.vocabulary import Modality
+
+WINDOW = (8, 16, 16)
+
+
+@pytest.fixture
+def framed():
+    """Two blobs, one on each side along the last axis; the image tells right from left by its brightness."""
+    labels = np.zeros((20, 40, 48), np.uint8)
+    labels[6:14, 12:28, 4:16] = 1
+    labels[6:14, 12:28, 32:44] = 2
+    image = (0.2 + 0.3 * labels).astype(np.float16)
+    return FramedCase("case", Modality.CT, image, labels, {"left kidney": (1,), "right kidney": (2,)})
+
+
+def test_a_still_whole_view_is_what_zoom_out_sees(framed):
+    still = ViewSettings(whole=1, native=0, still=1)
+    view = draw_view(framed, WINDOW, np.random.default_rng(0), still)
+    inside = np.s_[1:-1, 1:-1, 1:-1]
+    assert (view.labels[inside] == resize_nearest(framed.labels, WINDOW)[inside]).mean() > 0.95
+
+
+def test_a_still_native_view_is_a_piece_of_the_volume(framed):
+    view = draw_view(framed, WINDOW, np.random.default_rng(3), ViewSettings(whole=0, native=1, still=1))
+    pieces = np.lib.stride_tricks.sliding_window_view(framed.labels, WINDOW).reshape(-1, *WINDOW)
+    assert any(np.array_equal(piece, view.labels) for piece in pieces)
+
+
+def test_views_are_never_mirrored(framed):
+    for seed in range(40):
+        view = draw_view(framed, WINDOW, np.random.default_rng(seed), ViewSettings(whole=1, native=0))
+        columns = [np.flatnonzero((view.labels == value).any(axis=(0, 1))).mean() for value in (1, 2)]
+        assert columns[0] < columns[1]
+
+
+def test_image_and_labels_move_together(framed):
+    for seed in range(20):
+        view = draw_view(framed, WINDOW, np.random.default_rng(seed))
+        inside = view.image > 0
+        np.testing.assert_allclose(view.image[inside], (0.2 + 0.3 * view.labels)[inside], atol=1e-3)
+        assert not view.labels[~inside].any()
+
+
+def test_native_views_show_a_structure(framed):
+    settings = ViewSettings(whole=0, native=1)
+    shown = [draw_view(framed, WINDOW, np.random.default_rng(seed), settings).labels.any() for seed in range(30)]
+    assert np.mean(shown) > 0.8
+
+
+def test_augmentation_keeps_range_and_padding_and_is_seeded():
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0.1, 1, (6, 8, 8)).astype(np.float32)
+    image[0] = 0
+    always = AugmentSettings(chance=1)
+    changed = augment(image, np.random.default_rng(5), always)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert not changed[0].any()
+    assert not np.allclose(changed, image)
+    assert np.array_equal(changed, augment(image, np.random.default_rng(5), always))
+    assert np.array_equal(augment(image, np.random.default_rng(5), AugmentSettings(chance=0)), image)
+
+
+def test_framing_keeps_what_the_model_knows_and_notes_what_this_patient_lacks():
+    labels = np.zeros((6, 6, 6), np.uint8)
+    labels[1:3], labels[4] = 1, 2
+    signal = np.random.default_rng(0).normal(size=labels.shape)
+    case = Case(
+        "x",
+        "p",
+        "d",
+        Volume(signal, Grid(labels.shape, np.eye(4))),
+        labels,
+        {"liver": (1,), "odd": (2,), "aorta": (9,)},
+    )
+    framed = FramedCase.make(case, "z_score", frozenset({"liver", "spleen"}), frozenset({"liver", "spleen"}))
+    assert set(framed.structures) == {"liver"}
+    assert framed.absent == ("spleen",)

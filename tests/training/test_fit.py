@@ -1,0 +1,150 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from segevolution.data.windows import FramedCase
+from segevolution.models.tiny import TinyBackbone, TinyConfig
+from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
+from segevolution.training.fit import fit
+from segevolution.training.module import combinations
+from segevolution.training.objective import ObjectiveSettings
+from segevolution.training.prompting import COMBINATIONS, PromptSettings, draw_box, draw_points
+from segevolution.training.settings import FitSettings
+from segevolution.vocabulary import Modality
+
+SETTINGS = FitSettings(
+    steps=6,
+    warmup=2,
+    learning_rate=1e-2,
+    checkpoint_every=2,
+    sample=SampleSettings(views=1, structures=2, prompts=2),
+    objective=ObjectiveSettings(resolution="decoder"),
+)
+
+
+def blob(seed: int) -> FramedCase:
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((12, 40, 40), np.uint8)
+    d, h, w = rng.integers((0, 0, 0), (4, 12, 12))
+    labels[d : d + 6, h : h + 14, w : w + 12] = 1
+    labels[d + 1 : d + 5, h + 16 : h + 26, w + 14 : w + 26] = 2
+    image = np.where(labels == 1, 0.9, np.where(labels == 2, 0.6, 0.2)) + rng.normal(0, 0.02, labels.shape)
+    return FramedCase(f"case{seed}", Modality.CT, image.astype(np.float16), labels, {"liver": (1,), "spleen": (2,)})
+
+
+@pytest.fixture(scope="module")
+def groups():
+    return [CaseGroup(tuple(blob(seed) for seed in range(3)))]
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_weights_bit_for_bit(groups, tmp_path):
+    whole = TinyBackbone(TinyConfig(seed=1))
+    fit(whole, groups, SETTINGS, tmp_path / "whole", device="cpu", quiet=True)
+
+    class Killed(Exception):
+        pass
+
+    first = TinyBackbone(TinyConfig(seed=1))
+    original = StepDataset.__getitem__
+
+    def dying(self, index):
+        if index == 3:
+            raise Killed
+        return original(self, index)
+
+    StepDataset.__getitem__ = dying
+    try:
+        with pytest.raises(Killed):
+            fit(first, groups, SETTINGS, tmp_path / "broken", device="cpu", quiet=True)
+    finally:
+        StepDataset.__getitem__ = original
+    second = TinyBackbone(TinyConfig(seed=1))
+    result = fit(second, groups, SETTINGS, tmp_path / "broken", device="cpu", quiet=True)
+    assert result.finished
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(second)[name]), name
+
+
+def test_a_finished_run_is_not_trained_again(groups, tmp_path):
+    fit(TinyBackbone(TinyConfig(seed=1)), groups, SETTINGS, tmp_path, device="cpu", quiet=True)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    again = TinyBackbone(TinyConfig(seed=1))
+    result = fit(again, groups, SETTINGS, tmp_path, device="cpu", quiet=True)
+    assert result.step == SETTINGS.steps
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+    untrained = weights(TinyBackbone(TinyConfig(seed=1)))
+    assert any(not torch.equal(value, untrained[name]) for name, value in weights(again).items())
+
+
+def test_training_lowers_the_loss_on_what_it_trains(groups, tmp_path):
+    model = TinyBackbone(TinyConfig(seed=2))
+    losses = []
+    for steps in (1, 60):
+        settings = replace(SETTINGS, steps=steps, average=0.0)
+        losses.append(fit(model, groups, settings, tmp_path / str(steps), device="cpu", quiet=True).metrics)
+    assert losses[1]["train/segmentation"] < losses[0]["train/segmentation"]
+
+
+def test_what_is_frozen_does_not_move_and_is_not_saved(groups, tmp_path):
+    model = TinyBackbone(TinyConfig(seed=1))
+    frozen = next(iter(dict(model.named_parameters())))
+    model.get_parameter(frozen).requires_grad_(False)
+    before = weights(model)[frozen]
+    result = fit(model, groups, SETTINGS, tmp_path, device="cpu", quiet=True)
+    assert torch.equal(before, weights(model)[frozen])
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=False)["state_dict"]
+    assert f"backbone.{frozen}" not in saved
+    assert result.trained_parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def test_a_run_out_of_time_stops_with_a_checkpoint_and_goes_on(groups, tmp_path):
+    result = fit(
+        TinyBackbone(TinyConfig(seed=1)), groups, replace(SETTINGS, seconds=0.0), tmp_path, device="cpu", quiet=True
+    )
+    assert not result.finished
+    assert (tmp_path / "last.ckpt").is_file()
+    model = TinyBackbone(TinyConfig(seed=1))
+    assert fit(model, groups, SETTINGS, tmp_path, device="cpu", quiet=True).finished
+
+
+def test_a_step_is_drawn_from_its_number_alone(groups):
+    spec = TinyBackbone(TinyConfig(seed=0)).spec
+    one, other = (StepDataset(groups, spec, 10, seed=3) for _ in range(2))
+    other[2]
+    assert torch.equal(one[7].images, other[7].images)
+    assert torch.equal(one[7].targets, other[7].targets)
+    assert not torch.equal(one[7].images, StepDataset(groups, spec, 10, seed=4)[7].images)
+    assert not torch.equal(one[7].images, StepDataset(groups, spec, 10, seed=3, stream=1)[7].images)
+
+
+def test_all_six_combinations_are_drawn_for_each_structure(groups):
+    sample = SampleSettings(views=1, structures=1, all_combinations=True, absent=0)
+    batch = StepDataset(groups, TinyBackbone(TinyConfig(seed=0)).spec, 1, seed=0, sample=sample)[0]
+    assert sorted(combinations(batch)) == sorted(COMBINATIONS)
+    assert len({tuple(target.flatten().tolist()) for target in batch.targets}) == 1
+
+
+def test_boxes_are_never_inverted_and_stay_in_the_window():
+    mask = np.zeros((6, 10, 10), bool)
+    mask[0:2, 8:10, 4:5] = True
+    wild = PromptSettings(box_jitter=2.0, exact_boxes=0)
+    for seed in range(200):
+        box = draw_box(mask, np.random.default_rng(seed), wild)
+        assert (box[:3] <= box[3:]).all()
+        assert (box >= 0).all()
+        assert (box[3:] < mask.shape).all()
+
+
+def test_points_lie_where_their_labels_say():
+    mask = np.zeros((6, 10, 10), bool)
+    mask[2:4, 3:7, 3:7] = True
+    for seed in range(50):
+        points, labels = draw_points(mask, np.random.default_rng(seed), PromptSettings())
+        assert labels[0] == 1
+        assert [int(mask[tuple(point)]) for point in points.astype(int)] == list(labels)
