@@ -217,6 +217,13 @@ def test_impossible_itk_spacing_is_refused(number: bytes, tmp_path: Path) -> Non
     _refused(_replace_bytes(path, b"(0,-2,0)", b"(0," + number + b",0)"), "voxel spacing")
 
 
+def test_a_header_with_letters_for_numbers_is_refused(tmp_path: Path) -> None:
+    _refused(
+        _replace_bytes(_write(tmp_path / "image.mha"), b"ElementSpacing = 1", b"ElementSpacing = x"), "damaged header"
+    )
+    _refused(_replace_bytes(_write(tmp_path / "image.nrrd"), b"(0,-2,0)", b"(0,-x,0)"), "damaged header")
+
+
 @pytest.mark.parametrize("suffix", _SUFFIXES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_voxels_that_are_no_numbers_are_refused_in_images_and_labels(bad: float, suffix: str, tmp_path: Path) -> None:

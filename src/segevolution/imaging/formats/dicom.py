@@ -8,7 +8,7 @@ import contextlib
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def list_series(folder: Path) -> list[SeriesInfo]:
         FormatError: the folder is missing, empty, holds no DICOM images, or a file named .dcm that is none.
     """
     with _without_warnings():
-        return [_info(uid, headers) for uid, headers in _series(Path(folder)).items()]
+        return [info for info, _ in _series(Path(folder)).values()]
 
 
 def read(path: Path, series: str | None = None) -> Volume:
@@ -75,16 +75,16 @@ def read(path: Path, series: str | None = None) -> Volume:
     """
     with _without_warnings():
         found = _series(path)
-        uid = _chosen(found, series, path)
-        slices = [part for file, _ in found[uid] for part in _slices(file)]
+        info, files = found[_chosen(found, series, path)]
+        slices: list[_Slice] = []
+        for file in files:
+            with _blaming(file):
+                slices.extend(_slices(file))
     order, affine = stack([part.plane for part in slices], path)
     slices = [slices[index] for index in order]
     array = _signal(slices, path)
-    volume = make_volume(array, affine, path, Origin(path, "dicom", series=uid))
-    return Volume(volume.array, volume.grid, _modality(found[uid][0][1]), volume.name, volume.origin)
-
-
-_Header = tuple[Path, pydicom.Dataset]
+    volume = make_volume(array, affine, path, Origin(path, "dicom", series=info.uid))
+    return replace(volume, modality=_modality(info.modality))
 
 
 @contextlib.contextmanager
@@ -95,19 +95,33 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def _series(path: Path) -> dict[str, list[_Header]]:
-    """SeriesInstanceUID -> its files and their headers, the largest series first."""
+@contextlib.contextmanager
+def _blaming(file: Path) -> Iterator[None]:
+    """pydicom decodes a tag when it is asked for, so damage may show at any access."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise FormatError(f"{file} is truncated or damaged, so it cannot be read; copy it again.") from error
+
+
+def _series(path: Path) -> dict[str, tuple[SeriesInfo, list[Path]]]:
+    """SeriesInstanceUID -> what it is and its files, the largest series first."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     if not files:
         raise FormatError(f"{path} is an empty folder; give the folder that holds the DICOM files.")
-    groups: dict[str, list[_Header]] = {}
+    found: dict[str, tuple[SeriesInfo, list[Path]]] = {}
     for file in files:
-        header = _load(file, pixels=False)
-        if header is not None and _is_image(header, file):
-            groups.setdefault(str(header.get("SeriesInstanceUID", "unknown")), []).append((file, header))
-    if not groups:
+        with _blaming(file):
+            header = _load(file, pixels=False)
+            if header is None or not _is_image(header, file):
+                continue
+            uid, frames = str(header.get("SeriesInstanceUID", "unknown")), int(header.get("NumberOfFrames", None) or 1)
+            new = SeriesInfo(uid, str(header.get("SeriesDescription", "")), str(header.get("Modality", "")), 0)
+        info, members = found.get(uid, (new, []))
+        found[uid] = replace(info, slices=info.slices + frames), [*members, file]
+    if not found:
         raise FormatError(f"{path} holds no DICOM image; give the folder that holds the DICOM files.")
-    return dict(sorted(groups.items(), key=lambda item: (-_info(*item).slices, item[0])))
+    return dict(sorted(found.items(), key=lambda item: (-item[1][0].slices, item[0])))
 
 
 def _is_image(header: pydicom.Dataset, file: Path) -> bool:
@@ -126,18 +140,10 @@ def _load(file: Path, *, pixels: bool) -> pydicom.Dataset | None:
         if file.suffix.lower() in _DICOM_SUFFIXES:
             raise FormatError(f"{file} is not a DICOM file; remove it from the folder, or copy it again.") from error
         return None
-    except _DAMAGED as error:
-        raise FormatError(f"{file} is truncated or damaged; copy it again.") from error
 
 
-def _info(uid: str, headers: Sequence[_Header]) -> SeriesInfo:
-    first = headers[0][1]
-    count = sum(int(header.get("NumberOfFrames", None) or 1) for _, header in headers)
-    return SeriesInfo(uid, str(first.get("SeriesDescription", "")), str(first.get("Modality", "")), count)
-
-
-def _chosen(found: dict[str, list[_Header]], series: str | None, path: Path) -> str:
-    listing = "; ".join(str(_info(uid, headers)) for uid, headers in found.items())
+def _chosen(found: dict[str, tuple[SeriesInfo, list[Path]]], series: str | None, path: Path) -> str:
+    listing = "; ".join(str(info) for info, _ in found.values())
     if series is not None:
         if series not in found:
             raise FormatError(f"{path} holds no series {series}; it holds {listing}.")
@@ -215,10 +221,7 @@ def _pixels(data: pydicom.Dataset, file: Path) -> Array:
             f"{file} is compressed as {syntax.name}, which cannot be decompressed here; "
             "decompress the series first, for instance with gdcmconv --raw."
         )
-    try:
-        return np.asarray(data.pixel_array)
-    except _DAMAGED as error:
-        raise FormatError(f"{file} is truncated or damaged: its pixels cannot be read; copy it again.") from error
+    return np.asarray(data.pixel_array)
 
 
 def _can_decode(syntax: Any) -> bool:
@@ -250,9 +253,9 @@ def _signal(slices: Sequence[_Slice], path: Path) -> Array:
     return (wide * int(first.slope) + int(first.intercept)).astype(fits or np.int64)
 
 
-def _modality(header: pydicom.Dataset) -> Modality | None:
+def _modality(tag: str) -> Modality | None:
     try:
-        return Modality.parse(str(header.get("Modality", "")))
+        return Modality.parse(tag)
     except VocabularyError:
         return None
 

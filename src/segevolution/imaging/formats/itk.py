@@ -29,19 +29,13 @@ def read(path: Path, series: str | None = None) -> Volume:
     Raises:
         FormatError: not such a file, truncated, not 3-D, several values a voxel, or an impossible spacing.
     """
-    start = path.open("rb").read(_HEADER_BYTES)
-    if start.startswith(b"NRRD000"):
-        name = "nrrd"
-        _check_nrrd(start, path)
-    elif _is_meta(start):
-        name = "metaimage"
-        _check_meta(start, path)
-    else:
-        raise FormatError(f"{path} is not an NRRD or MetaImage file; it may be another kind of file under that name.")
+    with path.open("rb") as stream:
+        start = stream.read(_HEADER_BYTES)
+    name = _checked_kind(start, path)
     try:
         image = sitk.ReadImage(str(path), imageIO="NrrdImageIO" if name == "nrrd" else "MetaImageIO")
     except RuntimeError as error:
-        raise FormatError(f"{path} cannot be read ({_reason(error)}); it may be truncated or damaged.") from error
+        raise FormatError(f"{path} cannot be read: it is truncated or damaged; copy it again.") from error
     if image.GetNumberOfComponentsPerPixel() > 1 or "complex" in image.GetPixelIDTypeAsString():
         raise FormatError(
             f"{path} holds {image.GetNumberOfComponentsPerPixel()} values a voxel (RGB or a vector); "
@@ -51,6 +45,20 @@ def read(path: Path, series: str | None = None) -> Volume:
     check_spacing(image.GetSpacing()[:3], path)
     array = sitk.GetArrayFromImage(image).T.reshape(shape, order="F")
     return make_volume(array, _affine(image), path, Origin(path, name))
+
+
+def _checked_kind(start: bytes, path: Path) -> str:
+    """Name the format, "nrrd" or "metaimage", and refuse the faults of a header that ITK passes over."""
+    try:
+        if start.startswith(b"NRRD000"):
+            _check_nrrd(start, path)
+            return "nrrd"
+        if _is_meta(start):
+            _check_meta(start, path)
+            return "metaimage"
+    except ValueError as error:
+        raise FormatError(f"{path} has a damaged header: a number in it cannot be read; copy it again.") from error
+    raise FormatError(f"{path} is not an NRRD or MetaImage file; it may be another kind of file under that name.")
 
 
 def write(array: Array, like: Volume, path: Path, force: bool) -> None:
@@ -109,7 +117,7 @@ def _affine(image: Any) -> Floats:
 def _check_nrrd(start: bytes, path: Path) -> None:
     fields = _fields(re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0], ":")
     if "spacings" in fields:
-        check_spacing([float(word) for word in fields["spacings"].split() if _is_number(word)], path)
+        check_spacing([float(word) for word in fields["spacings"].split()], path)
     columns = re.findall(r"\(([^)]*)\)", fields.get("space directions", ""))
     if columns:
         check_spacing([np.linalg.norm([float(word) for word in column.split(",")]) for column in columns], path)
@@ -119,7 +127,7 @@ def _check_meta(start: bytes, path: Path) -> None:
     fields = _fields(start, "=")
     for name in ("ElementSpacing", "ElementSize"):
         if name in fields:
-            check_spacing([float(word) for word in fields[name].split() if _is_number(word)], path)
+            check_spacing([float(word) for word in fields[name].split()], path)
     where = fields.get("ElementDataFile", "")
     if not where or where.startswith("LIST") or "%" in where:
         return
@@ -149,10 +157,6 @@ def _fields(header: bytes, separator: str) -> dict[str, str]:
         if name.strip() == "ElementDataFile":
             break
     return fields
-
-
-def _is_number(word: str) -> bool:
-    return re.fullmatch(r"[+-]?(nan|inf|[\d.]+(e[+-]?\d+)?)", word, re.IGNORECASE) is not None
 
 
 def _is_meta(start: bytes) -> bool:

@@ -44,7 +44,15 @@ def read(path: Path, series: str | None = None) -> Volume:
         image = image_class.from_bytes(data)
         array = _signal(image).reshape(shape)
         affine = _affine(image.header)
-    except (OSError, EOFError, ValueError, TypeError, OverflowError, nib.spatialimages.HeaderDataError) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+        nib.spatialimages.HeaderDataError,
+    ) as error:
         if len(data) < _expected_size(header):
             raise FormatError(f"{path} is truncated: voxels are missing at its end; copy it again.") from error
         raise FormatError(f"{path} cannot be read as NIfTI: {_first_line(error)}.") from error
