@@ -131,6 +131,8 @@ STRUCTURES: tuple[str, ...] = (
     "iliac veins",
     "brain",
     "skull",
+    "eyes",
+    "sinuses",
     "cerebrospinal fluid",
     "cerebral white matter",
     "cerebral cortex",

@@ -17,7 +17,7 @@ def paint_abdomen(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build:
     _spleen(canvas, trunk, rng, build)
     _liver(canvas, trunk, rng, build)
     _stomach(canvas, trunk, rng, build)
-    _kidneys(canvas, rng, build)
+    _kidneys(canvas, trunk, rng, build)
     _pancreas_and_duodenum(canvas, rng, build)
     _gallbladder(canvas, rng, build)
     _adrenals(canvas, rng)
@@ -56,7 +56,7 @@ def _liver(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Build)
     tip = rng.normal(0, 12)  # how far the right lobe reaches down
     reach = rng.normal(-52, 14)  # how far the left lobe reaches to the patient's left
     right = np.clip((x - 40) / 90, 0, 1.3)
-    lower = 40 - 0.45 * np.minimum(x, 40) - (52 + tip) * right - 0.16 * np.clip(y, -60, 80) * (1 - 0.6 * right)
+    lower = 37 - 0.45 * np.minimum(x, 40) - (52 + tip) * right - 0.16 * np.clip(y, -60, 80) * (1 - 0.6 * right)
     lower = lower + np.clip(-x, 0, 90) * 0.22 + build.breath * 0.8
     face = (lower - z) * np.float32(0.8) + canvas.wobble(everywhere, 2.0)
     left = (reach - x + 0.25 * (y - 40)) * np.float32(0.9)
@@ -128,8 +128,8 @@ def _stomach(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Buil
     low = rng.normal(0, 8)
     path = np.array(
         [
-            (-56, -22, 96 + up),
-            (-62, -2, 84 + up),
+            (-50, -22, 96 + up),
+            (-57, 0, 84 + up),
             (-68, 26, 60),
             (-56, 48, 34 + low),
             (-22, 60, 18 + low),
@@ -167,14 +167,14 @@ def _esophagus(canvas: Canvas, rng: np.random.Generator, end: Vector) -> None:
         canvas.paint("esophagus", "gas", tube(path[:3], [2.5, 2.5, 2], flat=0.8))
 
 
-def _kidneys(canvas: Canvas, rng: np.random.Generator, build: Build) -> None:
+def _kidneys(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Build) -> None:
     """Bean shapes, upper poles inward and backward, the right one lower; sinus fat and a layer of fat around."""
     soft = _soft(canvas)
     for side, bed in ((1.0, (34, -18, 54)), (-1.0, (-37, -8, 46))):
         canvas.paint("body fat", "fat", [ellipsoid(bed, (13, 20, 24), (0, 0, side * 10))], over=soft)
     for name, side, z0 in (("right kidney", 1.0, -6.0), ("left kidney", -1.0, 5.0)):
         size = float(np.clip(rng.normal(1, 0.06), 0.85, 1.18))
-        centre = np.array([side * 68, -34, z0 + 0.35 * build.breath]) + rng.normal(0, [4, 4, 6])
+        centre = np.array([side * 70, -34, z0 + 0.35 * build.breath]) + rng.normal(0, [4, 4, 6])
         angles = (rng.normal(-16, 4), side * rng.normal(-14, 4), side * rng.normal(-32, 8))
         radii = np.array([28, 26, 54]) * size
         padding = 2 + 11 * build.fat
@@ -186,7 +186,10 @@ def _kidneys(canvas: Canvas, rng: np.random.Generator, build: Build) -> None:
         turn = ellipsoid(centre, radii, angles).turn
         hilum = centre + turn.apply([-side * 19, 6, 0])
         sinus = ellipsoid(hilum, np.array([15, 7, 19]) * size, angles)(canvas.points[(slice(None), *window)])
-        canvas.fill(name, "kidney", window, smooth_max(field, -sinus, 5) <= 0, over=soft)
+        field = smooth_max(smooth_max(field, -sinus, 5), trunk.cavity[window] + 2, 6)
+        canvas.fill(name, "kidney cortex", window, field <= 0, over=[*soft, canvas.label("muscle", "muscle")])
+        deep = field + canvas.wobble(window, 3.0) <= -7.5
+        canvas.fill(name, "kidney medulla", window, deep, over=[canvas.label(name, "kidney cortex")])
         pelvis: list[Shape] = [
             Capsule(hilum + turn.apply([side * 4, 0, z]), hilum + turn.apply([-side * 12, 2, -8]), (4.5, 3.5))
             for z in (-9, 9)
@@ -228,7 +231,7 @@ def _pancreas_and_duodenum(canvas: Canvas, rng: np.random.Generator, build: Buil
 
 
 def _gallbladder(canvas: Canvas, rng: np.random.Generator, build: Build) -> None:
-    size = float(np.clip(rng.lognormal(0, 0.2), 0.6, 1.4))
+    size = float(np.clip(rng.lognormal(-0.05, 0.17), 0.6, 1.25))
     if rng.random() < 0.06:  # taken out
         return
     path = (

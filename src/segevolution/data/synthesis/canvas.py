@@ -33,8 +33,8 @@ class Canvas:
         grid: Grid,
         rng: np.random.Generator,
         *,
-        scale: Sequence[float] = (1.0, 1.0, 1.0),
-        degrees: Sequence[float] = (0.0, 0.0, 0.0),
+        scale: npt.ArrayLike = (1.0, 1.0, 1.0),
+        degrees: npt.ArrayLike = (0.0, 0.0, 0.0),
         bend: Sequence[tuple[float, float]] = ((70.0, 5.0), (28.0, 1.2)),
         roughness: float = 24.0,
     ) -> None:
@@ -55,7 +55,10 @@ class Canvas:
             for side, step, start in zip(grid.shape, grid.spacing, grid.affine[:3, 3], strict=True)
         )
         world = np.stack(np.meshgrid(x, y, z, indexing="ij"))
-        self._matrix = np.diag(1 / np.asarray(scale)) @ Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+        self._matrix = (
+            np.diag(1 / np.asarray(scale))
+            @ Rotation.from_euler("xyz", np.asarray(degrees, float), degrees=True).as_matrix()
+        )
         self.points: Points = np.tensordot(self._matrix.astype(np.float32), world, 1)
         self._slack = 0.0
         for length, deviation in bend:

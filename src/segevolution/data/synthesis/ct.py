@@ -40,8 +40,6 @@ def render(anatomy: Anatomy, rng: np.random.Generator, *, phase: Phase = "portal
         here = np.isin(anatomy.labels, [value for value, name in anatomy.tissues.items() if name == tissue])
         hounsfield[here] = mean + texture * fine[here]
     _cortex(hounsfield, anatomy, rng)
-    if phase == "arterial":
-        _medulla(hounsfield, anatomy, rng)
     _lung_vessels(hounsfield, anatomy, rng)
     if table and rng.random() < 0.7:
         _table(hounsfield, anatomy, rng)
@@ -76,17 +74,6 @@ def _cortex(hounsfield: Field, anatomy: Anatomy, rng: np.random.Generator) -> No
     thickness = rng.uniform(1.6, 2.6)
     share = np.clip((thickness + 0.5 * min(anatomy.grid.spacing) - depth[bone]) / min(anatomy.grid.spacing), 0, 1)
     hounsfield[bone] += share * (shell - hounsfield[bone]) * 0.75
-
-
-def _medulla(hounsfield: Field, anatomy: Anatomy, rng: np.random.Generator) -> None:
-    """In the arterial phase the kidney's cortex shines and its medulla does not yet."""
-    kidney = np.isin(anatomy.labels, [value for value, name in anatomy.tissues.items() if name == "kidney"])
-    if not kidney.any():
-        return
-    depth = ndimage.distance_transform_edt(kidney, anatomy.grid.spacing)
-    columns = 2.5 * noise(rng, anatomy.grid.shape, anatomy.grid.spacing, 12.0)
-    deep = np.clip((depth + columns - 7.0) / 3.0, 0, 1)[kidney]
-    hounsfield[kidney] += 35 * (1 - deep) - 55 * deep
 
 
 def _lung_vessels(hounsfield: Field, anatomy: Anatomy, rng: np.random.Generator) -> None:

@@ -5,7 +5,7 @@ from scipy.interpolate import PchipInterpolator
 
 from .canvas import Canvas
 from .shapes import Capsule, Ellipsoid, Shape, ellipsoid, tube
-from .trunk import Build, Trunk
+from .trunk import Trunk
 
 # Reference heights and the y of the vertebral bodies' centres: lumbar lordosis, thoracic kyphosis.
 _CURVE = PchipInterpolator(
@@ -21,8 +21,8 @@ def spine_y(z: float) -> float:
     return float(_CURVE(np.clip(z, -260, 260)))
 
 
-def paint_back(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Build) -> None:
-    """Muscles beside the spine, then the vertebrae with their discs and the canal."""
+def paint_back_muscles(canvas: Canvas, trunk: Trunk, rng: np.random.Generator) -> None:
+    """Erector, quadratus and psoas muscles and the diaphragm's crura."""
     bulk = rng.normal(1.0, 0.08)
     heights = np.array([-150.0, -110, -70, -35, 0, 35, 70, 110, 150, 210])
     for side in (1.0, -1.0):
@@ -40,10 +40,10 @@ def paint_back(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Bu
         canvas.paint("muscle", "muscle", tube(psoas, np.array([5, 9, 14, 20, 23, 20, 17]) * bulk, flat=1.0), rough=1.0)
         crus = [(side * 9, spine_y(z) + d, z) for d, z in ((20, -20), (24, 15), (30, 50), (36, 75))]
         canvas.paint("muscle", "muscle", tube(crus, [3, 4.5, 5, 4], flat=1.6), over=[canvas.label("body fat", "fat")])
-    _vertebrae(canvas, rng)
 
 
-def _vertebrae(canvas: Canvas, rng: np.random.Generator) -> None:
+def paint_spine(canvas: Canvas, rng: np.random.Generator) -> None:
+    """The vertebrae with their discs, the canal and the cord."""
     column = [(0.0, spine_y(z), z) for z in np.arange(-130.0, 231, 30)]
     discs = tube(column, np.interp([p[2] for p in column], [-130, 0, 210], [23, 21, 16]), flat=0.74)
     canvas.paint("intervertebral discs", "disc", discs)

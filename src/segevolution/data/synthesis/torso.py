@@ -13,7 +13,7 @@ from .abdomen import paint_abdomen
 from .anatomy import Anatomy
 from .canvas import Canvas
 from .pelvis import paint_pelvis
-from .skeleton import paint_back, paint_rib_cage
+from .skeleton import paint_back_muscles, paint_rib_cage, paint_spine
 from .trunk import Build, draw_build, fat_thickness, lay_trunk
 
 PELVIS_FLOOR = -150.0  # a field of view that starts below this shows the pelvis
@@ -44,8 +44,9 @@ def torso(
     canvas.fill("body fat", "fat", everywhere, trunk.skin <= -2.2)
     canvas.fill("muscle", "muscle", everywhere, trunk.wall <= 0)
     canvas.fill("body fat", "fat", everywhere, (trunk.cavity <= 0) & (trunk.diaphragm <= 0))
+    paint_back_muscles(canvas, trunk, rng)
     paint_abdomen(canvas, trunk, rng, build)
-    paint_back(canvas, trunk, rng, build)
+    paint_spine(canvas, rng)
     paint_rib_cage(canvas, trunk, rng)
     if build.floor < PELVIS_FLOOR:
         paint_pelvis(canvas, trunk, rng, build)

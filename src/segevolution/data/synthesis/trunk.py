@@ -56,7 +56,7 @@ class Trunk:
 def draw_build(rng: np.random.Generator, pelvis: bool | None = None) -> Build:
     """Draw a patient's build; `pelvis` says whether the field of view reaches it (None: one in four does)."""
     male = bool(rng.random() < 0.55)
-    size = rng.normal(1.0 if male else 0.95, 0.035)
+    size = rng.normal(1.06 if male else 1.0, 0.04)
     width, depth, height = (float(size * rng.normal(1, 0.03)) for _ in range(3))
     reaches = bool(rng.random() < 0.25) if pelvis is None else pelvis
     return Build(
