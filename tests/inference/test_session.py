@@ -81,14 +81,15 @@ def test_one_patient_gets_one_mask_in_patient_space_however_the_file_is_stored(
 def test_volumes_of_any_size_are_answered_on_their_own_grid(
     network: TinyBackbone, shape: tuple[int, int, int], windows: str
 ) -> None:
-    rng = np.random.default_rng(1)
-    array = rng.uniform(0, 0.3, shape)
-    array[2:14, 3:14, :5] = 1.0
+    array = np.random.default_rng(1).uniform(0, 0.3, shape)
+    low = [side // 5 for side in shape]
+    high = [start + max(1, 2 * side // 5) for start, side in zip(low, shape, strict=True)]
+    array[tuple(slice(*ends) for ends in zip(low, high, strict=True))] = 1.0
     volume = Volume(array, Grid(shape, np.diag([1.0, 1, 2, 1])))
-    answer = Session(network, volume, windows=windows).segment(box=(1, 2, 0, 15, 15, min(5, shape[2] - 1)))  # type: ignore[arg-type]
+    answer = Session(network, volume, windows=windows).segment(box=(*low, *(end - 1 for end in high)))  # type: ignore[arg-type]
     assert answer.mask.shape == shape
-    assert answer.mask[8, 8, 2]
-    assert not answer.mask[18:].any()
+    assert answer.mask[tuple((start + end) // 2 for start, end in zip(low, high, strict=True))]
+    assert not answer.mask[high[0] + 6 :].any()
 
 
 def test_many_prompts_share_one_encoding_of_the_whole(network: TinyBackbone) -> None:

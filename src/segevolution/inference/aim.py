@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..imaging.framing import Frame
+from ..imaging.framing import Frame, resize_nearest
 from ..imaging.prompts import Prompt
 from ..models.backbone import ABSENT, PADDING, POSITIVE, PromptBatch, Triple
 from .windows import Block
@@ -72,13 +72,13 @@ def resized(goal: Aim, source: Triple, target: Triple) -> Aim:
     if goal.box is None:
         return replace(goal, points=points)
     starts, stops = [], []
-    for low, high, scale, side in zip(goal.box.start, goal.box.stop, scales, target, strict=True):
-        start, stop = math.ceil(low * scale - 0.5), math.ceil(high * scale - 0.5)
-        if start >= stop:
-            start = min(int((low + high) / 2 * scale), side - 1)
-            stop = start + 1
-        starts.append(start)
-        stops.append(stop)
+    for low, high, length, side in zip(goal.box.start, goal.box.stop, source, target, strict=True):
+        picked = resize_nearest(np.arange(length).reshape(1, 1, length), (1, 1, side))[0, 0]
+        hits = np.flatnonzero((picked >= low) & (picked < high))
+        if not hits.size:
+            hits = np.array([min(int((low + high) / 2 * side / length), side - 1)])
+        starts.append(int(hits[0]))
+        stops.append(int(hits[-1]) + 1)
     return replace(goal, points=points, box=Block(_whole(starts), _whole(stops)))
 
 
