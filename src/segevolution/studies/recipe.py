@@ -51,7 +51,7 @@ class Simulation(Part):
 
     patients: int = Field(gt=0)
     seed: int = Field(default=0, ge=0)  # patient i is made from seed + i
-    region: str = "torso"
+    region: Literal["torso", "head"] = "torso"
     modality: Modality = Modality.CT
     sequence: str | None = None
 

@@ -1,0 +1,1 @@
+"""Studies: a recipe becomes jobs, and what is missing of them is done."""
