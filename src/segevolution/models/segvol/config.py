@@ -94,6 +94,7 @@ class SegVolConfig:
         template: a key of vocabulary.TEMPLATES. The published weights only ever saw "ct".
         structures: names that the text tower was trained on; empty when any text may be tried.
         intensity: a name in imaging.intensity.NORMALISERS.
+        windows: how zoom-in looks unless a caller says otherwise, see inference/zoom.py.
         coordinates: "published" keeps the published mix-up of axes between grid and prompt codes, which is
             trained into its weights; "matching" gives one place one code, for networks trained from scratch.
         stem, high_resolution, dense_prompts: the optional parts, absent from the published network.
@@ -120,6 +121,7 @@ class SegVolConfig:
     template: str = "ct"
     structures: tuple[str, ...] = ()
     intensity: str = "foreground"
+    windows: Literal["roi", "lattice", "off"] = "roi"
     coordinates: Literal["published", "matching"] = "published"
     stem: StemConfig | None = None
     high_resolution: bool = False
@@ -144,6 +146,8 @@ class SegVolConfig:
         _require_multiple("the cross-attention width", inner, "decoder_heads", self.decoder_heads)
         if self.template not in TEMPLATES:
             raise CheckpointError(f'template "{self.template}" is not known; use one of {", ".join(TEMPLATES)}.')
+        if self.windows not in ("roi", "lattice", "off"):
+            raise CheckpointError(f'windows "{self.windows}" must be "roi", "lattice" or "off".')
         if self.coordinates not in ("published", "matching"):
             raise CheckpointError(f'coordinates "{self.coordinates}" must be "published" or "matching".')
         if self.stem is not None:

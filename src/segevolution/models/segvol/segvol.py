@@ -51,6 +51,7 @@ class SegVol(BackboneModule):
                 name for group in ("encoder", "decoder", "stem", "dense", "upscaling") for name in groups[group]
             ),
             structures=config.structures,
+            windows=config.windows,
         )
 
     @classmethod
