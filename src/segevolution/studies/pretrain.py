@@ -1,6 +1,7 @@
 """Train a network from nothing, in stages that grow its window: how segvol-mini was made, and can be made again.
 
     runs/<name>/data/<dataset>/       stores
+    runs/<name>/tokenizer.json        the words its text tower reads
     runs/<name>/stage-1/ ...          fit/ (checkpoint, curves) and weights.safetensors when done
     runs/<name>/model/                the model folder
 
@@ -97,7 +98,7 @@ def pretrain(
         SegevolutionError: the recipe, its data or the folder cannot be used.
     """
     settings = [stage_settings(recipe, number) for number in range(len(recipe.stages))]
-    tokenizer = WordTokenizer.of_vocabulary()
+    tokenizer = _tokenizer(folder)
     model = SegVol.fresh(network_config(recipe, tokenizer), recipe.seed, tokenizer)
     stores: dict[str, Store] = {}
     results = []
@@ -149,6 +150,14 @@ def network_config(recipe: PretrainRecipe, tokenizer: WordTokenizer) -> SegVolCo
     values["window"] = recipe.stages[0].window
     values["structures"] = tuple(canonical(name) for name in recipe.structures)
     return SegVolConfig.from_dict(values)
+
+
+def _tokenizer(folder: Path) -> WordTokenizer:
+    """The run's own word list: the vocabulary may grow while a run is stopped, its token ids must not move."""
+    if not (folder / "tokenizer.json").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        WordTokenizer.of_vocabulary().save(folder)
+    return WordTokenizer.load(folder)
 
 
 def _prepare(entry: WeightedDataset, folder: Path, root: Path | None) -> Store:
