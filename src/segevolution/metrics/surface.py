@@ -2,17 +2,14 @@
 
 A surface runs along the corners at which eight voxels meet (four in two dimensions): a corner belongs to it when its
 voxels are neither all foreground nor all background. Each such corner stands for a piece of surface, whose area
-depends on how its eight voxels are filled and on the spacing, so that thick slices do not count more or less than
-they should. Definitions are those of DeepMind's `surface-distance` (Nikolov et al. 2021, arXiv:1809.04430); the
-area is another estimate of the same piece: theirs is summed from the triangles of marching cubes, here it is the
-length of the gradient of the mask over the 2 x 2 x 2 cube, as exact for flat faces along the axes and for diagonal
-planes. Where boundary voxels all weigh the same (most other tools) NSD and HD95 depend on how the grid cuts the organ.
+depends on how its voxels are filled and on the spacing (surface_elements.py), so that thick slices do not count more
+or less than they should; where boundary voxels all weigh the same, NSD and HD95 depend on how the grid cuts the organ.
+The definitions are those of DeepMind's `surface-distance` (Nikolov et al. 2021, arXiv:1809.04430).
 
 Arrays have three axes or two; spacing is in the arrays' own axis order. Where both masks are empty every number is
 nan; where only one is empty, nothing lies within any tolerance: NSD 0, distances infinite.
 """
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -21,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from .overlap import Mask, as_masks, check_spacing
+from .surface_elements import element_areas
 
 Numbers = NDArray[np.float64]
 SLACK = 1e-6  # mm, since 3 x 0.1 is not 0.3 in floating point
@@ -122,8 +120,8 @@ def surface_distances(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[flo
     predicted_mask, true_mask = as_masks(predicted, truth)
     steps = check_spacing(spacing, true_mask.ndim)
     box = _box(predicted_mask | true_mask)
-    predicted_areas = _areas(np.pad(predicted_mask[box], 1), steps)
-    true_areas = _areas(np.pad(true_mask[box], 1), steps)
+    predicted_areas = element_areas(np.pad(predicted_mask[box], 1), steps)
+    true_areas = element_areas(np.pad(true_mask[box], 1), steps)
     there, back = _sorted(predicted_areas, true_areas, steps), _sorted(true_areas, predicted_areas, steps)
     return SurfaceDistances(there[0], back[0], there[1], back[1])
 
@@ -132,29 +130,6 @@ def _box(mask: Mask) -> tuple[slice, ...]:
     """The slices that hold all foreground; empty ones where there is none."""
     found = ndimage.find_objects(mask.astype(np.uint8))
     return found[0] if found else (slice(0, 0),) * mask.ndim
-
-
-def _areas(mask: Mask, steps: tuple[float, ...]) -> Numbers:
-    """Area of the surface at every corner where voxels meet, one shorter than `mask` along each axis; 0 off it.
-
-    The mask's difference along an axis, averaged over the cube, times the area of the face across that axis, is the
-    part of the surface that looks that way; the three parts together are its area. A corner whose voxels differ
-    while the parts cancel (two voxels touching by an edge) still is surface: it gets that of its single voxels.
-    """
-    corners = list(itertools.product((0, 1), repeat=mask.ndim))
-    voxels = [mask[tuple(slice(c, c + n - 1) for c, n in zip(corner, mask.shape, strict=True))] for corner in corners]
-    filled = sum(voxel.astype(np.int8) for voxel in voxels)
-    share = 2 ** (mask.ndim - 1)
-    faces = [math.prod(steps) / step for step in steps]
-    squared = np.zeros(np.shape(filled))
-    for axis, face in enumerate(faces):
-        change = sum(
-            voxel.astype(np.int8) * (2 * corner[axis] - 1) for corner, voxel in zip(corners, voxels, strict=True)
-        )
-        squared += (np.asarray(change) * face / share) ** 2
-    on_surface = (filled > 0) & (filled < len(corners))
-    smallest = math.sqrt(sum((face / share) ** 2 for face in faces))
-    return np.where(on_surface, np.maximum(np.sqrt(squared), smallest), 0.0)
 
 
 def _sorted(of: Numbers, to: Numbers, steps: tuple[float, ...]) -> tuple[Numbers, Numbers]:
