@@ -135,7 +135,7 @@ class TinyBackbone(BackboneModule):
         queries = self.mask_tokens[None] + self._said(prompts)[:, None]
         if self.hooks.mask_tokens is not None:
             queries = self.hooks.mask_tokens(queries, contexts)
-        queries = queries[:, chosen]
+        queries = queries[:, chosen].contiguous()  # torch multiplies strided input otherwise when weights are frozen
 
         intensity = features.skips[-1][prompts.image_index]
         powers = torch.cat([torch.ones_like(intensity), intensity, intensity**2], dim=1)
