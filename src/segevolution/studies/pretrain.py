@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from safetensors.torch import load_file, save_file
 
 from ..data.store import Store
@@ -32,7 +32,7 @@ from ..vocabulary import canonical
 from .datasets import open_dataset
 from .plan import PrepareJob, assign, digest
 from .reading import read_as
-from .recipe import Dataset, Part, merged
+from .recipe import Dataset, Part, fit_fault, merged
 
 TRAININGS = "trainings"
 
@@ -120,6 +120,7 @@ def pretrain(
         model.cpu()
         with replacing(weights) as temporary:
             save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
+    stores |= {entry.name: _prepare(entry, folder, root) for entry in recipe.data if entry.name not in stores}
     save_model(model, folder / "model", dtype="float16", card=_card(recipe, stores), force=True)
     write_json(folder / "manifest.json", _manifest(recipe, stores))
     return Pretrained(folder / "model", tuple(results))
@@ -138,8 +139,8 @@ def stage_settings(recipe: PretrainRecipe, number: int) -> FitSettings:
     """
     try:
         return replace(FitSettings(**merged(recipe.fit, recipe.stages[number].fit)), seed=recipe.seed + number)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"{recipe.name}: the fit of stage {number + 1} cannot be used: {error}") from error
+    except ValidationError as error:
+        raise RecipeError(f"{recipe.name}: fit of stage {number + 1}: {fit_fault(error)}") from error
 
 
 def network_config(recipe: PretrainRecipe, tokenizer: WordTokenizer) -> SegVolConfig:

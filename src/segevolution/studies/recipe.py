@@ -198,7 +198,7 @@ class Recipe(Part):
         try:
             settings = FitSettings(**values)
         except ValidationError as error:
-            raise ValueError(f"fit of {method.name}: {_fit_fault(error)}") from error
+            raise ValueError(f"fit of {method.name}: {fit_fault(error)}") from error
         if settings.steps < 1:
             raise ValueError(f"fit.steps of {method.name} is {settings.steps}; give at least 1")
         return Fit(settings, float(replay))
@@ -227,7 +227,8 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return values
 
 
-def _fit_fault(error: ValidationError) -> str:
+def fit_fault(error: ValidationError) -> str:
+    """What is wrong with a `fit`, in one clause that names the key, and the nearest known one."""
     first = error.errors(include_url=False)[0]
     *parents, last = first["loc"]
     place = ".".join(str(step) for step in first["loc"])

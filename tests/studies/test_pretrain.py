@@ -1,0 +1,111 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from segevolution.errors import RecipeError
+from segevolution.models.checkpoints import load_model
+from segevolution.models.segvol.config import SegVolConfig
+from segevolution.models.segvol.resize import resized
+from segevolution.models.segvol.segvol import SegVol
+from segevolution.models.segvol.tokenizer import WordTokenizer
+from segevolution.studies.pretrain import (
+    PretrainRecipe,
+    load_pretraining,
+    network_config,
+    pretrain,
+    stage_settings,
+)
+
+SMALL = {
+    "name": "small",
+    "about": "A network for this test.",
+    "licence": "none",
+    "network": {
+        "patch": [4, 8, 8],
+        "width": 32,
+        "depth": 1,
+        "heads": 2,
+        "mlp": 32,
+        "decoder_heads": 2,
+        "decoder_mlp": 32,
+        "iou_hidden": 8,
+        "text": {
+            "kind": "words",
+            "width": 16,
+            "layers": 1,
+            "heads": 2,
+            "mlp": 16,
+            "positions": 24,
+            "train_tower": True,
+        },
+        "intensity": "soft_tissue",
+        "coordinates": "matching",
+        "stem": {"channels": [4, 8, 8]},
+        "high_resolution": True,
+        "dense_prompts": True,
+    },
+    "structures": ["liver", "spleen"],
+    "data": [
+        {
+            "name": "sim",
+            "simulate": {"patients": 2, "seed": 7, "modality": "CT"},
+            "train": 1,
+            "validation": 1,
+            "test": 0,
+        }
+    ],
+    "fit": {"warmup": 1, "sample": {"views": 1, "structures": 2, "prompts": 1}, "validation_steps": 1},
+    "stages": [
+        {"window": [8, 16, 16], "fit": {"steps": 2, "objective": {"semantic": 0.5}}},
+        {"window": [16, 32, 32], "fit": {"steps": 2}},
+    ],
+}
+
+
+def test_a_network_is_trained_in_stages_and_saved_as_a_model(tmp_path):
+    recipe = PretrainRecipe.model_validate(SMALL)
+    made = pretrain(recipe, tmp_path, device="cpu", quiet=True)
+    assert made.model == tmp_path / "model"
+    assert [stage.step for stage in made.stages] == [2, 2]
+    model = load_model(made.model)
+    assert model.spec.window == (16, 32, 32)
+    assert model.spec.structures == ("liver", "spleen")
+    last = load_file(tmp_path / "stage-2" / "weights.safetensors")
+    name = "image_encoder.patch_embedding.position_embeddings"
+    torch.testing.assert_close(model.state_dict()[name], last[name].half().float())
+    card = (made.model / "README.md").read_text()
+    assert "sim: 1 cases" in card
+    assert "never trained on" in card
+    again = pretrain(recipe, tmp_path, device="cpu", quiet=True)
+    assert again.stages == ()
+
+
+def test_the_shipped_recipe_can_be_used_and_sees_no_mri():
+    recipe = load_pretraining("segvol_mini")
+    network_config(recipe, WordTokenizer.of_vocabulary())
+    assert [stage_settings(recipe, number).steps for number in range(len(recipe.stages))]
+    for entry in recipe.data:
+        assert (entry.simulate.modality if entry.simulate else entry.modality or "CT") == "CT"
+
+
+def test_an_unknown_setting_is_named_in_one_sentence():
+    recipe = load_pretraining("segvol_mini", ["fit.stepz=3"])
+    with pytest.raises(RecipeError, match=r'"stepz" is no key here; did you mean "steps"'):
+        stage_settings(recipe, 0)
+    with pytest.raises(RecipeError, match="did you mean"):
+        load_pretraining("segvol_mini", ["datta=3"])
+
+
+def test_a_grown_network_knows_what_the_small_one_knew():
+    config = SegVolConfig(window=(8, 16, 16), patch=(4, 8, 8), width=32, depth=1, heads=2, mlp=32, decoder_heads=2)
+    small = SegVol.fresh(config, 0)
+    large = resized(small, (16, 48, 32))
+    assert large.spec.window == (16, 48, 32)
+    positions = "image_encoder.patch_embedding.position_embeddings"
+    mean = small.state_dict()[positions].mean(1)
+    torch.testing.assert_close(large.state_dict()[positions].mean(1), mean, atol=0.02, rtol=0)
+    again = resized(large, (8, 16, 16)).state_dict()
+    for name, value in small.state_dict().items():
+        assert again[name].shape == value.shape
+        if name != positions:
+            torch.testing.assert_close(again[name], value)
