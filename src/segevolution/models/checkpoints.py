@@ -10,16 +10,14 @@ Nothing in such a folder can run code. Published pickles become one through `pub
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from ..errors import CheckpointError, OutputError
 from ..files import check_writable, replacing
@@ -86,7 +84,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> BackboneModu
     folder = Path(folder)
     config = read_config(folder)
     network = network_named(config["network"], where=str(folder))
-    with without_initialisation():
+    with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random stream where it was
         model = network.build(sizes_of(config), folder)
     load_state(model, read_weights(folder / WEIGHTS), where=str(folder))
     return model.to(device).eval()
@@ -142,8 +140,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
-def load_state(model: BackboneModule, state: Mapping[str, Tensor], where: str) -> None:
-    """Load a state dict that must fit exactly.
+def load_state(model: BackboneModule, state: Mapping[str, Tensor], where: str, *, assign: bool = False) -> None:
+    """Load a state dict that must fit exactly; `assign` puts its tensors in place instead of copying their values.
 
     Raises:
         CheckpointError: names what is missing, unexpected or of another shape.
@@ -165,7 +163,7 @@ def load_state(model: BackboneModule, state: Mapping[str, Tensor], where: str) -
     said = "; ".join(problem for problem in problems if problem)
     if said:
         raise CheckpointError(f"the weights in {where} do not fit the network: {said}.")
-    model.load_state_dict(state)
+    model.load_state_dict(state, assign=assign)
 
 
 def fingerprint(model_or_folder: BackboneModule | Path) -> str:
@@ -188,31 +186,6 @@ def fingerprint(model_or_folder: BackboneModule | Path) -> str:
         digest.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
         digest.update(values.numpy().data)
     return digest.hexdigest()
-
-
-@contextmanager
-def without_initialisation() -> Iterator[None]:
-    """Make networks whose weights are about to be loaded: random fills are left out, which takes seconds for a large
-    network, and the random stream of the caller is left where it was."""
-    with torch.random.fork_rng(devices=[]), _SkipFills():
-        yield
-
-
-class _SkipFills(TorchFunctionMode):
-    """Leaves tensors as they are where torch.nn.init, or a layer by itself, would fill them at random."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
-        if func in _RANDOM_FILLS:
-            return given["tensor"] if "tensor" in given else args[0]
-        return func(*args, **given)
-
-
-_RANDOM_FILLS = {
-    *(Tensor.uniform_, Tensor.normal_, Tensor.erfinv_),
-    *(nn.init.uniform_, nn.init.normal_, nn.init.trunc_normal_),
-    *(nn.init.kaiming_uniform_, nn.init.kaiming_normal_, nn.init.xavier_uniform_, nn.init.xavier_normal_),
-}
 
 
 def count_parameters(model: BackboneModule) -> int:

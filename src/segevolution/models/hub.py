@@ -22,13 +22,13 @@ from huggingface_hub.errors import (
 
 from ..errors import CheckpointError
 from ..files import replacing
-from .checkpoints import CONFIG, WEIGHTS, check_replaceable, read_config, save_model
-from .published import HUB_FILES, load_published, published_file
+from .checkpoints import CARD, CONFIG, WEIGHTS, check_replaceable, read_config
+from .published import HUB_FILES, convert_published, published_file
 
 DEFAULT = "segvol-mini"
 PUBLISHED = "BAAI/SegVol"
 # What a model needs from a repository; code files are never fetched.
-PATTERNS = (*HUB_FILES, "*.json", "*.txt", "README.md")
+PATTERNS = (*HUB_FILES, "*.json", "*.txt", CARD)
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,8 @@ def convert(source: Path, target: Path, *, force: bool = True) -> None:
         with replacing(target) as temporary:
             shutil.copytree(source, temporary)
         return
-    beside = published_file(source).parent
-    model, _ = load_published(source)
-    card = beside / "README.md"
-    save_model(model, target, card=card.read_text(encoding="utf-8") if card.is_file() else PUBLISHED_CARD)
+    card = published_file(source).parent / CARD
+    convert_published(source, target, card.read_text(encoding="utf-8") if card.is_file() else PUBLISHED_CARD)
 
 
 PUBLISHED_CARD = f"""# SegVol, as published

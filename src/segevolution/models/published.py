@@ -12,6 +12,7 @@ files an `embeddings.position_ids` buffer; transformers 5 has neither. Ours are 
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, OutputError
 from ..files import replacing
-from .checkpoints import load_state, read_weights, without_initialisation
+from .backbone import BackboneModule
+from .checkpoints import load_state, read_weights, save_model
 from .registry import clip_tokenizer
 from .segvol.config import SegVolConfig
 from .segvol.segvol import SegVol
@@ -92,15 +94,37 @@ def load_published(path: Path, tokenizer: Tokenizer | None = None) -> tuple[SegV
     Raises:
         CheckpointError: see read_published; or the weights are not exactly those of the published network.
     """
+    outline, report = _outline(path, tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        model = SegVol(outline.config, outline.text_encoder.tokenizer if outline.text_encoder else None)
+    load_state(model, outline.state_dict(), where=str(path))
+    return model.eval(), report
+
+
+def convert_published(path: Path, folder: Path, card: str | None = None) -> Report:
+    """Write the published network as a model folder of ours.
+
+    Raises:
+        CheckpointError: see load_published.
+        OutputError: see save_model.
+    """
+    outline, report = _outline(path, None)
+    save_model(outline, folder, card=card)
+    return report
+
+
+def _outline(path: Path, tokenizer: Tokenizer | None) -> tuple[SegVol, Report]:
+    """The published network with the file's tensors in place, made in no time, but without its computed buffers: good
+    to check and to save, not to run."""
     state, report = read_published(path)
     if report.form == "pretrain":
         raise CheckpointError(
             f"{path} holds a pretrained image encoder alone; start training from it, or give pytorch_model.bin."
         )
-    with without_initialisation():
+    with torch.device("meta"):
         model = SegVol(SegVolConfig.published(), tokenizer or clip_tokenizer(published_file(path).parent))
-    load_state(model, state, where=str(path))
-    return model.eval(), report
+    load_state(model, state, where=str(path), assign=True)
+    return model, report
 
 
 def load_pretrained_encoder(model: SegVol, path: Path) -> Report:
@@ -123,13 +147,18 @@ def load_pretrained_encoder(model: SegVol, path: Path) -> Report:
     return Report(report.form, len(taken), (*report.dropped, *extra, *others))
 
 
-def to_published(model: SegVol, path: Path, *, force: bool = True) -> None:
+def to_published(model: BackboneModule, path: Path, *, force: bool = True) -> None:
     """Write the state dict under the names of the hub's `pytorch_model.bin`, so that published code can load it.
 
     Raises:
+        CheckpointError: the model is no SegVol.
         OutputError: the file cannot be written, or exists and `force` is False.
     """
-    state = {_published_name(name): tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    if not isinstance(model, SegVol):
+        raise CheckpointError(f"a {type(model).__name__} has no published form; only a SegVol can be written so.")
+    if Path(path).is_dir():
+        raise OutputError(f"{path} is a folder; give the file to write, such as {path}/{HUB_FILES[1]}.")
+    state = {published_name(name): tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     with replacing(path, force=force) as temporary:
         torch.save(state, temporary)
 
@@ -153,17 +182,20 @@ def published_file(path: Path) -> Path:
 
 def _read_pickle(path: Path) -> Any:
     """torch.load of tensors and plain values only; nothing in the file is ever run."""
+    with path.open("rb") as stream:
+        start = stream.read(1)
+    if start not in (b"", b"P", pickle.PROTO):  # a zip starts with PK, torch's older format is a bare pickle
+        raise CheckpointError(f"{path} is not a checkpoint: it is no file that torch.save wrote.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings(action="ignore"):  # of torch, about pickles that are refused in the end
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         asked = re.search(r"(?:GLOBAL |class )([\w.]*\.[\w.]+)", str(error))
-        if "Unsupported" in str(error) or asked:
-            what = f" ({asked[1]})" if asked else ""
-            raise CheckpointError(
-                f"{path} holds more than tensors{what}, which could run code when opened; it was refused and nothing "
-                "in it was run. Get these weights from their publisher, or as safetensors."
-            ) from None
-        raise CheckpointError(f"{path} is not a checkpoint: it is no file that torch.save wrote.") from None
+        what = f" ({asked[1]})" if asked else ""
+        raise CheckpointError(
+            f"{path} holds more than tensors{what}, which could run code when opened; it was refused and nothing "
+            "in it was run. Get these weights from their publisher, or as safetensors."
+        ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         first = str(error).splitlines()[0][:120] if str(error) else "it ends too early"
         raise CheckpointError(f"{path} is damaged or cut short ({first}); fetch it again.") from None
@@ -192,7 +224,8 @@ def _our_name(name: str, form: str) -> str | None:
     return short
 
 
-def _published_name(name: str) -> str:
+def published_name(name: str) -> str:
+    """The hub's name for one of ours."""
     if name.startswith(TEXT):
         name = f"{TEXT}text_model.{name.removeprefix(TEXT)}"
     return f"model.{name}"

@@ -1,0 +1,139 @@
+"""`segevolution models`: which models are here, what each one is, fetching and converting."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import AsJson, Force, Quiet, note, print_json, print_table
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, pull and convert models.")
+
+RESEARCH_ONLY = "For research only; not a medical device."
+CARD_LINES = 12
+
+
+class Form(StrEnum):
+    """What `convert` writes."""
+
+    SEGEVOLUTION = "segevolution"
+    PUBLISHED = "published"
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List the models that ship with the package or were pulled."""
+    from ..models import hub
+
+    entries = hub.list_models()
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": entry.name,
+                    "origin": entry.origin,
+                    "network": entry.network,
+                    "bytes": entry.size,
+                    "folder": str(entry.folder),
+                }
+                for entry in entries
+            ]
+        )
+        return
+    print_table(
+        ("name", "origin", "network", "weights", "folder"),
+        [(e.name, e.origin, e.network, f"{e.size / 1e6:.1f} MB", e.folder) for e in entries],
+    )
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A name from `models list`, or a model folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a model is: network, size, window, prompts, structures, card and fingerprint."""
+    from ..models import checkpoints, hub
+
+    folder = hub.find(name)
+    model = checkpoints.load_model(folder)
+    spec = model.spec
+    card = folder / checkpoints.CARD
+    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
+    facts: dict[str, object] = {
+        "name": name,
+        "folder": str(folder),
+        "network": checkpoints.read_config(folder)["network"],
+        "parameters": checkpoints.count_parameters(model),
+        "window": list(spec.window),
+        "accepts": sorted(spec.accepts),
+        "intensity": spec.intensity,
+        "structures": list(spec.structures),
+        "adaptable layers": len(spec.adaptable),
+        "fingerprint": checkpoints.fingerprint(model),
+        "licence": licence_of(lines),
+        "note": RESEARCH_ONLY,
+        "card": card_text(lines),
+    }
+    if as_json:
+        print_json({key.replace(" ", "_"): value for key, value in facts.items()})
+        return
+    shown = {
+        **facts,
+        "parameters": f"{facts['parameters']:,}",
+        "window": " x ".join(map(str, spec.window)) + " voxels (D, H, W)",
+        "accepts": ", ".join(sorted(spec.accepts)),
+        "structures": ", ".join(spec.structures) or "any text may be tried",
+    }
+    print_table(("", ""), shown.items())
+
+
+@app.command()
+def pull(
+    source: Annotated[str, typer.Argument(help="A repository such as BAAI/SegVol, or a folder in its layout.")],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the repository.")] = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a model from the Hugging Face hub and keep it converted; a second call finds it there."""
+    from ..models import hub
+
+    note(f"Fetching {source} ...", quiet=quiet)
+    typer.echo(hub.pull(source, revision, force=force))
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A published checkpoint, a model folder, or a model's name.")],
+    target: Annotated[Path, typer.Argument(help="A folder; or the file to write with --to published.")],
+    to: Annotated[Form, typer.Option(help="The form to write.")] = Form.SEGEVOLUTION,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Convert published weights to a model folder, or a SegVol folder back to the published naming."""
+    from ..models import checkpoints, hub, published
+
+    note(f"Converting {source} ...", quiet=quiet)
+    if to is Form.PUBLISHED:
+        published.to_published(checkpoints.load_model(hub.find(source)), target, force=force)
+    else:
+        path = Path(source).expanduser()
+        hub.convert(path if path.exists() else hub.find(source), target, force=force)
+    typer.echo(target)
+
+
+def licence_of(lines: list[str]) -> str:
+    """What a card says of its licence: the first line, or front matter entry, that speaks of one."""
+    for line in lines:
+        key, _, value = line.strip("#*- ").partition(":")
+        if key.strip().lower() in ("license", "licence") and value.strip():
+            return value.strip(" *")
+    return "not stated in the card"
+
+
+def card_text(lines: list[str]) -> str:
+    """The first lines of a card, without its front matter."""
+    if lines and lines[0].strip() == "---" and "---" in (line.strip() for line in lines[1:]):
+        end = next(number for number, line in enumerate(lines[1:], start=1) if line.strip() == "---")
+        lines = lines[end + 1 :]
+    return "\n".join(lines[:CARD_LINES]).strip()
