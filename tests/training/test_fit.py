@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from segevolution.data.windows import FramedCase
+from segevolution.errors import CheckpointError
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
 from segevolution.training.fit import fit
@@ -148,3 +149,11 @@ def test_points_lie_where_their_labels_say():
         points, labels = draw_points(mask, np.random.default_rng(seed), PromptSettings())
         assert labels[0] == 1
         assert [int(mask[tuple(point)]) for point in points.astype(int)] == list(labels)
+
+
+def test_a_checkpoint_of_another_network_is_refused(groups, tmp_path):
+    fit(TinyBackbone(TinyConfig(seed=1)), groups, SETTINGS, tmp_path, device="cpu", quiet=True)
+    other = TinyBackbone(TinyConfig(seed=1))
+    other.mask_tokens.requires_grad_(False)
+    with pytest.raises(CheckpointError, match=r"mask_tokens.*new folder"):
+        fit(other, groups, replace(SETTINGS, steps=9), tmp_path, device="cpu", quiet=True)

@@ -12,6 +12,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from ..errors import CheckpointError
 from ..models.backbone import BackboneModule
 from .auxiliary import SemanticHead
 from .batches import TrainingBatch
@@ -151,7 +152,18 @@ class PromptableModule(lightning.LightningModule):
         checkpoint["average"] = self._average
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the average again."""
+        """Take up the average again.
+
+        Raises:
+            CheckpointError: it holds other parameters than those that are trained now.
+        """
+        there, wanted = checkpoint["state_dict"].keys(), self.trained().keys()
+        if there != wanted or checkpoint["average"].keys() - wanted:
+            odd = sorted(there ^ wanted) or sorted(checkpoint["average"].keys() - wanted)
+            raise CheckpointError(
+                f"the checkpoint of this run trains other parameters than the network now has ({odd[0]} and "
+                f"{len(odd) - 1} more); begin in a new folder."
+            )
         self._average = {name: value.to(self.device) for name, value in checkpoint["average"].items()}
 
 
