@@ -68,6 +68,7 @@ def save_adapter(
         "settings": adapter.config.to_dict(),
         "base": {"name": str(said.get("base", type(backbone).__name__)), "fingerprint": base},
         "trained": sum(trainable(backbone).values()),
+        "structures": list(adapter.structures),
         "card": said,
     }
     state = {name: tensor.cpu().contiguous() for name, tensor in adapter.state().items()}
@@ -103,6 +104,7 @@ def load_adapter(folder: Path, backbone: BackboneModule, *, force: bool = False)
             f"{type(backbone).__name__} ({found[:12]}); load that base, or use --force at your own risk."
         )
     adapter = create(section["method"], section["settings"])
+    adapter.teach(section.get("structures", ()))
     try:
         adapter.load_state(load_file(folder / WEIGHTS))
     except (SafetensorError, OSError) as error:

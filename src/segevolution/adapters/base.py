@@ -8,16 +8,16 @@ session switches between adapters without reading the base again. An adapter tou
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import AdapterError
-from ..models.backbone import BackboneModule
+from ..models.backbone import BackboneModule, Spec
 from ..vocabulary import closest
 
 
@@ -133,6 +133,23 @@ class BaseAdapter(ABC):
         self._backbone: BackboneModule | None = None
         self._flags: list[tuple[nn.Parameter, bool]] = []
         self._kept: dict[str, Tensor] | None = None
+        self._spec: Spec | None = None
+        self._structures: tuple[str, ...] = ()
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Structures that it was trained on; the network answers to their names while it is attached."""
+        return self._structures
+
+    def teach(self, structures: Iterable[str]) -> None:
+        """Name structures that it is, or will be, trained on."""
+        self._structures = tuple(dict.fromkeys((*self._structures, *structures)))
+        self._extend()
+
+    def _extend(self) -> None:
+        if self._backbone is not None and self._backbone.spec.structures:
+            known = tuple(dict.fromkeys((*self._backbone.spec.structures, *self._structures)))
+            self._backbone.spec = replace(self._backbone.spec, structures=known)
 
     @property
     def config(self) -> AdapterConfig:
@@ -171,6 +188,8 @@ class BaseAdapter(ABC):
         for parameter in self.trainable_parameters():
             parameter.requires_grad_(True)
         _ATTACHED[backbone] = self
+        self._spec = backbone.spec
+        self._extend()
 
     def detach(self) -> None:
         """See Adapter.detach; gradients are dropped.
@@ -232,6 +251,7 @@ class BaseAdapter(ABC):
         kept = self.state() if self.backbone is not None else None
         self._fold()
         self._kept = kept
+        self._spec = self.backbone.spec  # what it learned stays
         self._release()
 
     def _release(self) -> None:
@@ -241,6 +261,7 @@ class BaseAdapter(ABC):
             parameter.grad = None
         if self._backbone is not None:
             _ATTACHED.pop(self._backbone, None)
+            self._backbone.spec = self._spec or self._backbone.spec
         self._flags, self._backbone = [], None
         self._forget()
 

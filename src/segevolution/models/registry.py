@@ -1,7 +1,7 @@
 """The types of network by the name that config.json gives them; a second backbone is one line here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def _build_segvol(sizes: Mapping[str, Any], folder: Path) -> SegVol:
 def _save_segvol(model: SegVol, folder: Path) -> dict[str, Any]:
     if model.text_encoder is not None and model.text_encoder.tokenizer is not None:
         model.text_encoder.tokenizer.save(folder)
-    return model.config.to_dict()
+    return replace(model.config, structures=model.spec.structures).to_dict()  # an adapter may have taught it more
 
 
 def _build_tiny(sizes: Mapping[str, Any], folder: Path) -> TinyBackbone:
