@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from ..data.prepare import Progress, prepare
 from ..data.sources import Overrides, Source, open_source
+from ..data.sources.base import images_in
 from ..data.store import Store
+from ..data.synthesis.cases import synthesise_case
 from ..data.synthesis.patients import simulate_case
 from ..errors import RecipeError
 from ..files import write_json
@@ -42,9 +44,50 @@ class SimulatedSource:
         """Make one patient."""
         seed = int(case.rsplit("_", 1)[1])
         made = simulate_case(
-            seed, region=self.recipe.region, modality=self.recipe.modality, sequence=self.recipe.sequence
+            seed,
+            region=self.recipe.region,
+            modality=self.recipe.modality,
+            sequence=self.recipe.sequence,
+            spacing=self.recipe.spacing,
         )
         return replace(made, name=case, patient=case, dataset=self.dataset)
+
+
+@dataclass(frozen=True)
+class SynthesisedSource:
+    """Images made from the label maps of a folder; one patient a map, in turn until `recipe.patients` are made."""
+
+    recipe: Simulation
+    dataset: str
+    path: Path
+    name: ClassVar[str] = "synthesised"
+    summary: ClassVar[str] = "images made from label maps"
+    licence: ClassVar[str] = "that of the label maps"
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A folder of label maps does not say that images are wanted."""
+        return False
+
+    def index(self) -> Sequence[str]:
+        """Names of the cases: the map and the seed."""
+        stems = sorted(images_in(self.path))
+        if not stems:
+            raise RecipeError(f"{self.dataset}: {self.path} holds no label map.")
+        return [f"{stems[n % len(stems)]}_{self.recipe.seed + n:06d}" for n in range(self.recipe.patients)]
+
+    def read(self, case: str) -> Case:
+        """Make one case."""
+        stem, seed = case.rsplit("_", 1)
+        made = synthesise_case(
+            images_in(self.path)[stem],
+            int(seed),
+            names=self.recipe.names,
+            modality=self.recipe.modality,
+            sequence=self.recipe.sequence,
+            spacing=self.recipe.spacing,
+        )
+        return replace(made, name=case, dataset=self.dataset)
 
 
 @dataclass(frozen=True)
@@ -73,8 +116,9 @@ def open_dataset(job: PrepareJob, folder: Path, root: Path | None, progress: Pro
         RecipeError: the dataset is not there, or none of its cases can be used.
     """
     dataset = job.dataset
-    place = None if dataset.path is None else find(dataset, root)
-    if place is not None and (place / "store.json").is_file():
+    said = dataset.path or (dataset.simulate and dataset.simulate.labels)
+    place = find(dataset.name, said, root) if said else None
+    if place is not None and dataset.simulate is None and (place / "store.json").is_file():
         return Prepared(Store.open(place))
     note, path = folder / f"{dataset.name}.json", folder / dataset.name
     made_before = note.is_file() and job.key in note.read_text("utf-8")
@@ -91,29 +135,31 @@ def open_dataset(job: PrepareJob, folder: Path, root: Path | None, progress: Pro
     return Prepared(store, report.failed)
 
 
-def find(dataset: Dataset, root: Path | None) -> Path:
-    """The folder of a dataset.
+def find(name: str, said: str, root: Path | None) -> Path:
+    """The folder of a dataset, from what its recipe says.
 
     Raises:
         RecipeError: it is not there; the sentence says where it was looked for and how to say otherwise.
     """
-    path = Path(dataset.path or "").expanduser()
+    path = Path(said).expanduser()
     if path.is_absolute():
         place = path
     else:
-        said = root or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
-        if said is None:
+        base = root or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+        if base is None:
             raise RecipeError(
-                f"{dataset.name} is to be read from {path}, but nothing says where data lie; "
+                f"{name} is to be read from {path}, but nothing says where data lie; "
                 f"give --data FOLDER or set {DATA_VARIABLE}."
             )
-        place = said / path
+        place = base / path
     if not place.is_dir():
-        raise RecipeError(f"{dataset.name}: {place} is not there; give its parent folder with --data FOLDER.")
+        raise RecipeError(f"{name}: {place} is not there; give its parent folder with --data FOLDER.")
     return place
 
 
 def _source(dataset: Dataset, place: Path | None) -> Source:
+    if dataset.simulate is not None and place is not None:
+        return SynthesisedSource(dataset.simulate, dataset.name, place)
     if dataset.simulate is not None:
         return SimulatedSource(dataset.simulate, dataset.name)
     assert place is not None

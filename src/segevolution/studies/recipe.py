@@ -47,13 +47,20 @@ class Part(BaseModel):
 
 
 class Simulation(Part):
-    """Patients made by `data.synthesis`: exact labels, and nothing to download."""
+    """Patients made by `data.synthesis`: exact labels, and nothing to download.
+
+    With `labels`, a folder of label maps below the data root, images are made from these instead of from our own
+    anatomy; `names` says which value is which structure ("freesurfer", "json" for a file beside each map, or here).
+    """
 
     patients: int = Field(gt=0)
     seed: int = Field(default=0, ge=0)  # patient i is made from seed + i
     region: Literal["torso", "head"] = "torso"
     modality: Modality = Modality.CT
     sequence: str | None = None
+    labels: str | None = None
+    names: Literal["freesurfer", "json"] | dict[int, str] = "json"
+    spacing: tuple[float, float, float] | None = None  # millimetres; None: the region's, or the map's own
 
     @model_validator(mode="before")
     @classmethod
