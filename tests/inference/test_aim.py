@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segevolution.imaging.framing import frame, resize_nearest
@@ -16,6 +16,7 @@ from segevolution.models.backbone import ABSENT, NEGATIVE, PADDING, POSITIVE, Tr
 sides = st.tuples(*[st.integers(1, 60)] * 3)
 
 
+@settings(deadline=None)
 @given(st.data(), sides, sides)
 def test_a_resized_box_is_the_box_of_the_resized_label(data: st.DataObject, source: Triple, target: Triple) -> None:
     starts = [data.draw(st.integers(0, side - 1)) for side in source]
@@ -32,6 +33,7 @@ def test_a_resized_box_is_the_box_of_the_resized_label(data: st.DataObject, sour
         assert carried == expected
 
 
+@settings(deadline=None)
 @given(st.data(), sides, sides)
 def test_a_resized_point_keeps_its_relative_place(data: st.DataObject, source: Triple, target: Triple) -> None:
     point = tuple(float(data.draw(st.integers(0, side - 1))) for side in source)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segevolution.inference.windows import Block, region_around, scan, tight, windows_over
@@ -18,6 +18,7 @@ def block_in(draw: st.DrawFn, shape: Triple) -> Block:
     return Block((starts[0], starts[1], starts[2]), (stops[0], stops[1], stops[2]))
 
 
+@settings(deadline=None)
 @given(st.data(), sides, sides)
 def test_a_region_holds_its_block_lies_inside_and_is_a_window_where_it_can(
     data: st.DataObject, shape: Triple, window: Triple
@@ -30,6 +31,7 @@ def test_a_region_holds_its_block_lies_inside_and_is_a_window_where_it_can(
         assert grown == min(max(side, wanted), length)
 
 
+@settings(deadline=None)
 @given(st.data(), sides, sides)
 def test_windows_cover_a_region_and_show_nothing_beyond_it(data: st.DataObject, shape: Triple, window: Triple) -> None:
     region = data.draw(block_in(shape))

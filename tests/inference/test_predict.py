@@ -1,0 +1,82 @@
+"""From files to files in Python, and on a real scan whose labels lie in another orientation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segevolution.errors import AdapterError, CheckpointError, DeviceError
+from segevolution.imaging.formats import read, read_labels
+from segevolution.inference.load import load
+from segevolution.inference.predict import predict
+from segevolution.inference.request import Request, file_name
+from segevolution.models.checkpoints import save_model
+from segevolution.models.tiny import TinyBackbone, TinyConfig
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(TinyBackbone(TinyConfig(window=(8, 32, 32))), folder)
+    return folder
+
+
+def test_a_loaded_model_is_ready_to_answer(model: Path) -> None:
+    backbone = load(model, device="cpu")
+    assert not backbone.training
+    assert backbone.device.type == "cpu"
+    with pytest.raises(CheckpointError, match="no model is called"):
+        load("no-such-model")
+    with pytest.raises(AdapterError, match="is not a folder"):
+        load(model, adapter="no-such-adapter")
+    with pytest.raises(DeviceError, match="is not a device"):
+        load(model, device="abacus")
+
+
+def test_outputs_lie_beside_the_image_and_keep_its_format(tmp_path: Path) -> None:
+    for name, mask, key in (
+        ("scan.nii.gz", "scan_seg.nii.gz", "scan_seg.json"),
+        ("scan.nrrd", "scan_seg.nrrd", "scan_seg.json"),
+        ("scan.mha", "scan_seg.mha", "scan_seg.json"),
+    ):
+        request = Request(tmp_path / name, ("liver",))
+        assert request.masks == (tmp_path / mask,)
+        assert request.sidecar == tmp_path / key
+    (tmp_path / "series").mkdir()
+    assert Request(tmp_path / "series", ("liver",)).masks == (tmp_path / "series_seg.nii.gz",)
+    split = Request(tmp_path / "scan.nii", ("liver", "prostate/uterus"), split=True)
+    assert split.masks == (tmp_path / "scan_seg" / "liver.nii", tmp_path / "scan_seg" / "prostate_uterus.nii")
+    assert file_name("right kidney") == "right_kidney"
+
+
+def test_a_dicom_folder_is_segmented_on_its_grid_whatever_the_labels_orientation(
+    shared_data: Path, model: Path, tmp_path: Path
+) -> None:
+    folder = shared_data / "ct_abdomen_dicom"
+    labels = read_labels(folder / "labels.nii.gz")
+    places = np.argwhere(labels.array == np.bincount(labels.array[labels.array > 0]).argmax())
+    in_mm = labels.grid.to_mm(places)
+    low, high = in_mm.min(axis=0), in_mm.max(axis=0)
+    inside = in_mm[np.abs(in_mm - in_mm.mean(axis=0)).sum(axis=1).argmin()]
+    output = tmp_path / "mask.nii.gz"
+    request = Request(
+        folder,
+        points=(inside,),
+        box=(*low, *high),
+        mm=True,
+        model=str(model),
+        windows="off",
+        output=output,
+        device="cpu",
+    )
+    report = predict(request)
+    volume, written = read(folder), read_labels(output)
+    assert volume.grid.orientation != labels.grid.orientation
+    assert written.grid.close_to(volume.grid, 1e-2)
+    assert report.encodings == 1
+    assert report.found[0].voxels == written.array.sum() > 0
+    found = written.grid.to_mm(np.argwhere(written.array))
+    margin = 25  # mm, two voxels of the tiny network; a mirrored mask would be further off
+    assert (found.min(axis=0) >= low - margin).all()
+    assert (found.max(axis=0) <= high + margin).all()
+    assert np.abs(found - inside).max(axis=1).min() < margin
