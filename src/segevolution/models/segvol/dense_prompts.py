@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..backbone import NEGATIVE, POSITIVE, PromptBatch, Triple
 from .config import SegVolConfig
-from .upscaling import to_cells
+from .upscaling import Extra, to_cells
 
 CHANNELS = 3
 POINT_SIGMA = 1.5
@@ -27,12 +27,12 @@ class DenseEmbedding:
     Attributes:
         tokens: (P, N, C).
         middle: (P, N, 8, C / 4), at twice the token grid.
-        fine: (P, N, 8, 8 * C / 8), at four times the token grid.
+        fine: for the step to four times the token grid.
     """
 
     tokens: Tensor
     middle: Tensor
-    fine: Tensor
+    fine: Extra
 
 
 class DensePrompts(nn.Module):
@@ -41,7 +41,7 @@ class DensePrompts(nn.Module):
     def __init__(self, config: SegVolConfig) -> None:
         super().__init__()
         self.window, self.grid, self.mask_size = config.window, config.grid, config.mask_size
-        self.to_fine = nn.Linear(8 * CHANNELS, config.width)
+        self.to_fine = JoinedWeight(8 * CHANNELS, config.width)
         self.reduce = nn.Linear(8 * CHANNELS, _HIDDEN)
         self.to_middle = nn.Linear(_HIDDEN, config.width // 4)
         self.combine = nn.Linear(8 * _HIDDEN, 2 * _HIDDEN)
@@ -53,13 +53,24 @@ class DensePrompts(nn.Module):
         blocks = to_cells(volumes, self.grid, 4).flatten(3)
         reduced = functional.gelu(self.reduce(blocks))
         combined = functional.gelu(self.combine(reduced.flatten(2)))
-        return DenseEmbedding(self.to_tokens(combined), self.to_middle(reduced), self.to_fine(blocks))
+        return DenseEmbedding(
+            self.to_tokens(combined), self.to_middle(reduced), Extra(blocks, self.to_fine.weight, self.to_fine.bias)
+        )
+
+
+class JoinedWeight(nn.Module):
+    """A linear layer that is joined with the decoder's upscaling into one product; no adapter can wrap it."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        start = nn.Linear(inputs, outputs)
+        self.weight, self.bias = start.weight, start.bias
 
 
 def prompt_volumes(prompts: PromptBatch, window: Triple, size: Triple, device: torch.device) -> Tensor:
     """(P, 3, d, h, w): the box's share of each mask voxel, positive points, negative points; zeros where absent."""
     scale = torch.tensor([side / mask for side, mask in zip(window, size, strict=True)], device=device)
-    volumes = torch.zeros(len(prompts), CHANNELS, *size, device=device)
+    volumes = torch.zeros(len(prompts), *size, CHANNELS, device=device).permute(0, 4, 1, 2, 3)
     if prompts.boxes is not None:
         volumes[:, 0] = _box_share(prompts.boxes.to(device).float(), scale, size)
     if prompts.points is not None and prompts.labels is not None:

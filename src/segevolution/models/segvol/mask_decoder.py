@@ -92,15 +92,15 @@ class MaskDecoder(nn.Module):
         return logits, iou[:, list(wanted)]
 
     def _upscale(self, image: Tensor, rows: Tensor, skips: tuple[Tensor, ...], dense: DenseEmbedding | None) -> Tensor:
-        middle, fine = [], []
+        middle: list[Tensor] = []
+        fine = None
         if skips:
-            coarse, sharp = (maps if len(maps) == 1 else take(maps, rows) for maps in self.high_resolution(skips))
+            maps = self.high_resolution(skips)
+            coarse, fine = (one if len(one) == 1 else take(one, rows) for one in maps)
             middle.append(coarse)
-            fine.append(sharp)
         if dense is not None:
             middle.append(dense.middle)
-            fine.append(dense.fine)
-        upscaled: Tensor = self.output_upscaling(image, tuple(middle), tuple(fine))
+        upscaled: Tensor = self.output_upscaling(image, tuple(middle), fine, None if dense is None else dense.fine)
         return upscaled
 
 

@@ -4,6 +4,7 @@ A transposed convolution with kernel 2 and stride 2 is a matrix product that wri
 nothing has to move in memory until the last, thin mask is laid out in space.
 """
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -11,6 +12,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..backbone import Triple
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Inputs of the second step beside the features of the first.
+
+    Attributes:
+        values: (P, N, 8, E).
+        weight, bias: (8 * C / 8, E) and (8 * C / 8,).
+    """
+
+    values: Tensor
+    weight: Tensor
+    bias: Tensor
 
 
 class Upscaling(nn.Sequential):
@@ -32,46 +47,53 @@ class Upscaling(nn.Sequential):
         )
         self.grid = grid
 
-    def forward(self, tokens: Tensor, middle: tuple[Tensor, ...] = (), fine: tuple[Tensor, ...] = ()) -> Tensor:
+    def forward(
+        self, tokens: Tensor, middle: tuple[Tensor, ...] = (), fine: Tensor | None = None, extra: Extra | None = None
+    ) -> Tensor:
         """Upscale.
 
         Args:
             tokens: (P, N, C).
             middle: added after the first step, each (P or 1, N, 8, C / 4).
-            fine: added after the second step, each (P or 1, N, 8, 8 * C / 8).
+            fine: added after the second step, (P or 1, N, 8, 8 * C / 8).
+            extra: more inputs of the second step.
 
         Returns:
             (P, N, 64, C / 8); the 64 voxels of a token are two nested blocks of 2x2x2.
         """
         first, norm = cast(nn.ConvTranspose3d, self[0]), cast(nn.LayerNorm, self[1])
-        second = cast(nn.ConvTranspose3d, self[3])
-        doubled = _double(tokens, first).view(*tokens.shape[:2], 8, -1)
-        for extra in middle:
-            doubled = doubled + extra
+        doubled = functional.linear(tokens, *_as_linear(first)).view(*tokens.shape[:2], 8, -1)
+        for addend in middle:
+            doubled = doubled.add_(addend)
         weight, bias = (to_cells(values[None], self.grid, 2)[0] for values in (norm.weight, norm.bias))
         doubled = functional.gelu(functional.layer_norm(doubled, weight.shape, weight, bias, norm.eps))
-        upscaled = _double(doubled, second)
-        for extra in fine:
-            upscaled = upscaled + extra
+        weight, bias = _as_linear(cast(nn.ConvTranspose3d, self[3]))
+        if extra is not None:
+            doubled = torch.cat([doubled, extra.values.to(doubled.dtype)], dim=-1)
+            weight, bias = torch.cat([weight, extra.weight], dim=1), bias + extra.bias
+        upscaled = functional.linear(doubled, weight, bias)
+        if fine is not None:
+            upscaled = upscaled.add_(fine)
         return functional.gelu(upscaled).view(*upscaled.shape[:2], 64, -1)
 
 
-def _double(tokens: Tensor, convolution: nn.ConvTranspose3d) -> Tensor:
-    """(..., C) -> (..., 8 * C'), the 2x2x2 voxels that the convolution makes of each, W fastest."""
+def _as_linear(convolution: nn.ConvTranspose3d) -> tuple[Tensor, Tensor]:
+    """Weight and bias that make the 2x2x2 voxels of the convolution from each voxel: (8 * C', C) and (8 * C',)."""
     weight = convolution.weight.permute(2, 3, 4, 1, 0).reshape(-1, convolution.in_channels)
-    bias = cast(Tensor, convolution.bias).repeat(8)
-    return functional.linear(tokens, weight, bias)
+    return weight, cast(Tensor, convolution.bias).repeat(8)
 
 
 def to_cells(volume: Tensor, grid: Triple, factor: int) -> Tensor:
     """(B, c, factor*d, factor*h, factor*w) -> voxels under their tokens; factor 2: (B, N, 8, c), 4: (B, N, 8, 8, c)."""
     batch, channels = volume.shape[:2]
     d, h, w = grid
+    # Channels-last first: then channels move as blocks, on the way there and back.
+    rows = volume.contiguous(memory_format=torch.channels_last_3d).permute(0, 2, 3, 4, 1)
     if factor == 2:
-        split = volume.reshape(batch, channels, d, 2, h, 2, w, 2)
-        return split.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, d * h * w, 8, channels)
-    split = volume.reshape(batch, channels, d, 2, 2, h, 2, 2, w, 2, 2)
-    return split.permute(0, 2, 5, 8, 3, 6, 9, 4, 7, 10, 1).reshape(batch, d * h * w, 8, 8, channels)
+        split = rows.reshape(batch, d, 2, h, 2, w, 2, channels)
+        return split.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(batch, d * h * w, 8, channels)
+    split = rows.reshape(batch, d, 2, 2, h, 2, 2, w, 2, 2, channels)
+    return split.permute(0, 1, 4, 7, 2, 5, 8, 3, 6, 9, 10).reshape(batch, d * h * w, 8, 8, channels)
 
 
 def from_cells(cells: Tensor, grid: Triple) -> Tensor:
@@ -104,4 +126,5 @@ class HighResolution(nn.Module):
 
 def dot(features: Tensor, vectors: Tensor) -> Tensor:
     """(P, N, V, c) and (P, M, c) -> (P, N, V, M)."""
-    return torch.einsum("pnvc,pmc->pnvm", features, vectors)
+    products = features.flatten(1, 2) @ vectors.to(features.dtype).transpose(1, 2)
+    return products.view(*features.shape[:3], -1)
