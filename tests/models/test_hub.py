@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import pickle
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -59,7 +61,7 @@ def full_names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int,
 
 
 @pytest.fixture(scope="module")
-def full_size(tmp_path_factory: pytest.TempPathFactory, full_names: dict[str, tuple[int, ...]]) -> Path:
+def full_size(tmp_path_factory: pytest.TempPathFactory, full_names: dict[str, tuple[int, ...]]) -> Iterator[Path]:
     """A folder in the hub's layout with full-size random weights under exactly the published 474 names."""
     folder = tmp_path_factory.mktemp("hub") / "SegVol"
     folder.mkdir()
@@ -72,7 +74,8 @@ def full_size(tmp_path_factory: pytest.TempPathFactory, full_names: dict[str, tu
     (folder / "config.json").write_text('{"model_type": "segvol", "architectures": ["SegVolModel"]}')
     (folder / "README.md").write_text("# A published card\n")
     write_clip_tokenizer(folder)
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # pytest would keep 0.7 GB of it
 
 
 @pytest.fixture
@@ -130,6 +133,7 @@ def test_pulling_the_published_layout_converts_it_and_the_model_loads_strictly(
     assert [(entry.name, entry.network) for entry in hub.list_models() if entry.origin == "pulled"] == [
         ("SegVol", "segvol")
     ]
+    shutil.rmtree(folder)
 
 
 def test_the_three_published_forms_and_both_naming_levels_give_the_same_names(small: SegVol, tmp_path: Path) -> None:
@@ -305,6 +309,17 @@ def test_a_model_folder_of_ours_is_pulled_as_it_is(home: Path, tmp_path: Path) -
     folder = hub.pull(tmp_path / "shared-net")
     assert fingerprint(folder) == fingerprint(tmp_path / "shared-net")
     assert (folder / "README.md").read_text() == "# Mine\n"
+    assert hub.pulled_from(folder) == str(tmp_path / "shared-net")
+
+
+def test_another_model_of_the_same_name_is_not_taken_for_the_one_that_is_there(home: Path, tmp_path: Path) -> None:
+    for seed, place in enumerate(("here", "there")):
+        save_model(TinyBackbone(TinyConfig(window=(4, 16, 16), seed=seed)), tmp_path / place / "net")
+    first = fingerprint(hub.pull(tmp_path / "here" / "net"))
+    with pytest.raises(OutputError, match=r"holds a model from .*here.*--force"):
+        hub.pull(tmp_path / "there" / "net")
+    assert fingerprint(hub.find("net")) == first
+    assert fingerprint(hub.pull(tmp_path / "there" / "net", force=True)) != first
 
 
 def test_without_a_network_pulling_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

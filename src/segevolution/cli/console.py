@@ -18,8 +18,11 @@ Force = Annotated[bool, typer.Option("--force", help="Replace the output where i
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under their column names on stdout; a pipe gets wide lines, so that no cell is folded."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    """Print rows under their column names on stdout; a pipe gets wide lines, so that no cell is folded.
+
+    Empty column names leave the header out.
+    """
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     width = None if sys.stdout.isatty() else PIPE_WIDTH

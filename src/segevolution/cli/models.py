@@ -63,6 +63,7 @@ def show(
     facts: dict[str, object] = {
         "name": name,
         "folder": str(folder),
+        "pulled from": hub.pulled_from(folder),
         "network": checkpoints.read_config(folder)["network"],
         "parameters": checkpoints.count_parameters(model),
         "window": list(spec.window),
@@ -85,7 +86,7 @@ def show(
         "accepts": ", ".join(sorted(spec.accepts)),
         "structures": ", ".join(spec.structures) or "any text may be tried",
     }
-    print_table(("", ""), shown.items())
+    print_table(("", ""), [(key, value) for key, value in shown.items() if value is not None])
 
 
 @app.command()

@@ -20,13 +20,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ..errors import CheckpointError
-from ..files import replacing
+from ..errors import CheckpointError, OutputError
+from ..files import replacing, write_text
 from .checkpoints import CARD, CONFIG, WEIGHTS, check_replaceable, read_config
 from .published import HUB_FILES, convert_published, published_file
 
 DEFAULT = "segvol-mini"
 PUBLISHED = "BAAI/SegVol"
+ORIGIN = "pulled_from.txt"
 # What a model needs from a repository; code files are never fetched.
 PATTERNS = (*HUB_FILES, "*.json", "*.txt", CARD)
 
@@ -83,7 +84,7 @@ def list_models() -> list[Entry]:
 def pull(source: str | Path, revision: str | None = None, *, force: bool = False) -> Path:
     """Fetch a model from the Hugging Face hub, convert it if it is in the published form, and keep it.
 
-    A second call finds it there and does nothing.
+    A second call finds it there and does nothing, even where the source has changed since; `force` fetches anew.
 
     Args:
         source: a repository such as "BAAI/SegVol", or a local folder in the same layout, which is kept under
@@ -96,18 +97,31 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
 
     Raises:
         CheckpointError: it cannot be reached, or holds no model that we know.
-        OutputError: the cache cannot be written.
+        OutputError: the cache cannot be written, or holds a model of this name from another source.
     """
     local = Path(source).expanduser()
     is_local = local.is_dir()
     name = local.resolve().name if is_local else str(source)
     target = pulled_root() / _folder_name(name if revision is None else f"{name}@{revision}")
+    origin = str(local.resolve()) if is_local else name
     if (target / CONFIG).is_file() and not force:
+        before = pulled_from(target)
+        if before != origin:
+            raise OutputError(f"{target} holds a model from {before or 'elsewhere'}; use --force to replace it.")
         read_config(target)
         return target
     check_replaceable(target, force=True)
-    convert(local if is_local else _download(name, revision), target)
+    found = local if is_local else _download(name, revision)
+    with replacing(target) as temporary:
+        convert(found, temporary)
+        write_text(temporary / ORIGIN, origin + "\n")
     return target
+
+
+def pulled_from(folder: Path) -> str | None:
+    """The repository or folder that a pulled model came from; None for models of another origin."""
+    path = folder / ORIGIN
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
 def convert(source: Path, target: Path, *, force: bool = True) -> None:
