@@ -6,6 +6,7 @@ high-resolution features.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..backbone import Triple
 from .config import StemConfig
@@ -25,7 +26,7 @@ class Stem(nn.Module):
         inputs = (1, *config.channels[:-1])
         strides = ((1, 1, 1), *steps[:-1])
         self.stages = nn.ModuleList(
-            Stage(inner, outer, stride, config.groups)
+            _stage(inner, outer, stride, config.groups)
             for inner, outer, stride in zip(inputs, config.channels, strides, strict=True)
         )
         self.projection = nn.Conv3d(config.channels[-1], width, kernel_size=steps[-1], stride=steps[-1])
@@ -39,26 +40,23 @@ class Stem(nn.Module):
         return self.projection(images).flatten(2).transpose(1, 2), maps
 
 
-class Stage(nn.Sequential):
-    """Twice: convolution, group normalisation, ReLU; the first convolution is strided.
+class Layer(nn.Module):
+    """Convolution, group normalisation, ReLU.
 
     On CPUs convolutions of few channels are two to three times faster channels-last, group normalisation much
     slower: so the memory format changes between them.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: Triple, groups: int) -> None:
-        super().__init__(
-            nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            nn.GroupNorm(groups, outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv3d(outputs, outputs, 3, padding=1, bias=False),
-            nn.GroupNorm(groups, outputs),
-            nn.ReLU(inplace=True),
-        )
+        super().__init__()
+        self.conv = nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.norm = nn.GroupNorm(groups, outputs)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, c, D, H, W) -> (B, c', D', H', W')."""
-        for convolution, norm, activation in (tuple(self)[:3], tuple(self)[3:]):
-            maps = convolution(maps.contiguous(memory_format=torch.channels_last_3d))
-            maps = activation(norm(maps.contiguous()))
-        return maps
+        convolved = self.conv(maps.contiguous(memory_format=torch.channels_last_3d))
+        return functional.relu(self.norm(convolved.contiguous()), inplace=True)
+
+
+def _stage(inputs: int, outputs: int, stride: Triple, groups: int) -> nn.Sequential:
+    return nn.Sequential(Layer(inputs, outputs, stride, groups), Layer(outputs, outputs, (1, 1, 1), groups))
