@@ -28,9 +28,11 @@ def test_best_median_and_worst_case_follow_the_rule(make_table):
     assert found["best"].run == "lora-s0"
 
 
-def test_a_case_is_drawn_once_where_there_are_few(make_table):
+def test_two_cases_have_no_median_and_one_is_the_only_one(make_table):
+    two = choose_cases(scored(make_table, {"a": (0.5, 0.9), "b": (0.5, 0.8)}), "lora", "base", "text")
+    assert [(choice.rank, choice.case) for choice in two] == [("best", "a"), ("worst", "b")]
     assert [choice.rank for choice in choose_cases(scored(make_table, {"a": (0.5, 0.9)}), "lora", "base", "text")] == [
-        "best"
+        "only"
     ]
 
 

@@ -61,7 +61,7 @@ def test_runs_are_averaged_before_cases_and_cases_before_structures(make_table):
             {"case": "a", "run": "lora-s0", "structure": "spleen", "dice": 0.9},
         ]
     )
-    assert by_patient(table).to_list() == pytest.approx([0.7])
+    assert by_patient(table) == {("chaos", "p1"): pytest.approx(0.7)}
 
 
 def test_patients_of_one_name_in_two_datasets_are_two(make_table):

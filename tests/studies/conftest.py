@@ -20,13 +20,13 @@ from segevolution.vocabulary import Modality
 
 
 def toy_case(name: str, dataset: str, modality: Modality, seed: int) -> Case:
-    """A body with a liver and a spleen that are bright on CT and dark on MRI."""
+    """A body with a liver and a spleen, brighter than the rest on CT, and a little on MRI."""
     rng = np.random.default_rng(seed)
     signal = rng.normal(300, 5, (32, 32, 12)).astype(np.float32)
     labels = np.zeros(signal.shape, np.uint8)
     x, y = rng.integers(2, 6, 2)
     labels[x : x + 12, y : y + 12, 2:10], labels[20:27, 20:27, 3:8] = 1, 2
-    signal[labels > 0] += 200 if modality is Modality.CT else -200
+    signal[labels > 0] += 200 if modality is Modality.CT else 40
     volume = Volume(signal, Grid(signal.shape, np.diag([2.0, 2.0, 4.0, 1.0])), modality, name)
     return Case(name, name.split("_scan")[0], dataset, volume, labels, {"liver": (1,), "spleen": (2,)})
 
@@ -82,7 +82,7 @@ class QuickFit:
         device: str = "auto",
         quiet: bool = False,
     ) -> FitResult:
-        names = {group.weight: [case.name for case in group.cases] for group in groups}
+        names = [(group.weight, [case.name for case in group.cases]) for group in groups]
         self.calls.append({"groups": names, "settings": settings, "folder": folder, "validation": validation})
         trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
         with torch.no_grad():
@@ -100,3 +100,10 @@ def quick_fit() -> QuickFit:
 def changed() -> Callable[..., Recipe]:
     """A recipe with other values, checked anew."""
     return lambda recipe, **values: Recipe.model_validate({**recipe.model_dump(exclude_unset=True), **values})
+
+
+@pytest.fixture
+def plain_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of a toy study's time; most tests do not look."""
+    monkeypatch.setattr("segevolution.studies.run.draw_slice", lambda *given: b"a slice")
+    monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")

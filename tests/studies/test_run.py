@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 
 from segevolution.adapters import describe
 from segevolution.errors import RecipeError
@@ -18,7 +19,7 @@ from segevolution.training.fit import FitResult
 
 
 @pytest.fixture
-def study(toy_recipe, toy_root, tmp_path, quick_fit):
+def study(toy_recipe, toy_root, tmp_path, quick_fit, plain_pictures):
     """Run the toy study into one folder; `fit` and the recipe can be exchanged."""
 
     def study(recipe=toy_recipe, fit=quick_fit):
@@ -43,8 +44,8 @@ def test_a_study_measures_base_and_method_on_the_same_held_out_cases(study, quic
     assert base.equals(lora)
     assert set(table["run"]) == {"base", "lora-s0"}
     (call,) = quick_fit.calls
-    taught = {name for names in call["groups"].values() for name in names}
-    assert len(taught) == 2  # one group a weight: the last group of weight 1 is the replayed CT
+    taught = {name for _, names in call["groups"] for name in names}
+    assert len(taught) == 3
     assert not taught & set(table["case"])
     assert not table["dice"].isna().any()
 
@@ -175,9 +176,9 @@ def test_every_seed_and_fold_has_a_run_of_its_own(study, toy_recipe, changed, qu
 
 def test_replayed_cases_come_with_their_weight(study, toy_recipe, changed, quick_fit):
     study(changed(toy_recipe, fit={**toy_recipe.fit, "replay": 0.25}))
-    groups = quick_fit.calls[0]["groups"]
-    assert [name[:3] for name in groups[1.0]] == ["mri", "mri"]
-    assert [name[:2] for name in groups[0.25]] == ["ct"]
+    (taught, mri), (replayed, ct) = quick_fit.calls[0]["groups"]
+    assert (taught, [name[:3] for name in mri]) == (1.0, ["mri", "mri"])
+    assert (replayed, [name[:2] for name in ct]) == (0.25, ["ct"])
 
 
 def test_the_manifest_holds_what_is_needed_to_repeat_the_study(study, toy_recipe):
@@ -196,12 +197,17 @@ def test_the_manifest_holds_what_is_needed_to_repeat_the_study(study, toy_recipe
     assert manifest["calls"][0]["device"] == "cpu"
 
 
-def test_the_report_shows_the_cases_that_the_rule_chose(study):
-    study()
-    text = (study.folder / "report.md").read_text("utf-8")
-    pictures = {path.name for path in (study.folder / "figures").iterdir()}
-    assert pictures == {"dice.png", "ct-best.png", "ct-median.png", "mri-best.png", "mri-median.png"}
-    assert "by Dice of lora with box: lora 0." in text
+def test_the_report_shows_the_cases_that_the_rule_chose(toy_recipe, toy_root, tmp_path, quick_fit):
+    done = run_study(toy_recipe, tmp_path / "out", root=toy_root, device="cpu", quiet=True, fit=quick_fit)
+    pictures = sorted((tmp_path / "out" / "figures").iterdir())
+    assert [path.stem for path in pictures] == ["ct-best", "ct-worst", "dice", "mri-best", "mri-worst"]
+    assert all(imread(path).shape[1] > 300 for path in pictures)
+    box = done.table[(done.table["prompt"] == "box") & (done.table["dataset"] == "mri")]
+    scores = box.groupby(["method", "case"])["dice"].mean()
+    best = scores["lora"].idxmax()
+    said = f"{best}, the best of MRI (mri) by Dice of lora with box: "
+    said += f"lora {scores['lora', best]:.3f}, base {scores['base', best]:.3f}"
+    assert said in (tmp_path / "out" / "report.md").read_text("utf-8")
 
 
 def test_scratch_forgets_the_base_and_its_adapter_loads_on_it(study, toy_recipe, toy_root, changed, tmp_path):

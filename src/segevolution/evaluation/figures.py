@@ -20,6 +20,7 @@ Mask = npt.NDArray[np.bool_]
 TRUTH, REFERENCE, ADAPTED = "#ffffff", "#ff9f1c", "#2ec4ff"
 COLOURS = ("#7a7a7a", "#2176ae", "#d1495b", "#66a182", "#8e5572", "#edae49")
 CT_WINDOW = (-160.0, 240.0)  # HU
+PANEL, ABOVE, BELOW = 3.2, 0.5, 0.35  # inches: width of a slice, room for titles, room for the legend
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Choice:
     """A case to be drawn.
 
     Attributes:
-        rank: "best", "median" or "worst" of its dataset, by the mean Dice of `method`.
+        rank: "best", "median" or "worst" (or "only") of its dataset, by the mean Dice of `method`.
         dice: that mean, over structures and runs.
         reference_dice: of the reference on the same case; NaN without one.
         run: the run of `method` whose masks are drawn.
@@ -47,8 +48,7 @@ def choose_cases(table: pd.DataFrame, method: str, reference: str, prompt: str) 
     """Best, median and worst case of each dataset, by mean Dice of `method` with `prompt`.
 
     The rule: cases are ordered by that mean, ties by name; the median is the lower one of an even number. With
-    several runs of the method, the first one that tested the case is drawn. With fewer than three cases, those
-    there are.
+    several runs of the method, the first one that tested the case is drawn. Two cases have no median.
     """
     rows = table[(table["prompt"] == prompt) & (table["context"] == table["context"].iloc[0])]
     chosen = []
@@ -56,17 +56,19 @@ def choose_cases(table: pd.DataFrame, method: str, reference: str, prompt: str) 
         mine = group[group["method"] == method]
         scores = mine.groupby("case")["dice"].mean().reset_index().sort_values(["dice", "case"], ignore_index=True)
         others = group[group["method"] == reference].groupby("case")["dice"].mean()
-        places = {"best": len(scores) - 1, "median": (len(scores) - 1) // 2, "worst": 0}
-        seen: set[str] = set()
-        for rank, place in places.items():
-            if place < 0 or scores["case"][place] in seen:
-                continue
+        for rank, place in _ranks(len(scores)).items():
             case = str(scores["case"][place])
-            seen.add(case)
             run = str(mine[mine["case"] == case]["run"].iloc[0])
             other = float(others.get(case, np.nan))
             chosen.append(Choice(dataset, modality, case, method, run, rank, float(scores["dice"][place]), other))
     return chosen
+
+
+def _ranks(count: int) -> dict[str, int]:
+    """Name -> place among `count` cases in ascending order."""
+    if count > 2:
+        return {"best": count - 1, "median": (count - 1) // 2, "worst": 0}
+    return [{}, {"only": 0}, {"best": 1, "worst": 0}][count]
 
 
 def draw_slice(case: Case, answers: Mapping[str, Mapping[str, Mask]], structures: Sequence[str], title: str) -> bytes:
@@ -91,10 +93,11 @@ def draw_slice(case: Case, answers: Mapping[str, Mapping[str, Mask]], structures
     low, high = CT_WINDOW if case.volume.modality == "CT" else np.percentile(volume.array, (1, 99.5))
     spacing = volume.grid.spacing
     aspect = spacing[1] / spacing[0]
-    wide = 3.2 * (1 + len(answers))
-    tall = 3.2 * image.shape[0] * aspect / image.shape[1] + 0.75
-    figure = Figure(figsize=(wide, tall), dpi=110, facecolor="black", layout="constrained")
-    axes = figure.subplots(1, 1 + len(answers), squeeze=False)[0]
+    columns = 1 + len(answers)
+    wide, tall = PANEL * columns, PANEL * image.shape[0] * aspect / image.shape[1]
+    figure = Figure(figsize=(wide, tall + ABOVE + BELOW), dpi=110, facecolor="black")
+    floor, height = BELOW / (tall + ABOVE + BELOW), tall / (tall + ABOVE + BELOW)
+    axes = [figure.add_axes((place / columns, floor, 0.985 / columns, height)) for place in range(columns)]
     for place, axis in enumerate(axes):
         axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect, interpolation="nearest")
         axis.set_axis_off()
@@ -109,9 +112,9 @@ def draw_slice(case: Case, answers: Mapping[str, Mapping[str, Mask]], structures
         for mask in answers[name].values():
             _outline(axis, _as_seen(turn.apply(mask)[:, :, level]), colour)
         axis.set_title(name, color=colour, fontsize=9)
-    figure.suptitle(title, color="white", fontsize=10)
+    figure.text(0.5, 0.99, title, color="white", fontsize=10, ha="center", va="top")
     handles = [Line2D([], [], color=TRUTH, label="label"), *_answer_handles(answers)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, labelcolor="white", fontsize=8)
+    figure.legend(handles=handles, loc="lower center", ncols=4, frameon=False, labelcolor="white", fontsize=8)
     return _png(figure)
 
 
@@ -132,7 +135,7 @@ def draw_chart(table: pd.DataFrame, methods: Sequence[str], prompts: Sequence[st
                 found = estimate(part)
                 panel.bar(place, found.mean, 0.9 * step, color=colour, label=method if column == 0 else None)
                 panel.plot(
-                    np.full(found.patients, place), by_patient(part).to_numpy(), ".", color="black", ms=3, alpha=0.5
+                    np.full(found.patients, place), list(by_patient(part).values()), ".", color="black", ms=3, alpha=0.5
                 )
                 if not np.isnan(found.low):
                     panel.plot([place, place], [found.low, found.high], color="black", lw=1.3)

@@ -7,8 +7,10 @@ patient's structures, and only patients are resampled (percentile bootstrap, Efr
 a two-sided Wilcoxon test cannot reach p = .05 at all.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -81,13 +83,18 @@ def bootstrap(values: npt.ArrayLike, rows: int | None = None, seed: int = 0) -> 
     return Estimate(float(sample.mean()), float(low), float(high), len(sample), count)
 
 
-def by_patient(rows: pd.DataFrame, metric: str = "dice") -> pd.Series:
-    """One value a (dataset, patient): runs averaged first, then cases, then structures."""
-    known = rows.dropna(subset=[metric])
-    patient = ["dataset", "patient"]
-    answers = known.groupby([*patient, "structure", "prompt", "context", "shift", "case"], observed=True)[metric].mean()
-    structures = answers.groupby([*patient, "structure"], observed=True).mean()
-    return structures.groupby(patient, observed=True).mean()
+def by_patient(rows: pd.DataFrame, metric: str = "dice") -> dict[tuple[str, str], float]:
+    """(dataset, patient) -> one value, sorted: runs averaged first, then cases, then structures."""
+    columns = ("dataset", "patient", "structure", "case", "prompt", "context", "shift", metric)
+    people: dict[tuple[str, str], dict[str, dict[tuple[str, ...], list[float]]]] = {}
+    for dataset, patient, structure, *answer, value in zip(*(rows[name].tolist() for name in columns), strict=True):
+        if not math.isnan(value):
+            structures = people.setdefault((dataset, patient), {})
+            structures.setdefault(structure, {}).setdefault(tuple(answer), []).append(value)
+    return {
+        person: fmean(fmean(map(fmean, answers.values())) for answers in structures.values())
+        for person, structures in sorted(people.items())
+    }
 
 
 def grouped(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
@@ -98,7 +105,7 @@ def grouped(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str,
 
 def estimate(rows: pd.DataFrame, metric: str = "dice") -> Estimate:
     """The mean of a metric over the patients in `rows`."""
-    return bootstrap(by_patient(rows, metric).to_numpy(), rows=int(rows[metric].notna().sum()))
+    return bootstrap(list(by_patient(rows, metric).values()), rows=int(rows[metric].notna().sum()))
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str], metric: str = "dice") -> pd.DataFrame:
@@ -125,7 +132,7 @@ def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice
 def difference(table: pd.DataFrame, method: str, reference: str, metric: str = "dice") -> Difference:
     """Paired difference over patients, with its interval and Wilcoxon's p."""
     pairs = paired(table, method, reference, metric)
-    values = by_patient(pairs, metric).to_numpy()
+    values = np.array(list(by_patient(pairs, metric).values()))
     if values.size == 0:
         p = float("nan")
     elif not np.any(values):

@@ -1,8 +1,10 @@
 """How one row of a study is trained: an adapter on the base, or the same network from its initialisation."""
 
 import json
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,15 +81,16 @@ def train(
     if scratch:
         reinitialise(backbone, job.seed)
     groups = [*_groups(stores, job.train, backbone.spec), *_groups(stores, job.replay, backbone.spec, chosen.replay)]
-    result = (how or fit)(
-        backbone,
-        groups,
-        settings,
-        place / "fit",
-        validation=_groups(stores, job.validation, backbone.spec),
-        device=device,
-        quiet=quiet,
-    )
+    with redirect_stdout(sys.stderr):  # Lightning's bar; stdout is for results
+        result = (how or fit)(
+            backbone,
+            groups,
+            settings,
+            place / "fit",
+            validation=_groups(stores, job.validation, backbone.spec),
+            device=device,
+            quiet=quiet,
+        )
     backbone.to(resolve_device(device))
     save_adapter(adapter, backbone, place / "adapter", _card(job, recipe, stores, result), force=True)
     write_json(place / "trained.json", {"key": job.key, "run": job.run, "settings": asdict(settings), **asdict(result)})
