@@ -6,7 +6,6 @@ high-resolution features.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..backbone import Triple
 from .config import StemConfig
@@ -26,7 +25,7 @@ class Stem(nn.Module):
         inputs = (1, *config.channels[:-1])
         strides = ((1, 1, 1), *steps[:-1])
         self.stages = nn.ModuleList(
-            _stage(inner, outer, stride, config.groups)
+            Stage(inner, outer, stride, config.groups)
             for inner, outer, stride in zip(inputs, config.channels, strides, strict=True)
         )
         self.projection = nn.Conv3d(config.channels[-1], width, kernel_size=steps[-1], stride=steps[-1])
@@ -40,23 +39,26 @@ class Stem(nn.Module):
         return self.projection(images).flatten(2).transpose(1, 2), maps
 
 
-class Layer(nn.Module):
-    """Convolution, group normalisation, ReLU.
+class Stage(nn.Sequential):
+    """Twice: convolution, group normalisation, ReLU; the first convolution is strided.
 
     On CPUs convolutions of few channels are two to three times faster channels-last, group normalisation much
     slower: so the memory format changes between them.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: Triple, groups: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.norm = nn.GroupNorm(groups, outputs)
+        super().__init__(
+            nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.GroupNorm(groups, outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv3d(outputs, outputs, 3, padding=1, bias=False),
+            nn.GroupNorm(groups, outputs),
+            nn.ReLU(inplace=True),
+        )
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, c, D, H, W) -> (B, c', D', H', W')."""
-        convolved = self.conv(maps.contiguous(memory_format=torch.channels_last_3d))
-        return functional.relu(self.norm(convolved.contiguous()), inplace=True)
-
-
-def _stage(inputs: int, outputs: int, stride: Triple, groups: int) -> nn.Sequential:
-    return nn.Sequential(Layer(inputs, outputs, stride, groups), Layer(outputs, outputs, (1, 1, 1), groups))
+        for convolution, norm, activation in (tuple(self)[:3], tuple(self)[3:]):
+            maps = convolution(maps.contiguous(memory_format=torch.channels_last_3d))
+            maps = activation(norm(maps.contiguous()))
+        return maps
