@@ -97,7 +97,7 @@ def _branch(
     """A curved vessel that forks."""
     middle = (start + end) / 2 + rng.normal(0, 0.07 * np.linalg.norm(end - start), 3)
     thin = (radii[0] + radii[1]) / 2
-    pieces = tube([start, middle, end], [radii[0], thin, radii[1]])
+    pieces = tube([start, middle, end], [radii[0], thin, radii[1]], step=14)
     if forks:
         for _ in range(2):
             away = end - middle
@@ -176,7 +176,7 @@ def _kidneys(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Buil
         size = float(np.clip(rng.normal(1, 0.06), 0.85, 1.18))
         centre = np.array([side * 70, -34, z0 + 0.35 * build.breath]) + rng.normal(0, [4, 4, 6])
         angles = (rng.normal(-16, 4), side * rng.normal(-14, 4), side * rng.normal(-32, 8))
-        radii = np.array([28, 26, 54]) * size
+        radii = np.array([27, 25, 53]) * size
         padding = 2 + 11 * build.fat
         canvas.paint("body fat", "fat", [ellipsoid(centre, radii + padding, angles)], rough=1.5, over=soft)
         found = canvas.field([ellipsoid(centre, radii, angles)], rough=1.2)

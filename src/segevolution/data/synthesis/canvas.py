@@ -59,6 +59,8 @@ class Canvas:
             np.diag(1 / np.asarray(scale))
             @ Rotation.from_euler("xyz", np.asarray(degrees, float), degrees=True).as_matrix()
         )
+        self._to_patient = np.linalg.inv(self._matrix)
+        self._origin, self._steps = grid.affine[:3, 3], np.asarray(grid.spacing)
         self.points: Points = np.tensordot(self._matrix.astype(np.float32), world, 1)
         self._slack = 0.0
         for length, deviation in bend:
@@ -82,12 +84,12 @@ class Canvas:
 
     def window(self, low: npt.ArrayLike, high: npt.ArrayLike, pad: float = 0.0) -> Window | None:
         """The block of voxels that can hold reference points between two corners; None when it is empty."""
-        corners = np.stack(np.meshgrid(*np.stack([np.asarray(low), np.asarray(high)], 1), indexing="ij"), -1)
-        world = corners.reshape(-1, 3) @ np.linalg.inv(self._matrix).T
-        reach = (self._slack + pad) * 1.25
-        indices = self.grid.to_voxel(np.stack([world.min(0) - reach, world.max(0) + reach]))
-        start = np.clip(np.floor(indices[0]).astype(int), 0, self.grid.shape)
-        stop = np.clip(np.ceil(indices[1]).astype(int) + 1, 0, self.grid.shape)
+        lowest, highest = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        middle = self._to_patient @ (lowest + highest) / 2
+        half = np.abs(self._to_patient) @ (highest - lowest) / 2 + (self._slack + pad) * 1.25
+        sides = np.asarray(self.grid.shape)
+        start = np.clip(np.floor((middle - half - self._origin) / self._steps).astype(int), 0, sides)
+        stop = np.clip(np.ceil((middle + half - self._origin) / self._steps).astype(int) + 1, 0, sides)
         if (stop <= start).any():
             return None
         return slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])

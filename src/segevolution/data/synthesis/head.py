@@ -77,17 +77,18 @@ def _brain(canvas: Canvas, rng: np.random.Generator, inner: Field) -> None:
     """Two hemispheres with sulci, white matter, ventricles and nuclei."""
     x, y, z = canvas.points
     side = np.abs(x)
-    folds = noise(rng, canvas.grid.shape, canvas.grid.spacing, 14.0)
-    sulci = np.exp(-((folds / 0.26) ** 2))  # 1 along the walls of a fold
+    # Level surfaces of a smooth noise, about 11 mm apart, wind like gyri.
+    folds = np.sin(np.float32(np.pi / 1.05) * noise(rng, canvas.grid.shape, canvas.grid.spacing, 19.0))
+    sulci = np.exp(-((folds / 0.3) ** 2))  # 1 along the walls of a fold
     tentorium = (-20 - 0.22 * np.clip(-y - 10, 0, 60) * -1 - z).astype(np.float32)
     tentorium = np.where(y < -12, tentorium, -30 - z).astype(np.float32)
     hull = smooth_max(smooth_max(inner + rng.uniform(1.5, 3.5), (1.6 - side).astype(np.float32), 3), tentorium, 6)
-    banks = np.exp(-((folds / 0.6) ** 2))  # 1 in the grey matter beside it
-    depth = np.clip(1 - (-hull - 2) / 24, 0, 1)
-    brain = hull + 15 * sulci * depth
+    banks = np.exp(-((folds / 0.8) ** 2))  # 1 in the grey matter beside it
+    depth = np.clip(1 - (-hull - 2) / 32, 0, 1)
+    brain = hull + 19 * sulci * depth
     canvas.fill("cerebral cortex", "grey matter", _ALL, brain <= 0)
     bridge = ellipsoid((0, -4, 16), (14, 38, 12))(canvas.points)
-    white = np.minimum(hull + 4.0 + 17 * banks * depth, bridge)
+    white = np.minimum(hull + 3.6 + 20 * banks * depth, bridge)
     white = smooth_max(np.asarray(white, np.float32), hull + 3.0, 3)
     canvas.fill("cerebral white matter", "white matter", _ALL, (white <= 0) & (hull < 0) | (bridge <= 0))
     wide = float(np.clip(rng.lognormal(0, 0.3), 0.6, 1.9))

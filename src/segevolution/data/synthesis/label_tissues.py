@@ -13,6 +13,8 @@ _RULES: tuple[tuple[str, str | None, str], ...] = (
     (r"enhancing", None, "enhancing tumour"),
     (r"oedema|edema", None, "oedema"),
     (r"tumou?r|lesion|cancer|cyst", None, "tumour"),
+    (r"iliac art", "iliac arteries", "arterial blood"),
+    (r"iliac ve", "iliac veins", "cava blood"),
     (r"intervertebral|\bdiscs?\b", "intervertebral discs", "disc"),
     (r"^(vertebra|lumbar ?\d|thoracic ?\d|cervical ?\d|atlas$|axis$)", "vertebrae", "bone"),
     (r"(meniscus|cartilage|ligament|tendon|labrum)", None, "cartilage"),

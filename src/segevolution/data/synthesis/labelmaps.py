@@ -152,7 +152,6 @@ def _fill(
     if empty.all():
         raise VolumeError("the deformed label map is empty; give a larger field of view or bend it less.")
     distance = _distance(empty, grid)
-    distance += noise(rng, grid.shape, grid.spacing, 45.0) * np.float32(2.0)
     found = set(tissues.values())
     start = max(tissues) + 1
     if "skin" in found:
@@ -175,20 +174,21 @@ def _body_layers(
     distance: Field, labels: npt.NDArray[np.uint8], grid: Grid, rng: np.random.Generator
 ) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     """Skin, fat, muscle wall by distance; inside a mixture of fat, muscle, bone and bowel in random shares."""
-    places = np.argwhere(labels > 0)
-    extent = float(((places.max(0) - places.min(0) + 1) * grid.spacing)[:2].max())
+    hull, extent = _hull_distance(labels, grid)
     # Few labels lie deep in a body that the map does not show; many labels reach its wall.
-    inside = rng.uniform(4, 14) if extent > 180 else rng.uniform(25, 80)
+    inside = rng.uniform(4, 14) if extent > 180 else rng.uniform(25, 70)
+    uneven = 1 + np.float32(0.25) * noise(rng, grid.shape, grid.spacing, 120.0)
+    depth = hull / np.clip(uneven, 0.5, 1.6) + noise(rng, grid.shape, grid.spacing, 45.0) * np.float32(2.0)
     wall, under = rng.uniform(6, 16), rng.uniform(4, 32)
     clusters = noise(rng, grid.shape, grid.spacing, 28.0)
     second = noise(rng, grid.shape, grid.spacing, 20.0)
     muscle, bone, bowel = rng.uniform(-0.1, 0.9), rng.uniform(1.5, 2.6), rng.uniform(1.0, 2.2)
-    interior = distance <= inside
+    interior = depth <= inside
     away = distance > 6  # organs lie in fat
     return [
-        ("skin", distance <= inside + wall + under + 2.2),
-        ("fat", distance <= inside + wall + under),
-        ("muscle", distance <= inside + wall),
+        ("skin", depth <= inside + wall + under + 2.2),
+        ("fat", depth <= inside + wall + under),
+        ("muscle", depth <= inside + wall),
         ("fat", interior),
         ("muscle", interior & away & (clusters > muscle)),
         ("bone", interior & away & (clusters < -bone)),
@@ -229,6 +229,22 @@ def _distance(empty: npt.NDArray[np.bool_], grid: Grid) -> Field:
         share = (places - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
         outside = np.take(outside, low, axis) * (1 - share) + np.take(outside, high, axis) * share
     return outside
+
+
+def _hull_distance(labels: npt.NDArray[np.uint8], grid: Grid) -> tuple[Field, float]:
+    """Millimetres outside the labels' convex outline, seen along the body, and the outline's width.
+
+    A trunk is convex and changes slowly along z, so one outline serves all slices.
+    """
+    outline = np.argwhere(labels.any(axis=2)) * grid.spacing[:2]
+    extent = float((outline.max(0) - outline.min(0)).max())
+    x, y = (np.arange(side) * step for side, step in zip(grid.shape[:2], grid.spacing[:2], strict=True))
+    outside = np.full(grid.shape[:2], -np.inf)
+    for angle in np.linspace(0, 2 * np.pi, 48, endpoint=False):
+        normal = np.array([np.cos(angle), np.sin(angle)])
+        reach = float((outline @ normal).max())
+        outside = np.maximum(outside, x[:, None] * normal[0] + y[None] * normal[1] - reach)
+    return np.repeat(outside[:, :, None].astype(np.float32), grid.shape[2], axis=2), extent
 
 
 def _enclosed(empty: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -54,7 +54,7 @@ PROTOCOLS: dict[Sequence, Protocol] = {
     "T1-OUT": Protocol("gradient", tr=150, te=2.3, flip=75, fat=-1.0),
     "T2": Protocol("spin", tr=3500, te=90),
     "T2-SPIR": Protocol("spin", tr=2000, te=75, fat=0.12),
-    "FLAIR": Protocol("inversion", tr=9000, te=110, ti=2500),
+    "FLAIR": Protocol("inversion", tr=9000, te=110, ti=2400),
     "T1-CE": Protocol("gradient", tr=4.5, te=2.1, flip=12, fat=0.1, gadolinium=True),
 }
 _UPTAKE = 0.0022  # 1 / ms that gadolinium adds to the relaxation rate of a tissue of uptake 1
@@ -79,7 +79,7 @@ def render(anatomy: Anatomy, rng: np.random.Generator, *, sequence: Sequence = "
         raise VolumeError(f'"{sequence}" is not a sequence; known are {", ".join(PROTOCOLS)}.')
     if field not in (1.5, 3.0):
         raise VolumeError(f"the field strength is {field} tesla; the tables hold 1.5 and 3.")
-    protocol = _varied(PROTOCOLS[sequence], rng)
+    protocol = _varied(PROTOCOLS[sequence], field, rng)
     pools = {name: signal(TISSUES[name], protocol, field, rng) for name in sorted(set(anatomy.tissues.values()))}
     return _image(anatomy, rng, pools, protocol.fat, name=f"simulated MRI, {sequence} at {field:g} T")
 
@@ -111,7 +111,8 @@ def signal(
     """
     column = 0 if field < 2.5 else 1
     fat = TISSUES["fat"]
-    water_t1, water_t2 = tissue.t1[column] * _vary(rng, 0.06), tissue.t2[column] * _vary(rng, 0.08)
+    wide = 0.06 if tissue.t1[column] < 2000 else 0.01  # free water is the same in everyone
+    water_t1, water_t2 = tissue.t1[column] * _vary(rng, wide), tissue.t2[column] * _vary(rng, 0.08)
     if protocol.gadolinium:
         water_t1 = 1 / (1 / water_t1 + _UPTAKE * tissue.uptake * _vary(rng, 0.15))
     flow = 1 - tissue.flow * (min(1.0, _vary(rng, 0.3)) if protocol.kind != "gradient" else 0.0)
@@ -139,15 +140,17 @@ def _relaxed(protocol: Protocol, t1: float, t2: float) -> float:
     return float(abs(1 - 2 * np.exp(-protocol.ti / t1) + e1) * np.exp(-protocol.te / t2))
 
 
-def _varied(protocol: Protocol, rng: np.random.Generator) -> Protocol:
-    """The protocol as another scanner would run it; echo times of in and opposed phase stay."""
+def _varied(protocol: Protocol, field: float, rng: np.random.Generator) -> Protocol:
+    """The protocol as another scanner would run it; echo times of in and opposed phase stay, fluid stays nulled."""
     phased = protocol.kind == "gradient"
+    tr = protocol.tr * float(rng.uniform(0.85, 1.2))
+    fluid = TISSUES["csf"].t1[0 if field < 2.5 else 1]
     return Protocol(
         protocol.kind,
-        protocol.tr * float(rng.uniform(0.85, 1.2)),
+        tr,
         protocol.te * (1.0 if phased else float(rng.uniform(0.85, 1.15))),
         protocol.flip * float(rng.uniform(0.9, 1.1)),
-        protocol.ti,
+        fluid * float(np.log(2 / (1 + np.exp(-tr / fluid)))) if protocol.ti else 0.0,
         protocol.fat if abs(protocol.fat) == 1 else protocol.fat * float(rng.uniform(0.5, 2.0)),
         protocol.gadolinium,
     )

@@ -14,7 +14,7 @@ def paint_pelvis(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: 
     bowl = ellipsoid((0, 4, -120), (92, 92, 118))(canvas.points)
     buttocks = (trunk.wall <= -2) & (bowl > 0) & (z < -115) & ((y < 35) | (z < -190))
     keep = [canvas.label("body fat", "fat"), canvas.label("muscle", "muscle")]
-    seams = np.abs(canvas.wobble(everywhere, 1.0)) < 0.09
+    seams = np.abs(canvas.wobble(everywhere, 1.0)) < 0.06
     canvas.fill("muscle", "muscle", everywhere, buttocks & ~seams, over=keep)
     for name, side in (("right", 1.0), ("left", -1.0)):
         canvas.paint(f"{name} femur", "bone", _femur(side))

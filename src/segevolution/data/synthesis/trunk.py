@@ -65,7 +65,7 @@ def draw_build(rng: np.random.Generator, pelvis: bool | None = None) -> Build:
         scale=(width, depth, height),
         degrees=(float(rng.normal(0, 1.5)), float(rng.normal(0, 1.0)), float(rng.normal(0, 2.5))),
         breath=float(rng.normal(0, 7)),
-        floor=float(rng.uniform(-265, -215) if reaches else rng.uniform(-140, -75)),
+        floor=float(rng.uniform(-290, -262) if reaches else rng.uniform(-140, -75)),
         roof=float(rng.uniform(135, 195)),
     )
 
