@@ -92,6 +92,7 @@ def test_differences_say_their_pairs_p_and_verdict(text):
     assert mri["verdict"] == "higher"
     assert (mri["patients"], mri["pairs"]) == ("7", "14")
     assert mri["p"] == "0.016"  # seven positive differences: 2 / 2^7
+    assert found["CT (btcv)", "text"]["verdict"] == "too few patients"
     assert float(mri["difference"].split(" ")[0]) > 0.1
 
 
@@ -114,7 +115,7 @@ def test_a_single_patient_gets_no_interval_and_no_verdict(make_table):
     text = markdown(build(make_table([{"dice": 0.5}, {"method": "lora", "dice": 0.75}]), "toy", "base"))
     rows = next(rows for rows in tables(text) if "verdict" in rows[0])
     assert rows[2][3] == "+0.250"
-    assert rows[2][5] == "undecided"
+    assert rows[2][5] == "too few patients"
 
 
 def test_a_method_that_was_not_asked_shows_a_dash(make_table):

@@ -130,7 +130,7 @@ def test_two_seeds_of_a_method_weigh_as_much_as_one_base(make_table):
 
 
 def test_no_change_at_all_is_undecided_with_p_one(make_table):
-    table = make_table([{"patient": p, "method": m} for p in "123" for m in ("base", "lora")])
+    table = make_table([{"patient": p, "method": m} for p in "123456" for m in ("base", "lora")])
     found = difference(table, "lora", "base")
     assert (found.estimate.mean, found.p, found.verdict) == (0, 1.0, "undecided")
 
@@ -139,4 +139,11 @@ def test_methods_without_a_common_patient_have_no_difference(make_table):
     found = difference(make_table([{"patient": "1"}, {"patient": "2", "method": "lora"}]), "lora", "base")
     assert found.estimate.patients == 0
     assert np.isnan(found.p)
-    assert found.verdict == "undecided"
+    assert found.verdict == "too few patients"
+
+
+def test_nothing_is_claimed_of_few_patients_however_clear_they_look(make_table):
+    rows = [{"patient": p, "method": m, "dice": d} for p in "12345" for m, d in (("base", 0.1), ("lora", 0.9))]
+    found = difference(make_table(rows), "lora", "base")
+    assert found.estimate.low > 0.7
+    assert found.verdict == "too few patients"

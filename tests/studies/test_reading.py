@@ -59,6 +59,11 @@ def test_values_can_be_changed_by_their_dotted_path(write):
     assert (fit.settings.steps, fit.replay, recipe.methods[1].settings) == (7, 0.5, {"rank": 4})
 
 
+def test_off_is_a_word_though_yaml_reads_it_as_false(write):
+    assert load_recipe(write(), ["windows=off"]).windows == "off"
+    assert load_recipe(write(windows="lattice")).windows == "lattice"
+
+
 def test_a_methods_fit_changes_the_studys(write):
     recipe = load_recipe(
         write(

@@ -90,7 +90,7 @@ def draw_slice(case: Case, answers: Mapping[str, Mapping[str, Mask]], structures
     truths = [turn.apply(case.mask(name)) for name in structures]
     level = int(np.argmax(sum(truth.sum(axis=(0, 1)) for truth in truths)))
     image = _as_seen(volume.array[:, :, level])
-    low, high = CT_WINDOW if case.volume.modality == "CT" else np.percentile(volume.array, (1, 99.5))
+    low, high = CT_WINDOW if case.volume.modality == "CT" else np.percentile(volume.array, (1, 99))
     spacing = volume.grid.spacing
     aspect = spacing[1] / spacing[0]
     columns = 1 + len(answers)

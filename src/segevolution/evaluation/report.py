@@ -21,8 +21,8 @@ MISSING = "–"
 
 PAIRED = (
     "Differences of Dice between answers to the same prompt on the same structure of the same case, averaged within "
-    "patients. The verdict says whether the interval excludes zero. p: Wilcoxon signed-rank over patients, not "
-    "corrected for the number of rows."
+    "patients. The verdict says whether the interval excludes zero, where there are patients enough. p: Wilcoxon "
+    "signed-rank over patients, not corrected for the number of rows."
 )
 
 
@@ -187,6 +187,7 @@ def _what(table: pd.DataFrame, reference: str) -> list[Block]:
         "A value is a mean over patients, after averaging over a method's runs (seeds, folds), then over the "
         "patient's cases, then over the patient's structures. Brackets hold a 95 % percentile bootstrap interval "
         "over patients.",
+        "On which cases each run was trained, how, and with which versions: manifest.json beside this report.",
         "Results say how close answers come to these labels on these cases, and no more; this is research, not a "
         "medical device.",
     ]
@@ -231,7 +232,7 @@ def markdown(blocks: Sequence[Block]) -> str:
             case Text(lines):
                 parts.append(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines))
             case Picture(name, caption, _):
-                parts.append(f"![{caption}](figures/{name}.png)\n\n{caption}")
+                parts.append(f"![{name}](figures/{name}.png)\n\n{caption}")
             case Table(columns, rows):
                 lined = [columns, tuple("---" for _ in columns), *rows]
                 parts.append("\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lined))

@@ -57,7 +57,9 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """ "higher" or "lower" when the interval excludes zero, else "undecided"."""
+        """ "higher" or "lower" when the interval excludes zero, else "undecided"; nothing is claimed below FEW."""
+        if self.estimate.patients < FEW:
+            return "too few patients"
         if self.estimate.low > 0:
             return "higher"
         return "lower" if self.estimate.high < 0 else "undecided"

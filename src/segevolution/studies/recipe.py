@@ -170,6 +170,14 @@ class Recipe(Part):
     pictures: PromptKind | None = None  # the prompt whose masks are drawn; None: the last of `prompts`
     reference: str = UNTRAINED  # the method that the others are compared with
 
+    @model_validator(mode="before")
+    @classmethod
+    def _off_is_a_word(cls, values: Any) -> Any:
+        """YAML 1.1 reads a bare `off` as false."""
+        if isinstance(values, Mapping) and values.get("windows") is False:
+            return {**values, "windows": "off"}
+        return values
+
     @model_validator(mode="after")
     def _names_fit(self) -> "Recipe":
         for what, names in (("data", [d.name for d in self.data]), ("methods", [m.name for m in self.methods])):
