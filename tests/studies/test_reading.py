@@ -153,3 +153,11 @@ def test_structures_are_joined_by_synonym_and_must_be_known_to_the_base(write):
     assert known_structures(load_recipe(write()), known) == known
     with pytest.raises(RecipeError, match='holds "livr", which segvol-mini does not know; did you mean "liver"'):
         known_structures(load_recipe(write(structures=["livr"])), known)
+
+
+def test_a_structure_new_to_the_base_can_be_named_where_a_dataset_labels_it(write):
+    known = TinyBackbone().spec.structures
+    recipe = load_recipe(write(structures=["liver", "myocardium"]))
+    assert known_structures(recipe, known, {"myocardium"}) == ("liver", "myocardium")
+    with pytest.raises(RecipeError, match="myocardium"):
+        known_structures(recipe, known)

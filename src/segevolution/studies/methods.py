@@ -21,6 +21,7 @@ from ..runtime import resolve_device, seed_everything
 from ..training.batches import CaseGroup
 from ..training.fit import FitResult, fit, load_group
 from ..training.settings import FitSettings
+from ..vocabulary import canonical
 from .plan import CaseName, TrainJob
 from .recipe import SCRATCH, Recipe
 
@@ -78,6 +79,7 @@ def train(
     scratch = job.method.trained_as == SCRATCH
     adapter = create("full") if scratch else create(job.method.trained_as, job.method.settings)
     adapter.attach(backbone)
+    adapter.teach(canonical(name) for name in recipe.structures)
     if scratch:
         reinitialise(backbone, job.seed)
     groups = [*_groups(stores, job.train, backbone.spec), *_groups(stores, job.replay, backbone.spec, chosen.replay)]

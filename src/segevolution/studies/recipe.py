@@ -11,7 +11,7 @@
 `reading.py` reads it, with changes from a command line.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -270,16 +270,19 @@ def _checked_adapter(method: Method) -> None:
         raise ValueError(f"settings of {method.name}: {error}") from error
 
 
-def known_structures(recipe: Recipe, trained_on: Sequence[str]) -> tuple[str, ...]:
+def known_structures(recipe: Recipe, trained_on: Sequence[str], labelled: Collection[str] = ()) -> tuple[str, ...]:
     """The structures a study measures; empty = all that a case carries.
 
+    A structure that the base does not know can be named where a dataset labels it: methods that are trained learn it,
+    and the base is asked for it by points and boxes only.
+
     Raises:
-        RecipeError: the recipe names one that the base was not trained on.
+        RecipeError: the recipe names one that neither the base was trained on nor any dataset labels.
     """
     wanted = tuple(canonical(name) for name in recipe.structures)
     for name in wanted:
-        if trained_on and name not in trained_on:
-            near = closest(name, trained_on)
+        if trained_on and name not in trained_on and name not in labelled:
+            near = closest(name, {*trained_on, *labelled})
             hint = f'did you mean "{near}"?' if near else "leave it out."
             raise RecipeError(f'{recipe.name}: structures holds "{name}", which {recipe.base} does not know; {hint}')
     return wanted or tuple(trained_on)

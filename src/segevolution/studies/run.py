@@ -10,7 +10,7 @@ Every job leaves its result whole or not at all, so a study can be killed at any
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -89,7 +89,8 @@ def run_study(
     data = _data(recipe, folder, root, console)
     records = {name: prepared.store.cases for name, prepared in data.items()}
     fingerprints = {name: prepared.store.fingerprint() for name, prepared in data.items()}
-    questions = _questions(recipe, spec)
+    labelled = {name for cases in records.values() for record in cases for name in record.structures}
+    questions = _questions(recipe, spec, labelled)
     made = plan(recipe, records, fingerprints, mark, asdict(questions))
     results = Results(folder)
 
@@ -165,7 +166,7 @@ def _manifest(folder: Path, recipe: Recipe) -> dict[str, Any]:
     return dict(found)
 
 
-def _questions(recipe: Recipe, spec: Spec) -> Questions:
+def _questions(recipe: Recipe, spec: Spec, labelled: Collection[str]) -> Questions:
     said = {part for kind in recipe.prompts for part in kind.split("+")}
     refused = sorted(said - set(spec.accepts))
     if refused:
@@ -173,7 +174,7 @@ def _questions(recipe: Recipe, spec: Spec) -> Questions:
     return Questions(
         prompts=tuple(recipe.prompts),
         contexts=tuple(recipe.contexts),
-        structures=known_structures(recipe, spec.structures),
+        structures=known_structures(recipe, spec.structures, labelled),
         windows=recipe.windows,
         seed=recipe.prompt_seed,
         points=recipe.points,
