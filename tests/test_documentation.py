@@ -1,0 +1,184 @@
+"""What README and docs show is there: commands, options, links, Python, recipes, names. Nothing is run."""
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+import yaml
+
+import segevolution
+from segevolution.cli.app import COMMANDS, app
+from segevolution.evaluation.results import SCHEMA
+from segevolution.studies.reading import load_recipe
+from segevolution.studies.recipe import Dataset, Method, Recipe
+
+_ROOT = Path(__file__).resolve().parents[1]
+_DOCS = _ROOT / "docs"
+_PAGES = [*(_ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(_DOCS.rglob("*.md"))]
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(_ROOT).as_posix()
+
+
+def _blocks(*languages: str) -> list[Block]:
+    found = []
+    for page in _PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in _FENCE.finditer(text):
+            if match[1] in languages:
+                found.append(Block(_name(page), text.count("\n", 0, match.start()) + 2, match[1], match[2]))
+    return found
+
+
+def _shell_lines() -> list[tuple[str, str]]:
+    """(place, line) of every shell line shown, continued lines joined and comments dropped."""
+    lines = []
+    for block in _blocks("bash", "console"):
+        joined = block.text.replace("\\\n", " ")
+        lines += [(str(block), line.removeprefix("$ ").strip()) for line in joined.splitlines() if line.strip()]
+    return lines
+
+
+_COMMANDS = [(place, line) for place, line in _shell_lines() if line.split()[0] == "segevolution"]
+
+
+def _parse(words: list[str]) -> None:
+    """Let typer read a command line down to its last command, bodies not called; raises what a user would see."""
+    command: Any = typer.main.get_command(app)
+    context: Any = None
+    name, rest = "segevolution", words
+    while True:
+        if not hasattr(command, "resolve_command"):
+            command.make_context(name, list(rest), parent=context)
+            return
+        context = typer.Context(command, info_name=name, parent=context)
+        if not rest or rest[0].startswith("-"):
+            known = {option for parameter in command.get_params(context) for option in parameter.opts}
+            assert rest, f"{name} takes a command, no option or command was given"
+            assert rest[0] in known, f"{name} has no option {rest[0]}"
+            return
+        name, command, rest = command.resolve_command(context, list(rest))
+
+
+@pytest.mark.parametrize(("place", "line"), _COMMANDS, ids=[f"{place} {line[:50]}" for place, line in _COMMANDS])
+def test_every_command_shown_is_one_that_the_command_line_takes(place: str, line: str) -> None:
+    _parse(shlex.split(line, comments=True)[1:])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "segment ct.nii.gz --txt liver",
+        "segment",
+        "segment ct.nii.gz --windows sometimes",
+        "models fetch BAAI/SegVol",
+        "data prepare folder only_two",
+        "--verbose",
+    ],
+)
+def test_a_command_that_is_wrong_would_be_found(line: str) -> None:
+    with pytest.raises(Exception, match=r"(?i)no such|missing|is not one of|no option"):
+        _parse(line.split())
+
+
+def test_every_make_target_shown_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (_ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    shown = {line.split()[1] for _, line in _shell_lines() if line.split()[0] == "make"}
+    assert {"demo", "test"} <= shown <= targets
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=_name)
+def test_every_relative_link_leads_to_a_file(page: Path) -> None:
+    prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    links = [target for target in _LINK.findall(prose) if not re.match(r"[a-z]+:", target)]
+    broken = [target for target in links if not (page.parent / target.partition("#")[0]).exists()]
+    assert not broken
+
+
+@pytest.mark.parametrize("block", _blocks("python"), ids=str)
+def test_python_shown_compiles_and_uses_names_that_are_there(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+    for name in re.findall(r"\bsev\.(\w+)", block.text):
+        assert name in segevolution.__all__
+    for method in re.findall(r"\bsession\.(\w+)", block.text):
+        assert hasattr(segevolution.Session, method)
+
+
+@pytest.mark.parametrize("block", _blocks("yaml"), ids=str)
+def test_every_recipe_shown_is_one_that_a_study_takes(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(block.text, encoding="utf-8")
+    assert load_recipe(str(path)).methods
+
+
+def _leaves(command: Any, context: Any, name: str) -> list[tuple[str, Any]]:
+    if not hasattr(command, "resolve_command"):
+        return [(name, command)]
+    return [
+        leaf for key, inner in command.commands.items() for leaf in _leaves(inner, context, f"{name} {key}".strip())
+    ]
+
+
+def test_the_reference_of_the_command_line_is_complete() -> None:
+    page = (_DOCS / "reference" / "command_line.md").read_text(encoding="utf-8")
+    root: Any = typer.main.get_command(app)
+    context = typer.Context(root, info_name="segevolution")
+    missing = []
+    for command in COMMANDS:
+        part = re.search(rf"^## {command}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+        assert part, f"no section {command}"
+        for name, leaf in _leaves(root.resolve_command(context, [command])[1], context, command):
+            options = [option for each in leaf.params for option in each.opts if option.startswith("--")]
+            missing += [name] if f"segevolution {name}" not in part[1] else []
+            missing += [f"{name} {option}" for option in options if not re.search(rf"{option}(?![\w-])", part[1])]
+    assert not missing
+
+
+def test_the_reference_of_python_names_all_that_is_public() -> None:
+    page = (_DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    assert [name for name in segevolution.__all__ if f"`{name}" not in page] == []
+    methods = [name for name, _ in inspect.getmembers(segevolution.Session) if not name.startswith("_")]
+    assert [name for name in methods if f"`{name}" not in page] == []
+
+
+def test_the_reference_of_results_lists_exactly_the_columns() -> None:
+    page = (_DOCS / "reference" / "results_table.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(SCHEMA.names)
+
+
+def test_the_guide_to_studies_names_every_key_of_a_recipe() -> None:
+    page = (_DOCS / "how-to" / "run_a_study.md").read_text(encoding="utf-8")
+    keys = [*Recipe.model_fields, *Dataset.model_fields, *Method.model_fields]
+    assert [key for key in keys if not re.search(rf"`[^`]*\b{key}\b", page)] == []
+
+
+def test_the_site_shows_every_page() -> None:
+    site = yaml.safe_load((_ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    shown = set(re.findall(r"[\w/-]+\.md", str(site["nav"])))
+    assert shown == {page.relative_to(_DOCS).as_posix() for page in _DOCS.rglob("*.md")}
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((_ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == segevolution.__version__
+    assert f"## [{segevolution.__version__}]" in (_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
