@@ -1,0 +1,223 @@
+"""The benchmark scripts run, at toy size, and count what they say they count. Nothing here looks at a clock."""
+
+import argparse
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from segevolution.data.store import Store
+from segevolution.data.synthesis.patients import simulate_case
+from segevolution.models.checkpoints import save_model
+from segevolution.models.segvol.config import SegVolConfig
+from segevolution.models.tiny import TinyBackbone, TinyConfig
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+SCRIPTS = ("encoder", "prompts", "decode", "windows", "startup", "store")
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch):
+    """Import a script as Python does when it runs it: with its folder on the path, and out of the way afterwards."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    names = (*SCRIPTS, "measuring")
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    yield load
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def test_every_script_is_described_in_the_readme():
+    said = (FOLDER / "README.md").read_text("utf-8")
+    scripts = {path.stem for path in FOLDER.glob("*.py")} - {"measuring"}
+    assert scripts == set(SCRIPTS)
+    assert all(f"python benchmarks/{name}.py" in said for name in scripts)
+
+
+def test_encoder_flop_is_that_of_the_published_network(benchmark):
+    encoder = benchmark("encoder")
+    assert encoder.encoder_flop(SegVolConfig.published()) / 1e9 == pytest.approx(505.7, abs=0.1)
+
+
+def test_encoder_flop_agrees_with_what_torch_counts(benchmark):
+    encoder, measuring = benchmark("encoder"), benchmark("measuring")
+    model = measuring.network(toy=True)
+    # Fused attention is not counted everywhere; in this form it is two products.
+    with FlopCounterMode(display=False) as counter, torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+        model.encode(measuring.random_image(model.config.window), [None])
+    assert counter.get_total_flops() == encoder.encoder_flop(model.config)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_encoder_is_measured_against_products(benchmark, precision):
+    encoder, measuring = benchmark("encoder"), benchmark("measuring")
+    row = encoder.measure(measuring.network(toy=True), precision, rounds=2, square=64)
+    best = max(row.square_rate, row.shaped_rate)
+    assert row.percent == pytest.approx(100 * row.encoder_rate / best)
+    assert row.encoder_rate == pytest.approx(row.gflop / row.seconds)
+
+
+def test_works_take_turns_after_one_round_of_warming_up(benchmark):
+    measuring = benchmark("measuring")
+    order = []
+    spent = measuring.in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2)
+    assert order == ["a", "b"] * 3
+    assert [len(one) for one in spent.values()] == [2, 2]
+
+
+def test_ratio_is_the_median_over_rounds(benchmark):
+    measuring = benchmark("measuring")
+    spent = [measuring.Spent(wall, 1.0) for wall in (2.0, 6.0, 40.0)]
+    base = [measuring.Spent(wall, 2.0) for wall in (1.0, 2.0, 4.0)]
+    assert measuring.ratio(spent, base) == 3.0
+    assert measuring.ratio(spent, base, "cpu") == 0.5
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_prompts_are_decoded_together_and_one_by_one(benchmark, precision):
+    decode, measuring = benchmark("decode"), benchmark("measuring")
+    model = measuring.network(toy=True)
+    with torch.inference_mode():
+        features = model.encode(measuring.random_image(model.config.window), [None])
+    row = decode.measure(model, features, precision, 3, rounds=1)
+    assert (row.work, row.prompts, row.baseline) == ("decode", 3, "one by one")
+    assert row.seconds_a_prompt == pytest.approx(row.seconds / 3)
+
+
+def test_plain_upscaling_gives_the_same_masks(benchmark):
+    decode, measuring = benchmark("decode"), benchmark("measuring")
+    model = measuring.network(toy=True)
+    tokens, vectors = torch.randn(2, math.prod(model.config.grid), 48), torch.randn(2, 1, 6)
+    with torch.inference_mode():
+        ours, plain = (
+            decode.masks(model.mask_decoder.output_upscaling, tokens, vectors, plain=plain) for plain in (False, True)
+        )
+    torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+    row = decode.measure_upscaling(model, "bf16", 2, rounds=1)
+    assert row.baseline == "nn.ConvTranspose3d"
+
+
+def test_obedient_network_answers_the_inside_of_the_box(benchmark):
+    prompts, measuring = benchmark("prompts"), benchmark("measuring")
+    model = measuring.network(toy=True, kind=prompts.Obedient)
+    image = prompts.volume(prompts.TOY_SHAPE)
+    session = prompts.Session(model, image, windows="off")
+    liver = prompts.organs(image.grid)[0]
+    inside = np.argwhere(session.segment(liver).mask)
+    assert liver.box is not None
+    np.testing.assert_allclose(inside.min(axis=0), liver.box.low, atol=2)
+    np.testing.assert_allclose(inside.max(axis=0), liver.box.high, atol=2)
+
+
+def test_ways_differ_in_what_they_encode(benchmark):
+    prompts = benchmark("prompts")
+    rows = {way: prompts.measure(way, "fp32", toy=True) for way in prompts.WAYS}
+    assert (rows["off"].first_encodings, rows["off"].more_encodings) == (1, 0)
+    assert rows["roi"].first_encodings > 1
+    assert rows["roi"].more_encodings >= 4
+    assert rows["reference"].more_encodings > rows["roi"].more_encodings
+    assert rows["lattice"].more_encodings < rows["roi"].more_encodings
+    assert [rows[way].clicks_encodings for way in ("off", "roi", "lattice")] == [0, 0, 0]
+    assert math.isnan(rows["reference"].clicks_percent)
+
+
+def test_ways_run_in_processes_of_their_own(benchmark, monkeypatch):
+    prompts = benchmark("prompts")
+    monkeypatch.setattr(prompts, "WAYS", ("reference", "off"))
+    rows = prompts.measure_apart(argparse.Namespace(threads=1, toy=True), "bf16")
+    assert [row.windows for row in rows] == ["reference", "off"]
+    assert rows[0].ratio == 1.0
+    assert rows[1].ratio == pytest.approx(rows[1].five_seconds / rows[0].five_seconds)
+    assert all(row.peak_gigabytes > 0 and row.precision == "bf16" for row in rows)
+
+
+def test_windows_are_compared_on_the_same_questions(benchmark, tmp_path):
+    windows = benchmark("windows")
+    case = simulate_case(3, spacing=(8, 8, 12))
+    Store.create(tmp_path / "store").add(case)
+    (found,) = windows.cases_of(tmp_path / "store", [])
+    model = TinyBackbone(TinyConfig(window=(8, 16, 16))).eval()
+    table = windows.answers(model, [found], ("text", "box"), ("liver", "spleen"))
+    rows = windows.compare(table)
+    assert [(row.prompt, row.windows) for row in rows[:4]] == [
+        ("all", "roi"),
+        ("all", "lattice"),
+        ("all", "off"),
+        ("text", "roi"),
+    ]
+    everything = {row.windows: row for row in rows if row.prompt == "all"}
+    assert {row.prompts for row in everything.values()} == {4}
+    assert everything["off"].encodings == 1
+    assert everything["roi"].encodings > 1
+    assert everything["roi"].difference == 0
+    mean = {way: table[table["method"] == way]["dice"].mean() for way in ("roi", "off")}
+    assert everything["off"].difference == pytest.approx(mean["off"] - mean["roi"])
+
+
+def test_windows_script_reads_a_model_folder_and_prints_json(tmp_path):
+    save_model(TinyBackbone(TinyConfig()), tmp_path / "model")
+    Store.create(tmp_path / "store").add(simulate_case(3, spacing=(8, 8, 12)))
+    line = [sys.executable, FOLDER / "windows.py", "--model", tmp_path / "model", "--store", tmp_path / "store"]
+    extra = ["--prompts", "box", "--structures", "liver", "--threads", "1", "--json"]
+    said = subprocess.run([*line, *extra], check=True, capture_output=True, text=True).stdout
+    assert {row["windows"] for row in json.loads(said)["rows"]} == {"roi", "lattice", "off"}
+
+
+def test_startup_runs_each_command_and_stops_at_one_that_fails(benchmark):
+    startup = benchmark("startup")
+    lines = {name: line for name, line in startup.commands().items() if "segment" not in name}
+    rows = startup.measure(lines, rounds=1)
+    assert next(row.command for row in rows) == startup.BASELINE
+    assert rows[0].ratio == 1.0
+    with pytest.raises(subprocess.CalledProcessError):
+        startup.measure({startup.BASELINE: [sys.executable, "-c", "raise SystemExit(3)"]}, rounds=1)
+
+
+def test_both_layouts_hold_the_same_window(benchmark, tmp_path):
+    store = benchmark("store")
+    case = store.noisy_case((48, 40, 20), classes=13)
+    assert np.unique(case.labels).size > 8
+    kept = Store.create(tmp_path / "store")
+    kept.add(case)
+    store.write_m3d_seg(case, tmp_path)
+    start, stop = (5, 8, 2), (37, 24, 18)
+    signal, labels = kept.read_window("noisy", start, stop)
+    for mapped in (False, True):
+        image, masks = store.read_m3d_seg(tmp_path, start, stop, mapped=mapped)
+        scaled = image * np.ptp(case.volume.array) + case.volume.array.min()
+        np.testing.assert_allclose(scaled, signal, atol=1e-2)
+        np.testing.assert_array_equal((masks * np.arange(1, 14)[:, None, None, None]).sum(axis=0), labels)
+
+
+def test_layouts_are_measured_against_m3d_seg(benchmark, tmp_path):
+    store = benchmark("store")
+    rows = store.measure(store.noisy_case((48, 40, 20)), tmp_path, (16, 16, 8), rounds=2)
+    assert [row.layout for row in rows] == ["M3D-Seg", "M3D-Seg, mapped", "store"]
+    assert rows[0].faster == rows[0].smaller == 1.0
+    assert rows[2].smaller == pytest.approx(rows[0].megabytes / rows[2].megabytes)
+
+
+def test_table_says_how_busy_the_machine_is(benchmark, capsys):
+    store, measuring = benchmark("store"), benchmark("measuring")
+    row = store.Row("store", 1.25, 0.5, float("nan"), 250.0, 4.0)
+    measuring.show([row], as_json=False, title="A title")
+    first, second, header, line = capsys.readouterr().out.splitlines()
+    assert first == "A title"
+    assert "threads" in second
+    assert "load" in second
+    assert header.split() == ["layout", "milliseconds", "megabytes", "faster", "cpu", "faster", "smaller"]
+    assert line.split() == ["store", "1.25", "0.5", "-", "250", "4"]
