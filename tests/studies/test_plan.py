@@ -182,3 +182,9 @@ def test_a_study_that_tests_nobody_is_refused():
         jobs(
             study(data=[{"name": "ct", "path": "ct", "test": 0}, {"name": "mri", "path": "mri", "train": 2, "test": 0}])
         )
+
+
+def test_a_structure_that_has_to_be_learned_makes_it_another_training():
+    there = {"ct": records(5, dataset="ct"), "mri": records(7, dataset="mri")}
+    made = [plan(study(), there, {"ct": "c", "mri": "m"}, "b", "q", new) for new in ((), ("meniscus",))]
+    assert made[0].trainings[0].key != made[1].trainings[0].key

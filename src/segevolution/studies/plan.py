@@ -112,6 +112,7 @@ def plan(
     fingerprints: Mapping[str, str],
     base: str,
     questions: Any,
+    new: Sequence[str] = (),
 ) -> Plan:
     """Trainings and evaluations of a study.
 
@@ -120,6 +121,7 @@ def plan(
         fingerprints: dataset name -> digest of its content.
         base: fingerprint of the base model.
         questions: everything that decides how a case is measured, as plain values.
+        new: structures that the base does not know and the trained methods learn.
 
     Raises:
         RecipeError: the roles do not fit the patients that are there.
@@ -152,7 +154,8 @@ def plan(
                 replay = cases("replay", fold) if fit.replay > 0 else ()
                 used = {name.dataset: fingerprints[name.dataset] for name in (*train, *replay, *validation)}
                 taught = [method.trained_as, method.settings, asdict(fit), seed, train, replay, validation]
-                job = TrainJob(run, method, seed, train, replay, validation, digest([base, used, _plain(taught)]))
+                key = digest([base, used, _plain(taught), *([sorted(new)] if new else [])])
+                job = TrainJob(run, method, seed, train, replay, validation, key)
                 trainings.append(job)
                 evaluations += [
                     _evaluation(run, method.name, seed, base, name, job, fingerprints, questions)

@@ -91,7 +91,8 @@ def run_study(
     fingerprints = {name: prepared.store.fingerprint() for name, prepared in data.items()}
     labelled = {name for cases in records.values() for record in cases for name in record.structures}
     questions = _questions(recipe, spec, labelled)
-    made = plan(recipe, records, fingerprints, mark, asdict(questions))
+    new = [name for name in questions.structures if spec.structures and name not in spec.structures]
+    made = plan(recipe, records, fingerprints, mark, asdict(questions), new)
     results = Results(folder)
 
     runs = dict.fromkeys(job.part.run for job in made.evaluations)
