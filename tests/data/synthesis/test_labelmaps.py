@@ -97,7 +97,7 @@ def test_a_scan_of_a_label_map_shows_its_tissues() -> None:
         ("iliac_vena_left", "iliac veins", "cava blood"),
         ("urinary_bladder", "bladder", "urine"),
         ("gallbladder", "gallbladder", "bile"),
-        ("costal_cartilages", "costal cartilages", "cartilage"),
+        ("costal_cartilages", "costal cartilage", "cartilage"),
         ("adrenal_gland_right", "right adrenal gland", "adrenal"),
         ("prostate peripheral zone", "prostate peripheral zone", "prostate peripheral"),
         ("kidney tumour", "kidney tumour", "tumour"),

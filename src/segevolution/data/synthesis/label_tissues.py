@@ -17,6 +17,7 @@ _RULES: tuple[tuple[str, str | None, str], ...] = (
     (r"iliac ve", "iliac veins", "cava blood"),
     (r"intervertebral|\bdiscs?\b", "intervertebral discs", "disc"),
     (r"^(vertebra|lumbar ?\d|thoracic ?\d|cervical ?\d|atlas$|axis$)", "vertebrae", "bone"),
+    (r"costal cartilage", "costal cartilage", "cartilage"),
     (r"(meniscus|cartilage|ligament|tendon|labrum)", None, "cartilage"),
     (r"\bribs?\b|^rib", "ribs", "bone"),
     (r"spinal cord", "spinal cord", "cord"),
