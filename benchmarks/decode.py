@@ -11,7 +11,19 @@ same weights and the same answer.
 from dataclasses import dataclass
 
 import torch
-from measuring import PRECISIONS, Precision, arguments, autocast, begin, in_turns, median, random_image, ratio, show
+from measuring import (
+    PRECISIONS,
+    Precision,
+    Spent,
+    arguments,
+    autocast,
+    begin,
+    in_turns,
+    median,
+    random_image,
+    ratio,
+    show,
+)
 from measuring import network as make_network
 from torch import Tensor, nn
 
