@@ -282,3 +282,39 @@ def test_a_series_is_asked_only_of_dicom(tmp_path: Path) -> None:
     path = _nifti(tmp_path / "image.nii")
     with pytest.raises(FormatError, match="no DICOM folder"):
         read(path, series="1.2.3")
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd"])
+def test_one_wrong_bit_in_compressed_voxels_is_found(
+    suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 50, (12, 13, 14)).astype(np.int16)
+    path = tmp_path / f"image{suffix}"
+    write_volume(Volume(noise, Grid(noise.shape, np.eye(4))), path)
+    voxels = path.with_suffix(".zraw") if suffix == ".mhd" else path
+    sound = voxels.read_bytes()
+    for back in (2, len(sound) // 4, len(sound) // 3):
+        data = bytearray(sound)
+        data[-back] ^= 0x10
+        voxels.write_bytes(data)
+        _refused(path, "damaged: its compressed voxels cannot be unpacked|truncated")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "instead", "words"),
+    [
+        (b"NDims = 3", b"NDims = 9", "DimSize should hold 9 numbers"),
+        (b"NDims = 3", b"NDims = x", "a number in it cannot be read"),
+        (b"DimSize", b"DimSixe", "does not say DimSize"),
+        (b"ElementDataFile", b"ElementDatafile", "does not say ElementDataFile"),
+        (b"BinaryData = True", b"BinaryData = Tree", "BinaryData should be True or False"),
+        (b"Offset = 0 ", b"Offset = ", "Offset should hold 3 numbers"),
+        (b"MET_SHORT", b"MET_SHIRT", "truncated or damaged"),
+    ],
+)
+def test_a_damaged_metaimage_header_is_refused_and_nothing_else_is_printed(
+    wanted: bytes, instead: bytes, words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _refused(_replace_bytes(_write(tmp_path / "image.mha"), wanted, instead), words)
+    assert capfd.readouterr() == ("", "")

@@ -1,7 +1,7 @@
 """DICOM by pydicom: the image series of a folder, or an enhanced multi-frame file (DICOM PS3.3 C.7.6, C.8).
 
-SimpleITK is not used here: it is silent about missing and duplicated slices, about slopes that change by slice, and
-about gantry tilt.
+SimpleITK does not read the series: it is silent about missing and duplicated slices, about slopes that change by
+slice, and about gantry tilt. It only decompresses pixels, see dicom_pixels.py.
 """
 
 import contextlib
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.decoders.base import get_decoder
 
 from ...errors import FormatError, VocabularyError
 from ...vocabulary import Modality
@@ -23,6 +22,7 @@ from ..grid import Array
 from ..volume import Origin, Volume
 from .base import Format, check_spacing, make_volume
 from .dicom_geometry import Plane, stack
+from .dicom_pixels import stored_pixels
 
 _DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 _DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, struct.error)
@@ -164,7 +164,7 @@ def _slices(file: Path) -> Iterator[_Slice]:
         raise FormatError(
             f"{file} maps its pixels through a lookup table, which is not supported; convert it to NIfTI."
         )
-    pixels = _pixels(data, file)
+    pixels = stored_pixels(data, file)
     if pixels.ndim == 2 and "PerFrameFunctionalGroupsSequence" not in data:
         yield _slice(file.name, pixels, file, data, data, data, data)
         return
@@ -211,24 +211,6 @@ def _slice(
     slope, intercept = rescale.get("RescaleSlope", None), rescale.get("RescaleIntercept", None)
     plane = Plane(where, corner, cosines[0], cosines[1], (between_columns, between_rows), (columns, rows))
     return _Slice(plane, pixels, 1.0 if slope is None else float(slope), float(intercept or 0))
-
-
-def _pixels(data: pydicom.Dataset, file: Path) -> Array:
-    """(rows, columns) or (frames, rows, columns), as stored."""
-    syntax = data.file_meta.TransferSyntaxUID
-    if syntax.is_compressed and syntax.is_encapsulated and not _can_decode(syntax):
-        raise FormatError(
-            f"{file} is compressed as {syntax.name}, which cannot be decompressed here; "
-            "decompress the series first, for instance with gdcmconv --raw."
-        )
-    return np.asarray(data.pixel_array)
-
-
-def _can_decode(syntax: Any) -> bool:
-    try:
-        return bool(get_decoder(syntax).is_available)
-    except NotImplementedError:
-        return False
 
 
 def _signal(slices: Sequence[_Slice], path: Path) -> Array:

@@ -1,0 +1,111 @@
+"""A DICOM file's pixels as stored, decompressed where they are compressed (DICOM PS3.5, 8.2 and annex A.4).
+
+pydicom unpacks what is not compressed, RLE, JPEG Baseline and JPEG 2000. GDCM, which SimpleITK brings along, unpacks
+the rest: JPEG Lossless, JPEG-LS, 12-bit JPEG and high-throughput JPEG 2000. It would also rescale the values and turn
+MONOCHROME1 over, so it is given a copy that holds nothing but the pixels: what comes back is what was stored.
+"""
+
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID, JPEGExtended12Bit, SecondaryCaptureImageStorage
+
+from ...errors import FormatError
+from ..grid import Array
+from .native_stderr import caught
+
+_KEPT = (
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "NumberOfFrames",
+    "PixelData",
+)
+_ANY_UID = UID("1.2.3")
+_DAMAGE = ("premature end", "bad Huffman code")  # what libjpeg says of a stream that it fills up with inventions
+
+
+def stored_pixels(data: pydicom.Dataset, file: Path) -> Array:
+    """(rows, columns), or (frames, rows, columns) of a multi-frame file; integers, slope and intercept not applied.
+
+    Args:
+        data: one grey value a pixel.
+        file: for messages.
+
+    Raises:
+        FormatError: the pixels are compressed and cannot be decompressed, or are damaged.
+    """
+    syntax = data.file_meta.TransferSyntaxUID
+    if not (syntax.is_compressed and syntax.is_encapsulated):
+        return np.asarray(data.pixel_array)
+    if _pydicom_decodes(syntax):
+        try:
+            return np.asarray(data.pixel_array)
+        except (RuntimeError, ValueError, NotImplementedError, AttributeError, OSError):
+            pass  # GDCM may do better, and says so if it does not
+    return _by_gdcm(data, file)
+
+
+def _pydicom_decodes(syntax: UID) -> bool:
+    if syntax == JPEGExtended12Bit:  # by Pillow, which takes 8 bits only and prints so
+        return False
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
+
+
+def _by_gdcm(data: pydicom.Dataset, file: Path) -> Array:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "pixels.dcm"
+        _bare(data).save_as(copy)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(copy))
+        with caught() as said:
+            try:
+                image = reader.Execute()
+            except RuntimeError as error:
+                raise FormatError(
+                    f"{file} is compressed as {_short(data.file_meta.TransferSyntaxUID)} and cannot be decompressed; "
+                    "copy it again if it is damaged, else decompress the series first, for instance with "
+                    "gdcmconv --raw."
+                ) from error
+    if any(sign in said.text for sign in _DAMAGE):
+        raise FormatError(f"{file} is damaged: its compressed pixels end early or make no sense; copy it again.")
+    pixels = np.asarray(sitk.GetArrayFromImage(image))
+    frames = int(data.get("NumberOfFrames", None) or 1)
+    expected = (frames, int(data.Rows), int(data.Columns))
+    if pixels.size != np.prod(expected):
+        raise FormatError(f"{file} is damaged: its compressed pixels are not {data.Columns} x {data.Rows}.")
+    return pixels.reshape(expected if frames > 1 else expected[1:])
+
+
+def _short(syntax: UID) -> str:
+    """ "JPEG Lossless" for "JPEG Lossless, Non-Hierarchical (Process 14)"."""
+    return re.split(r",| \(", syntax.name)[0]
+
+
+def _bare(data: pydicom.Dataset) -> pydicom.Dataset:
+    """A copy that holds the pixels, and neither the patient nor anything that changes their values."""
+    bare = pydicom.Dataset()
+    for name in _KEPT:
+        if name in data:
+            bare[name] = data[name]
+    bare.SamplesPerPixel, bare.PhotometricInterpretation = 1, "MONOCHROME2"
+    bare.SOPClassUID, bare.SOPInstanceUID = SecondaryCaptureImageStorage, _ANY_UID
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = data.file_meta.TransferSyntaxUID
+    bare.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    bare.file_meta.MediaStorageSOPInstanceUID = _ANY_UID
+    bare.preamble = b"\0" * 128
+    return bare
