@@ -19,8 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "segment": ("segevolution.cli.segment", "Segment structures in a scan by text, points or a box."),
     "study": ("segevolution.cli.study", "Run a study: evaluate a base, adapt it, evaluate again, report."),
     "train": ("segevolution.cli.train", "Train a base model by a recipe."),
-    "adapters": ("segevolution.cli.adapters", "List, show, merge and compare adapters."),
-    "data": ("segevolution.cli.data", "Prepare, inspect and simulate datasets."),
+    "adapters": ("segevolution.cli.adapters", "List, show and merge adapters."),
+    "data": ("segevolution.cli.data", "Prepare and inspect datasets."),
     "models": ("segevolution.cli.models", "List, show, pull and convert models."),
 }
 

@@ -41,6 +41,7 @@ class WeightedDataset(Dataset):
     """A dataset, how often it is drawn from relative to the others, and the first stage that draws from it."""
 
     weight: float = Field(default=1.0, gt=0)
+    licence: str | None = None  # of the data, for the model card; None: what the source says
     since: int = Field(default=1, ge=1)
 
 
@@ -61,6 +62,7 @@ class PretrainRecipe(Part):
     name: str = Field(min_length=1)
     about: str = ""
     licence: str = ""
+    notes: list[str] = Field(default_factory=list)  # what else a reader of the model card must know
     seed: int = 0
     network: dict[str, Any]
     structures: Annotated[list[str], Field(min_length=1)]
@@ -182,17 +184,26 @@ def _cases(
 
 def _card(recipe: PretrainRecipe, stores: Mapping[str, Store]) -> str:
     """The model card: what it is, what may be done with it, what it saw and what it did not."""
-    lines = [f"# {recipe.name}", "", recipe.about.strip(), "", f"**Licence and use.** {recipe.licence.strip()}", ""]
+    lines = [f"# {recipe.name}", "", recipe.about.strip(), "", f"Licence: {recipe.licence.strip()}", ""]
     lines += ["It is for research, not a medical device.", "", "## Trained on", ""]
     for entry in recipe.data:
         records = stores[entry.name].cases
         seen, kept = (patients_of(recipe, entry.name, role, records) for role in ("train", "validation"))
-        licence = next((facts.get("licence") for facts in stores[entry.name].datasets.values()), None)
+        said = next((facts.get("licence") for facts in stores[entry.name].datasets.values()), None)
+        licence = entry.licence or said
         lines.append(
             f"- {entry.name}: {len(seen)} cases, labels: {entry.truth}, licence: {licence or 'not stated'}"
             + (f"; never trained on: {', '.join(kept)}" if kept else "")
         )
-    lines += ["", "## Structures", "", ", ".join(recipe.structures) + ".", ""]
+    lines += [
+        "",
+        *(f"- {note}" for note in recipe.notes),
+        "",
+        "## Structures",
+        "",
+        ", ".join(recipe.structures) + ".",
+        "",
+    ]
     return "\n".join(lines)
 
 

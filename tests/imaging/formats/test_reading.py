@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from segevolution.errors import FormatError, VolumeError
+from segevolution.errors import FormatError, VocabularyError, VolumeError
 from segevolution.imaging.formats import read, read_labels, write_volume
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
@@ -318,3 +318,11 @@ def test_a_damaged_metaimage_header_is_refused_and_nothing_else_is_printed(
 ) -> None:
     _refused(_replace_bytes(_write(tmp_path / "image.mha"), wanted, instead), words)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_modality_may_be_given_by_its_name(tmp_path):
+    path = tmp_path / "image.nii.gz"
+    nib.save(nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4)), path)
+    assert read(path, modality="mr").modality is Modality.MRI
+    with pytest.raises(VocabularyError, match="XR"):
+        read(path, modality="XR")

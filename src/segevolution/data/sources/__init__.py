@@ -11,7 +11,9 @@ from .single import SingleSource
 
 __all__ = ["SOURCES", "Overrides", "Source", "open_source"]
 
-SOURCES: dict[str, type[Source]] = {source.name: source for source in (MSDSource, NnUNetSource, FolderSource, SingleSource)}
+SOURCES: dict[str, type[Source]] = {
+    source.name: source for source in (MSDSource, NnUNetSource, FolderSource, SingleSource)
+}
 
 
 def open_source(name: str, path: Path, overrides: Overrides | None = None) -> Source:

@@ -25,22 +25,23 @@ __all__ = ["FORMATS", "Format", "SeriesInfo", "list_series", "read", "read_label
 FORMATS: tuple[Format, ...] = (NIFTI, NRRD, METAIMAGE, DICOM)
 
 
-def read(path: str | Path, *, modality: Modality | None = None, series: str | None = None) -> Volume:
+def read(path: str | Path, *, modality: Modality | str | None = None, series: str | None = None) -> Volume:
     """Read an image and check that its voxels can be used.
 
     Args:
         path: a NIfTI, NRRD or MetaImage file, or a DICOM folder.
-        modality: how it was acquired; None leaves what DICOM's Modality tag says, or None.
+        modality: how it was acquired, or its name ("MRI", "mr"); None leaves what DICOM's Modality tag says, or None.
         series: SeriesInstanceUID, for a DICOM folder that holds several.
 
     Raises:
         FormatError: the file is missing, truncated, not an image, not 3-D, or of inconsistent geometry.
         VolumeError: the voxels hold NaN or infinity, or one value only.
+        VocabularyError: the modality is none that is known.
     """
     path = Path(path)
     volume = _load(path, series)
     replace(volume, name=str(path)).check_voxels()
-    return volume if modality is None else replace(volume, modality=modality)
+    return volume if modality is None else replace(volume, modality=Modality.parse(modality))
 
 
 def read_labels(path: str | Path) -> Volume:
