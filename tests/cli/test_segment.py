@@ -161,6 +161,46 @@ def test_a_preview_is_a_picture(run: Run, scan: Path, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("words", "shift", "said"),
+    [
+        (("--modality", "mr"), 0, "modality: MRI, as you said"),
+        ((), 0, "modality: not said, and its values are not those of CT; name it, for instance with --modality MRI"),
+        ((), -1000, "modality: not said; with values down to -980 it looks like CT; name it with --modality"),
+    ],
+)
+def test_what_was_assumed_and_what_it_is_for_are_said(
+    run: Run, tmp_path: Path, words: tuple[str, ...], shift: float, said: str
+) -> None:
+    scan = write(tmp_path / "scan.nii.gz", np.rint(signal() + shift).astype(np.int16))
+    status, out, err = run(scan, "--box", "3,5,2,18,18,10", *words, "-o", tmp_path / "mask.nii.gz")
+    assert status == 0
+    lines = err.strip().splitlines()
+    assert lines[-2:] == [said, "for research, not a medical device"]
+    assert lines[0] == f"wrote {tmp_path / 'mask.nii.gz'}"
+    assert "modality" not in out
+    assert json.loads((tmp_path / "mask.json").read_text())["notes"] == lines[-2:]
+
+
+def test_a_structure_that_is_not_found_has_an_empty_mask_and_a_note(run: Run, scan: Path, tmp_path: Path) -> None:
+    blind = TinyBackbone(TinyConfig(window=(8, 32, 32)))
+    blind.voxels.bias.data[0] = -1000.0
+    save_model(blind, tmp_path / "blind")
+    words = ("--text", "liver", "--text", "spleen", "--preview", tmp_path / "look.png", "--statistics", "--json")
+    output = tmp_path / "mask.nii.gz"
+    status, out, err = run(scan, *words, "--model", tmp_path / "blind", "-o", output)
+    assert status == 0, err
+    assert not read_labels(output).array.any()
+    printed = json.loads(out)
+    assert [row["mean_intensity"] for row in printed["structures"]] == [None, None]
+    assert printed["notes"][1:3] == [
+        "liver: not found; its mask is empty",
+        "spleen: not found; its mask is empty",
+    ]
+    assert "spleen: not found; its mask is empty" in err
+    assert (tmp_path / "look.png").is_file()
+
+
 def test_windows_and_quiet(run: Run, scan: Path, tmp_path: Path) -> None:
     for windows in ("roi", "lattice", "off"):
         output = tmp_path / f"{windows}.nii.gz"

@@ -20,10 +20,12 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def segment(
     image: Annotated[
-        Path, typer.Argument(help="A NIfTI, NRRD or MetaImage file, or a DICOM folder.", show_default=False)
+        Path,
+        typer.Argument(metavar="IMAGE", help="A NIfTI, NRRD or MetaImage file, or a DICOM folder.", show_default=False),
     ],
     text: Annotated[
-        list[str] | None, typer.Option("--text", "-t", help="A structure, such as liver; give it again for more.")
+        list[str] | None,
+        typer.Option("--text", "-t", metavar="NAME", help="A structure, such as liver; give it again for more."),
     ] = None,
     point: Annotated[
         list[str] | None, typer.Option("--point", metavar="X,Y,Z", help="A point on the structure; may be given again.")
@@ -38,18 +40,26 @@ def segment(
     mm: Annotated[
         bool, typer.Option("--mm", help="Points and box are patient millimetres (RAS+), not voxels of the file.")
     ] = False,
-    modality: Annotated[str | None, typer.Option(help="CT, MRI, PET or US; DICOM says it itself.")] = None,
+    modality: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="CT, MRI, PET or US. DICOM says it itself; other files cannot, so name it."),
+    ] = None,
     series: Annotated[
         str | None, typer.Option(metavar="UID", help="SeriesInstanceUID, where a DICOM folder holds several.")
     ] = None,
     model: Annotated[
-        str, typer.Option(help="A name (see: segevolution models list) or a model folder.")
+        str, typer.Option(metavar="NAME", help="A name (see: segevolution models list) or a model folder.")
     ] = "segvol-mini",
-    adapter: Annotated[Path | None, typer.Option(help="An adapter folder, trained on this model.")] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="An adapter folder, trained on this model.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The label map, or a folder with --split; default <image>_seg beside the image."
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="The label map, or a folder with --split; default <image>_seg beside the image.",
         ),
     ] = None,
     split: Annotated[bool, typer.Option("--split", help="One file a structure, in a folder.")] = False,
@@ -60,7 +70,7 @@ def segment(
     candidates: Annotated[
         bool, typer.Option("--candidates", help="Write the three alternative masks with their predicted overlap.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     windows: Annotated[
         Literal["roi", "lattice", "off"] | None,
         typer.Option(
@@ -68,21 +78,24 @@ def segment(
             "Default: what the model prefers."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of every random number; no answer depends on it.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of every random number; no answer depends on it.")] = 0,
     force: Force = False,
     quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
     """Segment structures in a scan by text, points or a box; no label is ever needed.
 
-    All structures of one call share one encoding of the scan. They are written on exactly the scan's grid, as one
-    label map with a key (JSON) beside it.
+    All structures of one call share one encoding of the scan.
+
+    Masks lie on exactly the scan's grid: one label map, its key (JSON) beside it.
+
+    For research; not a medical device.
 
     Examples:
 
     segevolution segment ct.nii.gz --text liver --text spleen --preview look.png
 
-    segevolution segment mr.nii.gz --modality MRI --box 40,60,10,90,120,30 -o tumour.nii.gz
+    segevolution segment mr.nii.gz --modality MRI --box 40,60,10,90,120,30
     """
     from ..inference.request import Request
     from ..vocabulary import Modality
@@ -120,8 +133,8 @@ def segment(
             request, lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
         )
     _show(report, json=json, statistics=statistics)
-    for path in report.files:
-        note(f"wrote {path}", quiet=quiet)
+    for line in (*(f"wrote {path}" for path in report.files), *report.notes):
+        note(line, quiet=quiet)
 
 
 def numbers(text: str, count: int, option: str) -> tuple[float, ...]:
@@ -141,7 +154,7 @@ def _show(report: "Report", *, json: bool, statistics: bool) -> None:
 
     if json:
         rows = [as_plain(entry) for entry in report.found]
-        print_json({"structures": rows, "files": [str(path) for path in report.files]})
+        print_json({"structures": rows, "files": [str(path) for path in report.files], "notes": report.notes})
         return
     columns = ["structure", "label", "file", "predicted IoU"]
     rows_of_text = []

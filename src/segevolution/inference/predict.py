@@ -11,6 +11,7 @@ from .. import __version__
 from ..files import write_json
 from ..imaging.formats import read, write_mask
 from ..imaging.grid import Array
+from ..imaging.intensity import LOWEST_SIGNAL_OF_MR
 from ..imaging.volume import Volume
 from .labelmap import label_map
 from .load import load
@@ -51,11 +52,14 @@ class Report:
     Attributes:
         found: in the order asked; for candidates best first.
         files: everything written.
+        notes: what a person should know about this answer, a sentence each: the modality that was assumed,
+            structures that were not found, and what the answer is for.
         encodings, decodings: work of the network.
     """
 
     found: tuple[Found, ...]
     files: tuple[Path, ...]
+    notes: tuple[str, ...]
     encodings: int
     decodings: int
 
@@ -89,45 +93,73 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
         else:
             answers.append(session.segment(prompt, keep_logits=joined))
     tell("writing", len(names), len(names))
-    found = _write(request, session, answers)
+    masks = _write(request, session, answers)
+    found = _measure(request, volume, masks, answers)
+    notes = _notes(request, volume, found)
     files = [*dict.fromkeys(entry.file for entry in found), request.sidecar]
-    write_json(request.sidecar, _key(request, volume, found))
+    write_json(request.sidecar, _key(request, volume, found, notes))
     if request.preview is not None:
-        masks = [(answer.structure or name, answer.mask) for answer, name in zip(answers, _names(request), strict=True)]
-        write_preview(request.preview, volume, masks, title=f"{volume.name}, {request.model}")
+        drawn = list(zip(_titles(request), masks, strict=True))
+        write_preview(request.preview, volume, drawn, title=_headline(request, volume))
         files.append(request.preview)
-    return Report(tuple(found), tuple(files), session.counts.encodings, session.counts.decodings)
+    return Report(tuple(found), tuple(files), notes, session.counts.encodings, session.counts.decodings)
 
 
 def _names(request: Request) -> tuple[str, ...]:
     return request.names * len(request.masks) if request.candidates else request.names
 
 
-def _write(request: Request, session: Session, answers: list[Segmentation]) -> list[Found]:
+def _titles(request: Request) -> tuple[str, ...]:
+    """What each mask is called in the preview."""
+    names = _names(request)
+    if not request.candidates:
+        return names
+    return tuple(f"{name}, alternative {number}" for number, name in enumerate(names, start=1))
+
+
+def _headline(request: Request, volume: Volume) -> str:
+    """What the preview says above the picture."""
+    modality = volume.modality or "modality not said"
+    return f"{volume.name} ({modality}), {Path(request.model).name}; for research, not a medical device"
+
+
+def _write(request: Request, session: Session, answers: list[Segmentation]) -> list[Array]:
+    """Write the masks; each as it is in its file, one an answer."""
     volume, paths = session.volume, request.masks
     if len(paths) == 1:
         labels = label_map(answers, session.frame)
         write_mask(labels, volume, paths[0], force=request.force)
-        parts = [labels == number + 1 for number in range(len(answers))]
-        paths = paths * len(answers)
+        return [labels == number + 1 for number in range(len(answers))]
+    for path, answer in zip(paths, answers, strict=True):
+        write_mask(answer.mask, volume, path, force=request.force)
+    return [answer.mask for answer in answers]
+
+
+def _measure(request: Request, volume: Volume, masks: list[Array], answers: list[Segmentation]) -> list[Found]:
+    joined = len(request.masks) == 1
+    paths = request.masks * len(answers) if joined else request.masks
+    found = []
+    for place, (name, path, mask, answer) in enumerate(zip(_names(request), paths, masks, answers, strict=True)):
+        voxels = int(mask.sum())
+        mean = float(np.mean(volume.array[mask], dtype=np.float64)) if voxels else None
+        volume_ml = voxels * volume.grid.voxel_volume / 1000
+        found.append(Found(name, place + 1 if joined else 1, path, voxels, volume_ml, mean, answer.iou))
+    return found
+
+
+def _notes(request: Request, volume: Volume, found: list[Found]) -> tuple[str, ...]:
+    lowest = float(volume.array.min())
+    if volume.modality is not None:
+        modality = f"modality: {volume.modality}, as {'you said' if request.modality else 'the DICOM header says'}"
+    elif lowest < LOWEST_SIGNAL_OF_MR:
+        modality = f"modality: not said; with values down to {lowest:.0f} it looks like CT; name it with --modality"
     else:
-        parts = [answer.mask for answer in answers]
-        for path, mask in zip(paths, parts, strict=True):
-            write_mask(mask, volume, path, force=request.force)
-    alone = len(set(paths)) == len(answers)
-    return [
-        _measure(volume, name, 1 if alone else place + 1, path, part, answer.iou)
-        for place, (name, path, part, answer) in enumerate(zip(_names(request), paths, parts, answers, strict=True))
-    ]
+        modality = "modality: not said, and its values are not those of CT; name it, for instance with --modality MRI"
+    lacking = [f"{entry.name}: not found; its mask is empty" for entry in found if entry.voxels == 0]
+    return (modality, *lacking, "for research, not a medical device")
 
 
-def _measure(volume: Volume, name: str, label: int, file: Path, mask: Array, iou: float) -> Found:
-    voxels = int(mask.sum())
-    mean = float(np.mean(volume.array[mask], dtype=np.float64)) if voxels else None
-    return Found(name, label, file, voxels, voxels * volume.grid.voxel_volume / 1000, mean, iou)
-
-
-def _key(request: Request, volume: Volume, found: list[Found]) -> dict[str, Any]:
+def _key(request: Request, volume: Volume, found: list[Found], notes: tuple[str, ...]) -> dict[str, Any]:
     """What the JSON sidecar says."""
     labels = {str(entry.label): entry.name for entry in found} if len(request.masks) == 1 else {"1": "the structure"}
     return {
@@ -141,7 +173,8 @@ def _key(request: Request, volume: Volume, found: list[Found]) -> dict[str, Any]
         "negative_points": [list(map(float, point)) for point in request.negative_points],
         "box": None if request.box is None else list(map(float, request.box)),
         "unit": "mm" if request.mm else "voxel",
-        "made_by": f"segevolution {__version__}; for research, not a medical device",
+        "notes": list(notes),
+        "made_by": f"segevolution {__version__}",
     }
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from ..files import replacing
 from ..imaging.grid import Array
@@ -55,7 +56,7 @@ def draw_preview(volume: Volume, masks: Sequence[tuple[str, Mask]], title: str =
     turned = [turn.apply(mask) for _, mask in masks]
     spacing = ordered.grid.spacing
     low, high = display_range(volume)
-    colours = [colormaps["tab10"](number % 10) for number in range(len(masks))]
+    colours = [colormaps["tab10" if len(masks) <= 10 else "tab20"](number % 20) for number in range(len(masks))]
     extents = [side * step for side, step in zip(ordered.array.shape, spacing, strict=True)]
     widths = [extents[0], extents[0], extents[1]]
     tallest = max(extents[1], extents[2], SMALLEST_SIDE_MM)
@@ -130,4 +131,14 @@ def _outline(panel: Axes, mask: Mask, box: tuple[float, ...], colour: tuple[floa
 
 def _letters(panel: Axes, left: str, right: str, top: str, bottom: str) -> None:
     for letter, x, y in ((left, 0.02, 0.5), (right, 0.98, 0.5), (top, 0.5, 0.97), (bottom, 0.5, 0.03)):
-        panel.text(x, y, letter, transform=panel.transAxes, color="#ffd24a", fontsize=9, ha="center", va="center")
+        panel.text(
+            x,
+            y,
+            letter,
+            transform=panel.transAxes,
+            color="#ffd24a",
+            fontsize=9,
+            ha="center",
+            va="center",
+            path_effects=[withStroke(linewidth=2, foreground="black")],
+        )

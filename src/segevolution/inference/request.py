@@ -69,7 +69,7 @@ class Request:
             raise PromptError(f'"{twice}" is asked for twice; name each structure once.')
         if not self.texts and not self.points and self.box is None:
             said = "only negative points were given" if self.negative_points else "no prompt was given"
-            raise PromptError(f"{said}; give a text, a positive point or a box.")
+            raise PromptError(f"{said}; give a text (--text liver), a positive point (--point) or a box (--box).")
         if self.has_place and len(self.texts) > 1:
             raise PromptError(
                 f"points and a box describe one structure, but {len(self.texts)} texts were given; "
