@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from segevolution.errors import CheckpointError, OutputError
-from segevolution.models.backbone import BackboneModule
 from segevolution.models.checkpoints import fingerprint, load_model, read_config, save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
@@ -146,7 +145,11 @@ def test_a_failed_save_leaves_the_old_model(folder: Path, monkeypatch: pytest.Mo
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
+class Unregistered(TinyBackbone):
+    """A network whose type nobody registered."""
+
+
 def test_a_model_of_an_unregistered_type_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"registry\.py"):
-        save_model(BackboneModule(), tmp_path / "model")
+        save_model(Unregistered(), tmp_path / "model")
     assert not (tmp_path / "model").exists()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import AsJson, Quiet, note, print_json, print_table
+from .console import AsJson, DataRoot, Device, Quiet, note, print_json, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,10 +26,8 @@ def study(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the study; default runs/<name>.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Where the recipe's data paths begin; default $SEGEVOLUTION_DATA.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    data: DataRoot = None,
+    device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .console import AsJson, Quiet, note, print_json
+from .console import AsJson, DataRoot, Device, Quiet, note, print_json
 
 app = typer.Typer(add_completion=False)
 
@@ -20,10 +20,8 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the run; default runs/<name>.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Where the recipe's data paths begin; default $SEGEVOLUTION_DATA.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    data: DataRoot = None,
+    device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:

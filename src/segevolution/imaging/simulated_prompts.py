@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PromptError
+from .framing import foreground_box
 from .grid import Array, Grid
 from .prompts import Box, Point, Prompt
 
@@ -56,14 +57,10 @@ def prompt_from_mask(
 
 def tight_box(mask: Array) -> Box:
     """The smallest box round a mask (X, Y, Z), both corners included; raises PromptError for an empty mask."""
-    spans = []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        if hit.size == 0:
-            raise PromptError("the mask is empty, so no prompt can be made from it.")
-        spans.append((float(hit[0]), float(hit[-1])))
-    (x0, x1), (y0, y1), (z0, z1) = spans
-    return Box((x0, y0, z0), (x1, y1, z1))
+    if not mask.any():
+        raise PromptError("the mask is empty, so no prompt can be made from it.")
+    (x0, y0, z0), (x1, y1, z1) = foreground_box(mask)
+    return Box((float(x0), float(y0), float(z0)), (float(x1 - 1), float(y1 - 1), float(z1 - 1)))
 
 
 def jittered_box(mask: Array, grid: Grid, amount: float, unit: Unit, rng: np.random.Generator) -> Box:

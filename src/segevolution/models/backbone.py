@@ -4,6 +4,7 @@ Axis order inside a network is (D, H, W) = (Z, Y, X) of the canonical array. Coo
 (d, h, w), voxel centres at whole numbers. An image is encoded once; each prompt says which image it reads.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -155,7 +156,7 @@ class Backbone(Protocol):
         ...
 
 
-class BackboneModule(torch.nn.Module):
+class BackboneModule(torch.nn.Module, ABC):
     """Base class of implementations: a Module that is a Backbone. Subclasses define encode and decode."""
 
     spec: Spec
@@ -164,15 +165,15 @@ class BackboneModule(torch.nn.Module):
         super().__init__()
         self.hooks = Hooks()
 
+    @abstractmethod
     def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
         """See Backbone.encode."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
     ) -> Masks:
         """See Backbone.decode."""
-        raise NotImplementedError
 
     @property
     def device(self) -> torch.device:

@@ -101,9 +101,14 @@ def digest(value: Any) -> str:
 
 
 def plan_data(recipe: Recipe) -> list[PrepareJob]:
-    """One job a dataset; its key does not change when only roles do."""
-    made_of = ("name", "simulate", "source", "path", "modality")
-    return [PrepareJob(dataset, digest(dataset.model_dump(include=set(made_of)))) for dataset in recipe.data]
+    """One job a dataset."""
+    return [prepare_job(dataset) for dataset in recipe.data]
+
+
+def prepare_job(dataset: Dataset) -> PrepareJob:
+    """How a dataset is brought into a store; its key does not change when only roles do."""
+    made_of = {"name", "simulate", "source", "path", "modality"}
+    return PrepareJob(dataset, digest(dataset.model_dump(include=made_of)))
 
 
 def plan(

@@ -30,7 +30,7 @@ from ..training.fit import FitResult, fit, load_group
 from ..training.settings import FitSettings
 from ..vocabulary import canonical
 from .datasets import open_dataset
-from .plan import PrepareJob, assign, digest
+from .plan import assign, prepare_job
 from .reading import read_as
 from .recipe import Dataset, Part, fit_fault, merged
 
@@ -164,8 +164,7 @@ def _tokenizer(folder: Path) -> WordTokenizer:
 
 
 def _prepare(entry: WeightedDataset, folder: Path, root: Path | None) -> Store:
-    key = digest(entry.model_dump(include={"name", "simulate", "source", "path", "modality"}))
-    return open_dataset(PrepareJob(entry, key), folder / "data", root).store
+    return open_dataset(prepare_job(entry), folder / "data", root).store
 
 
 def _cases(
@@ -188,7 +187,7 @@ def _card(recipe: PretrainRecipe, stores: Mapping[str, Store]) -> str:
     lines += ["It is for research, not a medical device.", "", "## Trained on", ""]
     for entry in recipe.data:
         records = stores[entry.name].cases
-        seen, kept = (patients_of(recipe, entry.name, role, records) for role in ("train", "validation"))
+        seen, kept = (assign(entry, records)[0].of(role, records) for role in ("train", "validation"))
         said = next((facts.get("licence") for facts in stores[entry.name].datasets.values()), None)
         licence = entry.licence or said
         lines.append(
@@ -212,9 +211,3 @@ def _manifest(recipe: PretrainRecipe, stores: Mapping[str, Store]) -> dict[str, 
         "recipe": json.loads(recipe.model_dump_json()),
         "data": {name: store.fingerprint() for name, store in stores.items()},
     }
-
-
-def patients_of(recipe: PretrainRecipe, dataset: str, role: str, records: Sequence[Any]) -> list[str]:
-    """Names of a dataset's cases with a role, for cards and tests."""
-    entry = next(entry for entry in recipe.data if entry.name == dataset)
-    return assign(entry, records)[0].of(role, records)

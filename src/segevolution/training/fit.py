@@ -56,15 +56,12 @@ def load_group(store: Store, names: Sequence[str], spec: Spec, weight: float = 1
     Raises:
         StoreError: a case carries no structure.
     """
-    wanted = [record for record in store.cases if record.name in set(names)]
-    labelled: dict[str, set[str]] = {}
-    for record in store.cases:
-        labelled.setdefault(record.dataset, set()).update(record.structures)
+    records = store.select(names=names)
+    labelled = {dataset: store.labelled(dataset) for dataset in {record.dataset for record in records}}
+    known = frozenset(spec.structures)
     cases = []
-    for record in wanted:
-        case = FramedCase.make(
-            store.read(record.name), spec.intensity, frozenset(labelled[record.dataset]), frozenset(spec.structures)
-        )
+    for record in records:
+        case = FramedCase.make(store.read(record.name), spec.intensity, labelled[record.dataset], known)
         if not case.structures:
             raise StoreError(f"{record.name} carries no structure that this model knows, so it cannot be trained on.")
         cases.append(case)

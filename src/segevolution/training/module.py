@@ -4,8 +4,6 @@ Only parameters that ask for gradients are trained, averaged and saved; what an 
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import lightning
@@ -52,9 +50,8 @@ class PromptableModule(lightning.LightningModule):
         features = self.backbone.encode(batch.images, batch.modalities)
         masks = self.backbone.decode(features, batch.prompts, batch.contexts, multimask=batch.multimask)
         parts = prompt_loss(masks, batch, objective, self.progress)
-        if self.head is not None:
-            wanted = objective.semantic if self.progress < objective.semantic_until else 0.0
-            parts["semantic"] = wanted * semantic_loss(self.head(features), batch)
+        if self.head is not None and self.progress < objective.semantic_until:
+            parts["semantic"] = objective.semantic * semantic_loss(self.head(features), batch)
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=1)
         return loss
@@ -114,9 +111,9 @@ class PromptableModule(lightning.LightningModule):
 
     def _follow(self) -> None:
         """Exponential moving average of the weights, fast at the start."""
-        decay = min(self.settings.average, (1 + self.global_step) / (10 + self.global_step))
         if self.settings.average == 0:
             return
+        decay = min(self.settings.average, (1 + self.global_step) / (10 + self.global_step))
         with torch.no_grad():
             for name, value in self.trained().items():
                 if name in self._average:
@@ -124,26 +121,12 @@ class PromptableModule(lightning.LightningModule):
                 else:
                     self._average[name] = value.detach().clone()
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside, the trained parameters hold their moving averages."""
-        trained = self.trained()
-        kept = {name: trained[name].detach().clone() for name in self._average}
-        self._fill(self._average)
-        try:
-            yield
-        finally:
-            self._fill(kept)
-
-    def _fill(self, values: dict[str, Tensor]) -> None:
-        trained = self.trained()
-        with torch.no_grad():
-            for name, value in values.items():
-                trained[name].copy_(value)
-
     def adopt_average(self) -> None:
         """Make the moving average the weights, for good; called when training has ended."""
-        self._fill(self._average)
+        trained = self.trained()
+        with torch.no_grad():
+            for name, value in self._average.items():
+                trained[name].copy_(value)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep only what is trained, and the average."""

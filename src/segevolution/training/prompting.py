@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ..imaging.framing import foreground_box
 from ..models.backbone import ABSENT, NEGATIVE, POSITIVE, Kind
 
 Rng = np.random.Generator
@@ -56,7 +57,8 @@ def draw_points(mask: Mask, rng: Rng, settings: PromptSettings) -> tuple[npt.NDA
     chosen = rng.choice(inside, min(int(rng.integers(1, settings.positive + 1)), inside.size), replace=False)
     wanted = int(rng.integers(0, settings.negative + 1))
     near = np.zeros_like(mask)
-    near[tuple(slice(*_grown(axis_box, side)) for axis_box, side in zip(_extent(mask), mask.shape, strict=True))] = True
+    low, high = foreground_box(mask)
+    near[tuple(_grown(*span) for span in zip(low, high, mask.shape, strict=True))] = True
     outside = np.flatnonzero(near & ~mask)
     wrong = rng.choice(outside, min(wanted, outside.size), replace=False) if outside.size else outside
     flat = np.concatenate([chosen, wrong])
@@ -66,7 +68,8 @@ def draw_points(mask: Mask, rng: Rng, settings: PromptSettings) -> tuple[npt.NDA
 
 def draw_box(mask: Mask, rng: Rng, settings: PromptSettings) -> npt.NDArray[np.float32]:
     """(d0, h0, w0, d1, h1, w1), tight or with every face moved; clamped to the window and never inverted."""
-    box = np.array(_extent(mask), np.float64).T.reshape(6)
+    start, stop = foreground_box(mask)
+    box = np.array([*start, *(end - 1 for end in stop)], np.float64)
     if rng.random() >= settings.exact_boxes:
         sides = np.tile(box[3:] - box[:3] + 1, 2)
         box = box + rng.normal(0, settings.box_jitter, 6) * sides
@@ -89,16 +92,7 @@ def pad_points(
     return points, labels
 
 
-def _extent(mask: Mask) -> list[tuple[int, int]]:
-    """First and last voxel of the mask along each axis."""
-    extents = []
-    for axis in range(3):
-        hits = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        extents.append((int(hits[0]), int(hits[-1])))
-    return extents
-
-
-def _grown(extent: tuple[int, int], side: int) -> tuple[int, int]:
-    """A half-open range half as long again on either side, inside the axis."""
-    margin = max(2, (extent[1] - extent[0] + 1) // 2)
-    return max(0, extent[0] - margin), min(side, extent[1] + margin + 1)
+def _grown(start: int, stop: int, side: int) -> slice:
+    """A range half as long again on either side, inside the axis."""
+    margin = max(2, (stop - start) // 2)
+    return slice(max(0, start - margin), min(side, stop + margin))

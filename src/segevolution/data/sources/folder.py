@@ -7,13 +7,11 @@ folder   imagesTr/ and labelsTr/ (or images/ and labels/) with files of equal na
 """
 
 import re
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ...errors import StoreError
-from ...imaging.case import Case
 from ...vocabulary import Modality
 from ..record import read_object
 from .base import (
@@ -22,15 +20,15 @@ from .base import (
     images_in,
     parse_channel,
     parse_labels,
-    read_pair,
     require_modality,
     slug,
 )
+from .paired import PairedSource
 
 _FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 
 
-class FolderSource:
+class FolderSource(PairedSource):
     """A folder of images, a folder of labels of the same names, and `labels.json`.
 
     Raises:
@@ -52,26 +50,6 @@ class FolderSource:
     def recognises(cls, path: Path) -> bool:
         """Whether there are two such folders and a labels.json."""
         return (Path(path) / "labels.json").is_file() and any((Path(path) / pair[1]).is_dir() for pair in _FOLDERS)
-
-    @property
-    def dataset(self) -> str:
-        """The name of the folder, in lower case with underscores."""
-        return self._dataset
-
-    @property
-    def licence(self) -> str:
-        """As the json says, or "not stated"."""
-        return str(self._header.get("licence") or self._header.get("license") or "not stated")
-
-    def index(self) -> Sequence[str]:
-        """Every case of which at least one file is there."""
-        return tuple(sorted(self._pairs))
-
-    def read(self, case: str) -> Case:
-        """One case; StoreError, FormatError or VolumeError where it cannot be used."""
-        if case not in self._pairs:
-            raise StoreError(f"{self.path} has no case {case}; it has {len(self._pairs)} cases.")
-        return read_pair(self._pairs[case], self.dataset, self._structures, self.overrides)
 
     @property
     def _header_path(self) -> Path:

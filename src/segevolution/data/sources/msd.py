@@ -4,13 +4,12 @@ and whatever else was written in it: `dataset.json`, `imagesTr/`, `labelsTr/`.
 A 4-D image is one case a channel, all of one patient. The patient is the file's name without its frame or phase.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from ...errors import StoreError
-from ...imaging.case import Case
 from ...vocabulary import Modality
 from ..record import read_object
 from .base import (
@@ -20,10 +19,10 @@ from .base import (
     images_in,
     parse_channel,
     parse_labels,
-    read_pair,
     require_modality,
     slug,
 )
+from .paired import PairedSource
 
 # What a task means by a word that says less than it should; tumours of two organs stay two structures.
 TASK_NAMES: dict[str, dict[str, str]] = {
@@ -41,7 +40,7 @@ TASK_NAMES: dict[str, dict[str, str]] = {
 }
 
 
-class MSDSource:
+class MSDSource(PairedSource):
     """A folder with `dataset.json` as the Decathlon writes it.
 
     Raises:
@@ -81,31 +80,6 @@ class MSDSource:
         except StoreError:
             return False
         return isinstance(header.get("training"), list) and "modality" in header
-
-    @property
-    def dataset(self) -> str:
-        """The name that dataset.json gives, in lower case with underscores."""
-        return self._dataset
-
-    @property
-    def licence(self) -> str:
-        """As dataset.json says, or "not stated"."""
-        return str(self._header.get("licence") or self._header.get("license") or "not stated")
-
-    def index(self) -> Sequence[str]:
-        """Every case that is listed, or of which at least one file lies in imagesTr or labelsTr."""
-        return tuple(sorted(self._pairs))
-
-    def read(self, case: str) -> Case:
-        """One case.
-
-        Raises:
-            StoreError: it is not there, lacks one of its files, or its files do not belong together.
-            FormatError, VolumeError: a file cannot be used.
-        """
-        if case not in self._pairs:
-            raise StoreError(f"{self.path} has no case {case}; it has {len(self._pairs)} cases.")
-        return read_pair(self._pairs[case], self.dataset, self._structures, self.overrides)
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:

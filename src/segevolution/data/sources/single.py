@@ -1,16 +1,16 @@
 """One patient in a folder: `image.nii.gz`, `labels.nii.gz` and `labels.json` ({"1": "spleen"} or {"spleen": 1})."""
 
-from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ...errors import StoreError
-from ...imaging.case import Case
 from ..record import read_object
-from .base import Overrides, Pair, images_in, parse_labels, read_pair, require_modality, slug
+from .base import Overrides, Pair, images_in, parse_labels, require_modality, slug
+from .paired import PairedSource
 
 
-class SingleSource:
+class SingleSource(PairedSource):
     """A folder of one image, its label map and the names of its labels; the folder's name is the case.
 
     Raises:
@@ -27,31 +27,20 @@ class SingleSource:
         if not self.recognises(self.path):
             raise StoreError(f"{self.path} is not in this layout: it needs image, labels and labels.json.")
         require_modality(self.overrides.modality, ["nothing"], self.path)
-        self._pair = Pair(self._stem, self._stem, files["image"], files["labels"], self.overrides.modality)
         self._structures = parse_labels(read_object(self.path / "labels.json"), self.path / "labels.json")
+        self._header: dict[str, Any] = {}
+        self._dataset = self.overrides.dataset or self._stem
+        self._files = files
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether the three files are there."""
         return {"image", "labels"} <= images_in(Path(path)).keys() and (Path(path) / "labels.json").is_file()
 
-    @property
-    def dataset(self) -> str:
-        """The name given, or the folder's."""
-        return self.overrides.dataset or self._stem
-
-    @property
-    def licence(self) -> str:
-        """Never said in this layout."""
-        return "not stated"
-
-    def index(self) -> Sequence[str]:
-        """The one case."""
-        return (self._stem,)
-
-    def read(self, case: str) -> Case:
-        """The case; StoreError, FormatError or VolumeError where it cannot be used."""
-        return read_pair(self._pair, self.dataset, self._structures, self.overrides)
+    @cached_property
+    def _pairs(self) -> dict[str, Pair]:
+        image, labels = self._files["image"], self._files["labels"]
+        return {self._stem: Pair(self._stem, self._stem, image, labels, self.overrides.modality)}
 
     @property
     def _stem(self) -> str:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -15,9 +14,9 @@ from ...vocabulary import Modality
 from . import ct, mri
 from .anatomy import Anatomy
 from .labelmaps import from_freesurfer, from_label_map
+from .patients import known_word
 
 FREESURFER_NAMES = "freesurfer"
-Word = TypeVar("Word", bound=str)
 
 
 def synthesise_case(
@@ -46,12 +45,14 @@ def synthesise_case(
     anatomy = _anatomy(path, names, rng, spacing)
     if modality is Modality.CT:
         volume = (
-            ct.render(anatomy, rng) if sequence is None else ct.render(anatomy, rng, phase=_one(sequence, ct.PHASES))
+            ct.render(anatomy, rng)
+            if sequence is None
+            else ct.render(anatomy, rng, phase=known_word(sequence, ct.PHASES, "contrast phase"))
         )
     elif modality is Modality.MRI and sequence == "random":
         volume = mri.random_contrast(anatomy, rng)
     elif modality is Modality.MRI:
-        volume = mri.render(anatomy, rng, sequence=_one(sequence or "T1", tuple(mri.PROTOCOLS)))
+        volume = mri.render(anatomy, rng, sequence=known_word(sequence or "T1", tuple(mri.PROTOCOLS), "sequence"))
     else:
         raise VolumeError(f"{modality} cannot be synthesised; known are CT and MRI.")
     stem = path.name.split(".")[0]
@@ -82,10 +83,3 @@ def _anatomy(
         names = {int(key): str(name) for key, name in json.loads(table.read_text("utf-8")).items()}
     named = np.where(np.isin(labels.array, list(names)), labels.array, 0)  # what has no name is made up anew
     return from_label_map(replace(labels, array=named), names, rng, spacing=spacing)
-
-
-def _one(word: str, known: tuple[Word, ...]) -> Word:
-    for one in known:
-        if one == word:
-            return one
-    raise VolumeError(f'"{word}" cannot be synthesised; known are {", ".join(known)}.')

@@ -54,7 +54,7 @@ def simulate_case(
     rng = np.random.default_rng([seed, 1, *words])
     if kind is Modality.CT:
         phase = sequence or str(rng.choice(ct.PHASES, p=[0.15, 0.15, 0.6, 0.1]))
-        volume = ct.render(anatomy, rng, phase=_known(phase, ct.PHASES, "contrast phase"))
+        volume = ct.render(anatomy, rng, phase=known_word(phase, ct.PHASES, "contrast phase"))
         label = phase
     elif kind is Modality.MRI:
         tesla = field if field is not None else float(rng.choice([1.5, 3.0]))
@@ -62,7 +62,7 @@ def simulate_case(
         if label == "random":
             volume = mri.random_contrast(anatomy, rng)
         else:
-            volume = mri.render(anatomy, rng, sequence=_known(label, tuple(mri.PROTOCOLS), "sequence"), field=tesla)
+            volume = mri.render(anatomy, rng, sequence=known_word(label, tuple(mri.PROTOCOLS), "sequence"), field=tesla)
     else:
         raise VolumeError(f"{kind} cannot be simulated; known are CT and MRI.")
     patient = f"sim{seed:05d}"
@@ -99,7 +99,8 @@ def _anatomy(seed: int, region: Region, spacing: tuple[float, float, float] | No
     return torso(rng, chosen) if region == "torso" else head(rng, chosen, tumour=seed % 3 == 0)
 
 
-def _known(word: str, known: tuple[Word, ...], what: str) -> Word:
+def known_word(word: str, known: tuple[Word, ...], what: str) -> Word:
+    """The same word as one of those that are known; VolumeError, which names them, for another."""
     for one in known:
         if one == word:
             return one
