@@ -105,13 +105,17 @@ def show_command(
 
 @app.command("sources")
 def sources_command(as_json: AsJson = False) -> None:
-    """List the layouts that "data prepare" reads."""
+    """List the layouts that "data prepare" reads, with licences, links and how to get them; nothing is downloaded."""
     from ..data.sources import SOURCES
 
     if as_json:
-        print_json({name: source.summary for name, source in SOURCES.items()})
-    else:
-        print_table(("source", "layout"), [(name, source.summary) for name, source in SOURCES.items()])
+        print_json({name: {"summary": source.summary} | asdict(source.provenance) for name, source in SOURCES.items()})
+        return
+    rows = [
+        (name, source.summary, source.provenance.licence, source.provenance.link, source.provenance.obtain)
+        for name, source in SOURCES.items()
+    ]
+    print_table(("source", "layout", "licence", "link", "how to get it"), rows)
 
 
 def _bar(quiet: bool) -> Progress:

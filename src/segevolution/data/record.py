@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import StoreError
-from ..imaging.case import Case
+from ..imaging.case import Case, Part
 from ..imaging.grid import Array, Floats, Grid, Triple
 from ..imaging.volume import Origin
 from ..vocabulary import Modality
@@ -35,6 +35,7 @@ class CaseRecord:
         dtype: of the stored signal.
         source_shape, source_affine: the grid of the file, before its axes were turned.
         origin: the file itself, if it came from one.
+        part: where the dataset's authors put the case; None where they did not say.
         sha256: of voxels, labels, grid and facts; equal for equal cases.
     """
 
@@ -54,6 +55,7 @@ class CaseRecord:
     source_affine: Floats
     sha256: str
     origin: Origin | None = field(default=None, repr=False)
+    part: Part | None = None
 
     @property
     def grid(self) -> Grid:
@@ -129,6 +131,7 @@ def record_of(case: Case, source_grid: Grid) -> CaseRecord:
         source_affine=source_grid.affine,
         sha256="",
         origin=case.volume.origin,
+        part=case.part,
     )
     object.__setattr__(facts, "sha256", content_hash(facts, case.volume.array, case.labels))
     return facts
@@ -146,7 +149,8 @@ def structures_present(labels: Array, structures: Mapping[str, tuple[int, ...]])
 
 def content_hash(record: CaseRecord, signal: Array, labels: Array) -> str:
     """SHA-256 of all that makes a case: voxels, labels, grid, names. Where the file lay does not count."""
-    told = {key: item for key, item in record.to_json().items() if key not in ("origin", "sha256", "signal", "voxels")}
+    beside = {"origin", "sha256", "signal", "voxels"} | ({"part"} if record.part is None else set())
+    told = {key: item for key, item in record.to_json().items() if key not in beside}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for array in (signal, labels):
         digest.update(f"{array.dtype.str}{array.shape}".encode())

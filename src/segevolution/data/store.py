@@ -191,6 +191,7 @@ class Store:
             structures=dict(record.structures),
             sequence=record.sequence,
             site=record.site,
+            part=record.part,
         )
 
     def read_window(self, name: str, start: Triple, stop: Triple) -> tuple[Array, Array]:
@@ -226,9 +227,14 @@ class Store:
             and (structures is None or any(structure in record.structures for structure in structures))
         )
 
-    def labelled(self, dataset: str) -> frozenset[str]:
-        """Every structure that a dataset labels in some patient; a case that does not list one of them lacks it."""
-        return frozenset(name for record in self.cases if record.dataset == dataset for name in record.structures)
+    def labelled(self, dataset: str, modality: Modality | None = None) -> frozenset[str]:
+        """Every structure that a dataset labels in some patient of this modality; a case without one of them lacks it.
+
+        By modality, since datasets label more in one than in another: AMOS has bladders in CT only.
+        """
+        return frozenset(
+            name for record in self.select(datasets={dataset}, modality=modality) for name in record.structures
+        )
 
     def fingerprint(self) -> str:
         """SHA-256 over the names and contents of all cases: equal where two stores hold the same data."""

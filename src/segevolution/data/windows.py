@@ -1,15 +1,18 @@
 """Training views: cut from a framed case anywhere between the whole volume and a native-resolution window.
 
 Inference shows a network the whole volume squeezed into its window (zoom-out) and windows at the volume's own
-resolution (zoom-in). A view is drawn between the two, so that one network learns both. Voxels are picked, not
-blended, as inference picks them. Views are never mirrored: structures have sides.
+resolution (zoom-in), or one structure and what surrounds it (focus). A view is drawn between the first two, or round
+a structure, so that one network learns all. Voxels are picked, not blended, as inference picks them. Views are never
+mirrored: structures have sides.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from ..imaging.case import Case
 from ..imaging.framing import frame
@@ -17,6 +20,9 @@ from ..imaging.grid import Array, Triple
 from ..vocabulary import Modality
 
 Rng = np.random.Generator
+Floats = npt.NDArray[np.float64]
+
+_FINEST = 0.5  # frame voxels a window voxel: finer views would show no more
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +71,18 @@ class FramedCase:
         """(D, H, W) boolean."""
         return mask_of(self.labels, self.structures[structure])
 
+    @cached_property
+    def extents(self) -> dict[str, tuple[Floats, Floats]]:
+        """Structure -> its first voxel and the one after its last, each (d, h, w)."""
+        found = ndimage.find_objects(self.labels.astype(np.int32, copy=False))
+        extents = {}
+        for name, values in self.structures.items():
+            boxes = [found[value - 1] for value in values if 0 < value <= len(found) and found[value - 1]]
+            low = np.min([[part.start for part in box] for box in boxes], axis=0)
+            high = np.max([[part.stop for part in box] for box in boxes], axis=0)
+            extents[name] = (low.astype(float), high.astype(float))
+        return extents
+
 
 def mask_of(labels: Array, values: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """Boolean mask of the voxels that carry any of the label values."""
@@ -81,6 +99,8 @@ class ViewSettings:
     Attributes:
         whole: share of whole-volume views, as zoom-out sees them.
         native: share of native-resolution windows, as zoom-in sees them; the rest lies between the two.
+        focus: share of views round one structure, each side so many times the structure's as `margin` says.
+        margin: smallest and largest, drawn evenly on a logarithmic scale.
         rotation: largest in-plane rotation in degrees.
         scale: standard deviation of the logarithm of each axis' extra scale.
         still: share of views that are not rotated, scaled or shifted at all.
@@ -88,6 +108,8 @@ class ViewSettings:
 
     whole: float = 0.5
     native: float = 0.25
+    focus: float = 0.0
+    margin: tuple[float, float] = (1.25, 3.0)
     rotation: float = 12.0
     scale: float = 0.08
     still: float = 0.25
@@ -112,6 +134,8 @@ def draw_view(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings
     """
     settings = settings or ViewSettings()
     size, target = np.asarray(case.image.shape, float), np.asarray(window, float)
+    if settings.focus and case.structures and rng.random() < settings.focus:
+        return _focused(case, window, rng, settings)
     draw = rng.random()
     zoom = 1.0 if draw < settings.whole else 0.0 if draw < settings.whole + settings.native else rng.random()
     step = (size / target) ** zoom  # frame voxels a window voxel
@@ -126,9 +150,33 @@ def draw_view(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings
     return View(*_sample(case, window, centre, step, angle))
 
 
-def _centre_on_structure(
-    case: FramedCase, size: npt.NDArray[np.float64], extent: npt.NDArray[np.float64], rng: Rng
-) -> npt.NDArray[np.float64]:
+def focus_steps(low: Floats, high: Floats, window: Triple, size: tuple[int, ...], margin: Floats | float) -> Floats:
+    """Frame voxels a window voxel of a view round a block: `margin` times its sides, never finer than half a voxel.
+
+    Args:
+        low, high: (d, h, w) of the block, half-open.
+        window: of the network.
+        size: of the frame; no side of the view is longer.
+        margin: one, or one an axis.
+    """
+    target = np.asarray(window, float)
+    return np.clip((high - low) * margin / target, _FINEST, np.maximum(np.asarray(size) / target, _FINEST))
+
+
+def _focused(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings) -> View:
+    """A view round a structure that was found roughly: off its middle, more or less wide on each axis."""
+    names = list(case.structures)
+    low, high = case.extents[names[rng.integers(len(names))]]
+    margin = np.exp(rng.uniform(*np.log(settings.margin)) + rng.normal(0, settings.scale, 3))
+    step = focus_steps(low, high, window, case.image.shape, margin)
+    extent = step * np.asarray(window)
+    centre = (low + high - 1) / 2 + rng.uniform(-0.15, 0.15, 3) * extent
+    still = rng.random() < settings.still
+    angle = 0.0 if still else np.deg2rad(rng.uniform(-settings.rotation, settings.rotation))
+    return View(*_sample(case, window, _inside(centre, extent, case.image.shape), step, angle))
+
+
+def _centre_on_structure(case: FramedCase, size: Floats, extent: Floats, rng: Rng) -> Floats:
     """A random voxel of a random structure, moved as little as keeps the view inside the volume where it can."""
     names = list(case.structures)
     if not names:
@@ -136,13 +184,18 @@ def _centre_on_structure(
     places = np.flatnonzero(case.mask(names[rng.integers(len(names))]))
     centre = np.stack(np.unravel_index(places[rng.integers(places.size)], case.image.shape)).astype(float)
     centre += rng.uniform(-0.25, 0.25, 3) * extent
-    half = (extent - 1) / 2
+    return _inside(centre, extent, case.image.shape)
+
+
+def _inside(centre: Floats, extent: Floats, shape: tuple[int, ...]) -> Floats:
+    """The centre moved as little as keeps the view inside the volume; the middle on axes that it exceeds."""
+    size, half = np.asarray(shape, float), (extent - 1) / 2
     inside = np.clip(centre, half, np.maximum(size - 1 - half, half))
     return np.where(extent >= size, (size - 1) / 2, inside)
 
 
 def _sample(
-    case: FramedCase, window: Triple, centre: npt.NDArray[np.float64], step: npt.NDArray[np.float64], angle: float
+    case: FramedCase, window: Triple, centre: Floats, step: Floats, angle: float
 ) -> tuple[npt.NDArray[np.float32], Array]:
     """Pick voxels on a scaled grid rotated in the axial plane about `centre`; zero outside the volume."""
     d, h, w = ((np.arange(side) - (side - 1) / 2) * pace for side, pace in zip(window, step, strict=True))

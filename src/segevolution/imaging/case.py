@@ -1,7 +1,12 @@
-"""One patient's volume and its named masks."""
+"""One patient's volume and its named masks.
+
+Masks are kept as one label map even where they overlap: every set of masks that share a voxel gets a value of its
+own, and a structure is the set of its values. Nothing is lost, and one map is read instead of a channel a structure.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +14,8 @@ import numpy.typing as npt
 from ..errors import VolumeError
 from .grid import Array
 from .volume import Volume
+
+Part = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +32,7 @@ class Case:
             structures (a prostate is the union of its zones). A structure that this patient lacks is absent.
         sequence: such as "T2-SPIR"; None when not known.
         site: hospital or sub-collection; None when not known.
+        part: where the dataset's authors put the case; None where they did not say.
     """
 
     name: str
@@ -35,6 +43,7 @@ class Case:
     structures: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     sequence: str | None = None
     site: str | None = None
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         if self.labels.shape != self.volume.array.shape:
@@ -45,3 +54,33 @@ class Case:
     def mask(self, structure: str) -> npt.NDArray[np.bool_]:
         """(X, Y, Z) boolean mask of a structure; raises KeyError if this case does not carry it."""
         return np.isin(self.labels, self.structures[structure])
+
+
+def label_map(masks: Mapping[str, npt.ArrayLike]) -> tuple[Array, dict[str, tuple[int, ...]]]:
+    """Masks that may overlap -> one label map and the values of each structure.
+
+    Args:
+        masks: structure -> (X, Y, Z), true or non-zero inside; at least one.
+
+    Returns:
+        (X, Y, Z) of the smallest unsigned integers, 0 where no mask is; and the values of each structure that has
+        a voxel. Masks that do not overlap get 1, 2, ... in order.
+
+    Raises:
+        VolumeError: there is no mask, or their shapes differ.
+    """
+    arrays = {name: np.asarray(mask) != 0 for name, mask in masks.items()}
+    shapes = {mask.shape for mask in arrays.values()}
+    if len(shapes) != 1:
+        raise VolumeError(f"masks of one case must share one shape; these have {sorted(shapes) or 'none at all'}.")
+    labels = np.zeros(shapes.pop(), np.int64)
+    members: list[frozenset[str]] = [frozenset()]
+    for name, mask in arrays.items():
+        for value in np.unique(labels[mask]).tolist():
+            members.append(members[value] | {name})
+            labels[mask & (labels == value)] = len(members) - 1
+    kept = [0, *(value for value in np.unique(labels).tolist() if value)]
+    places = np.zeros(len(members), np.min_scalar_type(len(kept) - 1))
+    places[kept] = np.arange(len(kept))
+    values = {name: tuple(int(places[value]) for value in kept if name in members[value]) for name in arrays}
+    return places[labels], {name: found for name, found in values.items() if found}

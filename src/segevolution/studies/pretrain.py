@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors.torch import load_file, save_file
 
 from ..data.store import Store
@@ -46,9 +46,13 @@ class WeightedDataset(Dataset):
 
 
 class Stage(Part):
-    """Training at one window; the weights grow from the stage before."""
+    """Training at one window; the weights grow from the stage before.
+
+    `weights` replaces the weights of some datasets; 0 leaves one out.
+    """
 
     window: tuple[int, int, int]
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     fit: dict[str, Any]
 
 
@@ -69,6 +73,13 @@ class PretrainRecipe(Part):
     data: Annotated[list[WeightedDataset], Field(min_length=1)]
     stages: Annotated[list[Stage], Field(min_length=1)]
     fit: dict[str, Any] = Field(default_factory=dict)  # shared by all stages
+
+    @model_validator(mode="after")
+    def _weights_have_datasets(self) -> "PretrainRecipe":
+        unknown = {name for stage in self.stages for name in stage.weights} - {entry.name for entry in self.data}
+        if unknown:
+            raise ValueError(f"a stage weighs {', '.join(sorted(unknown))}, which data does not list")
+        return self
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ def pretrain(
         if weights.is_file():
             model.load_state_dict(load_file(weights))
             continue
-        drawn = [entry for entry in recipe.data if entry.since <= number]
+        drawn = _drawn(recipe, number)
         stores |= {entry.name: _prepare(entry, folder, root) for entry in drawn if entry.name not in stores}
         training, validation = (_cases(recipe, drawn, stores, model, role) for role in ("train", "validation"))
         result = fit(model, training, chosen, place, validation=validation, device=device, quiet=quiet)
@@ -161,6 +172,17 @@ def _tokenizer(folder: Path) -> WordTokenizer:
         folder.mkdir(parents=True, exist_ok=True)
         WordTokenizer.of_vocabulary().save(folder)
     return WordTokenizer.load(folder)
+
+
+def _drawn(recipe: PretrainRecipe, number: int) -> list[WeightedDataset]:
+    """The datasets that a stage (from 1) draws from, with its weights."""
+    weights = recipe.stages[number - 1].weights
+    entries = [
+        entry.model_copy(update={"weight": weights[entry.name]}) if entry.name in weights else entry
+        for entry in recipe.data
+        if entry.since <= number
+    ]
+    return [entry for entry in entries if entry.weight > 0]
 
 
 def _prepare(entry: WeightedDataset, folder: Path, root: Path | None) -> Store:

@@ -18,7 +18,7 @@ from ..data.augment import AugmentSettings, augment
 from ..data.windows import FramedCase, View, ViewSettings, draw_view, mask_of
 from ..models.backbone import Kind, PromptBatch, Spec
 from ..vocabulary import Context, Modality
-from .prompting import COMBINATIONS, PromptSettings, draw_box, draw_points, pad_points
+from .prompting import COMBINATIONS, PromptSettings, coarse_mask, draw_box, draw_points, pad_points
 
 Rng = np.random.Generator
 
@@ -182,8 +182,9 @@ class StepDataset(Dataset[TrainingBatch]):
     ) -> None:
         mask = mask_of(view.labels, case.structures[name])
         kinds = COMBINATIONS[combination]
-        points = draw_points(mask, rng, self.prompt) if Kind.POINT in kinds else None
-        box = draw_box(mask, rng, self.prompt) if Kind.BOX in kinds else None
+        shown = coarse_mask(mask, rng) if self.prompt.coarse and rng.random() < self.prompt.coarse else mask
+        points = draw_points(shown, rng, self.prompt) if Kind.POINT in kinds else None
+        box = draw_box(shown, rng, self.prompt) if Kind.BOX in kinds else None
         withheld = rng.random() < self.sample.unnamed
         context = Context(case.modality, None if withheld else name)
         builder.add_prompt(name if Kind.TEXT in kinds else None, context, points, box, mask)

@@ -57,11 +57,14 @@ def load_group(store: Store, names: Sequence[str], spec: Spec, weight: float = 1
         StoreError: a case carries no structure.
     """
     records = store.select(names=names)
-    labelled = {dataset: store.labelled(dataset) for dataset in {record.dataset for record in records}}
+    groups = {(record.dataset, record.modality) for record in records}
+    labelled = {group: store.labelled(*group) for group in groups}
     known = frozenset(spec.structures)
     cases = []
     for record in records:
-        case = FramedCase.make(store.read(record.name), spec.intensity, labelled[record.dataset], known)
+        case = FramedCase.make(
+            store.read(record.name), spec.intensity, labelled[record.dataset, record.modality], known
+        )
         if not case.structures:
             raise StoreError(f"{record.name} carries no structure that this model knows, so it cannot be trained on.")
         cases.append(case)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from ..imaging.framing import foreground_box
 from ..models.backbone import ABSENT, NEGATIVE, POSITIVE, Kind
@@ -36,6 +37,7 @@ class PromptSettings:
         positive, negative: largest number of points of each kind (at least one positive).
         box_jitter: standard deviation of each face's move, as a share of the box's side.
         exact_boxes: share of boxes that are tight.
+        coarse: share of prompts drawn from an imperfect mask, as zoom-in draws them from its coarse answer.
     """
 
     combinations: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COMBINATIONS, 1.0))
@@ -43,12 +45,37 @@ class PromptSettings:
     negative: int = 4
     box_jitter: float = 0.08
     exact_boxes: float = 0.4
+    coarse: float = 0.0
 
     def drawable(self, accepts: frozenset[Kind]) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
         """Names of the combinations a network accepts, and their probabilities."""
         names = tuple(name for name, weight in self.combinations.items() if weight and COMBINATIONS[name] <= accepts)
         weights = np.array([self.combinations[name] for name in names])
         return names, weights / weights.sum()
+
+
+def coarse_mask(mask: Mask, rng: Rng) -> Mask:
+    """The mask as a coarse answer has it: on a grid up to four times as coarse, with pieces gained and lost.
+
+    It is the mask itself where nothing of it is left.
+    """
+    strides = rng.integers(1, 5, 3)
+    first = tuple(int(rng.integers(stride)) for stride in strides)
+    small = mask[tuple(slice(start, None, int(stride)) for start, stride in zip(first, strides, strict=True))]
+    grow = rng.random()
+    if grow < 0.4:
+        small = ndimage.binary_dilation(small) & (ndimage.uniform_filter(rng.random(small.shape), 3) < 0.52) | small
+    elif grow < 0.8:
+        kept = ndimage.binary_erosion(small, border_value=1)
+        small = kept | (small & (ndimage.uniform_filter(rng.random(small.shape), 3) < 0.52))
+    rough = small
+    for axis, stride in enumerate(strides):
+        rough = rough.repeat(stride, axis)
+    pads = [
+        (start, max(0, side - start - long)) for start, side, long in zip(first, mask.shape, rough.shape, strict=True)
+    ]
+    rough = np.pad(rough, pads)[tuple(slice(side) for side in mask.shape)]
+    return rough if rough.any() else mask
 
 
 def draw_points(mask: Mask, rng: Rng, settings: PromptSettings) -> tuple[npt.NDArray[np.float32], Sequence[int]]:

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 
 from ...errors import FormatError, StoreError, VocabularyError
-from ...imaging.case import Case
+from ...imaging.case import Case, Part
 from ...imaging.formats import FORMATS, read, read_labels
 from ...imaging.grid import Array, Grid
 from ...imaging.volume import Origin, Volume
@@ -36,16 +36,33 @@ class Overrides:
     patient_pattern: str | None = None
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Where a dataset comes from.
+
+    Attributes:
+        licence: as its publishers state it, or "its owner's" for a layout that anyone may use.
+        link: of its page; empty for a layout.
+        obtain: what a person does to get it, in a sentence; this package downloads nothing.
+    """
+
+    licence: str = "its owner's"
+    link: str = ""
+    obtain: str = "Your own files, in this layout."
+
+
 class Source(Protocol):
     """A dataset in its own layout.
 
     Attributes:
         name: of the layout, such as "msd".
         summary: one line for the list of sources.
+        provenance: for the list of sources.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    provenance: ClassVar[Provenance]
 
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None: ...
 
@@ -81,6 +98,8 @@ class Pair:
         name: of the case.
         stem: of the file, from which the patient is read.
         channel: of a 4-D image; None for a 3-D one.
+        patient: where the layout knows better than the stem.
+        site, part: see `Case`.
     """
 
     name: str
@@ -90,6 +109,9 @@ class Pair:
     modality: Modality | None
     sequence: str | None = None
     channel: int | None = None
+    patient: str | None = None
+    site: str | None = None
+    part: Part | None = None
 
 
 # Two frames, phases or visits of one person are one patient: "patient001_frame12" -> "patient001".
@@ -141,13 +163,21 @@ def read_pair(pair: Pair, dataset: str, structures: Mapping[str, tuple[int, ...]
         )
     return Case(
         name=pair.name,
-        patient=patient_of(pair.stem, overrides.patient_pattern),
+        patient=_patient(pair, overrides),
         dataset=dataset,
         volume=image,
         labels=labels,
         structures={name: values for name, values in structures.items() if present.intersection(values)},
         sequence=overrides.sequence or pair.sequence,
+        site=pair.site,
+        part=pair.part,
     )
+
+
+def _patient(pair: Pair, overrides: Overrides) -> str:
+    if pair.patient is not None and overrides.patient_pattern is None:
+        return pair.patient
+    return patient_of(pair.stem, overrides.patient_pattern)
 
 
 def place_labels(image: Volume, labels: Volume) -> Array:

@@ -17,6 +17,7 @@ from ..record import read_object
 from .base import (
     Overrides,
     Pair,
+    Provenance,
     images_in,
     parse_channel,
     parse_labels,
@@ -37,6 +38,7 @@ class FolderSource(PairedSource):
 
     name: ClassVar[str] = "folder"
     summary: ClassVar[str] = "images/ and labels/ (or imagesTr/, labelsTr/) with equal file names, and labels.json"
+    provenance: ClassVar[Provenance] = Provenance()
 
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
         self.path = Path(path)
@@ -80,6 +82,7 @@ class NnUNetSource(FolderSource):
 
     name: ClassVar[str] = "nnunet"
     summary: ClassVar[str] = "nnU-Net v2 raw: dataset.json with channel_names, imagesTr/CASE_0000, labelsTr/CASE"
+    provenance: ClassVar[Provenance] = Provenance()
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

@@ -15,6 +15,7 @@ from ..record import read_object
 from .base import (
     Overrides,
     Pair,
+    Provenance,
     image_stem,
     images_in,
     parse_channel,
@@ -50,6 +51,11 @@ class MSDSource(PairedSource):
     name: ClassVar[str] = "msd"
     summary: ClassVar[str] = (
         "Medical Segmentation Decathlon: dataset.json, imagesTr, labelsTr; any task, 4-D images too"
+    )
+    provenance: ClassVar[Provenance] = Provenance(
+        "CC BY-SA 4.0",
+        "http://medicaldecathlon.com",
+        "Download the task's tar from the page's list and unpack it.",
     )
 
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None:

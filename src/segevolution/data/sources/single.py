@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ...errors import StoreError
 from ..record import read_object
-from .base import Overrides, Pair, images_in, parse_labels, require_modality, slug
+from .base import Overrides, Pair, Provenance, images_in, parse_labels, require_modality, slug
 from .paired import PairedSource
 
 
@@ -19,6 +19,7 @@ class SingleSource(PairedSource):
 
     name: ClassVar[str] = "single"
     summary: ClassVar[str] = "one patient: image.nii.gz, labels.nii.gz and labels.json in one folder"
+    provenance: ClassVar[Provenance] = Provenance()
 
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
         self.path = Path(path)
