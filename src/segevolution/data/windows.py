@@ -160,7 +160,8 @@ def focus_steps(low: Floats, high: Floats, window: Triple, size: tuple[int, ...]
         margin: one, or one an axis.
     """
     target = np.asarray(window, float)
-    return np.clip((high - low) * margin / target, _FINEST, np.maximum(np.asarray(size) / target, _FINEST))
+    steps: Floats = np.clip((high - low) * margin / target, _FINEST, np.maximum(np.asarray(size) / target, _FINEST))
+    return steps
 
 
 def _focused(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings) -> View:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ..data.prepare import Progress, prepare
 from ..data.sources import Overrides, Source, open_source
-from ..data.sources.base import images_in
+from ..data.sources.base import Provenance, images_in
 from ..data.store import Store
 from ..data.synthesis.cases import synthesise_case
 from ..data.synthesis.patients import simulate_case
@@ -29,6 +29,7 @@ class SimulatedSource:
     dataset: str
     name: ClassVar[str] = "simulated"
     summary: ClassVar[str] = "patients of our own making, with exact labels"
+    provenance: ClassVar[Provenance] = Provenance("none needed", obtain="Made here.")
     licence: ClassVar[str] = "none: made by this package"
 
     @classmethod
@@ -62,6 +63,7 @@ class SynthesisedSource:
     path: Path
     name: ClassVar[str] = "synthesised"
     summary: ClassVar[str] = "images made from label maps"
+    provenance: ClassVar[Provenance] = Provenance("that of the label maps", obtain="Made here, from label maps.")
     licence: ClassVar[str] = "that of the label maps"
 
     @classmethod
