@@ -56,6 +56,24 @@ def test_native_views_show_a_structure(framed):
     assert np.mean(shown) > 0.8
 
 
+def test_a_focused_view_shows_one_structure_large(framed):
+    settings = ViewSettings(focus=1, margin=(1.25, 1.6))
+    for seed in range(20):
+        view = draw_view(framed, WINDOW, np.random.default_rng(seed), settings)
+        shown = [(view.labels == value).mean() for value in (1, 2)]
+        assert max(shown) > 0.12  # a whole view shows each as 0.04 of itself
+
+
+def test_without_focus_the_draws_stay_what_they_were(framed):
+    one, other = (draw_view(framed, WINDOW, np.random.default_rng(5), ViewSettings(margin=m)) for m in ((1, 2), (2, 3)))
+    np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_extents_are_those_of_the_structures(framed):
+    low, high = framed.extents["right kidney"]
+    assert (low.tolist(), high.tolist()) == ([6, 12, 32], [14, 28, 44])
+
+
 def test_augmentation_keeps_range_and_padding_and_is_seeded():
     rng = np.random.default_rng(0)
     image = rng.uniform(0.1, 1, (6, 8, 8)).astype(np.float32)

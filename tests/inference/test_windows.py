@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segevolution.inference.windows import Block, region_around, scan, tight, windows_over
+from segevolution.inference.windows import Block, Focus, focus_around, region_around, scan, tight, windows_over
 from segevolution.models.backbone import Triple
 
 sides = st.tuples(*[st.integers(1, 40)] * 3)
@@ -67,3 +67,26 @@ def test_a_tight_block_is_the_smallest_that_holds_the_mask() -> None:
     assert tight(mask) is None
     mask[1, 2, 3] = mask[2, 4, 3] = True
     assert tight(mask) == Block((1, 2, 3), (3, 5, 4))
+
+
+@settings(deadline=None)
+@given(st.data(), sides, sides)
+def test_a_focus_holds_its_block_and_lies_inside(data: st.DataObject, shape: Triple, window: Triple) -> None:
+    block = data.draw(block_in(shape))
+    region = focus_around(block, window, shape)
+    assert region.holds(block)
+    assert Block.whole(shape).holds(region)
+    assert all(
+        2 * grown >= min(side, 2 * length) for grown, side, length in zip(region.shape, window, shape, strict=True)
+    )
+
+
+def test_a_focus_carries_an_answer_back_onto_what_it_cut() -> None:
+    image = torch.zeros(20, 30, 40)
+    image[6:14, 8:20, 10:26] = 1
+    look = Focus.on(Block((4, 4, 4), (16, 28, 36)), (24, 12, 16))
+    seen = look.cut(image)
+    assert seen.shape == (24, 12, 16)
+    back = look.carry(seen - 0.5) > 0
+    wrong = back != (image[look.content.slices] > 0)
+    assert wrong.float().mean() < 0.05

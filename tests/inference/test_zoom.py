@@ -12,9 +12,9 @@ from torch import Tensor
 
 from segevolution.inference.aim import Aim
 from segevolution.inference.encodings import Encodings
-from segevolution.inference.windows import Block
-from segevolution.inference.zoom import Answer, Windows, answers, to_frame
-from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch
+from segevolution.inference.windows import Block, focus_around
+from segevolution.inference.zoom import Answer, answers, to_frame
+from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch, Windows
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.vocabulary import Context, Modality
@@ -157,3 +157,26 @@ def test_coarse_logits_keep_their_place_on_the_frame() -> None:
     ramp = torch.arange(8.0)[:, None, None].expand(8, 4, 4)
     carried = to_frame(ramp.contiguous(), (16, 4, 4))[:, 0, 0]
     np.testing.assert_allclose(carried[1:-1], (np.arange(1, 15) + 0.5) / 2 - 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("windows", ["roi", "focus"])
+def test_a_closer_look_finds_more_than_the_whole_image_shows(network: Recorded, windows: Windows) -> None:
+    truth = outputs["volume/corner/label"] == {"liver": 1, "spleen": 2}[cases["corner_text"]["text"]]
+    coarse, _ = ask(network, "corner", Aim(cases["corner_text"]["text"]), "off")
+    closer, _ = ask(network, "corner", Aim(cases["corner_text"]["text"]), windows)
+    assert dice(closer.logits > 0, truth) > dice(coarse.logits > 0, truth)
+
+
+def test_focus_looks_once_and_tells_the_point_where_it_lies(network: Recorded) -> None:
+    point = tuple(float(value) for value in np.argwhere(outputs["volume/single/label"] == 1).mean(axis=0))
+    answer, encodings = ask(network, "single", Aim("liver", (point,), (1,)), "focus")  # type: ignore[arg-type]
+    assert (answer.windows, encodings.counts.encodings, encodings.counts.decodings) == (1, 2, 2)
+    told = network.asked[-1].points
+    assert told is not None
+    assert all(0 <= value < side for value, side in zip(told[0, 0].tolist(), network.spec.window, strict=True))
+
+
+def test_a_prompt_corrected_by_a_voxel_mostly_keeps_its_focus() -> None:
+    first = focus_around(Block((10, 20, 30), (18, 40, 50)), (8, 16, 16), (64, 64, 64))
+    moved = [Block((10, 20 + low, 30), (18, 40, 50 + high)) for low in (-1, 0, 1) for high in (-1, 0, 1)]
+    assert sum(focus_around(block, (8, 16, 16), (64, 64, 64)) == first for block in moved) >= 4

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from segevolution.errors import RecipeError
@@ -94,6 +95,11 @@ def test_an_unknown_setting_is_named_in_one_sentence():
         stage_settings(recipe, 0)
     with pytest.raises(RecipeError, match="did you mean"):
         load_pretraining("segvol_mini", ["datta=3"])
+
+
+def test_a_stage_weighs_only_datasets_that_there_are():
+    with pytest.raises(ValidationError, match="a stage weighs btvc, which data does not list"):
+        PretrainRecipe.model_validate(SMALL | {"stages": [{**SMALL["stages"][0], "weights": {"btvc": 2}}]})
 
 
 def test_a_grown_network_knows_what_the_small_one_knew():

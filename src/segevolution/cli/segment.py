@@ -72,9 +72,10 @@ def segment(
     ] = False,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     windows: Annotated[
-        Literal["roi", "lattice", "off"] | None,
+        Literal["roi", "lattice", "focus", "off"] | None,
         typer.Option(
-            help="How to zoom in: round each structure, on a lattice that structures share, or not at all. "
+            help="How to zoom in: scan round each structure, on a lattice that structures share, one look at each "
+            "structure and its surroundings, or not at all. "
             "Default: what the model prefers."
         ),
     ] = None,

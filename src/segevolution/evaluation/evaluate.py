@@ -20,9 +20,8 @@ from ..imaging.case import Case
 from ..imaging.prompts import Prompt
 from ..imaging.simulated_prompts import prompt_from_mask
 from ..inference.session import Session
-from ..inference.zoom import Windows
 from ..metrics import dice, surface_distances
-from ..models.backbone import BackboneModule, Spec
+from ..models.backbone import BackboneModule, Spec, Windows
 
 Mask = npt.NDArray[np.bool_]
 
@@ -38,7 +37,7 @@ class Questions:
         prompts: some of KINDS.
         contexts: "known" tells an adapter modality and structure, "withheld" neither.
         structures: those asked for where a case carries them; empty = all.
-        windows: "roi", "lattice" or "off", see `inference.zoom`; None takes what the model prefers.
+        windows: "roi", "lattice", "focus" or "off", see `inference.zoom`; None takes what the model prefers.
         seed: of the simulated prompts.
         points: positive points of a point prompt; 1 and 4 more, as SegVol draws them.
         box_jitter: how far, in voxels, each face of a box may move; 0 = tight.

@@ -7,7 +7,6 @@ TotalSegmentator's habit: one label map, or with `split` a folder with one file 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ..errors import OutputError, PromptError
 from ..files import check_writable
@@ -15,6 +14,7 @@ from ..imaging.formats import FORMATS
 from ..imaging.formats.base import stem
 from ..imaging.grid import Grid
 from ..imaging.prompts import Prompt
+from ..models.backbone import Windows
 from ..vocabulary import Modality, canonical
 
 UNNAMED = "structure"  # what a structure is called that only points or a box describe
@@ -55,7 +55,7 @@ class Request:
     model: str = "segvol-mini"
     adapter: Path | None = None
     device: str = "auto"
-    windows: Literal["roi", "lattice", "off"] | None = None
+    windows: Windows | None = None
     output: Path | None = None
     split: bool = False
     candidates: bool = False

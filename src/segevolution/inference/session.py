@@ -16,12 +16,12 @@ from ..errors import PromptError
 from ..imaging.framing import Frame, frame
 from ..imaging.prompts import Prompt
 from ..imaging.volume import Volume
-from ..models.backbone import BackboneModule, Kind
+from ..models.backbone import BackboneModule, Kind, Windows
 from ..vocabulary import Context, canonical, require_known
 from .aim import aim
 from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Encodings, Precision
 from .segmentation import Segmentation
-from .zoom import Answer, Windows, answers
+from .zoom import Answer, answers
 
 Numbers = Sequence[float]
 
@@ -34,7 +34,7 @@ class Session:
     Args:
         backbone: in eval mode, with its adapter attached if it has one; see `load`.
         volume: signal as measured, in its file's own order.
-        windows: "roi", "lattice" or "off", see zoom.py; None takes what the model prefers.
+        windows: "roi", "lattice", "focus" or "off", see zoom.py; None takes what the model prefers.
         precision: "bf16" runs the network under autocast.
         batch: windows encoded, and prompts decoded, in one call of the network.
         memory: bytes of window encodings to keep.

@@ -5,6 +5,7 @@ Everything is in voxels (d, h, w) of a frame; blocks are half-open. The scan fol
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from torch.nn import functional
 from ..models.backbone import Triple
 
 OVERLAP = 0.5  # of neighbouring windows, as published
+FOCUS_MARGIN = 1.7  # sides of a focus view, in sides of what it looks at; training draws 1.25 to 3
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,37 @@ class Window:
         ]
         return functional.pad(inside, margins) if any(margins) else inside
 
+    def carry(self, answer: Tensor) -> Tensor:
+        """What the network says of this view (D, H, W), in voxels of the frame: as it is."""
+        return answer
+
+
+@dataclass(frozen=True)
+class Focus(Window):
+    """A view whose block is not of the network's size but squeezed or stretched into it.
+
+    Attributes:
+        size: (D, H, W) of the network's window.
+    """
+
+    size: Triple
+
+    @classmethod
+    def on(cls, block: Block, size: Triple) -> "Focus":
+        """A block inside the frame."""
+        return cls(block, block, size)
+
+    def cut(self, image: Tensor) -> Tensor:
+        """Its voxels picked to the network's size, as the whole image's are."""
+        inside = image[(..., *self.content.slices)]
+        return functional.interpolate(inside[None, None], self.size, mode="nearest-exact")[0, 0]
+
+    def carry(self, answer: Tensor) -> Tensor:
+        """Logits of the network's size -> of the block's, trilinearly."""
+        return functional.interpolate(answer[None, None], self.content.shape, mode="trilinear", align_corners=False)[
+            0, 0
+        ]
+
 
 def tight(mask: Tensor) -> Block | None:
     """The smallest block around the true voxels of a mask (D, H, W); None if there are none."""
@@ -122,6 +155,24 @@ def region_around(block: Block, window: Triple, shape: Triple) -> Block:
         start = min(max(low - (side - (high - low)) // 2, 0), length - side)
         starts.append(start)
         stops.append(start + side)
+    return Block(_triple(starts), _triple(stops))
+
+
+def focus_around(block: Block, window: Triple, shape: Triple) -> Block:
+    """The block with what surrounds it, inside the array, at least half a window a side.
+
+    Its borders lie on a grid of an eighth of its sides, so that a prompt that is corrected keeps its view.
+    """
+    starts, stops = [], []
+    for low, high, side, length in zip(block.start, block.stop, window, shape, strict=True):
+        wanted = max((high - low) * FOCUS_MARGIN, side / 2)
+        step = max(1, int(wanted // 8))
+        middle = (low + high) / 2
+        start = math.floor((middle - wanted / 2) / step) * step
+        stop = math.ceil((middle + wanted / 2) / step) * step
+        shift = max(0, -start) - max(0, stop - length)  # into the array, as far as it reaches
+        starts.append(max(0, start + shift))
+        stops.append(min(length, stop + shift))
     return Block(_triple(starts), _triple(stops))
 
 

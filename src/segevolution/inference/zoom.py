@@ -16,21 +16,23 @@ fault by fault; the differences here:
   the coarse logits.
 """
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from ..models.backbone import Triple
+from ..models.backbone import Triple, Windows
 from ..vocabulary import Context
 from .aim import Aim, resized, seen_from, voxel
 from .encodings import Encodings
-from .windows import Block, Window, region_around, tight, windows_over
+from .windows import Block, Focus, Window, focus_around, region_around, tight, windows_over
 
-Windows = Literal["roi", "lattice", "off"]
+_NEARLY_ALL = 0.7  # of the image
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,8 @@ def answers(
         aims: prompts in frame voxels.
         contexts: one a prompt.
         windows: "roi" scans the region round each coarse mask, as published; "lattice" takes windows from a fixed
-            lattice over the image, so that prompts share them; "off" answers with the zoom-out alone.
+            lattice over the image, so that prompts share them; "focus" looks once, at the coarse mask and what
+            surrounds it, resized to the window; "off" answers with the zoom-out alone.
         multimask: three alternatives a prompt, in order, instead of one answer.
     """
     shape = _triple(encodings.image.shape)
@@ -109,7 +112,7 @@ def _plan(
     if windows == "off":
         return nothing
     mask = to_frame(coarse, shape) > 0
-    found = tight(mask)
+    found = tight(to_frame(_main(coarse), shape) > 0 if windows == "focus" else mask)
     places = [voxel(point) for point in goal.positive]
     if found is None and goal.box is not None:
         places.append(goal.box)
@@ -119,6 +122,8 @@ def _plan(
     whole = sought[0]
     for block in sought[1:]:
         whole = whole.join(block)
+    if windows == "focus":
+        return _focus(encodings, goal, nothing, whole, found)
     region = region_around(whole, encodings.window, shape)
     scanned = region if windows == "roi" else Block.whole(shape)
     looks = []
@@ -132,6 +137,29 @@ def _plan(
         weight = 0 if inside is None else int(mask[inside.slices].sum())
         looks.append(_Look(window, seen_from(goal, window.view, inside, found), weight))
     return _Job(coarse, iou, context, alternative, region, tuple(looks))
+
+
+def _focus(encodings: Encodings, goal: Aim, job: _Job, block: Block, found: Block | None) -> _Job:
+    """One look at a block and its surroundings; none where that is nearly the whole image, which was seen already."""
+    shape = _triple(encodings.image.shape)
+    region = focus_around(block, encodings.window, shape)
+    if math.prod(region.shape) > _NEARLY_ALL * math.prod(shape):
+        return job
+    window = Focus.on(region, encodings.window)
+    inside = None if found is None else found.meet(region)
+    told = resized(seen_from(goal, region, inside, found), region.shape, encodings.window)
+    return replace(job, region=region, looks=(_Look(window, told, 1),))
+
+
+def _main(coarse: Tensor) -> Tensor:
+    """Coarse logits without the specks: components of less than a tenth of the largest one's voxels go."""
+    labels, count = ndimage.label((coarse > 0).cpu().numpy())
+    if count < 2:
+        return coarse
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = torch.from_numpy((sizes * 10 >= sizes.max())[labels]).to(coarse.device)
+    return torch.where(kept, coarse, coarse.clamp_max(-1.0))
 
 
 def _answer(encodings: Encodings, job: _Job, *, multimask: bool) -> Answer:
@@ -148,9 +176,10 @@ def _answer(encodings: Encodings, job: _Job, *, multimask: bool) -> Answer:
         told = [look.told for look in looks]
         said, iou = encodings.decode(features, told, [job.context] * len(looks), multimask=multimask)
         for look, answer, estimate in zip(looks, said[:, job.alternative], iou[:, job.alternative], strict=True):
+            said_here = look.window.carry(answer)
             part = look.window.content.meet(job.region)
             where = part.shift(job.region.start, -1).slices
-            total[where] += answer[part.shift(look.window.view.start, -1).slices]
+            total[where] += said_here[part.shift(look.window.view.start, -1).slices]
             count[where] += 1
             overlap += float(estimate) * max(look.weight, 1)
             weights += max(look.weight, 1)

@@ -30,6 +30,10 @@ class Kind(StrEnum):
     MASK = "mask"
 
 
+# How a network looks closer after the whole image: see inference/zoom.py.
+Windows = Literal["roi", "lattice", "focus", "off"]
+
+
 @dataclass(frozen=True)
 class Spec:
     """What a network asks of its inputs, so that nothing outside guesses by name.
@@ -52,7 +56,7 @@ class Spec:
     spacing: tuple[float, float, float] | None = None
     adaptable: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
-    windows: Literal["roi", "lattice", "off"] = "roi"
+    windows: Windows = "roi"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..adapters import METHODS
 from ..errors import AdapterError, RecipeError, VocabularyError
 from ..evaluation.evaluate import KINDS, PromptKind
-from ..inference.zoom import Windows
+from ..models.backbone import Windows
 from ..training.settings import FitSettings
 from ..vocabulary import Modality, canonical, closest
 

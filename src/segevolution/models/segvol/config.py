@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from ...errors import CheckpointError
 from ...vocabulary import TEMPLATES, closest
-from ..backbone import Triple
+from ..backbone import Triple, Windows
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class SegVolConfig:
     template: str = "ct"
     structures: tuple[str, ...] = ()
     intensity: str = "foreground"
-    windows: Literal["roi", "lattice", "off"] = "roi"
+    windows: Windows = "roi"
     coordinates: Literal["published", "matching"] = "published"
     stem: StemConfig | None = None
     high_resolution: bool = False
@@ -146,8 +146,8 @@ class SegVolConfig:
         _require_multiple("the cross-attention width", inner, "decoder_heads", self.decoder_heads)
         if self.template not in TEMPLATES:
             raise CheckpointError(f'template "{self.template}" is not known; use one of {", ".join(TEMPLATES)}.')
-        if self.windows not in ("roi", "lattice", "off"):
-            raise CheckpointError(f'windows "{self.windows}" must be "roi", "lattice" or "off".')
+        if self.windows not in get_args(Windows):
+            raise CheckpointError(f'windows "{self.windows}" must be one of {", ".join(get_args(Windows))}.')
         if self.coordinates not in ("published", "matching"):
             raise CheckpointError(f'coordinates "{self.coordinates}" must be "published" or "matching".')
         if self.stem is not None:
