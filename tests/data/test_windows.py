@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from segevolution.data.augment import AugmentSettings, augment
-from segevolution.data.windows import FramedCase, ViewSettings, draw_view
+from segevolution.data.windows import PUBLISHED_VIEWS, FramedCase, ViewSettings, draw_view
 from segevolution.imaging.case import Case
 from segevolution.imaging.framing import resize_nearest
 from segevolution.imaging.grid import Grid
@@ -67,6 +69,29 @@ def test_a_focused_view_shows_one_structure_large(framed):
 def test_without_focus_the_draws_stay_what_they_were(framed):
     one, other = (draw_view(framed, WINDOW, np.random.default_rng(5), ViewSettings(margin=m)) for m in ((1, 2), (2, 3)))
     np.testing.assert_array_equal(one.image, other.image)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED_VIEWS))
+def test_published_views_mirror_what_has_no_side_and_nothing_that_has_one(framed, name):
+    sideless = replace(framed, structures={"liver": (1,), "spleen": (2,)})
+    frequent = replace(PUBLISHED_VIEWS[name], whole=1, native=0, flip=0.5)
+
+    def mirrored(case):
+        views = [draw_view(case, WINDOW, np.random.default_rng(seed), frequent) for seed in range(40)]
+        columns = [[np.flatnonzero((view.labels == v).any(axis=(0, 1))).mean() for v in (1, 2)] for view in views]
+        return sum(one > other for one, other in columns)
+
+    assert mirrored(framed) == 0
+    assert 5 < mirrored(sideless) < 35
+
+
+def test_a_third_of_published_windows_lie_anywhere(framed):
+    far = replace(
+        framed, image=np.full((20, 40, 200), 0.5, np.float16), labels=np.pad(framed.labels, ((0, 0), (0, 0), (0, 152)))
+    )
+    settings = replace(PUBLISHED_VIEWS["hub"], whole=0, native=1)
+    empty = [not draw_view(far, WINDOW, np.random.default_rng(seed), settings).labels.any() for seed in range(200)]
+    assert 0.1 < np.mean(empty) < 0.4
 
 
 def test_extents_are_those_of_the_structures(framed):

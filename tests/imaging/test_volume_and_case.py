@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from segevolution.errors import VolumeError
-from segevolution.imaging.case import Case
+from segevolution.imaging.case import Case, label_map
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 from segevolution.vocabulary import Modality
@@ -65,3 +65,27 @@ def test_a_structure_may_be_the_union_of_labels() -> None:
 def test_labels_of_another_size_are_refused_by_the_cases_name() -> None:
     with pytest.raises(VolumeError, match="case_7"):
         Case("case_7", "patient", "set", _volume(np.zeros((3, 4, 5))), np.zeros((3, 4, 6), np.uint8))
+
+
+def test_masks_that_overlap_are_kept_whole_in_one_label_map() -> None:
+    first, second, third = (np.zeros((6, 1, 1), bool) for _ in range(3))
+    first[0:3], second[2:5], third[2:4] = True, True, True
+    masks = {"liver": first, "tumour": second, "lesion": third, "nothing": np.zeros((6, 1, 1), bool)}
+    labels, structures = label_map(masks)
+    assert "nothing" not in structures
+    assert labels.dtype == np.uint8
+    assert not labels[5]
+    for name, values in structures.items():
+        np.testing.assert_array_equal(np.isin(labels, values), masks[name])
+
+
+def test_masks_that_do_not_overlap_are_numbered_in_order() -> None:
+    one, two = np.array([[[1, 0, 0]]]), np.array([[[0, 0, 9]]])
+    labels, structures = label_map({"b": one, "a": two})
+    assert labels.tolist() == [[[1, 0, 2]]]
+    assert structures == {"b": (1,), "a": (2,)}
+
+
+def test_masks_of_two_shapes_are_refused() -> None:
+    with pytest.raises(VolumeError, match="one shape"):
+        label_map({"a": np.zeros((2, 2, 2)), "b": np.zeros((2, 2, 3))})

@@ -2,8 +2,7 @@
 
 Inference shows a network the whole volume squeezed into its window (zoom-out) and windows at the volume's own
 resolution (zoom-in), or one structure and what surrounds it (focus). A view is drawn between the first two, or round
-a structure, so that one network learns all. Voxels are picked, not blended, as inference picks them. Views are never
-mirrored: structures have sides.
+a structure, so that one network learns all. Voxels are picked, not blended, as inference picks them.
 """
 
 from collections.abc import Mapping
@@ -104,6 +103,8 @@ class ViewSettings:
         rotation: largest in-plane rotation in degrees.
         scale: standard deviation of the logarithm of each axis' extra scale.
         still: share of views that are not rotated, scaled or shifted at all.
+        background: share of windows that are centred anywhere instead of on a structure.
+        flip: probability of mirroring each axis; cases with left or right structures are never mirrored.
     """
 
     whole: float = 0.5
@@ -113,6 +114,16 @@ class ViewSettings:
     rotation: float = 12.0
     scale: float = 0.08
     still: float = 0.25
+    background: float = 0.0
+    flip: float = 0.0
+
+
+# SegVol's own training views (Du et al. 2024): its two releases differ, and which one made the weights is unknown.
+# Area averages of labels and left-right flips of kidneys are not copied.
+PUBLISHED_VIEWS: dict[str, ViewSettings] = {
+    "hub": ViewSettings(whole=0.25, native=0.75, rotation=0, scale=0, still=1, background=1 / 3, flip=0.2),
+    "source": ViewSettings(whole=0.5, native=0.5, rotation=0, scale=0, still=1, background=1 / 3, flip=0.1),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +155,20 @@ def draw_view(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings
         step = step * np.exp(rng.normal(0, settings.scale, 3))
     if zoom == 1.0:
         centre = (size - 1) / 2 + (0 if still else rng.uniform(-0.04, 0.04, 3) * size)
+    elif settings.background and rng.random() < settings.background:
+        centre = _inside(rng.uniform(0, 1, 3) * size, step * target, case.image.shape)
     else:
         centre = _centre_on_structure(case, size, step * target, rng)
     angle = 0.0 if still else np.deg2rad(rng.uniform(-settings.rotation, settings.rotation))
-    return View(*_sample(case, window, centre, step, angle))
+    return _flipped(View(*_sample(case, window, centre, step, angle)), case, rng, settings.flip)
+
+
+def _flipped(view: View, case: FramedCase, rng: Rng, chance: float) -> View:
+    """Mirrored along each axis by chance; as it is where a structure has a side."""
+    if not chance or any(name.startswith(("left ", "right ")) for name in (*case.structures, *case.absent)):
+        return view
+    axes = tuple(np.flatnonzero(rng.random(3) < chance).tolist())
+    return View(np.flip(view.image, axes).copy(), np.flip(view.labels, axes).copy())
 
 
 def focus_steps(low: Floats, high: Floats, window: Triple, size: tuple[int, ...], margin: Floats | float) -> Floats:
