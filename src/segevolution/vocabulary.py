@@ -219,6 +219,11 @@ SYNONYMS: dict[str, str] = {
     "lungs": "lung",
     "lung right": "right lung",
     "lung left": "left lung",
+    "liver tumor": "liver tumour",
+    "kidney tumor": "kidney tumour",
+    "pancreas tumor": "pancreas tumour",
+    "lung tumor": "lung tumour",
+    "hepatic vessel": "hepatic vessels",
 }
 
 # Structures of which a body has a right and a left: such cases are never mirrored in training.

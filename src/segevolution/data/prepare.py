@@ -20,6 +20,7 @@ from ..errors import OutputError, SegevolutionError, StoreError
 from ..vocabulary import Modality
 from .record import CaseRecord
 from .sources import Source
+from .sources.base import datasets_of
 from .store import Store
 
 # Told after each case: how many are done, how many there are, and the name of the case.
@@ -69,14 +70,16 @@ def prepare(
         OutputError: the store cannot be written; what is in it stays, so that the run can go on later.
     """
     store.sweep()
-    store.describe(source.dataset, {"source": source.name, "licence": source.licence})
+    datasets = datasets_of(source)
+    for dataset in datasets:
+        store.describe(dataset, {"source": source.name, "licence": source.licence})
     wanted = [case for case in source.index() if only is None or case in only]
     kept, failed, todo = [], {}, []
     for case in wanted:
         name = prefix + case
         if name not in store:
             todo.append(case)
-        elif store.record(name).dataset == source.dataset:
+        elif store.record(name).dataset in datasets:
             kept.append(name)
         else:
             failed[name] = (

@@ -69,18 +69,33 @@ def label_map(masks: Mapping[str, npt.ArrayLike]) -> tuple[Array, dict[str, tupl
     Raises:
         VolumeError: there is no mask, or their shapes differ.
     """
-    arrays = {name: np.asarray(mask) != 0 for name, mask in masks.items()}
+    arrays = {name: np.asarray(mask) for name, mask in masks.items()}
     shapes = {mask.shape for mask in arrays.values()}
     if len(shapes) != 1:
         raise VolumeError(f"masks of one case must share one shape; these have {sorted(shapes) or 'none at all'}.")
-    labels = np.zeros(shapes.pop(), np.int64)
+    return label_map_at({name: np.flatnonzero(mask) for name, mask in arrays.items()}, shapes.pop())
+
+
+def label_map_at(
+    voxels: Mapping[str, npt.NDArray[np.integer]], shape: tuple[int, ...]
+) -> tuple[Array, dict[str, tuple[int, ...]]]:
+    """`label_map` of masks given as voxel indices, flat in C order: a sparse mask needs no volume of its own.
+
+    Raises:
+        VolumeError: an index lies outside the shape.
+    """
+    size = int(np.prod(shape))
+    labels = np.zeros(size, np.uint32)
     members: list[frozenset[str]] = [frozenset()]
-    for name, mask in arrays.items():
-        for value in np.unique(labels[mask]).tolist():
+    for name, places in voxels.items():
+        if places.size and (places.min() < 0 or places.max() >= size):
+            raise VolumeError(f"the mask of {name} names voxels outside a volume of shape {shape}.")
+        there = labels[places]
+        for value in np.unique(there).tolist():
             members.append(members[value] | {name})
-            labels[mask & (labels == value)] = len(members) - 1
-    kept = [0, *(value for value in np.unique(labels).tolist() if value)]
-    places = np.zeros(len(members), np.min_scalar_type(len(kept) - 1))
-    places[kept] = np.arange(len(kept))
-    values = {name: tuple(int(places[value]) for value in kept if name in members[value]) for name in arrays}
-    return places[labels], {name: found for name, found in values.items() if found}
+            labels[places[there == value]] = len(members) - 1
+    kept = [0, *np.unique(labels[labels != 0]).tolist()]
+    numbers = np.zeros(len(members), np.min_scalar_type(len(kept) - 1))
+    numbers[kept] = np.arange(len(kept))
+    values = {name: tuple(int(numbers[value]) for value in kept if name in members[value]) for name in voxels}
+    return numbers[labels].reshape(shape), {name: found for name, found in values.items() if found}

@@ -16,7 +16,8 @@ class Origin:
 
     Attributes:
         path: the file or DICOM folder.
-        format: "nifti", "nrrd", "metaimage" or "dicom".
+        format: "nifti", "nrrd", "metaimage", "dicom", "m3d-seg", or "npy" for voxels without any place, whose grid is
+            the identity at 1 mm because something must stand there.
         header: a NIfTI header as it stood in the file, with its units and both of its transforms.
         series: SeriesInstanceUID of a DICOM series.
     """

@@ -4,15 +4,19 @@ from pathlib import Path
 
 from ...errors import StoreError
 from ...vocabulary import closest
+from .amos import AMOSSource
 from .base import Overrides, Source
+from .chaos import CHAOSSource
 from .folder import FolderSource, NnUNetSource
+from .m3d_seg import M3DSegSource
 from .msd import MSDSource
 from .single import SingleSource
 
 __all__ = ["SOURCES", "Overrides", "Source", "open_source"]
 
 SOURCES: dict[str, type[Source]] = {
-    source.name: source for source in (MSDSource, NnUNetSource, FolderSource, SingleSource)
+    source.name: source
+    for source in (CHAOSSource, AMOSSource, M3DSegSource, MSDSource, NnUNetSource, FolderSource, SingleSource)
 }
 
 

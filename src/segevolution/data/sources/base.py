@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import nibabel as nib
 import numpy as np
@@ -88,6 +88,21 @@ class Source(Protocol):
     def read(self, case: str) -> Case:
         """One case; a SegevolutionError of one sentence where it cannot be used."""
         ...
+
+
+@runtime_checkable
+class Collection(Source, Protocol):
+    """A source of several datasets at once, whose cases say which is theirs."""
+
+    @property
+    def datasets(self) -> Sequence[str]:
+        """Their names in the store."""
+        ...
+
+
+def datasets_of(source: Source) -> tuple[str, ...]:
+    """The names in the store of what a source holds: one, or those of a collection."""
+    return tuple(source.datasets) if isinstance(source, Collection) else (source.dataset,)
 
 
 @dataclass(frozen=True)

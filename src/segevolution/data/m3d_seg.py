@@ -1,0 +1,131 @@
+"""The layout of M3D-Seg (Bai et al. 2024, arXiv:2404.00578), which SegVol's own code reads: one item in, one item out.
+
+    ROOT/<code>/<code>.json                   labels, and lists of {image, label} with paths below ROOT
+    ROOT/<code>/<case>/image.npy              float32 (1, X, Y, Z), normalised
+    ROOT/<code>/<case>/mask_(K, X, Y, Z).npz  a scipy CSR matrix, K structures x voxels (C order); its shape is its name
+
+Row r of the masks is the label r + 1 of the json. Nothing tells where the voxels lie: neither spacing nor orientation.
+"""
+
+import ast
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from ..errors import OutputError, StoreError
+from ..files import replacing
+from ..imaging.case import Part
+from ..imaging.grid import Array, Triple
+
+IMAGE = "image.npy"
+# The parts of a dataset by the names of their lists: the published files say train and test, AMS's readers training.
+PARTS: dict[str, Part] = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
+
+Places = npt.NDArray[np.integer]
+
+
+def read_image(path: Path) -> Array:
+    """The image of an item, (X, Y, Z), its dtype as it is in the file.
+
+    Raises:
+        StoreError: it is missing, is no `.npy` of numbers, or has not one channel.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise StoreError(f"{path} is missing or cannot be read as an .npy of numbers; copy it again.") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        raise StoreError(f"{path} holds no array of numbers; copy it again.")
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 3:
+        raise StoreError(f"{path} has shape {array.shape}; an image of M3D-Seg is (1, X, Y, Z).")
+    return array
+
+
+def read_masks(path: Path, shape: Triple) -> tuple[Places, ...]:
+    """The voxels of each row, as flat indices (C order) of an image of shape (X, Y, Z); an empty row has none.
+
+    Raises:
+        StoreError: the file is missing or no sparse matrix, or its shape is not that of its name and of the image.
+    """
+    try:
+        matrix = sparse.csr_matrix(sparse.load_npz(path))  # never unpickles
+        matrix.check_format(full_check=True)
+    except (OSError, EOFError, ValueError, TypeError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{path} is missing or is no sparse matrix of scipy; copy it again.") from error
+    rows, voxels = (int(side) for side in matrix.shape)
+    named = shape_of_name(path.name) or (rows, *shape)
+    if named[1:] != shape:
+        raise StoreError(f"{path} has masks of shape {named[1:]}, its image {shape}; they do not belong together.")
+    if (rows, voxels) != (named[0], int(np.prod(shape))):
+        raise StoreError(f"{path} holds a matrix of {rows} x {voxels}, which is not the shape of its name and image.")
+    starts = matrix.indptr
+    return tuple(matrix.indices[low:high][matrix.data[low:high] != 0] for low, high in pairwise(starts.tolist()))
+
+
+def shape_of_name(name: str) -> tuple[int, int, int, int] | None:
+    """(K, X, Y, Z) from "mask_(13, 512, 512, 96).npz"; None where a name tells none."""
+    match = re.search(r"\(\s*\d+(?:\s*,\s*\d+){3}\s*\)", name)
+    return ast.literal_eval(match.group()) if match else None
+
+
+def write_item(folder: Path, image: Array, masks: Iterable[npt.NDArray[np.bool_] | None]) -> tuple[Path, Path]:
+    """Write one item into a new folder, which appears whole or not at all, with nothing in it but the two files.
+
+    Args:
+        image: (X, Y, Z) of numbers that float32 holds.
+        masks: (X, Y, Z) of each structure, in the order of the labels; None for one that the patient lacks.
+
+    Returns:
+        The paths of the image and of its masks.
+
+    Raises:
+        OutputError: the folder exists, cannot be written, or float32 would lose digits of the image.
+    """
+    signal = image.astype(np.float32)
+    if not np.array_equal(signal, image):
+        raise OutputError(f"{folder}: float32, which this layout asks for, cannot hold its numbers of {image.dtype}.")
+    places = [np.flatnonzero(mask) if mask is not None else np.zeros(0, np.int64) for mask in masks]
+    starts = np.cumsum([0, *(len(row) for row in places)])
+    indices = np.concatenate([*places, np.zeros(0, np.int64)])
+    matrix = sparse.csr_matrix(
+        (np.ones(len(indices), np.uint8), indices, starts), shape=(len(places), int(np.prod(image.shape)))
+    )
+    label = f"mask_{(len(places), *(int(side) for side in image.shape))}.npz"
+    with replacing(folder, force=False) as temporary:
+        temporary.mkdir()
+        np.save(temporary / IMAGE, signal[None])
+        sparse.save_npz(temporary / label, matrix)
+    return folder / IMAGE, folder / label
+
+
+def listed(header: Mapping[str, Any], path: Path) -> list[tuple[Part, Mapping[str, Any]]]:
+    """(part, item) of every item that the json of a dataset lists.
+
+    Raises:
+        StoreError: it has no such list, or something in one that is no pair of image and label.
+    """
+    lists = {name: header[name] for name in PARTS if isinstance(header.get(name), Sequence)}
+    if not lists:
+        raise StoreError(f'{path} is not in the layout of M3D-Seg: it has no list "train", "training" or "test".')
+    found: list[tuple[Part, Mapping[str, Any]]] = []
+    for name, items in lists.items():
+        for item in items:
+            if not (isinstance(item, Mapping) and all(isinstance(item.get(key), str) for key in ("image", "label"))):
+                raise StoreError(f'{path}: {item!r} in "{name}" is no pair of image and label.')
+            found.append((PARTS[name], item))
+    return found
