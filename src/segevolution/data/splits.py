@@ -2,22 +2,26 @@
 
 The order of the records does not matter. A person is (dataset, patient), with all of their sequences, frames and
 visits.
+
+Where a dataset's authors said which cases are for training, validation and testing, `original` keeps their parts.
 """
 
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ..errors import StoreError
 from ..files import write_json
+from ..imaging.case import Part
 from ..vocabulary import Modality
 from .record import read_object
 
 Person = tuple[str, str]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 class Grouped(Protocol):
@@ -39,6 +43,15 @@ class Grouped(Protocol):
         ...
 
 
+class Placed(Grouped, Protocol):
+    """The part of a `CaseRecord` that an original split looks at."""
+
+    @property
+    def part(self) -> Part | None:
+        """Where the dataset's authors put the case; None where they did not say."""
+        ...
+
+
 @dataclass(frozen=True)
 class Split:
     """Names of cases, each sorted, no name in two parts.
@@ -52,7 +65,7 @@ class Split:
     test: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for part in ("train", "validation", "test"):
+        for part in PARTS:
             object.__setattr__(self, part, tuple(sorted(getattr(self, part))))
         names = [*self.train, *self.validation, *self.test]
         twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
@@ -67,43 +80,51 @@ class Split:
     def load(cls, path: Path) -> "Split":
         """Read what `save` wrote, or a person's own file of that form; StoreError if it is neither."""
         value = read_object(path)
-        parts = {"train", "validation", "test"}
         sound = all(
             isinstance(names, list) and all(isinstance(name, str) for name in names) for names in value.values()
         )
-        if not sound or not value.keys() <= parts or "train" not in value:
+        if not sound or not value.keys() <= set(PARTS) or "train" not in value:
             raise StoreError(f'{path} must map "train", "validation" and "test" to lists of case names.')
         return cls(**{part: tuple(names) for part, names in value.items()})
 
 
 def split_patients(
-    records: Iterable[Grouped],
+    records: Iterable[Placed],
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
     seed: int = 0,
     *,
     counts: tuple[int, int, int] | None = None,
+    original: bool = False,
 ) -> Split:
     """Train, validation and test by patient, each with its share of every dataset and modality.
 
     Args:
         fractions: of patients, train, validation and test; they sum to one.
         counts: numbers of patients instead; where they sum to fewer than there are, the rest is in no part.
+        original: keep the parts of datasets whose authors made some, and deal the other datasets by `fractions`. A
+            part that the authors left empty is taken from their training patients by lot, validation and test alike,
+            never from another part: a dataset with training and test gives up the share
+            validation / (train + validation) of its training patients, and its test part stays as it is. Patients
+            whom the authors put nowhere count as training patients of theirs.
 
     Raises:
-        StoreError: the fractions do not sum to one, or the counts exceed the patients.
+        StoreError: the fractions do not sum to one, the counts exceed the patients or are given beside `original`, or
+            the authors put two cases of a patient into different parts.
     """
+    if counts is not None and original:
+        raise StoreError("original parts have the sizes that their authors gave them; leave the counts out.")
+    if min(fractions) < 0 or not math.isclose(sum(fractions), 1):
+        raise StoreError(f"the fractions of a split must sum to 1; {fractions} sum to {sum(fractions):g}.")
+    if original:
+        return _original(list(records), fractions, seed)
     strata = _strata(records, seed)
-    people = sum(len(stratum) for stratum in strata)
+    shares = list(fractions)
     if counts is not None:
+        people = sum(len(stratum) for stratum in strata)
         if min(counts) < 0 or sum(counts) > people:
             raise StoreError(f"{sum(counts)} patients were asked for ({counts}), but there are {people}.")
         shares = [count / max(people, 1) for count in (*counts, people - sum(counts))]
-    else:
-        if min(fractions) < 0 or not math.isclose(sum(fractions), 1):
-            raise StoreError(f"the fractions of a split must sum to 1; {fractions} sum to {sum(fractions):g}.")
-        shares = list(fractions)
-    parts = _deal(strata, shares)
-    return Split(*(tuple(name for cases in part for name in cases) for part in parts[:3]))
+    return _split(_deal(strata, shares)[:3])
 
 
 def folds(records: Iterable[Grouped], k: int, seed: int = 0, *, validation: int = 0) -> tuple[Split, ...]:
@@ -127,7 +148,7 @@ def folds(records: Iterable[Grouped], k: int, seed: int = 0, *, validation: int 
         if validation >= len(rest):
             raise StoreError(f"{validation} validation patients leave none of {len(rest)} to train on.")
         held, train = rest[:validation], rest[validation:]
-        made.append(Split(*(tuple(name for cases in part for name in cases) for part in (train, held, test))))
+        made.append(_split((train, held, test)))
     return tuple(made)
 
 
@@ -154,6 +175,65 @@ def torn_patients(records: Iterable[Grouped], split: Split) -> Mapping[Person, t
     return {person: tuple(sorted(found)) for person, found in sorted(parts.items()) if len(found) > 1}
 
 
+def original_parts(records: Iterable[Placed]) -> dict[Person, Part]:
+    """(dataset, patient) -> the part where the authors put their cases, for those whom they put anywhere.
+
+    Raises:
+        StoreError: they put cases of one patient into different parts.
+    """
+    found: dict[Person, Part] = {}
+    for record in records:
+        if record.part is not None and found.setdefault(record.person, record.part) != record.part:
+            dataset, patient = record.person
+            both = " and ".join(sorted({found[record.person], record.part}))
+            raise StoreError(
+                f"{dataset}: its authors put cases of patient {patient} into both {both}; split it by lot instead."
+            )
+    return found
+
+
+def lot(seed: int, *names: str) -> bytes:
+    """A place in a random order that depends on the seed and these names only: a new name moves no other."""
+    return hashlib.sha256("\n".join((str(seed), *names)).encode()).digest()
+
+
+def _original(records: Sequence[Placed], fractions: Sequence[float], seed: int) -> Split:
+    """Authors' parts where there are some; what they left empty from their training patients."""
+    placed = original_parts(records)
+    given: dict[str, set[Part]] = defaultdict(set)
+    for (dataset, _), part in placed.items():
+        given[dataset].add(part)
+    kept = [[record for record in records if placed.get(record.person) == part] for part in PARTS[1:]]
+    parts: list[list[list[str]]] = [[], *(_people(cases, seed) for cases in kept)]
+    pools: dict[tuple[float, ...], list[Placed]] = defaultdict(list)
+    for record in records:
+        if placed.get(record.person, "train") == "train":
+            pools[_shares(fractions, given[record.person[0]])].append(record)
+    for shares, pool in sorted(pools.items()):
+        for part, more in zip(parts, _deal(_strata(pool, seed), shares), strict=True):
+            part += more
+    return _split(parts)
+
+
+def _shares(fractions: Sequence[float], given: Collection[Part]) -> tuple[float, ...]:
+    """Fractions of training patients that each part gets: none for those that the authors filled."""
+    open_ = [
+        fraction if part == "train" or part not in given else 0.0
+        for part, fraction in zip(PARTS, fractions, strict=True)
+    ]
+    total = sum(open_)
+    return tuple(fraction / total for fraction in open_) if total else (1.0, 0.0, 0.0)
+
+
+def _people(records: Iterable[Grouped], seed: int) -> list[list[str]]:
+    """Patients, each the names of their cases."""
+    return [cases for stratum in _strata(records, seed) for cases in stratum]
+
+
+def _split(parts: Iterable[Iterable[Iterable[str]]]) -> Split:
+    return Split(*(tuple(name for cases in part for name in cases) for part in parts))
+
+
 def _strata(records: Iterable[Grouped], seed: int) -> list[list[list[str]]]:
     """Strata of patients of cases: by dataset and the patient's modalities, patients in seeded order.
 
@@ -168,13 +248,9 @@ def _strata(records: Iterable[Grouped], seed: int) -> list[list[list[str]]]:
     for person in cases:
         strata[person[0], tuple(sorted(modalities[person]))].append(person)
     return [
-        [sorted(cases[person]) for person in sorted(people, key=lambda person: _lot(person, seed))]
+        [sorted(cases[person]) for person in sorted(people, key=lambda person: lot(seed, *person))]
         for _, people in sorted(strata.items())
     ]
-
-
-def _lot(person: Person, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}\n{person[0]}\n{person[1]}".encode()).digest()
 
 
 def _deal(strata: Sequence[Sequence[list[str]]], shares: Sequence[float]) -> list[list[list[str]]]:

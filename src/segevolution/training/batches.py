@@ -4,7 +4,7 @@ That is what makes an interrupted run continue exactly: nothing about the data o
 number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -15,9 +15,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..data.augment import AugmentSettings, augment
+from ..data.balance import Level, draw
 from ..data.windows import FramedCase, View, ViewSettings, draw_view, mask_of
 from ..models.backbone import Kind, PromptBatch, Spec
 from ..vocabulary import Context, Modality
+from .aims import Aim, Aims
 from .prompting import COMBINATIONS, PromptSettings, coarse_mask, draw_box, draw_points, pad_points
 
 Rng = np.random.Generator
@@ -37,6 +39,10 @@ class SampleSettings:
         absent: share of views that also ask by text for a structure that is not there.
         unnamed: share of prompts whose context withholds the structure.
         candidates: share of steps that train the three alternative masks instead of the single one.
+        balance: levels that are drawn evenly, the outermost first, such as ("structure",) or ("dataset", "structure");
+            each view is then drawn for one structure, shows it and asks for it. A dataset is a group here, and the
+            groups' weights decide within the last level. Empty: a group by its weight, then a case evenly.
+        balance_power: 1 = evenly, 0 = by the groups' weights alone; see `data.balance.weights`.
     """
 
     views: int = 2
@@ -48,6 +54,8 @@ class SampleSettings:
     absent: float = 0.3
     unnamed: float = 0.1
     candidates: float = 0.1
+    balance: tuple[Level, ...] = ()
+    balance_power: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class StepDataset(Dataset[TrainingBatch]):
     """Step number -> batch.
 
     Args:
-        groups: where views come from; a group is drawn by weight, then a case evenly.
+        groups: where views come from; a group is drawn by weight, then a case evenly, unless `sample` balances.
         spec: of the network.
         length: number of steps.
         seed: with the step's number and `stream`, all chance comes from it.
@@ -130,6 +138,10 @@ class StepDataset(Dataset[TrainingBatch]):
         weights = np.array([group.weight for group in self.groups], float)
         self._chances = weights / weights.sum()
         self._combinations, self._combination_chances = self.prompt.drawable(spec.accepts)
+        self._aims: Aims | None = None
+        if self.sample.balance:
+            cases, shares = [group.cases for group in self.groups], [group.weight for group in self.groups]
+            self._aims = Aims.of(cases, shares, self.sample.balance, self.sample.balance_power)
 
     def __len__(self) -> int:
         return self.length
@@ -137,16 +149,28 @@ class StepDataset(Dataset[TrainingBatch]):
     def __getitem__(self, index: int) -> TrainingBatch:
         rng = np.random.default_rng([self.seed, self.stream, index])
         builder = _Builder()
-        for _ in range(self.sample.views):
-            self._add_view(builder, rng)
+        for aim in self._aimed(index):
+            self._add_view(builder, rng, aim)
         return builder.finish(self.semantic, multimask=rng.random() < self.sample.candidates)
 
-    def _add_view(self, builder: "_Builder", rng: Rng) -> None:
-        """Draw views until one shows a structure large enough to ask for."""
+    def _aimed(self, index: int) -> Sequence[Aim | None]:
+        """What each view of a step is drawn for; None leaves it to chance."""
+        if self._aims is None:
+            return [None] * self.sample.views
+        places = draw(self._aims.chances, index, self.seed, stream=self.stream, size=self.sample.views)
+        return [self._aims.all[place] for place in places]
+
+    def _add_view(self, builder: "_Builder", rng: Rng, aim: Aim | None = None) -> None:
+        """Draw views until one shows a structure large enough to ask for: the one aimed at, unless none shows it."""
+        shown: tuple[FramedCase, View, dict[str, int], list[str]] | None = None
         for _ in range(20):
-            group = self.groups[rng.choice(len(self.groups), p=self._chances)]
-            case = group.cases[rng.integers(len(group.cases))]
-            view = draw_view(case, self.spec.window, rng, self.view)
+            if aim is None:
+                group = self.groups[rng.choice(len(self.groups), p=self._chances)]
+                case = group.cases[rng.integers(len(group.cases))]
+                view = draw_view(case, self.spec.window, rng, self.view)
+            else:
+                case = aim.case
+                view = draw_view(aim.alone, self.spec.window, rng, self.view)
             counts = np.bincount(view.labels.ravel(), minlength=1)
             sizes = {
                 name: int(sum(counts[value] for value in values if value < counts.size))
@@ -154,21 +178,31 @@ class StepDataset(Dataset[TrainingBatch]):
             }
             names = [name for name, size in sizes.items() if size >= self.sample.smallest]
             if names:
-                break
-        else:
+                shown = case, view, sizes, names
+                if aim is None or aim.structure in names:
+                    break
+        if shown is None:
             raise ValueError(f"no view of {case.name} shows a structure of {self.sample.smallest} voxels")
+        case, view, sizes, names = shown
         builder.add_image(case, augment(view.image, rng, self.intensity), view.labels)
-        weights = np.array([sizes[name] for name in names], float) ** self.sample.size_power
-        chosen = rng.choice(
-            len(names), min(self.sample.structures, len(names)), replace=False, p=weights / weights.sum()
-        )
-        for place in chosen:
+        for name in self._choose(names, sizes, aim, rng):
             for combination in self._draw_combinations(rng):
-                self._add_prompt(builder, case, view, names[place], combination, rng)
+                self._add_prompt(builder, case, view, name, combination, rng)
         missing = [name for name in (*case.structures, *case.absent) if sizes.get(name, 0) == 0]
         if missing and Kind.TEXT in self.spec.accepts and rng.random() < self.sample.absent:
             name = missing[rng.integers(len(missing))]
             builder.add_prompt(name, Context(case.modality, name), None, None, np.zeros(view.labels.shape, bool))
+
+    def _choose(self, names: Sequence[str], sizes: Mapping[str, int], aim: Aim | None, rng: Rng) -> list[str]:
+        """The structures of a view that are asked for: the one aimed at, the others by size."""
+        first = [aim.structure] if aim is not None and aim.structure in names else []
+        rest = [name for name in names if name not in first]
+        count = min(self.sample.structures, len(names)) - len(first)
+        if not count:
+            return first
+        chances = np.array([sizes[name] for name in rest], float) ** self.sample.size_power
+        chosen = rng.choice(len(rest), count, replace=False, p=chances / chances.sum())
+        return [*first, *(rest[place] for place in chosen)]
 
     def _draw_combinations(self, rng: Rng) -> Sequence[str]:
         if self.sample.all_combinations:

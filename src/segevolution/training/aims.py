@@ -1,0 +1,52 @@
+"""What balanced training draws its views for: a structure of a case, so that rare ones are seen as often as others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data.balance import Level, Sample, weights
+from ..data.windows import FramedCase
+
+
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """A structure that a view is drawn for, in a case that carries it.
+
+    Attributes:
+        alone: the case as if it carried nothing else, so that windows lie on the structure; the others stay named,
+            since views of sided structures are not mirrored.
+    """
+
+    case: FramedCase
+    structure: str
+    alone: FramedCase
+
+
+@dataclass(frozen=True, eq=False)
+class Aims:
+    """Everything that can be aimed at; `chances` (aims,) sums to 1."""
+
+    all: tuple[Aim, ...]
+    chances: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, groups: Sequence[Sequence[FramedCase]], group_weights: Sequence[float], by: Sequence[Level], power: float
+    ) -> "Aims":
+        """Aims at every structure of every case, with chances as `data.balance.weights` gives them.
+
+        A dataset is a group here. A group's weight is shared evenly by its samples.
+        """
+        aims, drawn, masses = [], [], []
+        for number, (cases, weight) in enumerate(zip(groups, group_weights, strict=True)):
+            inside = sum(len(case.structures) for case in cases)
+            for case in cases:
+                for structure, values in case.structures.items():
+                    others = tuple(name for name in case.structures if name != structure)
+                    alone = replace(case, structures={structure: values}, absent=(*case.absent, *others))
+                    aims.append(Aim(case, structure, alone))
+                    drawn.append(Sample(case.name, structure, f"{number}", case.modality))
+                    masses.append(weight / inside)
+        return cls(tuple(aims), weights(drawn, by, power, masses))
