@@ -1,15 +1,13 @@
 """`segevolution data ...`: prepare a dataset into a store, and look into it."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .console import AsJson, Force, Quiet, note, print_json, print_table
+from .console import AsJson, Force, Quiet, note, print_json, print_table, progress_bar
+from .data_export import export_command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -46,7 +44,7 @@ def prepare_command(
     overrides = Overrides(dataset, Modality.parse(modality) if modality else None, sequence, patients)
     found = open_source(source, folder, overrides)
     store = Store.ensure(output)
-    with _bar(quiet) as bar:
+    with progress_bar(quiet) as bar:
         task = bar.add_task(f"prepare {found.dataset}", total=None)
         report = prepare(
             found,
@@ -118,8 +116,4 @@ def sources_command(as_json: AsJson = False) -> None:
     print_table(("source", "layout", "licence", "link", "how to get it"), rows)
 
 
-def _bar(quiet: bool) -> Progress:
-    """A progress bar on stderr, silent where asked or where stderr is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=quiet or not sys.stderr.isatty(), transient=True)
+app.command("export")(export_command)

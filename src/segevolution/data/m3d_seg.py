@@ -83,6 +83,11 @@ def shape_of_name(name: str) -> tuple[int, int, int, int] | None:
     return ast.literal_eval(match.group()) if match else None
 
 
+def mask_name(rows: int, shape: tuple[int, ...]) -> str:
+    """The name that tells the shape of masks: "mask_(13, 512, 512, 96).npz"."""
+    return f"mask_{(rows, *(int(side) for side in shape))}.npz"
+
+
 def write_item(folder: Path, image: Array, masks: Iterable[npt.NDArray[np.bool_] | None]) -> tuple[Path, Path]:
     """Write one item into a new folder, which appears whole or not at all, with nothing in it but the two files.
 
@@ -105,7 +110,7 @@ def write_item(folder: Path, image: Array, masks: Iterable[npt.NDArray[np.bool_]
     matrix = sparse.csr_matrix(
         (np.ones(len(indices), np.uint8), indices, starts), shape=(len(places), int(np.prod(image.shape)))
     )
-    label = f"mask_{(len(places), *(int(side) for side in image.shape))}.npz"
+    label = mask_name(len(places), image.shape)
     with replacing(folder, force=False) as temporary:
         temporary.mkdir()
         np.save(temporary / IMAGE, signal[None])
