@@ -50,9 +50,9 @@ def export_command(
             progress=lambda done, total, _: bar.update(task, completed=done, total=total),
         )
     if report.left_out:
-        note(f"{len(report.left_out)} cases are in no part of the split and were left out", quiet=quiet)
+        note(f"left out, being in no part of the split: {len(report.left_out)}", quiet=quiet)
     if as_json:
         print_json(asdict(report) | {"store": str(store), "output": str(output), "normalisation": asdict(how)})
     else:
         print_table(("code", "cases", "json"), [(c, n, output / c / f"{c}.json") for c, n in report.codes.items()])
-        note(f"{len(report.written)} cases written, {len(report.kept)} were there", quiet=quiet)
+        note(f"written: {len(report.written)}, there before: {len(report.kept)}", quiet=quiet)
