@@ -231,3 +231,12 @@ def test_an_enhanced_multi_frame_file_is_read(dicom_dataset: Callable[..., pydic
 def test_frames_without_a_place_are_refused(dicom_dataset: Callable[..., pydicom.Dataset], tmp_path: Path) -> None:
     _enhanced(dicom_dataset, 3, placed=False).save_as(tmp_path / "cine.dcm")
     _refused(tmp_path / "cine.dcm", "3 frames without a place")
+
+
+def test_what_macos_leaves_in_archives_is_passed_over(dicom_series: Series) -> None:
+    folder = dicom_series()
+    whole = read(folder)
+    (folder / "__MACOSX").mkdir()
+    for stray in ("._99.dcm", "__MACOSX/98.dcm"):
+        (folder / stray).write_bytes(b"\0\x05\x16\x07")
+    np.testing.assert_array_equal(read(folder).array, whole.array)

@@ -106,7 +106,7 @@ def _blaming(file: Path) -> Iterator[None]:
 
 def _series(path: Path) -> dict[str, tuple[SeriesInfo, list[Path]]]:
     """SeriesInstanceUID -> what it is and its files, the largest series first."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = [path] if path.is_file() else _files(path)
     if not files:
         raise FormatError(f"{path} is an empty folder; give the folder that holds the DICOM files.")
     found: dict[str, tuple[SeriesInfo, list[Path]]] = {}
@@ -122,6 +122,15 @@ def _series(path: Path) -> dict[str, tuple[SeriesInfo, list[Path]]]:
     if not found:
         raise FormatError(f"{path} holds no DICOM image; give the folder that holds the DICOM files.")
     return dict(sorted(found.items(), key=lambda item: (-item[1][0].slices, item[0])))
+
+
+def _files(path: Path) -> list[Path]:
+    """Those of a folder and its subfolders; what macOS leaves in archives ("._x", __MACOSX) is none of them."""
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not file.name.startswith("._") and "__MACOSX" not in file.relative_to(path).parts
+    )
 
 
 def _is_image(header: pydicom.Dataset, file: Path) -> bool:
