@@ -1,11 +1,14 @@
 """From a source to a store: in parallel, resumable, and nothing lost in silence.
 
-Cases that the store holds are kept as they are, so a run that was stopped, or killed, goes on where it was. A case that
-cannot be used is skipped with its reason. One whose intensities are far from the others of its dataset is kept as
-measured and noted.
+Cases that the store holds are kept as they are, so a run that was stopped, or killed, goes on where it was; one whose
+image file is newer than its case is noted, and `update` reads all again. A case that cannot be used is skipped with its
+reason, which the store keeps too. One whose intensities are far from the others of its dataset is kept as measured and
+noted.
 """
 
 import multiprocessing
+import os
+import threading
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -13,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -36,15 +40,17 @@ class PrepareReport:
 
     Attributes:
         added: written by this run.
-        kept: in the store before.
+        kept: in the store before, and left as they were.
         failed: case -> why it was skipped.
-        notes: case -> what is odd about a case that is in the store.
+        notes: case -> what is odd about a case that is in the store, its reader's remark first.
+        updated: in the store before, replaced by what the source holds now.
     """
 
     added: tuple[str, ...]
     kept: tuple[str, ...]
     failed: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    updated: tuple[str, ...] = ()
 
 
 def prepare(
@@ -56,6 +62,7 @@ def prepare(
     progress: Progress | None = None,
     prefix: str = "",
     only: Collection[str] | None = None,
+    update: bool = False,
 ) -> PrepareReport:
     """Write every case of a source into a store.
 
@@ -64,45 +71,91 @@ def prepare(
         strict: stop at the first case that cannot be used.
         prefix: put before each case's name in the store, where two datasets use the same names.
         only: the cases to prepare; None takes all.
+        update: read the cases that are in the store again, and replace those that differ or are damaged.
 
     Raises:
         StoreError: with `strict`, for the first bad case; or a worker was killed.
         OutputError: the store cannot be written; what is in it stays, so that the run can go on later.
     """
     store.sweep()
-    datasets = datasets_of(source)
-    for dataset in datasets:
-        store.describe(dataset, {"source": source.name, "licence": source.licence})
+    facts = {"source": source.name, "licence": source.licence}
+    if store.datasets.get(source.dataset) != facts:
+        store.describe(source.dataset, facts)
     wanted = [case for case in source.index() if only is None or case in only]
-    kept, failed, todo = [], {}, []
+    outcomes: dict[str, _Outcome] = {}
+    todo = []
     for case in wanted:
         name = prefix + case
         if name not in store:
             todo.append(case)
-        elif store.record(name).dataset in datasets:
-            kept.append(name)
+        elif (other := store.record(name).dataset) != source.dataset:
+            reason = f"the store has a case of this name of dataset {other}; prepare with --prefix."
+            outcomes[name] = _Outcome("failed", reason)
+        elif update:
+            todo.append(case)
         else:
-            failed[name] = (
-                f"the store has a case of this name of dataset {store.record(name).dataset}; prepare with --prefix."
-            )
-    added = []
-    for done, (case, reason) in enumerate(
-        _outcomes(source, store, todo, prefix, workers), start=len(wanted) - len(todo)
-    ):
-        name = prefix + case
-        if reason is None:
-            added.append(name)
-        else:
-            failed[name] = reason
+            outcomes[name] = _Outcome("kept")
+    stop = strict and any(outcome.kind == "failed" for outcome in outcomes.values())
+    finished = _outcomes(source, store, todo, prefix, workers, update)
+    for done, (case, outcome) in enumerate(() if stop else finished, start=len(outcomes) + 1):
+        outcomes[prefix + case] = outcome
         if progress is not None:
-            progress(done + 1, len(wanted), name)
-        if strict and reason is not None:
+            progress(done, len(wanted), prefix + case)
+        if strict and outcome.kind == "failed":
             break
-    if strict and failed:
-        name, reason = next(iter(failed.items()))
+    store.refresh()
+    report = _report(store, dict(sorted(outcomes.items())))
+    _note_skipped(store, source.dataset, report)
+    if strict and report.failed:
+        name, reason = next(iter(report.failed.items()))
         raise StoreError(f"stopped at case {name} because of --strict: {reason}")
-    notes = outlying({name: store.record(name) for name in (*added, *kept)})
-    return PrepareReport(tuple(sorted(added)), tuple(sorted(kept)), dict(sorted(failed.items())), notes)
+    return report
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    kind: Literal["added", "kept", "updated", "failed"]
+    reason: str = ""
+
+
+def _report(store: Store, outcomes: Mapping[str, _Outcome]) -> PrepareReport:
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for name, outcome in outcomes.items():
+        by_kind[outcome.kind].append(name)
+    there = {name: store.record(name) for name, outcome in outcomes.items() if outcome.kind != "failed"}
+    return PrepareReport(
+        added=tuple(by_kind["added"]),
+        kept=tuple(by_kind["kept"]),
+        failed={name: outcomes[name].reason for name in by_kind["failed"]},
+        notes=_notes(there),
+        updated=tuple(by_kind["updated"]),
+    )
+
+
+def _note_skipped(store: Store, dataset: str, report: PrepareReport) -> None:
+    """Keep the reasons beside the cases; those of cases that this run did not look at stay."""
+    seen = {*report.added, *report.kept, *report.updated, *report.failed}
+    before = store.skipped.get(dataset, {})
+    store.note_skipped(dataset, {name: why for name, why in before.items() if name not in seen} | dict(report.failed))
+
+
+def outdated(store: Store, names: Collection[str]) -> dict[str, str]:
+    """Cases whose image file was written after them, each with a sentence; label files are not known here."""
+    notes = {}
+    for name in names:
+        origin = store.record(name).origin
+        try:
+            if origin is not None and origin.path.stat().st_mtime > store.written(name):
+                notes[name] = f"{origin.path} is newer than the case; if it changed, prepare with --update."
+        except OSError:
+            continue
+    return notes
+
+
+def _notes(records: Mapping[str, CaseRecord]) -> dict[str, str]:
+    odd = outlying(records)
+    told = {name: (record.remark, odd.get(name)) for name, record in sorted(records.items())}
+    return {name: " ".join(filter(None, sentences)) for name, sentences in told.items() if any(sentences)}
 
 
 def outlying(records: Mapping[str, CaseRecord]) -> dict[str, str]:
@@ -126,17 +179,17 @@ def outlying(records: Mapping[str, CaseRecord]) -> dict[str, str]:
 
 
 def _outcomes(
-    source: Source, store: Store, todo: list[str], prefix: str, workers: int
-) -> Iterator[tuple[str, str | None]]:
-    """Each case with None, or the reason why it was skipped, as they are finished."""
+    source: Source, store: Store, todo: list[str], prefix: str, workers: int, update: bool
+) -> Iterator[tuple[str, _Outcome]]:
+    """Each case and what became of it, as they are finished."""
     if workers <= 1 or len(todo) <= 1:
         for case in todo:
-            yield case, _prepare_case(source, store.path, case, prefix)
+            yield case, _prepare_case(source, store.path, case, prefix, update)
         return
     # Spawned, not forked: a forked copy of a process with threads (torch, blosc2) may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
-        futures = {pool.submit(_prepare_case, source, store.path, case, prefix): case for case in todo}
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_leave_with_parent) as pool:
+        futures = {pool.submit(_prepare_case, source, store.path, case, prefix, update): case for case in todo}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -149,14 +202,31 @@ def _outcomes(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare_case(source: Source, store: Path, case: str, prefix: str) -> str | None:
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever; it leaves instead."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _prepare_case(source: Source, store: Path, case: str, prefix: str, update: bool) -> _Outcome:
+    opened = Store(store)
     try:
         found = source.read(case)
-        Store(store).add(replace(found, name=prefix + found.name))
+        named = replace(found, name=prefix + found.name)
+        before = opened.written(named.name)
+        opened.add(named, update=update)
+        if before is None:
+            return _Outcome("added")
+        return _Outcome("kept" if before == opened.written(named.name) else "updated")
     except OutputError:
         raise
     except SegevolutionError as error:
-        return str(error)
+        return _Outcome("failed", str(error))
     except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+        return _Outcome("failed", f"{type(error).__name__}: {error}")

@@ -36,6 +36,7 @@ class CaseRecord:
         source_shape, source_affine: the grid of the file, before its axes were turned.
         origin: the file itself, if it came from one.
         part: where the dataset's authors put the case; None where they did not say.
+        remark: what its reader had to assume or leave out, see `Case`.
         sha256: of voxels, labels, grid and facts; equal for equal cases.
     """
 
@@ -56,6 +57,7 @@ class CaseRecord:
     sha256: str
     origin: Origin | None = field(default=None, repr=False)
     part: Part | None = None
+    remark: str | None = None
 
     @property
     def grid(self) -> Grid:
@@ -125,16 +127,23 @@ def record_of(case: Case, source_grid: Grid) -> CaseRecord:
         affine=case.volume.grid.affine,
         structures=structures,
         voxels={name: int(counts[list(values)].sum()) for name, values in structures.items()},
-        signal=tuple(float(value) for value in np.percentile(case.volume.array, _PERCENTILES)),
+        signal=_percentiles(case.volume.array),
         dtype=case.volume.array.dtype.name,
         source_shape=source_grid.shape,
         source_affine=source_grid.affine,
         sha256="",
         origin=case.volume.origin,
         part=case.part,
+        remark=case.remark,
     )
     object.__setattr__(facts, "sha256", content_hash(facts, case.volume.array, case.labels))
     return facts
+
+
+def _percentiles(array: Array) -> tuple[float, ...]:
+    # Truth values have no differences, and half floats overflow in them.
+    wide = {"bool": np.uint8, "float16": np.float32}.get(array.dtype.name)
+    return tuple(float(value) for value in np.percentile(array if wide is None else array.astype(wide), _PERCENTILES))
 
 
 def structures_present(labels: Array, structures: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -149,7 +158,7 @@ def structures_present(labels: Array, structures: Mapping[str, tuple[int, ...]])
 
 def content_hash(record: CaseRecord, signal: Array, labels: Array) -> str:
     """SHA-256 of all that makes a case: voxels, labels, grid, names. Where the file lay does not count."""
-    beside = {"origin", "sha256", "signal", "voxels"} | ({"part"} if record.part is None else set())
+    beside = {"origin", "sha256", "signal", "voxels", "remark"} | ({"part"} if record.part is None else set())
     told = {key: item for key, item in record.to_json().items() if key not in beside}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for array in (signal, labels):

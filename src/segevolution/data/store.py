@@ -2,8 +2,9 @@
 
     STORE/store.json                   says that this is a store, and of which format version
     STORE/datasets/<dataset>.json      what is known of a dataset: licence, link, source
+    STORE/skipped/<dataset>.json       cases that could not be used, each with its reason; absent where there is none
     STORE/cases/<case>/case.json       a `CaseRecord`
-    STORE/cases/<case>/signal.b2nd     blosc2, lossless, the dtype that was measured
+    STORE/cases/<case>/signal.b2nd     blosc2, lossless, the dtype that was measured (see `arrays`)
     STORE/cases/<case>/labels.b2nd     blosc2, unsigned integers
 
 A case is one folder that appears by one rename, and the list of cases is the list of folders: any number of
@@ -11,40 +12,35 @@ processes may add to one store, and one that is killed leaves nothing half. Arra
 voxels are turned, never resampled, and the record keeps the grid of the file they came from.
 """
 
-import os
 import shutil
-import socket
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import blosc2
-import numpy as np
-
 from ..errors import OutputError, StoreError
-from ..files import check_writable, write_json
+from ..files import PARTIAL, check_writable, partial_folder, sweep, write_json
 from ..imaging.case import Case
 from ..imaging.grid import Array, Triple
 from ..imaging.volume import Volume
 from ..vocabulary import Modality
+from .arrays import LABELS, native, read_array, signal_layout, unsigned_labels, write_array
 from .record import CaseRecord, check_name, content_hash, read_object, record_of, text_hash
 
 FORMAT = "segevolution store"
 VERSION = 1
 
-# Measured on a noisy 512 x 512 x 120 CT: a 256 x 256 x 32 window is read in some 10 ms with its labels, and the case
-# takes less than a quarter of a float32 .npy. Small blocks spare what a window does not touch.
-_CHUNK = (128, 128, 16)
-_BLOCK = (32, 32, 8)
-
 
 class Store:
-    """A folder of cases; safe to hand to worker processes, cheap to open."""
+    """A folder of cases; safe to hand to worker processes, cheap to open.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        threads: that decompress a window; one is right where several processes read at once.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
         self.path = Path(path)
+        self.threads = threads
         self._records: dict[str, CaseRecord] = {}
 
     @classmethod
@@ -56,14 +52,14 @@ class Store:
         """
         path = Path(path)
         check_writable(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not _unfinished(path):
             if not force:
                 raise OutputError(f"{path} exists already; use --force to replace it, or choose another name.")
             try:
                 cls.open(path)
             except StoreError as error:
                 raise OutputError(f"{path} is not a store, so it is not replaced; choose another name.") from error
-            shutil.rmtree(path)
+            _discard(path)
         try:
             (path / "cases").mkdir(parents=True, exist_ok=True)
             (path / "datasets").mkdir(exist_ok=True)
@@ -96,9 +92,13 @@ class Store:
 
     @classmethod
     def ensure(cls, path: Path) -> "Store":
-        """The store at `path`, made if nothing is there."""
-        path = Path(path)
-        return cls.open(path) if path.exists() and any(path.iterdir()) else cls.create(path)
+        """The store at `path`, made if nothing is there; processes that make one store at once do not clash."""
+        try:
+            return cls.create(path)
+        except OutputError:
+            if Path(path).exists() and not _unfinished(Path(path)):
+                return cls.open(path)
+            raise
 
     @property
     def cases(self) -> tuple[CaseRecord, ...]:
@@ -138,10 +138,29 @@ class Store:
         """Keep what a source says of its dataset beside the cases."""
         write_json(self.path / "datasets" / f"{check_name(dataset)}.json", dict(facts))
 
-    def add(self, case: Case) -> CaseRecord:
+    @property
+    def skipped(self) -> dict[str, dict[str, str]]:
+        """Dataset -> case -> why it is not in the store, where the last `prepare` of it left cases out."""
+        return {path.stem: read_object(path) for path in sorted((self.path / "skipped").glob("*.json"))}
+
+    def note_skipped(self, dataset: str, reasons: Mapping[str, str]) -> None:
+        """Keep which cases of a dataset could not be used, and why, in place of what was kept before."""
+        path = self.path / "skipped" / f"{check_name(dataset)}.json"
+        if reasons:
+            if self.skipped.get(dataset) != reasons:
+                write_json(path, dict(sorted(reasons.items())))
+        elif path.exists():
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+
+    def add(self, case: Case, *, update: bool = False) -> CaseRecord:
         """Write a case; it is there whole when this returns, and not there at all if it raises.
 
         Adding the same case again changes nothing. Structures without a voxel are left out.
+
+        Args:
+            update: replace a case of this name that differs or is damaged, in place of refusing.
 
         Raises:
             VolumeError: the volume holds NaN, infinity, or one value only.
@@ -150,25 +169,12 @@ class Store:
         """
         case.volume.check_voxels()
         volume, turn = case.volume.canonical()
-        signal = _native(volume.array)
-        labels = _unsigned(turn.apply(case.labels), case.name)
+        signal = native(volume.array)
+        labels = unsigned_labels(turn.apply(case.labels), case.name)
         record = record_of(replace(case, volume=replace(volume, array=signal), labels=labels), case.volume.grid)
-        target = self._folder / record.name
-        if record.name not in self:
-            try:
-                holder = Path(tempfile.mkdtemp(prefix=f".partial-{_owner()}-", dir=self._folder))
-                try:
-                    _write(holder / "signal.b2nd", signal, blosc2.Filter.SHUFFLE)
-                    _write(holder / "labels.b2nd", labels, blosc2.Filter.BITSHUFFLE)
-                    write_json(holder / "case.json", record.to_json())
-                    holder.chmod(0o755)
-                    _claim(holder, target)
-                finally:
-                    shutil.rmtree(holder, ignore_errors=True)
-            except (OSError, RuntimeError) as error:
-                raise OutputError(
-                    f"{target} cannot be written: {getattr(error, 'strerror', None) or error}."
-                ) from error
+        outdated = update and record.name in self and not self._holds(record)
+        if record.name not in self or outdated:
+            self._write(record, signal, labels, outdated)
         there = self.record(record.name)
         if there.sha256 != record.sha256:
             raise StoreError(
@@ -176,6 +182,32 @@ class Store:
                 "prepare one of the two with --prefix, or into a store of its own."
             )
         return there
+
+    def _holds(self, record: CaseRecord) -> bool:
+        """Whether this very case is here, undamaged."""
+        try:
+            self.verify(record.name)
+            return self.record(record.name).sha256 == record.sha256
+        except StoreError:
+            return False
+
+    def _write(self, record: CaseRecord, signal: Array, labels: Array, outdated: bool) -> None:
+        target = self._folder / record.name
+        self._records.pop(record.name, None)
+        try:
+            holder = partial_folder(self._folder)
+            try:
+                write_array(holder / "signal.b2nd", signal, signal_layout(signal))
+                write_array(holder / "labels.b2nd", labels, LABELS)
+                write_json(holder / "case.json", record.to_json())
+                holder.chmod(0o755)
+                if outdated or (target.exists() and record.name not in self):
+                    _discard(target)
+                _claim(holder, target)
+            finally:
+                shutil.rmtree(holder, ignore_errors=True)
+        except (OSError, RuntimeError) as error:
+            raise OutputError(f"{target} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
 
     def read(self, name: str) -> Case:
         """A whole case, as it was added but for the axis order, which is canonical."""
@@ -192,6 +224,7 @@ class Store:
             sequence=record.sequence,
             site=record.site,
             part=record.part,
+            remark=record.remark,
         )
 
     def read_window(self, name: str, start: Triple, stop: Triple) -> tuple[Array, Array]:
@@ -205,7 +238,10 @@ class Store:
             raise StoreError(f"{name}: the window {start} to {stop} is not inside a volume of shape {record.shape}.")
         window = tuple(slice(int(low), int(high)) for low, high in zip(start, stop, strict=True))
         folder = self._folder / name
-        return _read(folder / "signal.b2nd", window, record), _read(folder / "labels.b2nd", window, record)
+        return (
+            read_array(folder / "signal.b2nd", window, record.shape, self.threads),
+            read_array(folder / "labels.b2nd", window, record.shape, self.threads),
+        )
 
     def select(
         self,
@@ -248,11 +284,13 @@ class Store:
             raise StoreError(f"{self._folder / name} is damaged: its content changed; delete it and prepare again.")
 
     def sweep(self) -> int:
-        """Delete what processes of this machine left when they were killed; returns how many folders."""
-        gone = [path for path in self._folder.glob(".partial-*") if _abandoned(path.name)]
-        for path in gone:
-            shutil.rmtree(path, ignore_errors=True)
-        return len(gone)
+        """Delete what killed processes of this machine left, and what is a day old; returns how many folders."""
+        folders = (self.path, self._folder, self.path / "datasets", self.path / "skipped")
+        return sum(sweep(folder) for folder in folders)
+
+    def refresh(self) -> None:
+        """Forget the records that were read, where another process may have updated cases."""
+        self._records.clear()
 
     @property
     def _folder(self) -> Path:
@@ -268,51 +306,17 @@ def _claim(holder: Path, target: Path) -> None:
             raise
 
 
-def _owner() -> str:
-    return f"{socket.gethostname().replace('-', '_')}-{os.getpid()}"
+def _discard(path: Path) -> None:
+    """Delete a folder, which is gone at once by one rename."""
+    holder = partial_folder(path.parent)
+    path.rename(holder / path.name)
+    shutil.rmtree(holder, ignore_errors=True)
 
 
-def _abandoned(name: str) -> bool:
-    """Whether the process that a temporary folder names ran here and runs no more."""
-    parts = name.removeprefix(".partial-").split("-")
-    if len(parts) < 3 or parts[0] != _owner().split("-")[0] or not parts[1].isdigit():
-        return False
-    try:
-        os.kill(int(parts[1]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _native(array: Array) -> Array:
-    """Contiguous and in this machine's byte order; no value changes."""
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-
-
-def _unsigned(labels: Array, name: str) -> Array:
-    """The smallest unsigned integers that hold a label map; StoreError if it is none."""
-    low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
-    if low < 0 or not np.array_equal(labels, np.floor(labels)):
-        raise StoreError(f"{name}: the label map holds values that are negative or not whole ({low} to {high}).")
-    return np.ascontiguousarray(labels, dtype=np.min_scalar_type(int(high)))
-
-
-def _write(path: Path, array: Array, shuffle: blosc2.Filter) -> None:
-    chunks = tuple(min(side, most) for side, most in zip(array.shape, _CHUNK, strict=True))
-    blocks = tuple(min(side, most) for side, most in zip(array.shape, _BLOCK, strict=True))
-    compression = blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=3, filters=[shuffle], nthreads=1)
-    blosc2.asarray(
-        array, chunks=chunks, blocks=blocks, urlpath=str(path), mode="w", contiguous=True, cparams=compression
+def _unfinished(path: Path) -> bool:
+    """Whether nothing is here but what a process leaves that was killed while it made a store."""
+    return path.is_dir() and all(
+        entry.name.startswith(PARTIAL)
+        or (entry.name in ("cases", "datasets") and entry.is_dir() and not any(entry.iterdir()))
+        for entry in path.iterdir()
     )
-
-
-def _read(path: Path, window: tuple[slice, ...], record: CaseRecord) -> Array:
-    try:
-        stored = blosc2.open(str(path), mode="r", dparams=blosc2.DParams(nthreads=1))
-        if tuple(stored.shape) == record.shape:
-            return np.asarray(stored[window])
-    except (OSError, RuntimeError, ValueError) as error:
-        raise StoreError(f"{path} is missing or damaged; delete {path.parent} and prepare the case again.") from error
-    raise StoreError(f"{path} has shape {tuple(stored.shape)}, its record says {record.shape}; prepare the case again.")

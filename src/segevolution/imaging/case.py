@@ -33,6 +33,7 @@ class Case:
         sequence: such as "T2-SPIR"; None when not known.
         site: hospital or sub-collection; None when not known.
         part: where the dataset's authors put the case; None where they did not say.
+        remark: a sentence on what its reader had to assume or leave out; None where there was nothing.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Case:
     sequence: str | None = None
     site: str | None = None
     part: Part | None = None
+    remark: str | None = None
 
     def __post_init__(self) -> None:
         if self.labels.shape != self.volume.array.shape:
