@@ -79,8 +79,10 @@ def prepare(
     """
     store.sweep()
     facts = {"source": source.name, "licence": source.licence}
-    if store.datasets.get(source.dataset) != facts:
-        store.describe(source.dataset, facts)
+    datasets = datasets_of(source)
+    for dataset in datasets:
+        if store.datasets.get(dataset) != facts:
+            store.describe(dataset, facts)
     wanted = [case for case in source.index() if only is None or case in only]
     outcomes: dict[str, _Outcome] = {}
     todo = []
@@ -88,7 +90,7 @@ def prepare(
         name = prefix + case
         if name not in store:
             todo.append(case)
-        elif (other := store.record(name).dataset) != source.dataset:
+        elif (other := store.record(name).dataset) not in datasets:
             reason = f"the store has a case of this name of dataset {other}; prepare with --prefix."
             outcomes[name] = _Outcome("failed", reason)
         elif update:
