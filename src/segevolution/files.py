@@ -1,16 +1,27 @@
-"""Files that are either whole or absent: write to a temporary name, then rename."""
+"""Files that are either whole or absent: write to a temporary name, then rename.
+
+Temporary names begin with ".partial-" and say which process of which machine made them, so that what a killed process
+left can be told from what a living one is writing, and swept.
+"""
 
 import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import OutputError
+
+PARTIAL = ".partial-"
+
+# No file takes longer to write; older leftovers go whoever made them, since a container's name never comes back.
+_ABANDONED_SECONDS = 24 * 3600.0
 
 
 @contextmanager
@@ -27,7 +38,7 @@ def replacing(path: Path, *, force: bool = True) -> Iterator[Path]:
     check_writable(path, force=force)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+        holder = partial_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     temporary = holder / path.name
@@ -40,6 +51,44 @@ def replacing(path: Path, *, force: bool = True) -> Iterator[Path]:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def partial_folder(parent: Path) -> Path:
+    """A new empty folder in `parent` under a temporary name; OSError where it cannot be made."""
+    return Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{_owner()}-", dir=parent))
+
+
+def sweep(parent: Path) -> int:
+    """Delete what killed processes of this machine left in a folder, and what is a day old; returns how many."""
+    gone = [path for path in Path(parent).glob(f"{PARTIAL}*") if _abandoned(path)]
+    for path in gone:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(gone)
+
+
+def _owner() -> str:
+    return f"{socket.gethostname().replace('-', '_')}-{os.getpid()}"
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether the process that a temporary folder names ran here and runs no more, or the folder is a day old."""
+    try:
+        if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+            return True
+    except OSError:
+        return False
+    host, _, rest = path.name.removeprefix(PARTIAL).partition("-")
+    process = rest.partition("-")[0]
+    # Elsewhere than on POSIX, signal 0 is no question but a signal.
+    if host != _owner().partition("-")[0] or not process.isdigit() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def check_writable(path: Path, *, force: bool = True) -> None:

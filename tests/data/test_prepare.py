@@ -107,7 +107,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("segevolution.data.store._write", full)
+        patch.setattr("segevolution.data.store.write_array", full)
         with pytest.raises(OutputError, match="No space left on device"):
             prepare(MSDSource(task), store)
     assert store.names == STEMS[:2]

@@ -179,7 +179,7 @@ def test_killed_process_leaves_no_case_and_its_rest_is_swept(store: Store) -> No
 
 
 def test_living_processes_are_not_swept(store: Store) -> None:
-    from segevolution.data.store import _owner
+    from segevolution.files import _owner
 
     (store.path / "cases" / f".partial-{_owner()}-abc").mkdir()
     assert str(os.getpid()) in _owner()

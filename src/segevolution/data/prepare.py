@@ -11,9 +11,10 @@ import os
 import threading
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -98,15 +99,15 @@ def prepare(
         else:
             outcomes[name] = _Outcome("kept")
     stop = strict and any(outcome.kind == "failed" for outcome in outcomes.values())
-    finished = _outcomes(source, store, todo, prefix, workers, update)
-    for done, (case, outcome) in enumerate(() if stop else finished, start=len(outcomes) + 1):
-        outcomes[prefix + case] = outcome
-        if progress is not None:
-            progress(done, len(wanted), prefix + case)
-        if strict and outcome.kind == "failed":
-            break
+    with closing(_outcomes(source, store, [] if stop else todo, prefix, workers, update)) as finished:
+        for done, (case, outcome) in enumerate(finished, start=len(outcomes) + 1):
+            outcomes[prefix + case] = outcome
+            if progress is not None:
+                progress(done, len(wanted), prefix + case)
+            if strict and outcome.kind == "failed":
+                break
     store.refresh()
-    report = _report(store, dict(sorted(outcomes.items())))
+    report = _report(store, dict(sorted(outcomes.items())), update)
     _note_skipped(store, source.dataset, report)
     if strict and report.failed:
         name, reason = next(iter(report.failed.items()))
@@ -120,7 +121,7 @@ class _Outcome:
     reason: str = ""
 
 
-def _report(store: Store, outcomes: Mapping[str, _Outcome]) -> PrepareReport:
+def _report(store: Store, outcomes: Mapping[str, _Outcome], update: bool) -> PrepareReport:
     by_kind: dict[str, list[str]] = defaultdict(list)
     for name, outcome in outcomes.items():
         by_kind[outcome.kind].append(name)
@@ -129,7 +130,7 @@ def _report(store: Store, outcomes: Mapping[str, _Outcome]) -> PrepareReport:
         added=tuple(by_kind["added"]),
         kept=tuple(by_kind["kept"]),
         failed={name: outcomes[name].reason for name in by_kind["failed"]},
-        notes=_notes(there),
+        notes=_notes(there, {} if update else newer(store, by_kind["kept"])),
         updated=tuple(by_kind["updated"]),
     )
 
@@ -141,22 +142,22 @@ def _note_skipped(store: Store, dataset: str, report: PrepareReport) -> None:
     store.note_skipped(dataset, {name: why for name, why in before.items() if name not in seen} | dict(report.failed))
 
 
-def outdated(store: Store, names: Collection[str]) -> dict[str, str]:
+def newer(store: Store, names: Collection[str]) -> dict[str, str]:
     """Cases whose image file was written after them, each with a sentence; label files are not known here."""
     notes = {}
     for name in names:
         origin = store.record(name).origin
         try:
-            if origin is not None and origin.path.stat().st_mtime > store.written(name):
+            if origin is not None and origin.path.stat().st_mtime > (store.written(name) or 0):
                 notes[name] = f"{origin.path} is newer than the case; if it changed, prepare with --update."
         except OSError:
             continue
     return notes
 
 
-def _notes(records: Mapping[str, CaseRecord]) -> dict[str, str]:
+def _notes(records: Mapping[str, CaseRecord], changed: Mapping[str, str]) -> dict[str, str]:
     odd = outlying(records)
-    told = {name: (record.remark, odd.get(name)) for name, record in sorted(records.items())}
+    told = {name: (record.remark, odd.get(name), changed.get(name)) for name, record in sorted(records.items())}
     return {name: " ".join(filter(None, sentences)) for name, sentences in told.items() if any(sentences)}
 
 
@@ -182,7 +183,7 @@ def outlying(records: Mapping[str, CaseRecord]) -> dict[str, str]:
 
 def _outcomes(
     source: Source, store: Store, todo: list[str], prefix: str, workers: int, update: bool
-) -> Iterator[tuple[str, _Outcome]]:
+) -> Generator[tuple[str, _Outcome], None, None]:
     """Each case and what became of it, as they are finished."""
     if workers <= 1 or len(todo) <= 1:
         for case in todo:

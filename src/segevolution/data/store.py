@@ -134,6 +134,13 @@ class Store:
             self._records[name] = CaseRecord.from_json(read_object(self._folder / name / "case.json"), name)
         return self._records[name]
 
+    def written(self, name: str) -> float | None:
+        """When a case was written, in seconds since 1970; None where it is not there."""
+        try:
+            return (self._folder / name / "case.json").stat().st_mtime
+        except OSError:
+            return None
+
     def describe(self, dataset: str, facts: Mapping[str, Any]) -> None:
         """Keep what a source says of its dataset beside the cases."""
         write_json(self.path / "datasets" / f"{check_name(dataset)}.json", dict(facts))

@@ -1,0 +1,94 @@
+"""Arrays on disk: lossless, compressed in small blocks, read by window (blosc2, as nnU-Net keeps its data).
+
+A file tells how it was written, so that files of any layout stay readable when a better one is found. The layouts were
+measured by `benchmarks/store.py` on a simulated and on a real CT.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import blosc2
+import numpy as np
+
+from ..errors import StoreError
+from ..imaging.grid import Array, Triple
+
+# Label maps number structures; a map that goes beyond is an image, or another thing.
+_MOST_LABELS = np.iinfo(np.uint16).max
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an array is cut, filtered and compressed.
+
+    Attributes:
+        chunk: (X, Y, Z) of what has an entry in the file's index.
+        block: (X, Y, Z) of what is decompressed at once; small ones spare what a window does not touch.
+    """
+
+    chunk: Triple
+    block: Triple
+    codec: blosc2.Codec
+    level: int
+    shuffle: blosc2.Filter
+
+
+# Noise fills the low bits of whole numbers and leaves the high ones alike: shuffled by bits, the former need no work
+# and the latter vanish, so that a fast codec compresses nearly as well as a slow one.
+WHOLE = Layout((128, 128, 16), (32, 32, 8), blosc2.Codec.LZ4HC, 5, blosc2.Filter.BITSHUFFLE)
+# A mantissa has no such bits: there the slow codec earns its time, a sixth of the size.
+REAL = Layout((128, 128, 16), (32, 32, 8), blosc2.Codec.ZSTD, 3, blosc2.Filter.SHUFFLE)
+# Labels are runs of equal bytes; any filter would only cost time.
+LABELS = Layout((128, 128, 32), (64, 64, 16), blosc2.Codec.LZ4HC, 9, blosc2.Filter.NOFILTER)
+
+
+def native(array: Array) -> Array:
+    """Contiguous and in this machine's byte order; no value changes."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def unsigned_labels(labels: Array, name: str) -> Array:
+    """The smallest unsigned integers that hold a label map; StoreError if it is none."""
+    low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
+    if low < 0 or (labels.dtype.kind not in "bui" and not np.array_equal(labels, np.floor(labels))):
+        raise StoreError(f"{name}: the label map holds values that are negative or not whole ({low} to {high}).")
+    if high > _MOST_LABELS:
+        raise StoreError(f"{name}: the label map reaches {high}, beyond {_MOST_LABELS}; is it the image?")
+    return np.ascontiguousarray(labels, dtype=np.min_scalar_type(int(high)))
+
+
+def signal_layout(array: Array) -> Layout:
+    """The layout for a signal, by its dtype."""
+    return REAL if np.issubdtype(array.dtype, np.inexact) else WHOLE
+
+
+def write_array(path: Path, array: Array, layout: Layout) -> None:
+    """Write a C-contiguous (X, Y, Z) array; the same array gives the same bytes on any day and machine.
+
+    Raises:
+        OSError: the file cannot be written, for instance because the disk is full.
+    """
+    packed = blosc2.asarray(
+        array,
+        chunks=tuple(map(min, array.shape, layout.chunk)),
+        blocks=tuple(map(min, array.shape, layout.block)),
+        contiguous=True,
+        cparams=blosc2.CParams(codec=layout.codec, clevel=layout.level, filters=[layout.shuffle], nthreads=1),
+    )
+    # Packed in memory and written here, since blosc2's own error does not say why a disk refused.
+    path.write_bytes(packed.to_cframe())
+
+
+def read_array(path: Path, window: tuple[slice, ...], shape: Triple, threads: int = 1) -> Array:
+    """The voxels of a window out of an array that must have this shape.
+
+    Raises:
+        StoreError: the file is missing, damaged, or of another shape.
+    """
+    try:
+        stored = blosc2.open(str(path), mode="r", dparams=blosc2.DParams(nthreads=threads))
+        if tuple(stored.shape) == tuple(shape):
+            return np.asarray(stored[window])
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StoreError(f"{path} is missing or damaged; delete {path.parent} and prepare the case again.") from error
+    raise StoreError(f"{path} has shape {tuple(stored.shape)}, its record says {shape}; prepare the case again.")
