@@ -3,15 +3,25 @@
 import json
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segevolution.data.splits import Split, few_shot, folds, split_patients, torn_patients
+from segevolution.data.splits import (
+    PARTS,
+    Split,
+    few_shot,
+    folds,
+    original_parts,
+    part_sizes,
+    split_patients,
+    torn_patients,
+)
 from segevolution.errors import StoreError
+from segevolution.imaging.case import Part
 from segevolution.vocabulary import Modality
 
 
@@ -21,6 +31,7 @@ class Member:
     dataset: str
     patient: str
     modality: Modality
+    part: Part | None = None
 
     @property
     def person(self) -> tuple[str, str]:
@@ -122,6 +133,83 @@ def test_fewer_shots_lie_in_more_and_count_patients_of_each_dataset_and_modality
     assert Counter(name[0] for name in five) == {"a": 10, "b": 5, "c": 3}
     with pytest.raises(StoreError, match="1 or more"):
         few_shot(records, 0)
+
+
+placements = st.dictionaries(
+    st.tuples(st.sampled_from("ab"), st.integers(0, 12).map(lambda number: f"p{number}")),
+    st.sampled_from((*PARTS, None)),
+)
+
+
+@given(cohorts, placements, st.integers(0, 100), st.randoms())
+def test_an_original_split_keeps_every_part_that_the_authors_made(
+    records: list[Member], where: dict[tuple[str, str], Part | None], seed: int, rng: random.Random
+) -> None:
+    records = [replace(record, part=where.get(record.person)) for record in records]
+    split = split_patients(records, seed=seed, original=True)
+    shuffled = list(records)
+    rng.shuffle(shuffled)
+    assert split_patients(shuffled, seed=seed, original=True) == split
+    assert torn_patients(records, split) == {}
+    assert sorted((*split.train, *split.validation, *split.test)) == sorted(record.name for record in records)
+    part_of = {name: part for part in PARTS for name in getattr(split, part)}
+    for dataset in "ab":
+        mine = [record for record in records if record.dataset == dataset]
+        given_parts = {record.part for record in mine} - {None}
+        for record in mine:
+            if record.part in ("validation", "test"):
+                assert part_of[record.name] == record.part
+            elif given_parts and part_of[record.name] != "train":
+                assert part_of[record.name] not in given_parts  # only a part that they left empty is filled
+
+
+def test_validation_that_the_authors_left_out_comes_from_their_training_never_from_their_test() -> None:
+    amos = [replace(record, part="test" if number >= 40 else "train") for number, record in enumerate(cohort(60))]
+    split = split_patients([*amos, *cohort(50, "own")], (0.7, 0.1, 0.2), seed=3, original=True)
+    mine = {part: {name for name in getattr(split, part) if name.startswith("chaos")} for part in PARTS}
+    assert mine["test"] == {record.name for record in amos[40:]}
+    assert len(mine["validation"]) == 5  # an eighth of 40
+    assert len(split.test) - len(mine["test"]) == 10
+    assert len({split_patients(amos, seed=seed, original=True).validation for seed in range(5)}) == 5
+
+
+def test_a_test_part_that_the_authors_left_out_comes_from_their_training_and_their_validation_stays() -> None:
+    parts: list[Part] = ["train"] * 36 + ["validation"] * 9
+    records = [replace(record, part=part) for record, part in zip(cohort(45), parts, strict=True)]
+    split = split_patients(records, (0.7, 0.1, 0.2), original=True)
+    assert set(split.validation) == {record.name for record in records[36:]}
+    assert (len(split.train), len(split.test)) == (28, 8)
+
+
+def test_a_scan_without_a_part_follows_its_patient_and_authors_who_tear_a_patient_are_refused() -> None:
+    one, other = cohort(1, scans=2)
+    assert split_patients([replace(one, part="test"), other], original=True).test == (one.name, other.name)
+    with pytest.raises(StoreError, match="patient p0 into both test and train"):
+        original_parts([replace(one, part="test"), replace(other, part="train")])
+
+
+def test_counts_do_not_go_with_original_parts() -> None:
+    with pytest.raises(StoreError, match="leave the counts out"):
+        split_patients(cohort(9), counts=(3, 3, 3), original=True)
+
+
+def test_without_original_the_authors_parts_change_nothing() -> None:
+    records = cohort(20)
+    assert split_patients([replace(record, part="test") for record in records]) == split_patients(records)
+
+
+def test_sizes_of_parts_count_patients_and_cases_of_each_dataset_and_modality() -> None:
+    records = [*cohort(10, "a", scans=2), *cohort(4, "b", modality=Modality.CT)]
+    split = split_patients(records, (0.5, 0.0, 0.5), seed=1)
+    sizes = part_sizes(records, split)
+    assert [(size.part, size.dataset, size.modality) for size in sizes] == [
+        ("train", "a", "MRI"),
+        ("train", "b", "CT"),
+        ("test", "a", "MRI"),
+        ("test", "b", "CT"),
+    ]
+    assert all(size.cases == size.patients * (2 if size.dataset == "a" else 1) for size in sizes)
+    assert sum(size.patients for size in sizes) == 14
 
 
 def test_a_leak_made_by_hand_is_found() -> None:

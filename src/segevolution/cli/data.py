@@ -8,6 +8,7 @@ import typer
 
 from .console import AsJson, Force, Quiet, note, print_json, print_table, progress_bar
 from .data_export import export_command
+from .data_split import split_command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -117,3 +118,4 @@ def sources_command(as_json: AsJson = False) -> None:
 
 
 app.command("export")(export_command)
+app.command("split")(split_command)

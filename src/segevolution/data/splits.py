@@ -175,6 +175,31 @@ def torn_patients(records: Iterable[Grouped], split: Split) -> Mapping[Person, t
     return {person: tuple(sorted(found)) for person, found in sorted(parts.items()) if len(found) > 1}
 
 
+@dataclass(frozen=True)
+class PartSize:
+    """How much of a dataset and modality ("?" where it is not known) is in a part."""
+
+    part: Part
+    dataset: str
+    modality: str
+    patients: int
+    cases: int
+
+
+def part_sizes(records: Iterable[Grouped], split: Split) -> tuple[PartSize, ...]:
+    """Part x dataset x modality, in this order; what is empty is left out."""
+    part_of = {name: part for part in PARTS for name in getattr(split, part)}
+    groups: dict[tuple[int, str, str], list[Person]] = defaultdict(list)
+    for record in records:
+        if record.name in part_of:
+            place = PARTS.index(part_of[record.name])
+            groups[place, record.person[0], str(record.modality or "?")].append(record.person)
+    return tuple(
+        PartSize(PARTS[place], dataset, modality, len(set(people)), len(people))
+        for (place, dataset, modality), people in sorted(groups.items())
+    )
+
+
 def original_parts(records: Iterable[Placed]) -> dict[Person, Part]:
     """(dataset, patient) -> the part where the authors put their cases, for those whom they put anywhere.
 
