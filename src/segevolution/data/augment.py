@@ -1,13 +1,28 @@
-"""Random changes of a view's intensities in training; geometry is drawn in windows.py."""
+"""Random changes of a view's intensities in training; geometry is drawn in windows.py.
 
-from dataclasses import dataclass
+Bias field, gamma, noise, resolution and inversion are those of `appearance`, with which a model is tested, too. A
+view knows no millimetres and lies in [0, 1], so strengths here are in voxels and in shares of that range.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from ..appearance.base import Scene
+from ..appearance.bias_field import draw as draw_bias_field
+from ..appearance.gamma import Gamma
+from ..appearance.inversion import draw as draw_inversion
+from ..appearance.noise import gaussian
+from ..appearance.resolution import Resolution
+from ..imaging.grid import Grid
+from ..vocabulary import Modality
+
 Rng = np.random.Generator
 Image = npt.NDArray[np.float32]
+
+_FIELD_OF_VIEW = 350.0  # mm; each side of a view, for the waves of a bias field
 
 
 @dataclass(frozen=True)
@@ -20,7 +35,10 @@ class AugmentSettings:
         brightness: standard deviation of a shift, in units of the full range.
         noise: largest standard deviation of Gaussian noise, in units of the full range.
         blur: largest standard deviation of Gaussian blur, in voxels.
-        chance: probability of each change.
+        chance: probability of each change but inversion.
+        bias_field: largest logarithm of the loudest over the quietest gain.
+        resolution: largest acquired spacing along one random axis, in voxels of the view; up to 1 is off.
+        inversion: probability that bright becomes dark.
     """
 
     gamma: float = 0.25
@@ -29,27 +47,65 @@ class AugmentSettings:
     noise: float = 0.05
     blur: float = 0.7
     chance: float = 0.35
+    bias_field: float = 0.0
+    resolution: float = 0.0
+    inversion: float = 0.0
 
 
 def augment(image: Image, rng: Rng, settings: AugmentSettings | None = None) -> Image:
-    """Change intensities of an image (D, H, W) in [0, 1]; the result is float32 in [0, 1], zero padding kept."""
+    """Change intensities of an image (D, H, W) in [0, 1]; the result is float32 in [0, 1], zero padding kept.
+
+    What is off draws no numbers: with the later three off, a generator gives what it gave before they were added.
+    """
     settings = settings or AugmentSettings()
     outside = image == 0
-    changed = image
+    scene = Scene(Grid(_three(image.shape), np.eye(4)), 0.0, 1.0, Modality.MRI, nonnegative=True)
     chances = rng.random(5) < settings.chance
     gamma, contrast, brightness = rng.normal(0, 1, 3) * (settings.gamma, settings.contrast, settings.brightness)
     noise, blur = rng.random(2) * (settings.noise, settings.blur)
+    changed = _invert(image, scene, rng, settings)
+    changed = _bias(changed, scene, rng, settings)
     if chances[0]:
-        changed = changed ** np.float32(np.exp(gamma))
+        changed = Gamma(float(np.exp(gamma))).apply(changed, scene)
     if chances[1]:
         mean = changed.mean()
         changed = (changed - mean) * np.float32(np.exp(contrast)) + mean
     if chances[2]:
         changed = changed + np.float32(brightness)
+    changed = _coarsen(changed, scene, rng, settings)
     if chances[3] and blur > 0.2:
         changed = ndimage.gaussian_filter(changed, (0, blur, blur))
     if chances[4] and noise > 0:
-        changed = changed + rng.standard_normal(changed.shape, np.float32) * np.float32(noise)
+        changed = gaussian(changed, float(noise), rng)
     changed = np.clip(changed, 0, 1).astype(np.float32)
     changed[outside] = 0
     return np.asarray(changed, np.float32)
+
+
+def _invert(image: Image, scene: Scene, rng: Rng, settings: AugmentSettings) -> Image:
+    if not settings.inversion or rng.random() >= settings.inversion:
+        return image
+    return draw_inversion(1.0, scene.grid, rng).apply(image, scene)
+
+
+def _bias(image: Image, scene: Scene, rng: Rng, settings: AugmentSettings) -> Image:
+    """Multiply by a coil's gain, and scale back to the view's own maximum as a network's normaliser would."""
+    if not settings.bias_field or rng.random() >= settings.chance:
+        return image
+    grid = Grid(scene.grid.shape, np.diag([*(_FIELD_OF_VIEW / np.array(image.shape)), 1.0]))
+    change = draw_bias_field(settings.bias_field * rng.random(), grid, rng)
+    changed = change.apply(image, replace(scene, grid=grid))
+    brightest = changed.max()
+    return changed * np.float32(image.max() / brightest) if brightest > 0 else changed
+
+
+def _coarsen(image: Image, scene: Scene, rng: Rng, settings: AugmentSettings) -> Image:
+    if settings.resolution <= 1 or rng.random() >= settings.chance:
+        return image
+    axis, spacing, offset = int(rng.integers(3)), float(rng.uniform(1, settings.resolution)), float(rng.random())
+    return Resolution(spacing, (axis,), (offset, offset, offset)).apply(image, scene)
+
+
+def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    depth, height, width = shape
+    return depth, height, width
