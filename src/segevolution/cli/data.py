@@ -8,7 +8,9 @@ import typer
 
 from .console import AsJson, Force, Quiet, note, print_json, print_table, progress_bar
 from .data_export import export_command
+from .data_simulate import simulate_command
 from .data_split import split_command
+from .data_synthesise import synthesise_command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -119,3 +121,5 @@ def sources_command(as_json: AsJson = False) -> None:
 
 app.command("export")(export_command)
 app.command("split")(split_command)
+app.command("simulate")(simulate_command)
+app.command("synthesise")(synthesise_command)

@@ -1,95 +1,20 @@
 """The data of a study: each dataset of its recipe becomes a store, made once and resumed where it was stopped."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from ..data.prepare import Progress, prepare
 from ..data.sources import Overrides, Source, open_source
-from ..data.sources.base import Provenance, images_in
 from ..data.store import Store
-from ..data.synthesis.cases import synthesise_case
-from ..data.synthesis.patients import simulate_case
+from ..data.synthesis.sources import SimulatedSource, SynthesisedSource
 from ..errors import RecipeError
 from ..files import write_json
-from ..imaging.case import Case
 from .plan import PrepareJob
-from .recipe import Dataset, Simulation
+from .recipe import Dataset
 
 DATA_VARIABLE = "SEGEVOLUTION_DATA"
-
-
-@dataclass(frozen=True)
-class SimulatedSource:
-    """Patients drawn by `data.synthesis`; patient i comes from the seed `recipe.seed + i` and nothing else."""
-
-    recipe: Simulation
-    dataset: str
-    name: ClassVar[str] = "simulated"
-    summary: ClassVar[str] = "patients of our own making, with exact labels"
-    provenance: ClassVar[Provenance] = Provenance("none needed", obtain="Made here.")
-    licence: ClassVar[str] = "none: made by this package"
-
-    @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """No folder holds them: they are made."""
-        return False
-
-    def index(self) -> Sequence[str]:
-        """Names of the cases, which hold the seeds."""
-        return [f"{self.dataset}_{self.recipe.seed + number:06d}" for number in range(self.recipe.patients)]
-
-    def read(self, case: str) -> Case:
-        """Make one patient."""
-        seed = int(case.rsplit("_", 1)[1])
-        made = simulate_case(
-            seed,
-            region=self.recipe.region,
-            modality=self.recipe.modality,
-            sequence=self.recipe.sequence,
-            spacing=self.recipe.spacing,
-        )
-        return replace(made, name=case, patient=case, dataset=self.dataset)
-
-
-@dataclass(frozen=True)
-class SynthesisedSource:
-    """Images made from the label maps of a folder; one patient a map, in turn until `recipe.patients` are made."""
-
-    recipe: Simulation
-    dataset: str
-    path: Path
-    name: ClassVar[str] = "synthesised"
-    summary: ClassVar[str] = "images made from label maps"
-    provenance: ClassVar[Provenance] = Provenance("that of the label maps", obtain="Made here, from label maps.")
-    licence: ClassVar[str] = "that of the label maps"
-
-    @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """A folder of label maps does not say that images are wanted."""
-        return False
-
-    def index(self) -> Sequence[str]:
-        """Names of the cases: the map and the seed."""
-        stems = sorted(images_in(self.path))
-        if not stems:
-            raise RecipeError(f"{self.dataset}: {self.path} holds no label map.")
-        return [f"{stems[n % len(stems)]}_{self.recipe.seed + n:06d}" for n in range(self.recipe.patients)]
-
-    def read(self, case: str) -> Case:
-        """Make one case."""
-        stem, seed = case.rsplit("_", 1)
-        made = synthesise_case(
-            images_in(self.path)[stem],
-            int(seed),
-            names=self.recipe.names,
-            modality=self.recipe.modality,
-            sequence=self.recipe.sequence,
-            spacing=self.recipe.spacing,
-        )
-        return replace(made, name=case, dataset=self.dataset)
 
 
 @dataclass(frozen=True)
@@ -160,9 +85,27 @@ def find(name: str, said: str, root: Path | None) -> Path:
 
 
 def _source(dataset: Dataset, place: Path | None) -> Source:
-    if dataset.simulate is not None and place is not None:
-        return SynthesisedSource(dataset.simulate, dataset.name, place)
-    if dataset.simulate is not None:
-        return SimulatedSource(dataset.simulate, dataset.name)
+    made = dataset.simulate
+    if made is not None and place is not None:
+        return SynthesisedSource(
+            place,
+            made.patients,
+            dataset.name,
+            seed=made.seed,
+            names=made.names,
+            modality=made.modality,
+            sequences=(made.sequence,),
+            spacing=made.spacing,
+        )
+    if made is not None:
+        return SimulatedSource(
+            made.patients,
+            dataset.name,
+            seed=made.seed,
+            region=made.region,
+            modality=made.modality,
+            sequences=(made.sequence,),
+            spacing=made.spacing,
+        )
     assert place is not None
     return open_source(dataset.source or "auto", place, Overrides(dataset=dataset.name, modality=dataset.modality))

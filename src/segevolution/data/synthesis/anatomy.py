@@ -30,6 +30,27 @@ UNIONS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# Wider unions, made only where asked for: stores that exist were made without them.
+WHOLES: dict[str, tuple[str, ...]] = {
+    "spine": ("vertebrae", "intervertebral discs", "sacrum"),
+    "brain": (
+        "cerebral cortex",
+        "cerebral white matter",
+        "cerebellum",
+        "brain stem",
+        "thalamus",
+        "caudate",
+        "putamen",
+        "pallidum",
+        "hippocampus",
+        "amygdala",
+        "lateral ventricles",
+        "third ventricle",
+        "fourth ventricle",
+        *UNIONS["brain tumour"],
+    ),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
@@ -57,13 +78,18 @@ class Anatomy:
         if missing:
             raise VolumeError(f"labels {sorted(missing)} have no tissue; name one for each label that occurs.")
 
-    def structures(self) -> dict[str, tuple[int, ...]]:
-        """Structure -> its labels, for every structure with a voxel here; unions (UNIONS) included."""
+    def structures(self, *, wholes: bool = False) -> dict[str, tuple[int, ...]]:
+        """Structure -> its labels, for every structure with a voxel here; unions (UNIONS) included.
+
+        `wholes` adds the body and the unions of WHOLES.
+        """
         present = {int(value) for value in np.unique(self.labels)} - {0}
         found: dict[str, tuple[int, ...]] = {}
         for value in sorted(present & set(self.names)):
             found[self.names[value]] = (*found.get(self.names[value], ()), value)
-        for union, parts in UNIONS.items():
+        if wholes and present:
+            found["body"] = tuple(sorted(present))
+        for union, parts in (UNIONS | (WHOLES if wholes else {})).items():
             values = tuple(sorted({value for part in parts for value in found.get(part, ())}))
             if values:
                 found[union] = values

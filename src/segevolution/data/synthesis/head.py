@@ -9,13 +9,18 @@ import numpy as np
 from ...imaging.grid import Grid
 from .anatomy import Anatomy
 from .canvas import Canvas
+from .face import paint_face
 from .shapes import Field, ellipsoid, noise, smooth_max, tube
 
 _ALL = (slice(None), slice(None), slice(None))
 
 
 def head(
-    rng: np.random.Generator, spacing: tuple[float, float, float] = (1.5, 1.5, 2.0), *, tumour: bool = False
+    rng: np.random.Generator,
+    spacing: tuple[float, float, float] = (1.5, 1.5, 2.0),
+    *,
+    tumour: bool = False,
+    detail: bool = False,
 ) -> Anatomy:
     """One patient's head.
 
@@ -23,6 +28,7 @@ def head(
         rng: everything is drawn from it.
         spacing: voxel size (x, y, z) in millimetres.
         tumour: whether a glioma with necrotic core, enhancing rim and oedema grows in the white matter.
+        detail: paint jaws, airway, neck bones and nose as well (see `face`).
 
     Returns:
         An anatomy on a RAS grid from below the cerebellum to above the crown.
@@ -43,6 +49,8 @@ def head(
         _tumour(canvas, rng)
     affine = grid.affine.copy()
     affine[:3, 3] += rng.normal(0, [4, 10, 20])
+    if detail:
+        paint_face(canvas)
     return canvas.finish(Grid(grid.shape, affine))
 
 

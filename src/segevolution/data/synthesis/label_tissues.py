@@ -99,6 +99,38 @@ FREESURFER: dict[int, tuple[str | None, str]] = {
 }
 
 
+# Read first by `describe_any`, where the rules above mistake a word; these stay as they are, since stores were made by
+# them.
+_CORRECTIONS: tuple[tuple[str, str | None, str], ...] = (
+    (r"renal pelvis|ureter|urethra", None, "urine"),
+    (r"fat (body|pad)|adipose|subcutaneous", None, "fat"),
+    (r"chiasm|optic", None, "white matter"),
+    (r"basal gangli", None, "deep grey matter"),
+    (r"nerve|(?<!choroid )plexus|ganglion", None, "cord"),
+    (r"iliotibial|fascia|aponeurosis|retinaculum", None, "cartilage"),
+    (r"white matter|corpus callosum|fornix", None, "white matter"),
+    (r"lateral ventricle", "lateral ventricles", "csf"),
+    (r"inf(erior)? lat(eral)? vent", "lateral ventricles", "csf"),
+    (r"(3rd|third) ventricle", "third ventricle", "csf"),
+    (r"(4th|fourth) ventricle", "fourth ventricle", "csf"),
+    (r"tongue|masseter|pharynx|larynx", None, "muscle"),
+    (r"seminal vesicle|ovary|testis|testicle", None, "prostate peripheral"),
+    (r"lymph|thymus", None, "adrenal"),
+)
+UNKNOWN_TISSUE = "gut wall"  # soft, neither muscle nor fat: what a name that no rule knows is imaged as
+
+# FreeSurfer's numbers that the map above leaves out.
+_MORE_NUMBERS: dict[int, tuple[str | None, str]] = {
+    **dict.fromkeys((31, 63), (None, "grey matter")),  # choroid plexus
+    **dict.fromkeys((77, 78, 79), ("cerebral white matter", "white matter")),  # hypointensities
+    **dict.fromkeys((80, 81, 82), (None, "deep grey matter")),
+    **dict.fromkeys((251, 252, 253, 254, 255), ("cerebral white matter", "white matter")),  # corpus callosum
+    **dict.fromkeys((5001, 5002), ("cerebral white matter", "white matter")),
+    165: ("skull", "bone"),
+    258: (None, "muscle"),
+}
+
+
 def describe(name: str) -> tuple[str, str]:
     """Structure and tissue of a label's name: "vertebrae_L5" -> ("vertebrae", "bone").
 
@@ -113,6 +145,30 @@ def describe(name: str) -> tuple[str, str]:
         if re.search(pattern, tidy):
             return structure or tidy, tissue
     raise VocabularyError(f'no tissue is known for "{name}"; give it in `tissues`, such as {{"{name}": "muscle"}}.')
+
+
+def describe_any(name: str) -> tuple[str, str, bool]:
+    """Structure and tissue of any name, and whether a rule knows it; one that none knows is UNKNOWN_TISSUE."""
+    spaced = re.sub(r"[-_.\s]+", " ", name).strip()
+    tidy = canonical(spaced)
+    for pattern, structure, tissue in _CORRECTIONS:
+        if re.search(pattern, tidy):
+            return structure or tidy, tissue, True
+    for spelling in (name, spaced):
+        try:
+            return *describe(spelling), True
+        except VocabularyError:
+            continue
+    return tidy or name, UNKNOWN_TISSUE, False
+
+
+def freesurfer_parcel(value: int) -> tuple[str | None, str] | None:
+    """Structure and tissue of the numbers that FREESURFER leaves out: parcels of the cortex, the callosum ..."""
+    if 1000 <= value < 3000 or 11100 <= value < 13000:
+        return "cerebral cortex", "grey matter"
+    if 3000 <= value < 5000 or 13100 <= value < 15000:
+        return "cerebral white matter", "white matter"
+    return _MORE_NUMBERS.get(value)
 
 
 def freesurfer_names(values: Mapping[int, object] | set[int]) -> dict[int, str]:

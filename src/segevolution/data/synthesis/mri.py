@@ -60,7 +60,14 @@ PROTOCOLS: dict[Sequence, Protocol] = {
 _UPTAKE = 0.0022  # 1 / ms that gadolinium adds to the relaxation rate of a tissue of uptake 1
 
 
-def render(anatomy: Anatomy, rng: np.random.Generator, *, sequence: Sequence = "T1", field: float = 1.5) -> Volume:
+def render(
+    anatomy: Anatomy,
+    rng: np.random.Generator,
+    *,
+    sequence: Sequence = "T1",
+    field: float = 1.5,
+    bone_shell: bool = False,
+) -> Volume:
     """Scan an anatomy.
 
     Args:
@@ -68,6 +75,7 @@ def render(anatomy: Anatomy, rng: np.random.Generator, *, sequence: Sequence = "
         rng: draws the patient's relaxation times, the protocol's small changes, coil, texture and noise.
         sequence: one of PROTOCOLS.
         field: strength in tesla, 1.5 or 3.
+        bone_shell: darken the outer millimetres of spongy bone, which are cortical bone and give no signal.
 
     Returns:
         uint16 signal in arbitrary units (0 to about 2000) on the anatomy's grid.
@@ -81,7 +89,8 @@ def render(anatomy: Anatomy, rng: np.random.Generator, *, sequence: Sequence = "
         raise VolumeError(f"the field strength is {field} tesla; the tables hold 1.5 and 3.")
     protocol = _varied(PROTOCOLS[sequence], field, rng)
     pools = {name: signal(TISSUES[name], protocol, field, rng) for name in sorted(set(anatomy.tissues.values()))}
-    return _image(anatomy, rng, pools, protocol.fat, name=f"simulated MRI, {sequence} at {field:g} T")
+    name = f"simulated MRI, {sequence} at {field:g} T"
+    return _image(anatomy, rng, pools, protocol.fat, name, dark=_bone_shell(anatomy) if bone_shell else None)
 
 
 def random_contrast(anatomy: Anatomy, rng: np.random.Generator) -> Volume:
@@ -163,6 +172,7 @@ def _image(
     fat_factor: float,
     name: str,
     texture: float | None = None,
+    dark: Field | None = None,
 ) -> Volume:
     """Pools -> partial volume -> phase -> coil -> Rician noise -> unsigned integers."""
     shape, spacing = anatomy.grid.shape, anatomy.grid.spacing
@@ -174,6 +184,8 @@ def _image(
     vessels = noise(rng, shape, spacing, 16.0)
     strength = texture if texture is not None else float(rng.uniform(0.025, 0.06))
     modulation = 1 + np.float32(strength) * (grain + 0.5 * vessels)
+    if dark is not None:
+        modulation = modulation * (1 - dark)
     spread = [0.42 + 0.35 / step for step in spacing[:2]] + [0.5]
     water, fat = (
         ndimage.gaussian_filter(of[anatomy.labels] * modulation, spread, mode="nearest") for of in (water_of, fat_of)
@@ -191,6 +203,17 @@ def _image(
     noisy = np.hypot(magnitude + real, imaginary)
     top = float(rng.uniform(500, 1600))
     return Volume(np.clip(np.rint(noisy * top), 0, 65535).astype(np.uint16), anatomy.grid, Modality.MRI, name=name)
+
+
+def _bone_shell(anatomy: Anatomy, thickness: float = 1.8) -> Field:
+    """Share of each voxel that is dense bone, 0 to 0.9: the outer `thickness` millimetres of the tissue "bone"."""
+    bone = np.isin(anatomy.labels, [value for value, name in anatomy.tissues.items() if name == "bone"])
+    share = np.zeros(bone.shape, np.float32)
+    if bone.any():
+        step = min(anatomy.grid.spacing)
+        depth = ndimage.distance_transform_edt(bone, anatomy.grid.spacing)[bone]
+        share[bone] = 0.9 * np.clip((thickness + 0.5 * step - depth) / step, 0, 1)
+    return share
 
 
 def _coil(rng: np.random.Generator, shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Field:

@@ -1,5 +1,6 @@
 """Simulated patients as cases: one seed is one patient, whom every scanner sees with the same anatomy."""
 
+import re
 from collections.abc import Iterator
 from typing import Literal, TypeVar
 
@@ -16,6 +17,22 @@ from .torso import torso
 Region = Literal["torso", "head"]
 Word = TypeVar("Word", bound=str)
 
+_SEQUENCE_WORDS = {
+    "t1c": "t1ce",
+    "t1gd": "t1ce",
+    "t1wce": "t1ce",
+    "t1w": "t1",
+    "t2w": "t2",
+    "spir": "t2spir",
+    "inphase": "t1in",
+    "outofphase": "t1out",
+    "opposed": "t1out",
+    "opposedphase": "t1out",
+    "venous": "portal",
+    "delayed": "late",
+    "none": "native",
+    "noncontrast": "native",
+}
 _SPACING: dict[Region, tuple[float, float, float]] = {"torso": (2.5, 2.5, 4.0), "head": (1.5, 1.5, 2.0)}
 
 
@@ -27,6 +44,10 @@ def simulate_case(
     sequence: str | None = None,
     spacing: tuple[float, float, float] | None = None,
     field: float | None = None,
+    tumour: bool | None = None,
+    pelvis: bool | None = None,
+    wholes: bool = False,
+    detail: bool = False,
 ) -> Case:
     """One patient in one scanner.
 
@@ -41,6 +62,10 @@ def simulate_case(
             None, most often portal venous).
         spacing: voxel size in millimetres; None takes the region's.
         field: tesla of the MRI, 1.5 or 3; None draws it.
+        tumour: whether a head carries a tumour; None: every third does.
+        pelvis: whether a torso reaches the pelvis; None: one in four does.
+        wholes: name the body, the spine and the brain as structures too.
+        detail: paint what the plain patient leaves out, and give bone a dark shell in MRI (see `face`, `mri.render`).
 
     Raises:
         VolumeError: the seed is negative, or region, modality or sequence cannot be simulated.
@@ -48,7 +73,7 @@ def simulate_case(
     kind = Modality.parse(modality)
     if seed < 0:
         raise VolumeError(f"the seed of a simulated patient is {seed}; take 0 or more.")
-    anatomy = _anatomy(seed, region, spacing)
+    anatomy = _anatomy(seed, region, spacing, tumour, pelvis, detail)
     sequence = sequence or ("T1" if kind is Modality.MRI else None)
     words = f"{kind}/{sequence}".encode()
     rng = np.random.default_rng([seed, 1, *words])
@@ -62,7 +87,8 @@ def simulate_case(
         if label == "random":
             volume = mri.random_contrast(anatomy, rng)
         else:
-            volume = mri.render(anatomy, rng, sequence=known_word(label, tuple(mri.PROTOCOLS), "sequence"), field=tesla)
+            chosen = known_word(label, tuple(mri.PROTOCOLS), "sequence")
+            volume = mri.render(anatomy, rng, sequence=chosen, field=tesla, bone_shell=detail)
     else:
         raise VolumeError(f"{kind} cannot be simulated; known are CT and MRI.")
     patient = f"sim{seed:05d}"
@@ -72,7 +98,7 @@ def simulate_case(
         dataset=f"simulated_{region}",
         volume=volume,
         labels=anatomy.labels,
-        structures=anatomy.structures(),
+        structures=anatomy.structures(wholes=wholes),
         sequence=label,
     )
 
@@ -91,12 +117,34 @@ def simulate(
         yield simulate_case(patient, region=region, modality=modality, sequence=sequence, spacing=spacing)
 
 
-def _anatomy(seed: int, region: Region, spacing: tuple[float, float, float] | None) -> Anatomy:
+def parse_sequence(text: str, modality: Modality) -> str:
+    """A sequence or contrast phase as people write it: "t2", "T2 SPIR", "t1ce", "in phase", "Portal".
+
+    Raises:
+        VolumeError: it is none that this modality has.
+    """
+    known = (*mri.PROTOCOLS, "random") if modality is Modality.MRI else ct.PHASES
+    plain = re.sub(r"[^a-z0-9]", "", text.lower())
+    plain = _SEQUENCE_WORDS.get(plain, plain)
+    found = next((word for word in known if re.sub(r"[^a-z0-9]", "", word.lower()) == plain), None)
+    return found or known_word(text, known, "contrast phase" if modality is Modality.CT else "sequence")
+
+
+def _anatomy(
+    seed: int,
+    region: Region,
+    spacing: tuple[float, float, float] | None,
+    tumour: bool | None,
+    pelvis: bool | None,
+    detail: bool,
+) -> Anatomy:
     if region not in _SPACING:
         raise VolumeError(f'"{region}" cannot be simulated; known regions are {", ".join(_SPACING)}.')
     rng = np.random.default_rng([seed, 0])
     chosen = spacing or _SPACING[region]
-    return torso(rng, chosen) if region == "torso" else head(rng, chosen, tumour=seed % 3 == 0)
+    if region == "torso":
+        return torso(rng, chosen, pelvis=pelvis)
+    return head(rng, chosen, tumour=seed % 3 == 0 if tumour is None else tumour, detail=detail)
 
 
 def known_word(word: str, known: tuple[Word, ...], what: str) -> Word:

@@ -1,0 +1,141 @@
+"""Which label of a map is which structure: tables in JSON, FreeSurfer's numbers, and what to do with names unknown.
+
+Strict readers (`label_tissues.describe`) refuse a name that no rule knows. Here nothing is refused: a name that no rule
+knows is imaged as soft tissue, a value without a name is left to the made-up body, and both are said.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import StoreError
+from .label_tissues import FREESURFER, describe_any, freesurfer_parcel
+
+FREESURFER_NAMES = "freesurfer"
+NAMES_BESIDE = "json"
+_TABLES = ("labels.json", "dataset.json")
+
+Names = Mapping[int, str] | str
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the labels of a map are.
+
+    Attributes:
+        names: label -> structure; labels that are imaged without being a structure are missing.
+        tissues: label -> tissue, for every label that is kept.
+        notes: what a person should know: names that no rule knows, values without a name.
+    """
+
+    names: Mapping[int, str]
+    tissues: Mapping[int, str]
+    notes: tuple[str, ...] = ()
+
+
+def parse_names(text: str) -> Names:
+    """What `--names` says: "freesurfer", "json" (a table beside each map), a JSON object, or the path of one.
+
+    Raises:
+        StoreError: it is none of these.
+    """
+    if text.strip().lower() in (FREESURFER_NAMES, NAMES_BESIDE):
+        return text.strip().lower()
+    if text.lstrip().startswith("{"):
+        return _table(_parsed(text, "--names"), "--names")
+    return read_table(Path(text).expanduser())
+
+
+def table_beside(path: Path) -> dict[int, str]:
+    """The table that names a map's labels: its own name in .json, or labels.json or dataset.json there or one above.
+
+    Raises:
+        StoreError: there is none, or it is no table of labels.
+    """
+    own = path.with_name(f"{path.name.split('.')[0]}.json")
+    places = [own, *(folder / name for folder in (path.parent, path.parent.parent) for name in _TABLES)]
+    for place in places:
+        if place.is_file():
+            return read_table(place)
+    raise StoreError(f"{path} has no {own.name} beside it that names its labels.")
+
+
+def read_table(path: Path) -> dict[int, str]:
+    """Label -> name from a JSON file: {"1": "liver"}, {"liver": 1}, or such an object under "labels".
+
+    Raises:
+        StoreError: it cannot be read, or is no such table.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read ({error.strerror or error}); --names takes freesurfer, json, a JSON object such as "
+            '{"1": "liver"}, or the path of a JSON file.'
+        ) from error
+    return _table(_parsed(text, str(path)), str(path))
+
+
+def describe_labels(values: Iterable[int], names: Names) -> Described:
+    """Structure and tissue of every label that occurs; never refuses a name.
+
+    Args:
+        values: that occur in a map, without 0.
+        names: label -> name, or "freesurfer".
+    """
+    numbers = sorted(set(values) - {0})
+    if isinstance(names, str):
+        return _freesurfer(numbers)
+    structures: dict[int, str] = {}
+    tissues: dict[int, str] = {}
+    unknown = []
+    for value in (value for value in numbers if value in names):
+        structures[value], tissues[value], known = describe_any(names[value])
+        if not known:
+            unknown.append(names[value])
+    nameless = [value for value in numbers if value not in names]
+    notes = []
+    if unknown:
+        notes.append(f"no tissue is known for {_listed(unknown)}: imaged as soft tissue.")
+    if nameless:
+        notes.append(f"nothing names the values {_listed(nameless)}: left to the made-up body.")
+    return Described(structures, tissues, tuple(notes))
+
+
+def _freesurfer(numbers: list[int]) -> Described:
+    known = {value: found for value in numbers if (found := FREESURFER.get(value) or freesurfer_parcel(value))}
+    strange = [value for value in numbers if value not in known]
+    notes = (f"FreeSurfer's numbers {_listed(strange)} are not known here: left to the made-up body.",)
+    return Described(
+        {value: name for value, (name, _) in known.items() if name is not None},
+        {value: tissue for value, (_, tissue) in known.items()},
+        notes if strange else (),
+    )
+
+
+def _listed(items: Iterable[object], most: int = 8) -> str:
+    words = [str(item) for item in items]
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StoreError(f"{where} is not JSON ({error}).") from error
+
+
+def _table(raw: Any, where: str) -> dict[int, str]:
+    found = raw.get("labels", raw) if isinstance(raw, Mapping) else raw
+    table: dict[int, str] = {}
+    for key, value in found.items() if isinstance(found, Mapping) else ():
+        number, name = (key, value) if str(key).isdigit() else (value, key)
+        if not str(number).isdigit() or not isinstance(name, str):
+            raise StoreError(f"{where}: the label {key!r}: {value!r} is neither value to name nor name to value.")
+        if int(number):
+            table[int(number)] = name
+    if not table:
+        raise StoreError(f'{where} names no label; write it as {{"1": "liver", "2": "spleen"}}.')
+    return table
