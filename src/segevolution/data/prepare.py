@@ -25,7 +25,7 @@ from ..errors import OutputError, SegevolutionError, StoreError
 from ..vocabulary import Modality
 from .record import CaseRecord
 from .sources import Source
-from .sources.base import datasets_of
+from .sources.collection import datasets_of
 from .store import Store
 
 # Told after each case: how many are done, how many there are, and the name of the case.

@@ -6,17 +6,35 @@ from ...errors import StoreError
 from ...vocabulary import closest
 from .amos import AMOSSource
 from .base import Overrides, Source
+from .bids import BIDSSource
+from .brats import BraTSSource
 from .chaos import CHAOSSource
 from .folder import FolderSource, NnUNetSource
 from .m3d_seg import M3DSegSource
 from .msd import MSDSource
+from .promise12 import PROMISE12Source
+from .saml import SAMLSource
 from .single import SingleSource
+from .t2w_prostate import T2WProstateSource
 
 __all__ = ["SOURCES", "Overrides", "Source", "open_source"]
 
 SOURCES: dict[str, type[Source]] = {
     source.name: source
-    for source in (CHAOSSource, AMOSSource, M3DSegSource, MSDSource, NnUNetSource, FolderSource, SingleSource)
+    for source in (
+        CHAOSSource,
+        AMOSSource,
+        M3DSegSource,
+        BraTSSource,
+        PROMISE12Source,
+        SAMLSource,
+        T2WProstateSource,
+        MSDSource,
+        NnUNetSource,
+        BIDSSource,
+        FolderSource,
+        SingleSource,
+    )
 }
 
 

@@ -4,10 +4,10 @@ A new dataset is one file with a class that fulfils `Source`, and one line in th
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import nibabel as nib
 import numpy as np
@@ -90,21 +90,6 @@ class Source(Protocol):
         ...
 
 
-@runtime_checkable
-class Collection(Source, Protocol):
-    """A source of several datasets at once, whose cases say which is theirs."""
-
-    @property
-    def datasets(self) -> Sequence[str]:
-        """Their names in the store."""
-        ...
-
-
-def datasets_of(source: Source) -> tuple[str, ...]:
-    """The names in the store of what a source holds: one, or those of a collection."""
-    return tuple(source.datasets) if isinstance(source, Collection) else (source.dataset,)
-
-
 @dataclass(frozen=True)
 class Pair:
     """An image file and its label file; `read_pair` makes a case of them.
@@ -142,14 +127,26 @@ UNIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 
+# Sequences that datasets name in different ways; others keep their own name.
+SEQUENCES = {"t1w": "T1", "t2w": "T2", "t1gd": "T1-CE", "t1ce": "T1-CE", "flair": "FLAIR", "adc": "ADC"}
+
 _MRI_SEQUENCE = re.compile(r"(?:t1|t2|pd|flair|adc|dwi|swi|bold|cine|stir)(?![a-z]{4})", re.IGNORECASE)
 
 
-def read_pair(pair: Pair, dataset: str, structures: Mapping[str, tuple[int, ...]], overrides: Overrides) -> Case:
+def read_pair(
+    pair: Pair,
+    dataset: str,
+    structures: Mapping[str, tuple[int, ...]],
+    overrides: Overrides,
+    *,
+    open_image: Callable[[Path], Volume] = read,
+    open_labels: Callable[[Path], Volume] = read_labels,
+) -> Case:
     """Read and check an image with its labels.
 
     Args:
         structures: of the whole dataset, unions among them; those without a voxel here are left out.
+        open_image, open_labels: read a file, for formats that do not say where their voxels lie.
 
     Raises:
         FormatError, VolumeError: a file is missing or cannot be used.
@@ -161,13 +158,10 @@ def read_pair(pair: Pair, dataset: str, structures: Mapping[str, tuple[int, ...]
                 f"; {other.parent.name}/{other.name} is there" if other.is_file() else "; its other half is missing too"
             )
             raise StoreError(f"{pair.name} has no {kind}: {path} is missing{there}.")
-    if pair.channel is None:
-        image = read(pair.image, modality=overrides.modality or pair.modality)
-    else:
-        image = replace(read_channel(pair.image, pair.channel), modality=overrides.modality or pair.modality)
-    image = replace(image, name=pair.name)
+    image = open_image(pair.image) if pair.channel is None else read_channel(pair.image, pair.channel)
+    image = replace(image, name=pair.name, modality=overrides.modality or pair.modality or image.modality)
     image.check_voxels()
-    labels = place_labels(image, read_labels(pair.label))
+    labels = place_labels(image, open_labels(pair.label))
     present = set(np.unique(labels).tolist()) - {0}
     unknown = present - {value for values in structures.values() for value in values}
     if unknown:
@@ -178,7 +172,7 @@ def read_pair(pair: Pair, dataset: str, structures: Mapping[str, tuple[int, ...]
         )
     return Case(
         name=pair.name,
-        patient=_patient(pair, overrides),
+        patient=pair_patient(pair, overrides),
         dataset=dataset,
         volume=image,
         labels=labels,
@@ -189,7 +183,8 @@ def read_pair(pair: Pair, dataset: str, structures: Mapping[str, tuple[int, ...]
     )
 
 
-def _patient(pair: Pair, overrides: Overrides) -> str:
+def pair_patient(pair: Pair, overrides: Overrides) -> str:
+    """The patient that a person's pattern, the layout, or the file's name tells of."""
     if pair.patient is not None and overrides.patient_pattern is None:
         return pair.patient
     return patient_of(pair.stem, overrides.patient_pattern)
@@ -282,7 +277,8 @@ def parse_channel(text: str, dataset: str) -> tuple[Modality | None, str | None]
     try:
         modality = Modality.parse(text)
     except VocabularyError:
-        return (Modality.MRI, text.strip()) if _MRI_SEQUENCE.match(text.strip()) else (None, None)
+        said = text.strip()
+        return (Modality.MRI, SEQUENCES.get(said.lower(), said)) if _MRI_SEQUENCE.match(said) else (None, None)
     if modality is not Modality.MRI:
         return modality, None
     return modality, next((word for word in re.split(r"[\s_]+", dataset) if _MRI_SEQUENCE.match(word)), None)
@@ -311,6 +307,19 @@ def images_in(folder: Path) -> dict[str, Path]:
         if stem is not None and not path.name.startswith("."):
             found[stem] = path
     return found
+
+
+def nested_folders(path: Path) -> list[Path]:
+    """The folders in a folder, then those in them, each level sorted; "__MACOSX" and hidden ones left out."""
+    upper = _folders_in(path)
+    return upper + [lower for folder in upper for lower in _folders_in(folder)]
+
+
+def _folders_in(path: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+    except OSError:  # not a folder, or not ours to read, such as lost+found
+        return []
 
 
 def image_stem(name: str) -> str | None:

@@ -1,14 +1,79 @@
-"""Cases whose structures are masks of their own, which may overlap: one label map of them, nothing lost."""
+"""Cases whose structures lie in several files, or in masks that overlap: one label map of them, nothing lost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ...imaging.case import label_map_at
+from ...errors import StoreError
+from ...imaging.case import Case, label_map_at
+from ...imaging.formats import read, read_labels
 from ...imaging.grid import Array
+from .base import Overrides, Pair, pair_patient, place_labels, unions_of
 
 Places = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """One of the files in which a case's structures lie.
+
+    Attributes:
+        structures: name -> its values in this file; no value at all stands for every voxel that is not 0.
+    """
+
+    path: Path
+    structures: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def mask(cls, path: Path, structure: str) -> "LabelFile":
+        """A file of one structure."""
+        return cls(path, {structure: ()})
+
+
+def read_label_files(pair: Pair, files: Sequence[LabelFile], dataset: str, overrides: Overrides) -> Case:
+    """A case of an image and any number of label files on its grid; unions of its structures are added.
+
+    Args:
+        pair: its `label` is not looked at.
+
+    Raises:
+        FormatError, VolumeError: a file is missing or cannot be used.
+        StoreError: a file lies on another grid, holds a value without a name, or two files hold one structure.
+    """
+    image = replace(read(pair.image, modality=overrides.modality or pair.modality), name=pair.name)
+    numbers: dict[str, tuple[int, ...]] = {}
+    masks: dict[int, Places] = {}
+    for file in files:
+        labels = place_labels(image, read_labels(file.path))
+        named = {value for values in file.structures.values() for value in values}
+        unknown = set(np.unique(labels).tolist()) - named - {0} if named else set()
+        if unknown:
+            raise StoreError(
+                f"{pair.name}: {file.path} holds the label {', '.join(map(str, sorted(unknown)))}, which has no name; "
+                "name it in the table of labels, or repair the file."
+            )
+        for name, values in file.structures.items():
+            if name in numbers:
+                both = ", ".join(other.path.name for other in files if name in other.structures)
+                raise StoreError(f"{pair.name} has {name} in more than one file ({both}); leave one of them.")
+            inside = np.isin(labels, values) if values else labels != 0
+            numbers[name] = (len(masks) + 1,)
+            masks[len(masks) + 1] = np.flatnonzero(inside)
+    labels, structures = labels_of(masks, numbers | unions_of(numbers), image.grid.shape)
+    return Case(
+        name=pair.name,
+        patient=pair_patient(pair, overrides),
+        dataset=dataset,
+        volume=image,
+        labels=labels,
+        structures=structures,
+        sequence=overrides.sequence or pair.sequence,
+        site=pair.site,
+        part=pair.part,
+    )
 
 
 def labels_of(

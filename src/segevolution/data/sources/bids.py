@@ -1,0 +1,290 @@
+"""The Brain Imaging Data Structure, labels as derivatives (Gorgolewski et al. 2016, Scientific Data 3:160044):
+
+    sub-01/[ses-1/]anat/sub-01_[ses-1_]..._T1w.nii.gz                            images
+    derivatives/PIPELINE/sub-01/[ses-1/]anat/sub-01_..._[label-X_]{dseg,mask}.nii.gz   their labels
+    derivatives/PIPELINE/.../..._dseg.tsv                                        columns index and name
+
+A label belongs to every image of its subject whose entities (ses, acq, run, ...) are its own; where its sidecar names
+"Sources", or its name an image ("sub-01_T1w_label-GM_mask", "space-T1w"), to that image only. Masks need a label-X, and
+may overlap. Labels in a template's space ("space-MNI152...") lie on no image of the person and are passed over.
+"""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ...errors import StoreError
+from ...imaging.case import Case
+from ...vocabulary import STRUCTURES, Modality, canonical
+from ..record import read_object
+from .base import SEQUENCES, Overrides, Pair, Provenance, image_stem, slug
+from .masks import LabelFile, read_label_files
+
+# Entities that say how a derivative was made, not which image it was made from.
+_OF_DERIVATIVES = {"label", "desc", "space", "res", "den", "atlas", "seg", "hemi", "scale"}
+_OWN_SPACE = {"orig", "native", "individual", "scanner", "subject"}
+_LABELS = {"dseg", "mask"}
+_NO_IMAGES = _LABELS | {"probseg", "defacemask", "xfm"}
+_SEQUENCES = SEQUENCES | {"pdw": "PD", "t2starw": "T2*", "inplanet1": "T1", "inplanet2": "T2", "unit1": "T1"}
+_ABBREVIATIONS = {"gm": "grey matter", "wm": "cerebral white matter", "sc": "spinal cord"}
+
+
+@dataclass(frozen=True)
+class Named:
+    """A file by its BIDS name.
+
+    Attributes:
+        entities: such as {"sub": "01", "ses": "1", "run": "2"}.
+        words: those without a value before the last: "T1w" in "sub-01_T1w_label-GM_mask".
+        suffix: the last word, such as "T1w" or "dseg".
+    """
+
+    path: Path
+    stem: str
+    entities: Mapping[str, str]
+    words: tuple[str, ...]
+    suffix: str
+
+    @classmethod
+    def parse(cls, path: Path, stem: str) -> "Named":
+        """Take a file name apart; `stem` is the name without the suffix of its format."""
+        *parts, suffix = stem.split("_")
+        entities = dict(part.split("-", 1) for part in parts if "-" in part)
+        return cls(path, stem, entities, tuple(part for part in parts if "-" not in part), suffix)
+
+    @property
+    def acquired(self) -> frozenset[tuple[str, str]]:
+        """The entities that an image and its labels share."""
+        return frozenset(item for item in self.entities.items() if item[0] not in _OF_DERIVATIVES)
+
+
+class BIDSSource:
+    """A BIDS dataset with one pipeline of labels; of several, IN is the folder of one, `derivatives/PIPELINE`.
+
+    Raises:
+        StoreError: there are no labels, several pipelines hold some, or a description is damaged.
+    """
+
+    name: ClassVar[str] = "bids"
+    summary: ClassVar[str] = "BIDS: sub-*/[ses-*/]anat images, dseg (with tsv) or label-*_mask files in derivatives/"
+    provenance: ClassVar[Provenance] = Provenance(
+        link="https://bids.neuroimaging.io",
+        obtain="Your own files, or a dataset of openneuro.org with its derivatives.",
+    )
+
+    def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
+        self.path = Path(path)
+        self.overrides = overrides or Overrides()
+        self._root, self._pipeline = _root_and_pipeline(self.path.resolve())
+        description = self._root / "dataset_description.json"
+        self._header: dict[str, Any] = read_object(description) if description.is_file() else {}
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether there are subjects, and derivatives or a description of the dataset."""
+        path = Path(path)
+        told = (path / "dataset_description.json").is_file() or (path / "derivatives").is_dir()
+        return told and next(path.glob("sub-*/"), None) is not None
+
+    @property
+    def dataset(self) -> str:
+        """The name given, else that of the description or the folder."""
+        return self.overrides.dataset or slug(str(self._header.get("Name") or "")) or slug(self._root.name)
+
+    @property
+    def licence(self) -> str:
+        """As the description says, or "not stated"."""
+        return str(self._header.get("License") or "not stated")
+
+    def index(self) -> Sequence[str]:
+        """Images with labels; labels without an image, and one image of a subject without any, which are faults."""
+        return tuple(sorted(self._cases))
+
+    def read(self, case: str) -> Case:
+        """One case.
+
+        Raises:
+            StoreError: it is not there, has no image or no labels, or they do not belong together.
+            FormatError, VolumeError: a file cannot be used.
+        """
+        if case not in self._cases:
+            raise StoreError(f"{self.path} has no case {case}; it has {len(self._cases)} cases.")
+        image, labels = self._cases[case]
+        if image is None:
+            raise StoreError(f"{case} has no image: no file of the subject has the entities of {labels[0].path}.")
+        if not labels:
+            raise StoreError(f"{case} has no label: no file below {self._pipeline} has the entities of {image.path}.")
+        modality, sequence = _acquired_as(image)
+        patient = f"sub-{image.entities['sub']}"
+        pair = Pair(
+            case, image.stem, image.path, image.path, modality, sequence, patient=patient, site=self._site(patient)
+        )
+        return read_label_files(pair, [self._label_file(label) for label in labels], self.dataset, self.overrides)
+
+    @cached_property
+    def _cases(self) -> dict[str, tuple[Named | None, tuple[Named, ...]]]:
+        images = [file for file in _files(self._root) if _is_image(file)]
+        labels = [file for file in _files(self._pipeline) if _is_label(file)]
+        alike: dict[frozenset[tuple[str, str]], list[Named]] = defaultdict(list)
+        for label in labels:
+            alike[label.acquired].append(label)
+        found: dict[str, tuple[Named | None, tuple[Named, ...]]] = {}
+        used: set[Path] = set()
+        for image in images:
+            own = tuple(label for label in alike[image.acquired] if _belongs(label, image))
+            if own:
+                found[image.stem] = (image, own)
+                used |= {label.path for label in own}
+        for label in labels:
+            if label.path not in used:
+                found[label.stem] = (None, (label,))
+        seen = {image.entities["sub"] for image, _ in found.values() if image is not None}
+        for image in images:
+            if image.entities["sub"] not in seen:
+                seen.add(image.entities["sub"])
+                found[image.stem] = (image, ())
+        return found
+
+    def _label_file(self, label: Named) -> LabelFile:
+        """What a label file holds: by its table, or the one structure that its name tells."""
+        one = label.entities.get("label")
+        if label.suffix == "mask" and one:
+            return LabelFile.mask(label.path, _structure(one))
+        table = self._table(label)
+        if table is not None:
+            return LabelFile(label.path, table)
+        if one:
+            return LabelFile(label.path, {_structure(one): (1,)})
+        raise StoreError(
+            f"{label.path} has no table of names: put {label.stem}.tsv beside it, or dseg.tsv into {self._pipeline}, "
+            'with the columns "index" and "name".'
+        )
+
+    def _table(self, label: Named) -> dict[str, tuple[int, ...]] | None:
+        """Structures of the nearest table whose entities are the label's: beside it, then further up, then the root."""
+        upwards = [folder for folder in label.path.parents if folder.is_relative_to(self._pipeline)]
+        for folder in (*upwards, *([] if self._root in upwards else [self._root])):
+            tables = [Named.parse(path, path.stem) for path in sorted(folder.glob("*dseg.tsv")) if _visible(path)]
+            fitting = [table for table in tables if table.entities.items() <= label.entities.items()]
+            if fitting:
+                return _read_table(max(fitting, key=lambda table: len(table.entities)).path)
+        return None
+
+    @cached_property
+    def _participants(self) -> list[dict[str, str]]:
+        path = self._root / "participants.tsv"
+        return _rows(path) if path.is_file() else []
+
+    def _site(self, patient: str) -> str | None:
+        sites = {row.get("participant_id"): row.get("site") for row in self._participants}
+        site = sites.get(patient)
+        return site if site not in (None, "", "n/a") else None
+
+
+def _root_and_pipeline(path: Path) -> tuple[Path, Path]:
+    """The folder of the images and that of the labels."""
+    if path.parent.name == "derivatives":
+        return path.parent.parent, path
+    derivatives = path / "derivatives"
+    folders = sorted(
+        folder for folder in derivatives.glob("*/") if _visible(folder) and not folder.name.startswith("sub-")
+    )
+    holding = [folder for folder in (derivatives, *folders) if any(_is_label(file) for file in _files(folder))]
+    if not holding:
+        raise StoreError(
+            f"{path} has no labels: no *_dseg or *_label-X_mask file lies below derivatives/PIPELINE/sub-*; check it."
+        )
+    if len(holding) > 1:
+        names = ", ".join(folder.name for folder in holding)
+        raise StoreError(f"{path} has labels of several pipelines ({names}); give the folder of one, {holding[0]}.")
+    return path, holding[0]
+
+
+def _files(folder: Path) -> Iterable[Named]:
+    """The image files of every subject and session below a folder, strays left out."""
+    for pattern in ("sub-*/*/*", "sub-*/ses-*/*/*"):
+        for path in sorted(folder.glob(pattern)):
+            stem = image_stem(path.name)
+            if stem and _visible(path) and path.name.startswith("sub-"):
+                yield Named.parse(path, stem)
+
+
+def _visible(path: Path) -> bool:
+    return not path.name.startswith((".", "__MACOSX"))
+
+
+def _is_image(file: Named) -> bool:
+    return file.suffix not in _NO_IMAGES and (
+        file.path.parent.name == "anat" or file.suffix.lower() in {*_SEQUENCES, "ct", "pet"}
+    )
+
+
+def _is_label(file: Named) -> bool:
+    """Whether a derivative holds labels in its person's own space; a mask that names no structure is none."""
+    space = file.entities.get("space")
+    own = space is None or space.lower() in _OWN_SPACE or _names_an_image(space)
+    return own and (file.suffix == "dseg" or (file.suffix == "mask" and "label" in file.entities))
+
+
+def _names_an_image(word: str) -> bool:
+    return word.lower() in {*_SEQUENCES, "ct", "pet"}
+
+
+def _belongs(label: Named, image: Named) -> bool:
+    """Whether a label whose entities are an image's is of that image, and not of another sequence."""
+    sources = _sources(label.path)
+    if sources:
+        return image.path.name in sources
+    space = label.entities.get("space", "")
+    said = {*label.words, *([space] if _names_an_image(space) else [])}
+    return not said or image.suffix in said
+
+
+def _sources(label: Path) -> set[str]:
+    """The names of the files that a label's sidecar was made from, such as "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"."""
+    sidecar = label.with_name(f"{image_stem(label.name)}.json")
+    if not sidecar.is_file():
+        return set()
+    told = read_object(sidecar)
+    listed = told.get("Sources") or told.get("RawSources") or []
+    return {str(source).rsplit("/", 1)[-1] for source in ([listed] if isinstance(listed, str) else listed)}
+
+
+def _acquired_as(image: Named) -> tuple[Modality, str | None]:
+    suffix = image.suffix.lower()
+    if suffix in {"ct", "pet"}:
+        return Modality.parse(suffix), None
+    sequence = _SEQUENCES.get(suffix, image.suffix)
+    return Modality.MRI, f"{sequence}-CE" if "ce" in image.entities else sequence
+
+
+def _structure(said: str) -> str:
+    """Our name of a structure: BIDS allows labels of letters and digits only, so words are told by their capitals."""
+    tidy = _ABBREVIATIONS.get(said.lower(), said)
+    ways = (tidy, tidy.replace("-", " "), re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tidy))
+    return next((canonical(way) for way in ways if canonical(way) in STRUCTURES), canonical(ways[-1]))
+
+
+def _read_table(path: Path) -> dict[str, tuple[int, ...]]:
+    structures: dict[str, tuple[int, ...]] = {}
+    for row in _rows(path):
+        index, name = row.get("index"), row.get("name")
+        if not name or not index or not index.isdigit():
+            raise StoreError(f'{path} is no table of labels: every line needs a whole number in "index" and a "name".')
+        structure = _structure(name)
+        if int(index) and structure != "background":
+            structures[structure] = (*structures.get(structure, ()), int(index))
+    return structures
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return list(csv.DictReader(stream, delimiter="\t"))
+    except (OSError, ValueError, csv.Error) as error:
+        raise StoreError(f"{path} cannot be read as a table of tab-separated columns: {error}.") from error
