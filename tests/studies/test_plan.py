@@ -1,17 +1,26 @@
+import json
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from pydantic import ValidationError
 
 from segevolution.errors import RecipeError
 from segevolution.studies.plan import ROLES, assign, plan, plan_data
 from segevolution.studies.recipe import Dataset, Recipe
 
 
-def records(count, scans=1, dataset="d"):
+def records(count, scans=1, dataset="d", parts=()):
+    """Patients p00, p01 ...; `parts` says where the authors put the first of them."""
     return [
-        SimpleNamespace(name=f"p{patient:02d}_scan{scan}", patient=f"p{patient:02d}", dataset=dataset)
+        SimpleNamespace(
+            name=f"p{patient:02d}_scan{scan}",
+            patient=f"p{patient:02d}",
+            dataset=dataset,
+            modality=None,
+            part=parts[patient] if patient < len(parts) else None,
+        )
         for patient in range(count)
         for scan in range(scans)
     ]
@@ -188,3 +197,147 @@ def test_a_structure_that_has_to_be_learned_makes_it_another_training():
     there = {"ct": records(5, dataset="ct"), "mri": records(7, dataset="mri")}
     made = [plan(study(), there, {"ct": "c", "mri": "m"}, "b", "q", new) for new in ((), ("meniscus",))]
     assert made[0].trainings[0].key != made[1].trainings[0].key
+
+
+AUTHORS = ["train"] * 6 + ["test"] * 3
+
+
+def test_with_the_original_split_each_role_takes_from_its_own_part():
+    chosen = dataset(split="original", train="rest", validation="rest", test="rest")
+    split = assign(chosen, records(9, scans=2, parts=AUTHORS))[0].patients
+    assert split["test"] == {"p06", "p07", "p08"}
+    assert len(split["validation"]) == 1
+    assert len(split["train"]) == 5
+    few = assign(dataset(split="original", train=2, replay="rest", test=1), records(9, parts=AUTHORS))[0].patients
+    assert few["test"] < split["test"]
+    assert (len(few["train"]), len(few["replay"])) == (2, 3)
+    assert few["train"] < split["train"]
+    assert not few["train"] & few["replay"]
+
+
+def test_a_split_file_says_who_may_have_which_role(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"train": ["p00_scan0", "p00_scan1", "p03_scan0"], "test": ["p01_scan0", "other_case"]}))
+    split = assign(dataset(split=str(path), train="rest"), records(5, scans=2))[0].patients
+    assert split["train"] == {"p00", "p03"}
+    assert split["test"] == {"p01"}
+    path.write_text(json.dumps({"train": ["p00_scan0"], "test": ["p00_scan1"]}))
+    with pytest.raises(RecipeError, match="has patient p00 in test and train"):
+        assign(dataset(split=str(path), train="rest"), records(5, scans=2))
+    path.write_text(json.dumps({"train": ["elsewhere"]}))
+    with pytest.raises(RecipeError, match="another store's"):
+        assign(dataset(split=str(path), train="rest"), records(5))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"split": "original", "test": ["p00"]}, 'd\'s test part has no patient "p00"'),
+        ({"split": "original", "train": 7}, "train wants 7 patients, but only 5 are left"),
+        ({"split": "gone.json"}, "gone.json cannot be read"),
+    ],
+)
+def test_roles_that_a_split_cannot_give_are_one_sentence(values, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        assign(dataset(**values), records(9, parts=AUTHORS))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"split": "orignal"}, "give lot, original, or a .json file"),
+        ({"split": "original", "folds": 3}, "leave split out"),
+        ({"split": "original", "train": "rest", "replay": "rest"}, "only one role can take the rest"),
+        ({"train": "rest", "test": "rest"}, "only one role can take the rest"),
+        ({"cap": {"test": 2}, "folds": 3}, "test out of cap"),
+        ({"cap": {"tests": 2}}, "'train', 'replay', 'validation' or 'test'"),
+        ({"cap": {"test": -2}}, "greater than or equal to 0"),
+    ],
+)
+def test_a_dataset_that_contradicts_itself_is_refused(values, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        dataset(**values)
+
+
+@given(cap=some.integers(0, 12), seed=some.integers(0, 20))
+def test_a_cap_keeps_the_first_of_a_role_and_moves_nobody(cap, seed):
+    whole, part = (
+        assign(dataset(train=5, cap=caps, seed=seed), records(12))[0].patients for caps in ({}, {"train": cap})
+    )
+    assert part["test"] == whole["test"]
+    assert part["train"] <= whole["train"]
+    assert len(part["train"]) == min(cap, 5)
+    more = assign(dataset(train=5, cap={"train": cap + 1}, seed=seed), records(12))[0].patients
+    assert part["train"] <= more["train"]
+
+
+def test_shots_train_each_method_once_on_so_many_patients_and_fewer_lie_in_more():
+    made = jobs(study(shots=[1, 3], seeds=[0, 1]))
+    assert [job.run for job in made.trainings] == ["lora-1shot-s0", "lora-1shot-s1", "lora-3shot-s0", "lora-3shot-s1"]
+    assert [len(job.train) for job in made.trainings] == [1, 1, 3, 3]
+    assert set(made.trainings[0].train) < set(made.trainings[2].train)
+    assert {job.method for job in made.evaluations} == {"base", "lora (1 shot)", "lora (3 shots)"}
+    assert len({job.key for job in made.trainings}) == 4
+    assert all(set(keys(made, job.run)) == set(keys(made, "base")) for job in made.trainings)
+    assert all(job.replay == made.trainings[0].replay for job in made.trainings)
+    pool = jobs(study(seeds=[0])).trainings[0].train
+    assert all(set(job.train) <= set(pool) for job in made.trainings)
+
+
+def test_another_number_of_shots_leaves_the_others_as_they_are():
+    one, two = jobs(study(shots=[1, 2])), jobs(study(shots=[1, 2, 3]))
+    assert {job.key for job in one.trainings} < {job.key for job in two.trainings}
+
+
+def test_seeds_learn_from_other_patients_of_the_same_pool():
+    data = [{"name": "ct", "path": "ct"}, {"name": "mri", "path": "mri", "train": 5}]
+    made = jobs(study(data=data, shots=[1], seeds=list(range(8))))
+    assert len({job.train for job in made.trainings}) > 1
+
+
+def test_round_robin_takes_training_cases_from_each_dataset_in_turn():
+    data = [{"name": "ct", "path": "ct", "train": 1}, {"name": "mri", "path": "mri", "train": 5}]
+    made = jobs(study(data=data, sampler="round_robin", count=4))
+    assert sorted(name.dataset for name in made.trainings[0].train) == ["ct", "mri", "mri", "mri"]
+    fewer = jobs(study(data=data, sampler="round_robin", count=2))
+    assert set(fewer.trainings[0].train) < set(made.trainings[0].train)
+    assert {name.dataset for name in fewer.trainings[0].train} == {"ct", "mri"}
+    assert fewer.evaluations[0] == made.evaluations[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"shots": [1, 5]}, "shots holds 5, but mri has only 3 patients to train on"),
+        ({"sampler": "round_robin", "count": 4}, "4 cases were asked for, but there are 3"),
+    ],
+)
+def test_more_training_cases_than_there_are_is_one_sentence(values, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        jobs(study(**values))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"shots": [0]}, "greater than 0"),
+        ({"shots": [5, 5]}, "holds a number twice: 5, 5"),
+        ({"shots": [1], "reference": "lora"}, "there are several lora"),
+        ({"shots": [1], "sampler": "round_robin", "count": 2}, "give either"),
+        ({"sampler": "round_robin"}, "go together"),
+        ({"count": 200}, "go together"),
+        ({"sampler": "last_entries", "count": 200}, "'all' or 'round_robin'"),
+    ],
+)
+def test_a_choice_of_training_cases_that_contradicts_itself_is_refused(values, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        study(**values)
+
+
+def test_balance_makes_it_another_training_and_no_balance_the_one_it_was():
+    plain, none, even = (
+        jobs(study(fit=fit)).trainings[0].key
+        for fit in ({}, {"sample": {"balance": []}}, {"sample": {"balance": ["structure"]}})
+    )
+    assert plain == none
+    assert plain != even

@@ -26,6 +26,12 @@ def study(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the study; default runs/<name>.")
     ] = None,
+    shots: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...", help="Train each method once on so many patients a dataset and modality, such as 1,5,10."
+        ),
+    ] = None,
     data: DataRoot = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -35,7 +41,7 @@ def study(
     from ..studies.reading import load_recipe
     from ..studies.run import run_study
 
-    what = load_recipe(recipe, changes or [])
+    what = load_recipe(recipe, [*(changes or []), *([f"shots=[{shots}]"] if shots is not None else [])])
     folder = output or Path("runs") / what.name
     done = run_study(what, folder, root=data, device=device, quiet=quiet)
     if as_json:

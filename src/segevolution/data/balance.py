@@ -156,7 +156,8 @@ def weights(
         chances[place] /= group_mass[path]
         for depth in range(1, len(by) + 1):
             chances[place] *= group_mass[path[:depth]] ** (1 - power) / beside[path[: depth - 1]]
-    return chances / chances.sum()
+    shares: npt.NDArray[np.float64] = chances / chances.sum()
+    return shares
 
 
 def draw(chances: npt.NDArray[np.float64], step: int, seed: int = 0, *, stream: int = 0, size: int = 1) -> list[int]:

@@ -235,8 +235,8 @@ def _original(records: Sequence[Placed], fractions: Sequence[float], seed: int) 
         if placed.get(record.person, "train") == "train":
             pools[_shares(fractions, given[record.person[0]])].append(record)
     for shares, pool in sorted(pools.items()):
-        for part, more in zip(parts, _deal(_strata(pool, seed), shares), strict=True):
-            part += more
+        for people, more in zip(parts, _deal(_strata(pool, seed), shares), strict=True):
+            people += more
     return _split(parts)
 
 

@@ -22,8 +22,9 @@ from ..training.batches import CaseGroup
 from ..training.fit import FitResult, fit, load_group
 from ..training.settings import FitSettings
 from ..vocabulary import canonical
-from .plan import CaseName, TrainJob
+from .plan import TrainJob
 from .recipe import SCRATCH, Recipe
+from .roles import CaseName
 
 
 class Fit(Protocol):

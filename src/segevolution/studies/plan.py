@@ -8,23 +8,18 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from typing import Any
 
 from ..data.record import CaseRecord
 from ..errors import RecipeError
 from ..evaluation.results import PartName
+from ..imaging.case import Part
 from ..vocabulary import closest
-from .recipe import UNTRAINED, Dataset, Method, Recipe, Role
+from .recipe import LOT, UNTRAINED, Dataset, Fit, Method, Recipe, Role
+from .roles import PART_OF, CaseName, learned, pools
 
 ROLES = ("train", "replay", "validation", "test")
-
-
-@dataclass(frozen=True)
-class CaseName:
-    """A case of a dataset of the study."""
-
-    dataset: str
-    case: str
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,7 @@ class TrainJob:
     """Train one run: a method, a seed, a fold.
 
     Attributes:
-        run: its name, such as "lora-s0" or "lora-s0-f1".
+        run: its name, such as "lora-s0", "lora-s0-f1" or, with so many shots, "lora-5shot-s0".
         train, replay, validation: cases; none of them is ever tested by this run.
         key: of all this, the base and the data.
     """
@@ -60,7 +55,7 @@ class EvaluateJob:
 
     Attributes:
         part: where its rows go, with the key.
-        method, seed: of the run.
+        method, seed: of the run; the method's name says with how many shots, as in "lora (5 shots)".
         needs: the training that makes the model; None = the base as it is.
     """
 
@@ -152,20 +147,21 @@ def plan(
             ]
             continue
         fit = recipe.fit_of(method)
-        for seed in recipe.seeds:
-            for fold in range(folds):
-                run = f"{method.name}-s{seed}" + (f"-f{fold}" if folds > 1 else "")
-                train, validation = cases("train", fold), cases("validation", fold)
-                replay = cases("replay", fold) if fit.replay > 0 else ()
-                used = {name.dataset: fingerprints[name.dataset] for name in (*train, *replay, *validation)}
-                taught = [method.trained_as, method.settings, asdict(fit), seed, train, replay, validation]
-                key = digest([base, used, _plain(taught), *([sorted(new)] if new else [])])
-                job = TrainJob(run, method, seed, train, replay, validation, key)
-                trainings.append(job)
-                evaluations += [
-                    _evaluation(run, method.name, seed, base, name, job, fingerprints, questions)
-                    for name in cases("test", fold)
-                ]
+        numbers: Sequence[int | None] = recipe.shots or [None]
+        for shots, seed, fold in product(numbers, recipe.seeds, range(folds)):
+            tag, label = _named(method, shots)
+            run = f"{tag}-s{seed}" + (f"-f{fold}" if folds > 1 else "")
+            train = learned(recipe, cases("train", fold), records, seed, shots)
+            validation = cases("validation", fold)
+            replay = cases("replay", fold) if fit.replay > 0 else ()
+            used = {name.dataset: fingerprints[name.dataset] for name in (*train, *replay, *validation)}
+            taught = [method.trained_as, method.settings, _settings(fit), seed, train, replay, validation]
+            key = digest([base, used, _plain(taught), *([sorted(new)] if new else [])])
+            job = TrainJob(run, method, seed, train, replay, validation, key)
+            trainings.append(job)
+            evaluations += [
+                _evaluation(run, label, seed, base, name, job, fingerprints, questions) for name in cases("test", fold)
+            ]
     if not evaluations:
         raise RecipeError(f"{recipe.name}: no patient has the role test, so there is nothing to measure.")
     return Plan(tuple(trainings), tuple(evaluations))
@@ -176,10 +172,10 @@ def assign(dataset: Dataset, records: Sequence[CaseRecord]) -> tuple[Split, ...]
 
     Named patients are taken first; the others are ordered by a lot that depends on the seed and their own name
     only, and dealt in the order test, train, replay, validation, so that a larger `train` never changes who is
-    tested.
+    tested. With a `split`, each role is dealt from its own part.
 
     Raises:
-        RecipeError: a patient is named that is not there or in two roles, or there are too few.
+        RecipeError: a patient is named that is not there or in two roles, there are too few, or the split is unusable.
     """
     there = sorted({record.patient for record in records})
     if dataset.patients is not None:
@@ -193,8 +189,11 @@ def assign(dataset: Dataset, records: Sequence[CaseRecord]) -> tuple[Split, ...]
             twice = sorted(set(names) & set(others)) if other != role else []
             if twice:
                 raise RecipeError(f"{dataset.name}: {twice[0]} is in both {role} and {other}; choose one.")
+    if dataset.split != LOT:
+        kept = [record for record in records if record.patient in set(there)]
+        return (_deal_parts(dataset, wishes, pools(dataset, kept)),)
     taken = {name for names in named.values() for name in names}
-    free = sorted(set(there) - taken, key=lambda name: digest([dataset.seed, dataset.name, name]))
+    free = _shuffled(dataset, set(there) - taken)
     if dataset.folds == 1:
         return (_deal(dataset, wishes, free, len(there)),)
     if dataset.folds > len(free):
@@ -221,15 +220,52 @@ def _deal(dataset: Dataset, wishes: Mapping[str, Role], free: Sequence[str], tot
     for role in ROLES:
         if wishes[role] == "rest":
             dealt[role] = frozenset(left)
+    return Split(
+        {
+            role: frozenset(_shuffled(dataset, patients)[: dataset.cap[role]]) if role in dataset.cap else patients
+            for role, patients in dealt.items()
+        }
+    )
+
+
+def _deal_parts(dataset: Dataset, wishes: Mapping[str, Role], parts: Mapping[Part, Sequence[str]]) -> Split:
+    """Each role from the patients of its part; fractions are of these."""
+    dealt: dict[str, frozenset[str]] = {}
+    for part, pool in parts.items():
+        inside = {role: wish for role, wish in wishes.items() if PART_OF[role] == part}
+        named = [name for wish in inside.values() if isinstance(wish, list) for name in wish]
+        _require(dataset, named, pool, f"'s {part} part")
+        split = _deal(dataset, dict.fromkeys(ROLES, 0) | inside, _shuffled(dataset, set(pool) - set(named)), len(pool))
+        dealt |= {role: split.patients[role] for role in inside}
     return Split(dealt)
 
 
-def _require(dataset: Dataset, names: Sequence[str], there: Sequence[str]) -> None:
+def _shuffled(dataset: Dataset, patients: Iterable[str]) -> list[str]:
+    return sorted(patients, key=lambda name: digest([dataset.seed, dataset.name, name]))
+
+
+def _require(dataset: Dataset, names: Sequence[str], there: Sequence[str], where: str = "") -> None:
     for name in names:
         if name not in there:
             near = closest(name, there)
             hint = f'did you mean "{near}"?' if near else f"there are {len(there)} others."
-            raise RecipeError(f'{dataset.name} has no patient "{name}"; {hint}')
+            raise RecipeError(f'{dataset.name}{where} has no patient "{name}"; {hint}')
+
+
+def _named(method: Method, shots: int | None) -> tuple[str, str]:
+    """How a run's name begins, and how the tables name its method."""
+    if shots is None:
+        return method.name, method.name
+    return f"{method.name}-{shots}shot", f"{method.name} ({shots} shot{'s' if shots > 1 else ''})"
+
+
+def _settings(fit: Fit) -> dict[str, Any]:
+    """What decides a training; balance is left out where none is asked for, as in the keys from before it existed."""
+    values = asdict(fit)
+    sample = values["settings"]["sample"]
+    if not sample["balance"]:
+        del sample["balance"], sample["balance_power"]
+    return values
 
 
 def _evaluation(

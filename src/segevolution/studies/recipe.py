@@ -25,8 +25,10 @@ from ..training.settings import FitSettings
 from ..vocabulary import Modality, canonical, closest
 
 Role = int | float | Literal["rest"] | list[str]
+RoleName = Literal["train", "replay", "validation", "test"]
 
 UNTRAINED, SCRATCH = "base", "scratch"
+LOT, ORIGINAL = "lot", "original"
 
 
 class Part(BaseModel):
@@ -74,6 +76,10 @@ class Dataset(Part):
     A role is a number of patients, a fraction of them (0.5), their names, or "rest". `train`, `replay` (mixed
     into the training of others, so that they are not forgotten) and `validation` are never tested on. With
     `folds`, every patient is tested once, and each fold trains on `train` of the patients outside it.
+
+    `split` says who may have which role: "lot", anyone; "original", each role takes from the part where the dataset's
+    authors put a patient (`replay` from training; see `data.splits.split_patients` for parts that they left out); or a
+    file that `data split` wrote. `cap` keeps at most so many patients of a role.
     """
 
     name: str = Field(min_length=1)
@@ -88,6 +94,8 @@ class Dataset(Part):
     validation: Role = 0
     test: Role = "rest"
     folds: int = Field(default=1, ge=1)
+    split: str = LOT
+    cap: dict[RoleName, Annotated[int, Field(ge=0)]] = {}
     seed: int = 0  # of the split
 
     @model_validator(mode="before")
@@ -101,7 +109,12 @@ class Dataset(Part):
             raise ValueError("give either simulate, or the path of a source or of a store")
         if self.folds > 1 and self.test != "rest":
             raise ValueError("with folds every patient is tested once; leave test out")
-        rests = [role for role in ("train", "replay", "validation", "test") if getattr(self, role) == "rest"]
+        if self.folds > 1 and (self.split != LOT or "test" in self.cap):
+            raise ValueError("with folds every patient is tested once; leave split out, and test out of cap")
+        if self.split not in (LOT, ORIGINAL) and not self.split.endswith(".json"):
+            raise ValueError(f'split is "{self.split}"; give lot, original, or a .json file that data split wrote')
+        sharing = ("train", "replay", "validation", "test") if self.split == LOT else ("train", "replay")
+        rests = [role for role in sharing if getattr(self, role) == "rest"]
         if len(rests) > 1:
             raise ValueError(f"only one role can take the rest, these do: {', '.join(rests)}")
         for role in ("train", "replay", "validation", "test"):
@@ -155,6 +168,9 @@ class Recipe(Part):
     about: str = ""
     base: str = "segvol-mini"
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    shots: list[Annotated[int, Field(gt=0)]] = []  # train each method on so many patients a dataset and modality
+    sampler: Literal["all", "round_robin"] = "all"  # which training cases; round_robin: one a dataset in turn
+    count: int | None = Field(default=None, gt=0)  # of training cases, for round_robin
     data: Annotated[list[Dataset], Field(min_length=1)]
     methods: Annotated[list[Method], Field(min_length=1)] = [Method(name=UNTRAINED)]
     fit: dict[str, Any] = {}  # fields of training's FitSettings, and replay: the weight of replayed patients
@@ -191,6 +207,16 @@ class Recipe(Part):
         trained = [method.name for method in self.methods if method.trained_as != UNTRAINED]
         if trained and not any(dataset.train for dataset in self.data):
             raise ValueError(f"no patient has the role train, but {', '.join(trained)} would need some")
+        if (self.sampler == "round_robin") != (self.count is not None):
+            raise ValueError("sampler: round_robin and count, the number of training cases, go together")
+        if self.shots and self.count is not None:
+            raise ValueError("shots and count both choose the training cases; give either")
+        if len(set(self.shots)) < len(self.shots):
+            raise ValueError(f"shots holds a number twice: {', '.join(map(str, self.shots))}")
+        if self.shots and self.reference in trained:
+            raise ValueError(
+                f"with shots there are several {self.reference}; compare with a method that is not trained"
+            )
         for method in self.methods:
             if method.trained_as != UNTRAINED:
                 self.fit_of(method)
