@@ -1,7 +1,7 @@
 """Contrast: every grey value gets another, drawn at random, as if by a sequence that nobody has run.
 
 SynthSeg (Billot et al. 2023) draws a mean for every label. A scan to be changed need not have labels, so here greys
-take the labels' place: a random curve through seven knots, not monotone, with air kept dark.
+take the labels' place: a random curve through six knots, not monotone, with air kept as it is.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from .base import ANY, Change, Image, Rng, Scene, Shift
 from .curves import along_curve
 
 _STEPS = 6
+_AIR = 0.03  # of the signal range; the noise of air mostly lies below
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Contrast(Change):
 
     Attributes:
         share: of the way.
-        levels: of the curve, at even steps over the signal range, as shares of it; the first is 0, air.
+        levels: of the curve, at even steps over the signal range, as shares of it; the last is the range's end.
     """
 
     share: float
@@ -29,12 +30,13 @@ class Contrast(Change):
 
     def apply(self, image: Image, scene: Scene) -> Image:
         """See Change."""
-        return along_curve(image, scene, np.linspace(0, 1, len(self.levels)), np.array(self.levels), self.share)
+        knots = np.concatenate([[0, _AIR], np.linspace(0, 1, len(self.levels) + 1)[1:]])
+        return along_curve(image, scene, knots, np.array([0, _AIR, *self.levels]), self.share)
 
 
 def draw(strength: float, grid: Grid, rng: Rng) -> Contrast:
     """Levels are drawn evenly over the range."""
-    return Contrast(strength, (0.0, *(float(level) for level in rng.random(_STEPS))))
+    return Contrast(strength, tuple(rng.random(_STEPS).tolist()))
 
 
 CONTRAST = Shift(

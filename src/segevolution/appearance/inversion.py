@@ -15,7 +15,7 @@ class Inversion(Change):
 
     Attributes:
         share: of the way; at 1/2 soft tissue has hardly any contrast, beyond it the contrast is inverted.
-        knee: share of the signal range below which is air, which brightens up to the knee instead of inverting.
+        knee: share of the signal range from which signal is inverted; half of it and less is air, which stays.
         floor: what the brightest signal becomes, as a share of the range.
     """
 
@@ -25,12 +25,14 @@ class Inversion(Change):
 
     def apply(self, image: Image, scene: Scene) -> Image:
         """See Change."""
-        return along_curve(image, scene, np.array([0, self.knee, 1]), np.array([0, 1, self.floor]), self.share)
+        air = self.knee / 2
+        knots, levels = np.array([0, air, self.knee, 1]), np.array([0, air, 1, self.floor])
+        return along_curve(image, scene, knots, levels, self.share)
 
 
 def draw(strength: float, grid: Grid, rng: Rng) -> Inversion:
     """The generator chooses where air ends and how dark the brightest becomes."""
-    return Inversion(strength, float(rng.uniform(0.06, 0.14)), float(rng.uniform(0.0, 0.2)))
+    return Inversion(strength, float(rng.uniform(0.03, 0.06)), float(rng.uniform(0.0, 0.2)))
 
 
 INVERSION = Shift(
