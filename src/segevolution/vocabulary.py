@@ -94,6 +94,7 @@ STRUCTURES: tuple[str, ...] = (
     "liver tumour",
     "pancreas tumour",
     "colon cancer",
+    "lung tumour",
     "colon",
     "small bowel",
     "lung",

@@ -10,8 +10,11 @@ import pytest
 
 from segevolution.data.sources import Overrides, open_source
 from segevolution.data.sources.msd import MSDSource
+from segevolution.data.sources.zones import behind_mm, check_zones
 from segevolution.errors import FormatError, SegevolutionError, StoreError
-from segevolution.vocabulary import Modality
+from segevolution.imaging.case import Case
+from segevolution.imaging.formats import read_labels
+from segevolution.vocabulary import STRUCTURES, Modality
 
 BRATS = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
 BRATS_LABELS = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
@@ -46,9 +49,9 @@ def test_channels_of_a_4d_image_are_cases_of_one_patient(miniature: Any, tmp_pat
     )
     source = MSDSource(tmp_path)
     assert source.licence == "CC-BY-SA"
-    assert source.index() == ("BRATS_001_flair", "BRATS_001_t1gd", "BRATS_001_t1w", "BRATS_001_t2w")
+    assert source.index() == ("BRATS_001_flair", "BRATS_001_t1", "BRATS_001_t1_ce", "BRATS_001_t2")
     whole = np.asanyarray(nib.load(tmp_path / "imagesTr" / "BRATS_001.nii.gz").dataobj)
-    for channel, (name, sequence) in enumerate((("flair", "FLAIR"), ("t1w", "T1w"), ("t1gd", "t1gd"), ("t2w", "T2w"))):
+    for channel, (name, sequence) in enumerate((("flair", "FLAIR"), ("t1", "T1"), ("t1_ce", "T1-CE"), ("t2", "T2"))):
         case = source.read(f"BRATS_001_{name}")
         np.testing.assert_array_equal(case.volume.array, whole[..., channel])
         assert case.volume.array.dtype == np.int16
@@ -72,6 +75,147 @@ def test_prostate_is_the_union_of_its_zones(miniature: Any, tmp_path: Path) -> N
         "prostate transition zone": (2,),
         "prostate": (1, 2),
     }
+
+
+TASKS: dict[str, tuple[str, dict[str, str], dict[str, str], set[str], list[str | None]]] = {
+    "Task01_BrainTumour": (
+        "BRATS",
+        BRATS,
+        BRATS_LABELS,
+        {"brain tumour oedema", "brain tumour non-enhancing core", "brain tumour enhancing", "brain tumour"},
+        ["FLAIR", "T1", "T1-CE", "T2"],
+    ),
+    "Task02_Heart": ("Left Atrium", {"0": "MRI"}, {"1": "left atrium"}, {"left atrium"}, [None]),
+    "Task03_Liver": ("Liver", {"0": "CT"}, {"1": "liver", "2": "cancer"}, {"liver", "liver tumour"}, [None]),
+    "Task04_Hippocampus": (
+        "Hippocampus",
+        {"0": "MRI"},
+        {"1": "Anterior", "2": "Posterior"},
+        {"anterior hippocampus", "posterior hippocampus", "hippocampus"},
+        [None],
+    ),
+    "Task05_Prostate": (
+        "PROSTATE",
+        {"0": "T2", "1": "ADC"},
+        {"1": "PZ", "2": "TZ"},
+        {"prostate peripheral zone", "prostate transition zone", "prostate"},
+        ["ADC", "T2"],
+    ),
+    "Task06_Lung": ("LUNG", {"0": "CT"}, {"1": "cancer"}, {"lung tumour"}, [None]),
+    "Task07_Pancreas": (
+        "Pancreas",
+        {"0": "CT"},
+        {"1": "pancreas", "2": "cancer"},
+        {"pancreas", "pancreas tumour"},
+        [None],
+    ),
+    "Task08_HepaticVessel": (
+        "HepaticVessel",
+        {"0": "CT"},
+        {"1": "Vessel", "2": "Tumour"},
+        {"hepatic vessels", "liver tumour"},
+        [None],
+    ),
+    "Task09_Spleen": ("Spleen", {"0": "CT"}, {"1": "spleen"}, {"spleen"}, [None]),
+    "Task10_Colon": ("Colon", {"0": "CT"}, {"1": "colon cancer primaries"}, {"colon cancer"}, [None]),
+}
+
+
+@pytest.mark.parametrize("title", ["in dataset.json", "of the folder"])
+@pytest.mark.parametrize("task", TASKS)
+def test_words_of_all_ten_tasks_become_known_structures(miniature: Any, tmp_path: Path, task: str, title: str) -> None:
+    name, modality, labels, structures, sequences = TASKS[task]
+    name = name if title == "in dataset.json" else "a copy"
+    folder = tmp_path / (task if title == "of the folder" else "copy")
+    values = tuple(int(value) for value in labels if value != "0")
+    miniature.msd(folder, ("x_1",), name=name, modality=modality, labels={"0": "background"} | labels, values=values)
+    source = open_source("auto", folder)
+    cases = [source.read(case) for case in source.index()]
+    assert [case.sequence for case in cases] == sequences
+    for case in cases:
+        assert set(case.structures) == structures
+        assert case.volume.modality == (Modality.CT if modality == {"0": "CT"} else Modality.MRI)
+    assert structures <= set(STRUCTURES)
+
+
+def test_images_to_predict_and_twins_of_the_archive_are_no_cases(miniature: Any, tmp_path: Path) -> None:
+    miniature.msd(tmp_path, ("prostate_00",), name="PROSTATE", **PROSTATE)
+    miniature.image(tmp_path / "imagesTs" / "prostate_03.nii.gz", shape=(12, 14, 8, 2))
+    for name in ("imagesTr/._prostate_00", "labelsTr/._prostate_00", "imagesTs/._prostate_03"):
+        (tmp_path / f"{name}.nii.gz").write_bytes(b"\x00\x05\x16\x07")
+    source = MSDSource(tmp_path)
+    assert source.index() == ("prostate_00_adc", "prostate_00_t2")
+    assert source.read("prostate_00_t2").mask("prostate").sum() == 24
+
+
+PROSTATE: dict[str, Any] = {"modality": {"0": "T2", "1": "ADC"}, "labels": {"0": "background", "1": "PZ", "2": "TZ"}}
+
+
+def gland(path: Path, disc: int, crescent: int) -> None:
+    """A label map (12, 14, 8) of a round zone and of one that wraps it on the side of low y, the patient's back."""
+    x, y = np.mgrid[:12, :14]
+    inner = (x - 5) ** 2 + (y - 8) ** 2 <= 9
+    outer = ((x - 5) ** 2 + (y - 6) ** 2 <= 25) & (y <= 8) & ~inner
+    array = np.zeros((12, 14, 8), np.uint8)
+    array[..., 2:6] = np.where(inner, disc, np.where(outer, crescent, 0))[..., None]
+    nib.save(nib.Nifti1Image(array, nib.load(path).affine), path)
+
+
+def test_zones_that_lie_as_zones_do_are_kept(miniature: Any, tmp_path: Path) -> None:
+    miniature.msd(tmp_path, ("prostate_00",), name="PROSTATE", **PROSTATE)
+    gland(tmp_path / "labelsTr" / "prostate_00.nii.gz", disc=2, crescent=1)
+    case = MSDSource(tmp_path).read("prostate_00_t2")
+    assert case.structures.keys() == {"prostate peripheral zone", "prostate transition zone", "prostate"}
+    assert case.remark is None
+
+
+def test_zones_under_each_others_number_are_refused(miniature: Any, tmp_path: Path) -> None:
+    miniature.msd(tmp_path, ("prostate_00", "prostate_01"), name="PROSTATE", **PROSTATE)
+    gland(tmp_path / "labelsTr" / "prostate_00.nii.gz", disc=1, crescent=2)
+    path = tmp_path / "labelsTr" / "prostate_01.nii.gz"
+    gland(path, disc=2, crescent=1)
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj)[:, ::-1], image.affine), path)
+    with pytest.raises(StoreError, match=r"prostate_00_t2: .*mm in front of .* names are exchanged: exchange them in"):
+        MSDSource(tmp_path).read("prostate_00_t2")
+    with pytest.raises(StoreError, match=r"prostate_01_adc: .*mm in front of .* the image is upside down"):
+        MSDSource(tmp_path).read("prostate_01_adc")
+
+
+def test_one_zone_alone_is_called_what_its_shape_says(miniature: Any, tmp_path: Path) -> None:
+    stems = ("prostate_00", "prostate_01", "prostate_02")
+    miniature.msd(tmp_path, stems, name="PROSTATE", **PROSTATE)
+    for stem, disc, crescent in zip(stems, (1, 0, 2), (0, 1, 0), strict=True):
+        gland(tmp_path / "labelsTr" / f"{stem}.nii.gz", disc, crescent)
+    whole = MSDSource(tmp_path).read("prostate_00_t2")
+    assert whole.structures.keys() == {"prostate"}
+    assert whole.remark is not None
+    assert "as compact as a whole gland" in whole.remark
+    zone = MSDSource(tmp_path).read("prostate_01_t2")
+    assert zone.structures.keys() == {"prostate peripheral zone"}
+    assert zone.remark is not None
+    assert "is no whole gland" in zone.remark
+    with pytest.raises(StoreError, match="a transition zone and no peripheral zone"):
+        MSDSource(tmp_path).read("prostate_02_t2")
+
+
+def test_in_all_real_prostates_label_1_lies_behind_label_2_or_is_the_whole_gland(shared_data: Path) -> None:
+    structures = {"prostate peripheral zone": (1,), "prostate transition zone": (2,), "prostate": (1, 2)}
+    behind, whole = [], []
+    for path in sorted((shared_data / "prostate_labels").glob("prostate_*.nii.gz")):
+        volume = read_labels(path)
+        present = set(np.unique(volume.array).tolist())
+        named = {name: values for name, values in structures.items() if present.intersection(values)}
+        case = check_zones(Case(path.name[:11], path.name[:11], "msd", volume, volume.array, named))
+        if case.remark is None:
+            behind.append(behind_mm(case, case.labels == 1, case.labels == 2))
+        else:
+            assert case.structures == {"prostate": (1, 2)}
+            whole.append(case.name)
+    assert whole == ["prostate_18", "prostate_32"]
+    assert len(behind) == 30
+    assert min(behind) == pytest.approx(3.54, abs=0.01)
+    assert np.median(behind) == pytest.approx(13.19, abs=0.01)
 
 
 @pytest.mark.parametrize(("task", "meaning"), [("Liver", "liver tumour"), ("Lung", "lung tumour")])
@@ -177,13 +321,13 @@ def test_a_3d_file_where_channels_are_promised_is_refused(miniature: Any, tmp_pa
     miniature.msd(tmp_path, ("BRATS_001",), name="BRATS", modality=BRATS)
     miniature.image(tmp_path / "imagesTr" / "BRATS_001.nii.gz")
     with pytest.raises(FormatError, match="has no channel 2"):
-        MSDSource(tmp_path).read("BRATS_001_t1w")
+        MSDSource(tmp_path).read("BRATS_001_t1")
 
 
 def test_layouts_that_are_not_there_are_refused(miniature: Any, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"has no dataset\.json"):
         MSDSource(tmp_path)
-    with pytest.raises(StoreError, match="in no layout that is known; known are .*msd, nnunet, folder"):
+    with pytest.raises(StoreError, match=r"in no layout that is known; known are .*msd, nnunet, .*folder"):
         open_source("auto", tmp_path)
     with pytest.raises(StoreError, match='did you mean "msd"'):
         open_source("mds", tmp_path)

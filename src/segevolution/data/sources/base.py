@@ -153,9 +153,9 @@ def read_pair(
         StoreError: the two do not lie on one grid, or the labels hold a value that the dataset does not name.
     """
     for kind, path, other in (("label", pair.label, pair.image), ("image", pair.image, pair.label)):
-        if not path.is_file():
+        if not path.exists():
             there = (
-                f"; {other.parent.name}/{other.name} is there" if other.is_file() else "; its other half is missing too"
+                f"; {other.parent.name}/{other.name} is there" if other.exists() else "; its other half is missing too"
             )
             raise StoreError(f"{pair.name} has no {kind}: {path} is missing{there}.")
     image = open_image(pair.image) if pair.channel is None else read_channel(pair.image, pair.channel)
