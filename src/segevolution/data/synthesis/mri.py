@@ -212,7 +212,7 @@ def _bone_shell(anatomy: Anatomy, thickness: float = 1.8) -> Field:
     if bone.any():
         step = min(anatomy.grid.spacing)
         depth = ndimage.distance_transform_edt(bone, anatomy.grid.spacing)[bone]
-        share[bone] = 0.9 * np.clip((thickness + 0.5 * step - depth) / step, 0, 1)
+        share[bone] = 0.9 * np.clip((thickness + step - depth) / step, 0, 1)
     return share
 
 
