@@ -35,6 +35,21 @@ Windows = Literal["roi", "lattice", "focus", "off"]
 
 
 @dataclass(frozen=True)
+class DecoderSizes:
+    """What an adapter that enters through the hooks must fit.
+
+    Attributes:
+        width: C, channels of image tokens and of mask tokens.
+        masks: M, mask tokens before the hypernetworks.
+        vector: c, channels of the mask vectors and of the features they are multiplied with.
+    """
+
+    width: int
+    masks: int
+    vector: int
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a network asks of its inputs, so that nothing outside guesses by name.
 
@@ -47,6 +62,7 @@ class Spec:
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
         structures: names that its text encoder was trained on; empty when any text may be tried.
         windows: how zoom-in looks for it unless a caller says otherwise, see inference/zoom.py.
+        decoder: sizes at the hooks; None for a network that does not offer them to adapters.
     """
 
     window: Triple
@@ -57,6 +73,7 @@ class Spec:
     adaptable: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
     windows: Windows = "roi"
+    decoder: DecoderSizes | None = None
 
 
 @dataclass(frozen=True)
@@ -136,10 +153,15 @@ class Hooks:
 
     fuse: (image tokens (P, N, C), contexts) -> image tokens; called once a decoding, before the decoder.
     mask_tokens: (mask tokens (P, M, C), contexts) -> mask tokens; called before the hypernetworks.
+    mask_vectors: (vectors (P, m, c), contexts) -> vectors; called before their inner product with the upscaled
+        features, which gives the logits of the m masks that are answered.
+
+    In one decoding they are called in this order, with the same contexts.
     """
 
     fuse: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
     mask_tokens: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
+    mask_vectors: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
 
 
 @runtime_checkable

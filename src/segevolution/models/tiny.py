@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ..errors import CheckpointError, PromptError
 from ..vocabulary import STRUCTURES, Context, Modality, require_known
-from .backbone import NEGATIVE, POSITIVE, BackboneModule, Features, Kind, Masks, PromptBatch, Spec, Triple
+from .backbone import NEGATIVE, POSITIVE, BackboneModule, DecoderSizes, Features, Kind, Masks, PromptBatch, Spec, Triple
 
 PATCH: Triple = (2, 4, 4)
 POOL: Triple = (1, 2, 2)  # the decoder answers on the window pooled by this
@@ -81,6 +81,7 @@ class TinyBackbone(BackboneModule):
             intensity="foreground",
             adaptable=ADAPTABLE,
             structures=self.config.structures,
+            decoder=DecoderSizes(self.config.width, MASK_TOKENS, self.config.width),
         )
         width, grid = self.config.width, self._grid
         with torch.random.fork_rng(devices=[]):
@@ -140,7 +141,10 @@ class TinyBackbone(BackboneModule):
         intensity = features.skips[-1][prompts.image_index]
         powers = torch.cat([torch.ones_like(intensity), intensity, intensity**2], dim=1)
         logits = torch.einsum("pmk,pkdhw->pmdhw", self.voxels(queries), powers)
-        coarse = torch.einsum("pmc,pnc->pmn", self.queries(queries), self.keys(tokens)).unflatten(2, features.grid)
+        vectors = self.queries(queries)
+        if self.hooks.mask_vectors is not None:
+            vectors = self.hooks.mask_vectors(vectors, contexts)
+        coarse = torch.einsum("pmc,pnc->pmn", vectors, self.keys(tokens)).unflatten(2, features.grid)
         logits = logits + functional.interpolate(coarse, logits.shape[2:], mode="trilinear", align_corners=False)
         logits = logits + (self._points(prompts) - self._outside(prompts))[:, None]
         return Masks(logits, torch.sigmoid(self.overlap(queries)[..., 0]), self.config.window)

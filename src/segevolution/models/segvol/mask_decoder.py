@@ -56,6 +56,7 @@ class MaskDecoder(nn.Module):
         texts: Tensor | None = None,
         multimask: bool = False,
         adapt: Callable[[Tensor], Tensor] | None = None,
+        blend: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode P prompts.
 
@@ -70,6 +71,7 @@ class MaskDecoder(nn.Module):
             text, texts: (P, C) text tokens and (P,) bool, which prompts have one.
             multimask: return the three alternatives instead of the one mask.
             adapt: changes the mask tokens (P, 4, C) before the hypernetworks.
+            blend: changes the vectors (P, M, C / 8) whose inner product with the upscaled features is the logits.
 
         Returns:
             Logits (P, M, 4d, 4h, 4w) and predicted overlaps (P, M), float32.
@@ -86,6 +88,8 @@ class MaskDecoder(nn.Module):
         if text is not None and texts is not None:
             # The text's own dot product with the features, as a part of each mask's vector.
             vectors = vectors + torch.where(texts[:, None], self.txt_align_upscaled_embedding(text), 0.0)[:, None]
+        if blend is not None:
+            vectors = blend(vectors)
         features = self._upscale(image, rows, skips, dense)
         logits = from_cells(dot(features, vectors).float(), self.grid)
         iou = self.iou_prediction_head(tokens[:, 0]).float()

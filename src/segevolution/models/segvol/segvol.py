@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from ...errors import PromptError, VolumeError
 from ...vocabulary import Context, Modality, require_known, sentence
-from ..backbone import BackboneModule, Features, Kind, Masks, PromptBatch, Spec
+from ..backbone import BackboneModule, DecoderSizes, Features, Kind, Masks, PromptBatch, Spec
 from .config import SegVolConfig
 from .dense_prompts import DensePrompts
 from .image_encoder import ImageEncoder
-from .mask_decoder import MaskDecoder
+from .mask_decoder import MASKS, MaskDecoder
 from .prompt_encoder import PromptEncoder, named
 from .text_encoder import TextEncoder
 from .tokenizer import Tokenizer
@@ -52,6 +52,7 @@ class SegVol(BackboneModule):
             ),
             structures=config.structures,
             windows=config.windows,
+            decoder=DecoderSizes(config.width, MASKS, config.width // 8),
         )
 
     @classmethod
@@ -144,7 +145,7 @@ class SegVol(BackboneModule):
         sparse, present = self.prompt_encoder(prompts, text)
         dense = None if self.dense_prompts is None else self.dense_prompts(prompts)
         image, shared = features.tokens, True
-        fuse, adapt = self.hooks.fuse, self.hooks.mask_tokens
+        fuse, adapt, blend = self.hooks.fuse, self.hooks.mask_tokens, self.hooks.mask_vectors
         if fuse is not None:
             image, shared = fuse(image[rows], contexts), False
         image = image + self.prompt_encoder.no_mask()
@@ -163,6 +164,7 @@ class SegVol(BackboneModule):
             texts=named(prompts, device),
             multimask=multimask,
             adapt=None if adapt is None else lambda tokens: adapt(tokens, contexts),
+            blend=None if blend is None else lambda vectors: blend(vectors, contexts),
         )
         return Masks(logits, iou, self.config.window)
 
