@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from segevolution.data.sources import Overrides, open_source
 from segevolution.data.sources.folder import FolderSource, NnUNetSource
 from segevolution.errors import StoreError
+from segevolution.imaging.case import Case
 from segevolution.vocabulary import Modality
 
 
@@ -85,3 +88,179 @@ def test_plain_folder_asks_for_what_it_cannot_know(miniature: Any, tmp_path: Pat
         FolderSource(tmp_path)
     with pytest.raises(StoreError, match="neither value to name nor name to value"):
         FolderSource(tmp_path, Overrides(modality=Modality.CT))
+
+
+def described(folder: Path, **told: Any) -> Path:
+    """A labels.json that says where the files are."""
+    folder.mkdir(exist_ok=True)
+    (folder / "labels.json").write_text(json.dumps(told))
+    return folder
+
+
+def in_patient(path: Path, value: int) -> list[list[float]]:
+    """Where the voxels of a value lie, in millimetres, by nibabel alone."""
+    image: Any = nib.load(path)
+    places = nib.affines.apply_affine(image.affine, np.argwhere(np.asanyarray(image.dataobj) == value))
+    return sorted(np.round(places, 3).tolist())
+
+
+def in_case(case: Case, structure: str) -> list[list[float]]:
+    return sorted(np.round(case.volume.grid.to_mm(np.argwhere(case.mask(structure))), 3).tolist())
+
+
+def as_dicom(path: Path, folder: Path) -> None:
+    """The slices of a NIfTI file as a DICOM series."""
+    image = sitk.ReadImage(str(path))
+    folder.mkdir(parents=True)
+    across = image.GetDirection()
+    turned = [across[column + 3 * row] for column in (0, 1) for row in range(3)]
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for number in range(image.GetSize()[2]):
+        piece = image[:, :, number]
+        position = image.TransformIndexToPhysicalPoint((0, 0, number))
+        for tag, value in {
+            "0008|0060": "MR",
+            "0008|0018": f"1.2.3.{number + 1}",
+            "0020|000e": "1.2.3",
+            "0020|0032": "\\".join(map(str, position)),
+            "0020|0037": "\\".join(map(str, turned)),
+        }.items():
+            piece.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{number:03d}.dcm"))
+        writer.Execute(piece)
+
+
+def test_patterns_find_files_of_any_folders_and_formats(miniature: Any, tmp_path: Path) -> None:
+    (tmp_path / "segs").mkdir()
+    for number, (patient, case) in enumerate((("P1", "a"), ("P1", "b"), ("P2", "a"))):
+        miniature.image(tmp_path / "scans" / "north" / patient / f"{case}_t2.nii.gz", seed=number)
+        drawn = tmp_path / "drawn" / f"{patient}-{case}.nii.gz"
+        miniature.labels(drawn, values=(1, 2) if number != 1 else (2, 1))
+        sitk.WriteImage(sitk.ReadImage(str(drawn)), str(tmp_path / "segs" / f"{patient}-{case}.nrrd"))
+    for stray in ("scans/north/P1/._a_t2.nii.gz", "__MACOSX/scans/north/P1/a_t2.nii.gz", "scans/north/P1/a_t1.nii.gz"):
+        (tmp_path / stray).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / stray).write_bytes(b"stray")
+    described(
+        tmp_path,
+        name="Clinic 7",
+        labels={"liver": 1, "organs": [1, 2]},
+        images="**/{patient}/{case}_t2.nii.gz",
+        masks="segs/{patient}-{case}.nrrd",
+        modality="mr",
+        sequence="T2",
+        licence="ours",
+    )
+    source = open_source("auto", tmp_path)
+    assert isinstance(source, FolderSource)
+    assert source.index() == ("P1_a", "P1_b", "P2_a")
+    case = source.read("P1_b")
+    assert (case.patient, case.sequence, case.dataset, source.licence) == ("P1", "T2", "clinic_7", "ours")
+    assert case.volume.modality is Modality.MRI
+    assert case.structures == {"liver": (1,), "organs": (1, 2)}
+    assert in_case(case, "liver") == in_patient(tmp_path / "drawn" / "P1-b.nii.gz", 1)
+    image: Any = nib.load(tmp_path / "scans" / "north" / "P1" / "b_t2.nii.gz")
+    np.testing.assert_array_equal(case.volume.array, np.asanyarray(image.dataobj))
+
+
+def test_one_mask_a_structure_beside_dicom_folders(miniature: Any, tmp_path: Path) -> None:
+    """Overlapping masks; the second patient lacks one."""
+    for case in ("p1", "p2"):
+        miniature.image(tmp_path / f"{case}.nii.gz", seed=5)
+        as_dicom(tmp_path / f"{case}.nii.gz", tmp_path / "data" / case / "T1")
+        miniature.labels(tmp_path / "data" / case / "Liver.nii.gz", values=(1, 1, 1))
+    miniature.labels(tmp_path / "data" / "p1" / "lesion.nii.gz", values=(7,))
+    masks = {"liver": "data/{case}/Liver.nii.gz", "Liver tumour": "data/{case}/lesion.nii.gz"}
+    described(tmp_path, images="data/{case}/T1", masks=masks, modality="MRI", patient="^(p)")
+    source = FolderSource(tmp_path, Overrides("dicoms", sequence="T1"))
+    first, second = source.read("p1"), source.read("p2")
+    assert first.structures.keys() == {"liver", "liver tumour"}
+    assert (first.mask("liver") & first.mask("liver tumour")).any()
+    assert in_case(first, "liver") == in_patient(tmp_path / "data" / "p1" / "Liver.nii.gz", 1)
+    assert in_case(first, "liver tumour") == in_patient(tmp_path / "data" / "p1" / "lesion.nii.gz", 7)
+    assert second.structures.keys() == {"liver"}
+    assert (first.patient, first.sequence, first.dataset) == ("p", "T1", "dicoms")
+    image: Any = nib.load(tmp_path / "p1.nii.gz")
+    voxel = image.affine @ [3, 4, 5, 1]
+    x, y, z = np.rint(first.volume.grid.to_voxel(voxel[:3])[0]).astype(int)
+    assert first.volume.array[x, y, z] == np.asanyarray(image.dataobj)[3, 4, 5]
+
+
+def test_masks_beside_their_images_are_no_images(miniature: Any, tmp_path: Path) -> None:
+    for case in ("Case00", "Case01"):
+        miniature.image(tmp_path / f"{case}.nii.gz")
+        miniature.labels(tmp_path / f"{case}_segmentation.nii.gz")
+    described(
+        tmp_path,
+        labels={"1": "a", "2": "b"},
+        images="{case}.nii.gz",
+        masks="{case}_segmentation.nii.gz",
+        modality="CT",
+    )
+    source = FolderSource(tmp_path)
+    assert source.index() == ("Case00", "Case01")
+    assert source.read("Case01").structures == {"a": (1,), "b": (2,)}
+
+
+def test_images_may_share_one_mask(miniature: Any, tmp_path: Path) -> None:
+    for phase in ("in", "out"):
+        miniature.image(tmp_path / "p1" / f"{phase}.nii.gz")
+    miniature.labels(tmp_path / "p1" / "mask" / "m.nii.gz")
+    described(
+        tmp_path,
+        labels={"1": "a", "2": "b"},
+        images="{patient}/{case}.nii.gz",
+        masks="{patient}/mask/m.nii.gz",
+        modality="MRI",
+    )
+    source = FolderSource(tmp_path)
+    assert source.index() == ("p1_in", "p1_out")
+    assert source.read("p1_out").patient == "p1"
+
+
+def test_halves_of_pairs_are_missed_by_name(miniature: Any, tmp_path: Path) -> None:
+    for case in ("a", "b"):
+        miniature.image(tmp_path / "i" / f"{case}.nii.gz")
+    for case in ("b", "c"):
+        miniature.labels(tmp_path / "m" / f"{case}.nii.gz")
+    described(tmp_path, labels={"1": "x", "2": "y"}, images="i/{case}.nii.gz", masks="m/{case}.nii.gz", modality="CT")
+    source = FolderSource(tmp_path)
+    assert source.index() == ("a", "b", "c")
+    with pytest.raises(StoreError, match="a has no label"):
+        source.read("a")
+    with pytest.raises(StoreError, match=r"c has no image: .*i/c\.nii\.gz is missing"):
+        source.read("c")
+    assert source.read("b").structures.keys() == {"x", "y"}
+    described(tmp_path, images="i/{case}.nii.gz", masks={"x": "m/{case}.nii.gz"}, modality="CT")
+    with pytest.raises(StoreError, match="a has no mask"):
+        FolderSource(tmp_path).read("a")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"images": "I/{case}.nii.gz"}, "no file is found by 'I/{case}.nii.gz'; mind capital letters"),
+        ({"masks": {"liver": "m/{case}_Liver.nii.gz"}}, "no file is found by 'm/{case}_Liver.nii.gz'"),
+        ({"images": "i/{subject}.nii.gz"}, "holds {subject}; known are {case} and {patient}"),
+        ({"images": "i/a.nii.gz"}, "needs {case}"),
+        ({"images": "../i/{case}.nii.gz"}, "no pattern of files below its folder"),
+        ({"masks": "m/{patient}/{case}.nii.gz"}, "has a group in braces that 'i/{case}.nii.gz' has not"),
+        ({"masks": None}, 'has "images" but no "masks"'),
+        ({"modalty": "CT"}, 'did you mean "modality"?'),
+        ({"modality": None}, "give --modality"),
+        ({"sequence": 2}, '"sequence" must be a text'),
+        ({"labels": None}, 'has no "labels"'),
+        ({"images": "*/{case}.nii*"}, "make it narrower"),
+    ],
+)
+def test_mistakes_in_labels_json_are_one_sentence(
+    miniature: Any, tmp_path: Path, change: dict[str, Any], sentence: str
+) -> None:
+    miniature.image(tmp_path / "i" / "a.nii.gz")
+    miniature.image(tmp_path / "i" / "a.nii")
+    miniature.labels(tmp_path / "m" / "a.nii.gz")
+    told = {"labels": {"1": "x"}, "images": "i/{case}.nii.gz", "masks": "m/{case}.nii.gz", "modality": "CT"}
+    described(tmp_path, **(told | change))
+    with pytest.raises(StoreError) as caught:
+        FolderSource(tmp_path)
+    assert sentence in str(caught.value)

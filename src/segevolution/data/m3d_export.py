@@ -116,7 +116,8 @@ def export_m3d_seg(
     check_writable(out)
     for code in codes:
         _claim(out / code.name, code.state(how), force)
-    written, kept = [], []
+    written: list[str] = []
+    kept: list[str] = []
     total = sum(len(code.cases) for code in codes)
     for code in codes:
         items: dict[Part, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}

@@ -44,7 +44,7 @@ def read_image(path: Path) -> Array:
         StoreError: it is missing, is no `.npy` of numbers, or has not one channel.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        array: Array = np.load(path, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise StoreError(f"{path} is missing or cannot be read as an .npy of numbers; copy it again.") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":

@@ -1,18 +1,27 @@
-"""One's own data: nnU-Net v2's raw layout, and a plain folder of images with a folder of labels.
+"""One's own data: nnU-Net v2's raw layout, and a plain folder of images with labels.
 
 nnunet   dataset.json ("channel_names", "labels": {"liver": 1, "organs": [1, 2]}, "file_ending"),
          imagesTr/CASE_0000.nii.gz (one file a channel), labelsTr/CASE.nii.gz
 folder   imagesTr/ and labelsTr/ (or images/ and labels/) with files of equal names, and labels.json:
-         {"1": "liver"} or {"liver": 1}
+         {"1": "liver"} or {"liver": 1}; or labels.json says where the files are:
+         {"labels": {"1": "liver"}, "images": "scans/{case}_t2.nii.gz", "masks": "segs/{case}.nrrd",
+          "modality": "MRI", "sequence": "T2", "patient": "^(P[0-9]+)"}
+         with {patient} in the patterns where a folder or name tells it, and one file a structure as
+         "masks": {"liver": "segs/{case}_liver.nii.gz", "tumour": "segs/{case}_tumour.nii.gz"}
+
+Voxels that nnU-Net marks "ignore" have no truth, and a store has no word for that: such a case is refused.
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ...errors import StoreError
-from ...vocabulary import Modality
+from ...imaging.case import Case
+from ...vocabulary import Modality, canonical, closest
 from ..record import read_object
 from .base import (
     Overrides,
@@ -24,46 +33,125 @@ from .base import (
     require_modality,
     slug,
 )
+from .masks import LabelFile, read_label_files
 from .paired import PairedSource
+from .patterns import Found, Pattern, find_cases
 
 _FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 
 
+# What a labels.json may say that tells where files are.
+_KEYS = {"labels", "images", "masks", "modality", "sequence", "patient", "name", "licence", "license"}
+
+
 class FolderSource(PairedSource):
-    """A folder of images, a folder of labels of the same names, and `labels.json`.
+    """Images and labels of equal names in two folders, or wherever patterns find them, and `labels.json`.
 
     Raises:
-        StoreError: one of the three is missing, or nothing tells the modality.
+        StoreError: a folder or labels.json is missing, a pattern finds nothing, or nothing tells the modality.
     """
 
     name: ClassVar[str] = "folder"
-    summary: ClassVar[str] = "images/ and labels/ (or imagesTr/, labelsTr/) with equal file names, and labels.json"
+    summary: ClassVar[str] = (
+        "images/ and labels/ (or imagesTr/, labelsTr/) with equal file names, or patterns of any files, and labels.json"
+    )
     provenance: ClassVar[Provenance] = Provenance()
 
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
         self.path = Path(path)
         self.overrides = overrides or Overrides()
-        self._images, self._labels = _pair_of_folders(self.path)
+        self._found: dict[str, Found] = {}
+        if not self._header_path.is_file():
+            _pair_of_folders(self.path)  # the folders are missed first
         self._header = self._read_header()
-        self._structures = parse_labels(self._header["labels"], self._header_path)
+        if not self._found:
+            self._images, self._labels = _pair_of_folders(self.path)
+        self._structures = self._read_structures()
         self._dataset = self.overrides.dataset or slug(str(self._header.get("name") or self.path.resolve().name))
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether there are two such folders and a labels.json."""
-        return (Path(path) / "labels.json").is_file() and any((Path(path) / pair[1]).is_dir() for pair in _FOLDERS)
+        """Whether there is a labels.json, with two such folders or with patterns."""
+        header = Path(path) / "labels.json"
+        try:
+            return header.is_file() and (
+                any((Path(path) / pair[1]).is_dir() for pair in _FOLDERS) or "images" in read_object(header)
+            )
+        except StoreError:
+            return False
+
+    def read(self, case: str) -> Case:
+        """One case; see `PairedSource.read`."""
+        files = self._found.get(case)
+        if files is None or not isinstance(self._header["masks"], Mapping):
+            return super().read(case)
+        if not files.masks:
+            raise StoreError(f"{case} has no mask: no file of it is found by the patterns of {self._header_path}.")
+        masks = [LabelFile.mask(path, canonical(name)) for name, path in files.masks.items()]
+        return read_label_files(self._pairs[case], masks, self.dataset, self.overrides)
 
     @property
     def _header_path(self) -> Path:
         return self.path / "labels.json"
 
-    def _read_header(self) -> dict[str, Any]:
-        header = {"labels": read_object(self._header_path)}
+    def _read_header(self) -> Mapping[str, Any]:
+        raw = read_object(self._header_path)
+        header = raw if "images" in raw or isinstance(raw.get("labels"), Mapping) else {"labels": raw}
+        unknown = sorted(header.keys() - _KEYS)
+        if unknown:
+            near = closest(unknown[0], _KEYS)
+            hint = f'did you mean "{near}"?' if near else f"known are {', '.join(sorted(_KEYS))}."
+            raise StoreError(f'{self._header_path} says "{unknown[0]}", which means nothing here; {hint}')
+        said = {key: self._word(header, key) for key in ("modality", "sequence", "patient")}
+        self.overrides = replace(
+            self.overrides,
+            modality=self.overrides.modality or (Modality.parse(said["modality"]) if said["modality"] else None),
+            sequence=self.overrides.sequence or said["sequence"],
+            patient_pattern=self.overrides.patient_pattern or said["patient"],
+        )
         require_modality(self.overrides.modality, ["nothing"], self.path)
+        if "images" in header:
+            self._found = self._find(header)
         return header
+
+    def _word(self, header: Mapping[str, Any], key: str) -> str | None:
+        word = header.get(key)
+        if word is not None and not isinstance(word, str):
+            raise StoreError(f'{self._header_path}: "{key}" must be a text, not {word!r}.')
+        return word
+
+    def _find(self, header: Mapping[str, Any]) -> dict[str, Found]:
+        masks = header.get("masks")
+        if not isinstance(masks, str | Mapping) or not masks:
+            raise StoreError(f'{self._header_path} has "images" but no "masks": give one pattern, or one a structure.')
+        patterns = dict(masks) if isinstance(masks, Mapping) else {"labels": masks}
+        return find_cases(
+            self.path,
+            Pattern.parse(header["images"], self._header_path),
+            {name: Pattern.parse(text, self._header_path) for name, text in patterns.items()},
+            self._header_path,
+        )
+
+    def _read_structures(self) -> dict[str, tuple[int, ...]]:
+        if isinstance(self._header.get("masks"), Mapping):
+            return {}  # each file is a structure
+        return parse_labels(self._header.get("labels"), self._header_path)
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
+        modality = self.overrides.modality
+        if self._found:
+            return {
+                name: Pair(
+                    name,
+                    name,
+                    files.image,
+                    files.masks.get("labels", self.path / str(self._header["masks"])),
+                    modality,
+                    patient=files.patient,
+                )
+                for name, files in self._found.items()
+            }
         images, labels = images_in(self._images), images_in(self._labels)
         return {
             stem: Pair(
@@ -71,7 +159,7 @@ class FolderSource(PairedSource):
                 stem,
                 images.get(stem, self._images / f"{stem}.nii.gz"),
                 labels.get(stem, self._labels / f"{stem}.nii.gz"),
-                self.overrides.modality,
+                modality,
             )
             for stem in images.keys() | labels.keys()
         }
@@ -96,7 +184,7 @@ class NnUNetSource(FolderSource):
     def _header_path(self) -> Path:
         return self.path / "dataset.json"
 
-    def _read_header(self) -> dict[str, Any]:
+    def _read_header(self) -> Mapping[str, Any]:
         header = read_object(self._header_path)
         if not isinstance(header.get("channel_names"), dict) or "labels" not in header:
             raise StoreError(f'{self._header_path} is not of nnU-Net v2: it needs "channel_names" and "labels".')

@@ -23,7 +23,7 @@ from ...imaging.volume import Origin, Volume
 from ...vocabulary import Modality
 from ..m3d_seg import listed, read_image, read_masks
 from ..record import read_object
-from .base import Overrides, Provenance, parse_labels, patient_of, slug
+from .base import Overrides, Provenance, nested_folders, parse_labels, patient_of, slug
 from .masks import labels_of
 
 # What a code means by a word that says less than it should.
@@ -198,11 +198,10 @@ def _headers(path: Path) -> list[Path]:
     """The json of each code at or below a folder: CODE/CODE.json, or CODE/dataset.json as AMS's readers write it."""
     if path.is_dir() and (own := _header(path)):
         return [own]
-    folders = [folder for depth in ("*", "*/*") for folder in sorted(path.glob(depth)) if folder.is_dir()]
     found: list[Path] = []
-    for folder in folders:
+    for folder in nested_folders(path):
         inside = any(header.parent in folder.parents for header in found)
-        if not inside and not folder.name.startswith((".", "__MACOSX")) and (header := _header(folder)):
+        if not inside and (header := _header(folder)):
             found.append(header)
     return found
 
