@@ -1,6 +1,7 @@
 """`segevolution data`: datasets to stores from the command line, with statuses that scripts can trust."""
 
 import json
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from segevolution.cli.app import main
+from segevolution.data.store import Store
 
 
 @pytest.fixture
@@ -57,8 +59,8 @@ def test_prepare_then_show(task: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "4 of 4 cases drawn" in shown.err
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
     assert run("data", "show", store, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["cases"] == 4
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["cases"], told["skipped"]) == (4, {})
     assert told["datasets"]["prostate"]["licence"] == "CC-BY-SA 4.0"
     assert {row["sequence"] for row in told["rows"]} == {"T2", "ADC"}
 
@@ -71,6 +73,69 @@ def test_a_skipped_case_is_said_and_the_status_is_1(
     said = capsys.readouterr().err.splitlines()
     assert sum(line.startswith("skipped prostate_01_") and "has no label" in line for line in said) == 2
     assert said[-1].startswith("2 cases were skipped, so the status is 1")
+
+
+def test_what_was_skipped_is_told_later_until_it_is_mended(
+    task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label, store = task / "labelsTr" / "prostate_01.nii.gz", tmp_path / "store"
+    content = label.read_bytes()
+    label.unlink()
+    run("data", "prepare", "msd", task, store, "--quiet")
+    capsys.readouterr()
+    assert run("data", "show", store) == 0
+    assert f"2 of prostate left out of {store}" in capsys.readouterr().err
+    assert run("data", "show", store, "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["skipped"]["prostate"].keys() == {"prostate_01_t2", "prostate_01_adc"}
+    label.write_bytes(content)
+    assert run("data", "prepare", "msd", task, store, "--quiet") == 0
+    capsys.readouterr()
+    assert run("data", "show", store) == 0
+    assert capsys.readouterr().err == ""
+    assert sorted(path.name for path in store.iterdir()) == ["cases", "datasets", "store.json"]
+
+
+def test_several_stores_are_shown_at_once(task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stores = [tmp_path / "one", tmp_path / "two"]
+    for store in stores:
+        assert run("data", "prepare", "msd", task, store, "--quiet", "--dataset", store.name) == 0
+    capsys.readouterr()
+    assert run("data", "show", *stores, "--contact-sheet", tmp_path / "sheet.png", "--most", "3") == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0].split()[0] == "store"
+    assert all(str(store) in shown.out for store in stores)
+    assert "3 of 8 cases drawn" in shown.err
+    assert run("data", "show", *stores, "--json") == 0
+    assert [told["store"] for told in json.loads(capsys.readouterr().out)] == [str(store) for store in stores]
+
+
+def test_a_changed_source_is_noted_and_update_takes_it(
+    task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, image = tmp_path / "store", task / "imagesTr" / "prostate_00.nii.gz"
+    assert run("data", "prepare", "msd", task, store, "--quiet") == 0
+    array = np.random.default_rng(8).integers(0, 900, (10, 10, 6, 2), np.int16)
+    nib.save(nib.Nifti1Image(array, np.diag([0.6, 0.6, 3.6, 1])), image)
+    later = (store / "cases" / "prostate_00_t2" / "case.json").stat().st_mtime + 5
+    os.utime(image, (later, later))
+    capsys.readouterr()
+    assert run("data", "prepare", "msd", task, store) == 0
+    said = capsys.readouterr().err
+    assert f"{image} is newer than the case; if it changed, prepare with --update." in said
+    assert "note on prostate_00_adc" in said
+    assert "prostate_01" not in said
+    assert run("data", "prepare", "msd", task, store, "--update") == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert dict(zip(header.split(), line.split(), strict=True)) == {
+        "dataset": "prostate",
+        "added": "0",
+        "kept": "2",
+        "skipped": "0",
+        "updated": "2",
+        "store": str(store),
+    }
+    np.testing.assert_array_equal(Store.open(store).read("prostate_00_t2").volume.array, array[..., 0])
 
 
 def test_mistakes_are_one_sentence_and_status_2(task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,13 +31,16 @@ def prepare_command(
         str | None, typer.Option(help="Regular expression whose group, in a file name, is the patient.")
     ] = None,
     prefix: Annotated[str, typer.Option(help="Put before each case's name in the store.")] = "",
+    update: Annotated[
+        bool, typer.Option("--update", help="Read the cases that OUT holds again, and replace those that changed.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Put every case of a dataset into a store.
 
     Run it again to go on after a stop. A case that cannot be used is skipped with its reason on stderr, and the
-    status is 1.
+    status is 1; the store keeps the reasons, see "data show".
     """
     from ..data.prepare import prepare
     from ..data.sources import Overrides, open_source
@@ -55,17 +58,22 @@ def prepare_command(
             workers=workers,
             strict=strict,
             prefix=prefix,
+            update=update,
             progress=lambda done, total, _: bar.update(task, completed=done, total=total),
         )
     for case, reason in report.failed.items():
         note(f"skipped {case}: {reason}")
-    for case, remark in report.notes.items():
-        note(f"note on {case}: {remark}", quiet=quiet)
+    for remark in dict.fromkeys(report.notes.values()):
+        first, *others = [case for case, said in report.notes.items() if said == remark]
+        alike = f" and {len(others)} more" if others else ""
+        note(f"note on {first}{alike}: {remark}", quiet=quiet)
     if as_json:
         print_json(asdict(report) | {"store": str(output), "dataset": found.dataset})
     else:
-        counts = [len(part) for part in (report.added, report.kept, report.failed)]
-        print_table(("dataset", "added", "kept", "skipped", "store"), [(found.dataset, *counts, output)])
+        parts = {"added": report.added, "kept": report.kept, "skipped": report.failed}
+        if update:
+            parts["updated"] = report.updated
+        print_table(("dataset", *parts, "store"), [(found.dataset, *map(len, parts.values()), output)])
     if report.failed:
         were = "case was" if len(report.failed) == 1 else "cases were"
         note(f"{len(report.failed)} {were} skipped, so the status is 1; everything else is in {output}.")
@@ -74,34 +82,49 @@ def prepare_command(
 
 @app.command("show")
 def show_command(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="Store to look into.")],
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Stores to look into.")],
     contact_sheet: Annotated[Path | None, typer.Option(help="Draw slices with their labels into this PNG.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="Cases on the contact sheet.")] = 24,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Print datasets, modalities, sequences and structures, with their numbers of cases and patients."""
     from ..data.overview import COLUMNS, overview
-    from ..data.overview import contact_sheet as draw
     from ..data.store import Store
 
-    opened = Store.open(store)
-    rows = overview(opened.cases)
+    opened = {str(path): Store.open(path) for path in stores}
+    tables = {path: overview(store.cases) for path, store in opened.items()}
     if as_json:
         print_json(
-            {
-                "store": str(store),
-                "cases": len(opened),
-                "fingerprint": opened.fingerprint(),
-                "datasets": opened.datasets,
-                "rows": [asdict(row) for row in rows],
-            }
+            [
+                {
+                    "store": path,
+                    "cases": len(store),
+                    "fingerprint": store.fingerprint(),
+                    "datasets": store.datasets,
+                    "skipped": store.skipped,
+                    "rows": [asdict(row) for row in tables[path]],
+                }
+                for path, store in opened.items()
+            ]
         )
     else:
-        print_table(COLUMNS, [["" if cell is None else cell for cell in asdict(row).values()] for row in rows])
+        several = len(opened) > 1
+        rows = [
+            [*([path] if several else []), *("" if cell is None else cell for cell in asdict(row).values())]
+            for path, table in tables.items()
+            for row in table
+        ]
+        print_table(("store", *COLUMNS) if several else COLUMNS, rows)
+    for path, store in opened.items():
+        for dataset, reasons in store.skipped.items():
+            note(f"{len(reasons)} of {dataset} left out of {path}; --json says which and why", quiet=quiet)
     if contact_sheet is not None:
-        drawn = draw(opened, contact_sheet, force=force)
-        note(f"{drawn} of {len(opened)} cases drawn in {contact_sheet}", quiet=quiet)
+        from ..data.contact_sheet import contact_sheet as draw
+
+        drawn, of = draw(list(opened.values()), contact_sheet, most=most, force=force)
+        note(f"{drawn} of {of} cases drawn in {contact_sheet}", quiet=quiet)
 
 
 @app.command("sources")
