@@ -45,10 +45,10 @@ class Recorded(BackboneModule):
         self.network.load_state_dict(load_file(GOLDEN / weights))
         self.spec = self.network.spec
 
-    def encode(self, images: Tensor, modalities: object) -> Features:
+    def _encode(self, images: Tensor, modalities: object) -> Features:
         return self.network.encode(images, modalities)  # type: ignore[arg-type]
 
-    def decode(self, features: Features, prompts: PromptBatch, contexts: object, *, multimask: bool = False) -> Masks:
+    def _decode(self, features: Features, prompts: PromptBatch, contexts: object, *, multimask: bool = False) -> Masks:
         text = None
         if any(prompts.structures):
             text = torch.stack([WORDS[name or "liver"] for name in prompts.structures])

@@ -35,10 +35,10 @@ class Recorded(BackboneModule):
         self.spec = self.network.spec
         self.asked: list[PromptBatch] = []
 
-    def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
+    def _encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
         return self.network.encode(images, modalities)
 
-    def decode(
+    def _decode(
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
     ) -> Masks:
         self.asked.append(prompts)

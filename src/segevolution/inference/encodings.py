@@ -131,15 +131,7 @@ class Encodings:
 
 def _row(features: Features, row: int, *, alone: bool) -> Features:
     """One image's features; copied out of a batch, so that dropping one frees its memory."""
-    if alone:
-        return features
-    part = slice(row, row + 1)
-    return Features(
-        features.tokens[part].clone(),
-        features.grid,
-        tuple(skip[part].clone() for skip in features.skips),
-        features.modalities[part],
-    )
+    return features if alone else features.rows([row])
 
 
 def _bytes(features: Features) -> int:

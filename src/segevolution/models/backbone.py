@@ -60,6 +60,7 @@ class Spec:
         framing: "zoom" (whole volume, then windows) or "click" (a window round the first click).
         spacing: (x, y, z) millimetres to resample to, or None for the volume's own.
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
+        encoding: those of `adaptable` that run when an image is encoded; the others run when a prompt is decoded.
         structures: names that its text encoder was trained on; empty when any text may be tried.
         windows: how zoom-in looks for it unless a caller says otherwise, see inference/zoom.py.
         decoder: sizes at the hooks; None for a network that does not offer them to adapters.
@@ -71,6 +72,7 @@ class Spec:
     framing: Literal["zoom", "click"] = "zoom"
     spacing: tuple[float, float, float] | None = None
     adaptable: tuple[str, ...] = ()
+    encoding: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
     windows: Windows = "roi"
     decoder: DecoderSizes | None = None
@@ -85,21 +87,37 @@ class Features:
         grid: (d, h, w) tokens along each axis.
         skips: high-resolution maps (B, c, d', h', w') of a convolutional stem, finest last; empty without one.
         modalities: one an image; a batch may mix.
+        routing: (B, K) float, the weight of each of an adapter's K experts for each image, decided when it was
+            encoded; None without such an adapter.
     """
 
     tokens: Tensor
     grid: Triple
     skips: tuple[Tensor, ...]
     modalities: tuple[Modality | None, ...]
+    routing: Tensor | None = None
 
     @staticmethod
     def stack(parts: Sequence["Features"]) -> "Features":
         """Join encodings of the same network along the batch axis."""
+        routings = [part.routing for part in parts if part.routing is not None]
         return Features(
             torch.cat([part.tokens for part in parts]),
             parts[0].grid,
             tuple(torch.cat(maps) for maps in zip(*(part.skips for part in parts), strict=True)),
             tuple(modality for part in parts for modality in part.modalities),
+            torch.cat(routings) if len(routings) == len(parts) else None,
+        )
+
+    def rows(self, rows: Sequence[int]) -> "Features":
+        """The encodings of some images, copied."""
+        chosen = torch.tensor(rows, dtype=torch.int64, device=self.tokens.device)
+        return Features(
+            self.tokens[chosen],
+            self.grid,
+            tuple(skip[chosen] for skip in self.skips),
+            tuple(self.modalities[row] for row in rows),
+            None if self.routing is None else self.routing[chosen],
         )
 
 
@@ -127,6 +145,21 @@ class PromptBatch:
     def __len__(self) -> int:
         return len(self.structures)
 
+    def rows(self, rows: Sequence[int]) -> "PromptBatch":
+        """Some of the prompts, which read the same images as before."""
+
+        def chosen(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[torch.tensor(rows, dtype=torch.int64, device=values.device)]
+
+        return PromptBatch(
+            self.image_index[torch.tensor(rows, dtype=torch.int64, device=self.image_index.device)],
+            tuple(self.structures[row] for row in rows),
+            chosen(self.points),
+            chosen(self.labels),
+            chosen(self.boxes),
+            chosen(self.masks),
+        )
+
 
 @dataclass(frozen=True)
 class Masks:
@@ -147,9 +180,32 @@ class Masks:
         return functional.interpolate(self.logits, self.window, mode="trilinear", align_corners=False)
 
 
+class Encode(Protocol):
+    """An encoding."""
+
+    def __call__(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
+        """See Backbone.encode."""
+        ...
+
+
+class Decode(Protocol):
+    """A decoding."""
+
+    def __call__(
+        self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
+    ) -> Masks:
+        """See Backbone.decode."""
+        ...
+
+
 @dataclass
 class Hooks:
-    """Places where an adapter may enter a decoding; None leaves it bit for bit as it is.
+    """Places where an adapter may enter a network; None leaves it bit for bit as it is.
+
+    encode: (the network's own encoding, images, modalities) -> features; called in its place.
+    decode: (the network's own decoding, features, prompts, contexts, multimask) -> masks; called in its place.
+
+    Within a decoding:
 
     fuse: (image tokens (P, N, C), contexts) -> image tokens; called once a decoding, before the decoder.
     mask_tokens: (mask tokens (P, M, C), contexts) -> mask tokens; called before the hypernetworks.
@@ -159,6 +215,8 @@ class Hooks:
     In one decoding they are called in this order, with the same contexts.
     """
 
+    encode: Callable[[Encode, Tensor, Sequence[Modality | None]], Features] | None = None
+    decode: Callable[[Decode, Features, PromptBatch, Sequence[Context], bool], Masks] | None = None
     fuse: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
     mask_tokens: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
     mask_vectors: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
@@ -183,7 +241,7 @@ class Backbone(Protocol):
 
 
 class BackboneModule(torch.nn.Module, ABC):
-    """Base class of implementations: a Module that is a Backbone. Subclasses define encode and decode."""
+    """Base class of implementations: a Module that is a Backbone. Subclasses define `_encode` and `_decode`."""
 
     spec: Spec
 
@@ -191,15 +249,29 @@ class BackboneModule(torch.nn.Module, ABC):
         super().__init__()
         self.hooks = Hooks()
 
-    @abstractmethod
     def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
         """See Backbone.encode."""
+        if self.hooks.encode is not None:
+            return self.hooks.encode(self._encode, images, modalities)
+        return self._encode(images, modalities)
 
-    @abstractmethod
     def decode(
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
     ) -> Masks:
         """See Backbone.decode."""
+        if self.hooks.decode is not None:
+            return self.hooks.decode(self._decode, features, prompts, contexts, multimask)
+        return self._decode(features, prompts, contexts, multimask=multimask)
+
+    @abstractmethod
+    def _encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
+        """The network's own encoding; routing stays None."""
+
+    @abstractmethod
+    def _decode(
+        self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
+    ) -> Masks:
+        """The network's own decoding, with the hooks that lie within it."""
 
     @property
     def device(self) -> torch.device:

@@ -23,7 +23,8 @@ PATCH: Triple = (2, 4, 4)
 POOL: Triple = (1, 2, 2)  # the decoder answers on the window pooled by this
 MASK_TOKENS = 4  # the single answer, and three alternatives
 GAIN = 8.0  # logits from black to white before any training
-ADAPTABLE = ("patches", "mlp.0", "mlp.2", "keys", "queries", "voxels")
+ENCODING = ("patches", "mlp.0", "mlp.2")
+ADAPTABLE = (*ENCODING, "keys", "queries", "voxels")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class TinyBackbone(BackboneModule):
             accepts=frozenset({Kind.TEXT, Kind.POINT, Kind.BOX}),
             intensity="foreground",
             adaptable=ADAPTABLE,
+            encoding=ENCODING,
             structures=self.config.structures,
             decoder=DecoderSizes(self.config.width, MASK_TOKENS, self.config.width),
         )
@@ -108,7 +110,7 @@ class TinyBackbone(BackboneModule):
     def _grid(self) -> Triple:
         return _divided(self.config.window, PATCH)
 
-    def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
+    def _encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
         """(B, 1, D, H, W) in [0, 1] -> tokens (B, N, C), and the image pooled to the decoder's resolution."""
         (d, h, w), (p, q, r) = self._grid, PATCH
         patches = images.reshape(-1, d, p, h, q, w, r).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, d * h * w, p * q * r)
@@ -118,7 +120,7 @@ class TinyBackbone(BackboneModule):
         pooled = functional.avg_pool3d(images, POOL)
         return Features(tokens + self.mlp(tokens), (d, h, w), (pooled,), tuple(modalities))
 
-    def decode(
+    def _decode(
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
     ) -> Masks:
         """See Backbone.decode; logits come at (D, H/2, W/2).

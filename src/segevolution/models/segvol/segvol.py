@@ -50,6 +50,7 @@ class SegVol(BackboneModule):
             adaptable=tuple(
                 name for group in ("encoder", "decoder", "stem", "dense", "upscaling") for name in groups[group]
             ),
+            encoding=(*groups["encoder"], *groups["stem"]),
             structures=config.structures,
             windows=config.windows,
             decoder=DecoderSizes(config.width, MASKS, config.width // 8),
@@ -84,7 +85,7 @@ class SegVol(BackboneModule):
         layers = [name for name, layer in self.named_modules() if isinstance(layer, (nn.Linear, nn.Conv3d))]
         return {group: tuple(name for name in layers if name.startswith(starts)) for group, starts in prefixes.items()}
 
-    def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
+    def _encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
         """See Backbone.encode.
 
         Raises:
@@ -98,7 +99,7 @@ class SegVol(BackboneModule):
         tokens, skips = self.image_encoder(images)
         return Features(tokens, self.config.grid, skips, tuple(modalities))
 
-    def decode(
+    def _decode(
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
     ) -> Masks:
         """See Backbone.decode.
