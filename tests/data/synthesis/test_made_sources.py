@@ -143,6 +143,27 @@ def test_background_is_filled_with_tissue_and_air(tmp_path: Path) -> None:
     assert ((hounsfield > 20) & (hounsfield < 100)).mean() > 0.1  # muscle
 
 
+def test_a_torso_is_laid_around_organs_and_names_nothing(tmp_path: Path) -> None:
+    labels = np.zeros((44, 36, 20), np.uint8)
+    labels[6:13, 14:20, 5:13], labels[30:37, 14:20, 4:12] = 1, 2
+    nib.save(nib.Nifti1Image(labels, np.diag([8.0, 8.0, 10.0, 1.0])), tmp_path / "kidneys.nii.gz")
+    names = {1: "left kidney", 2: "right kidney"}
+    made = {
+        detail: synthesise(tmp_path / "kidneys.nii.gz", 2, names=names, deform=0, lenient=True, detail=detail)
+        for detail in (False, True)
+    }
+    case = made[True].case
+    assert set(case.structures) == {"left kidney", "right kidney", "kidney"}
+    assert np.array_equal(made[True].on_the_map()[1], labels)
+    between = case.volume.array[18:26, 10:18, 6:12]
+    assert (between > 150).mean() > 0.1  # the spine, between the kidneys
+    assert (made[True].case.labels > 0).sum() > (made[False].case.labels > 0).sum()
+    kidney = case.volume.array[case.mask("kidney")]
+    around = (case.labels > 0) & ~case.mask("kidney")
+    assert (case.volume.array[around] < -60).mean() > 0.1
+    assert np.median(kidney) > 80
+
+
 def test_random_contrasts_differ_from_seed_to_seed(tmp_path: Path) -> None:
     write_map(tmp_path / "one.nii.gz")
     ratios = []

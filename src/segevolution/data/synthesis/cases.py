@@ -105,7 +105,7 @@ def synthesise(
         deform: millimetres of the random deformation; 0 leaves every label where it is, None is 3 (2 with FreeSurfer's
             numbers).
         lenient: image names that no rule knows as soft tissue, with a note, instead of refusing them.
-        detail: give bone a dark shell in MRI (see `mri.render`).
+        detail: give bone a dark shell in MRI (see `mri.render`), and lay a torso around organs (`surroundings`).
 
     Raises:
         VolumeError: the map cannot be used, or the modality or sequence cannot be synthesised.
@@ -117,7 +117,7 @@ def synthesise(
     if names == NAMES_BESIDE:
         names = table_beside(path)
     bend = _BEND[names == FREESURFER_NAMES] if deform is None else deform
-    anatomy, kept, notes = _anatomy(source, names, rng, spacing, bend, lenient)
+    anatomy, kept, notes = _anatomy(source, names, rng, spacing, bend, lenient, detail)
     volume = _scan(anatomy, rng, modality, sequence, field, detail)
     stem = path.name.split(".")[0]
     case = Case(
@@ -159,6 +159,7 @@ def _anatomy(
     spacing: tuple[float, float, float] | None,
     bend: float,
     lenient: bool,
+    detail: bool,
 ) -> tuple[Anatomy, Array, tuple[str, ...]]:
     """The anatomy, the map with only the labels that were kept, and notes."""
     if lenient:
@@ -171,10 +172,12 @@ def _anatomy(
             tissues=described.tissues,
             bend=bend,
             spacing=spacing,
+            surround=detail,
         )
         return anatomy, kept, described.notes
     if isinstance(names, str):
         kept = np.where(np.isin(source.array, list(FREESURFER)), source.array, 0)
         return from_freesurfer(source, rng, spacing=spacing, bend=bend), kept, ()
     kept = np.where(np.isin(source.array, list(names)), source.array, 0)  # what has no name is made up anew
-    return from_label_map(replace(source, array=kept), names, rng, spacing=spacing, bend=bend), kept, ()
+    named = replace(source, array=kept)
+    return from_label_map(named, names, rng, spacing=spacing, bend=bend, surround=detail), kept, ()

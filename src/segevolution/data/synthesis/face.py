@@ -6,7 +6,7 @@ Painted over a finished head and only over skin, fat, muscle, sinuses and air, s
 import numpy as np
 
 from .canvas import Canvas
-from .shapes import Plate, Shape, ellipsoid, tube
+from .shapes import Plate, Shape, Vector, ellipsoid, tube
 
 _SOFT = ("muscle", "body fat", "skin", "sinuses")
 
@@ -37,7 +37,7 @@ def _fat_pads(canvas: Canvas, soft: list[int]) -> None:
         canvas.paint("body fat", "fat", [ellipsoid((side * 45, 44, -64), (9, 20, 16))], rough=2.5, over=soft)
         canvas.paint("body fat", "fat", [ellipsoid((side * 26, 6, -70), (6, 12, 18))], rough=2.0, over=soft)
         seams: list[Shape] = [
-            Plate(tuple(np.array(point) for point in corners), 3.0)
+            Plate(_points(*corners), 3.0)
             for corners in (
                 ((side * 12, -72, -52), (side * 46, -52, -56), (side * 26, -66, -130)),
                 ((side * 34, -18, -56), (side * 52, -50, -60), (side * 44, -32, -130)),
@@ -86,6 +86,7 @@ def _neck(canvas: Canvas, soft: list[int]) -> None:
     canvas.paint("vertebrae", "bone", ring, rough=0.4, over=soft)
 
 
-def _points(*corners: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _points(*corners: tuple[float, float, float]) -> tuple[Vector, Vector, Vector]:
+    """The three corners of a plate."""
     first, second, third = (np.array(corner, float) for corner in corners)
     return first, second, third

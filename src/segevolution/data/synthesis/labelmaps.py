@@ -17,6 +17,7 @@ from ...imaging.volume import Volume
 from .anatomy import Anatomy
 from .label_tissues import FREESURFER, describe, freesurfer_names
 from .shapes import Field, noise
+from .surroundings import torso_around
 from .tissues import TISSUES
 
 _BRAIN = {"white matter", "grey matter", "deep grey matter"}
@@ -32,6 +33,7 @@ def from_label_map(
     fill: bool = True,
     bend: float = 3.0,
     spacing: tuple[float, float, float] | None = None,
+    surround: bool = False,
 ) -> Anatomy:
     """An anatomy from a label map.
 
@@ -44,6 +46,8 @@ def from_label_map(
         fill: make up a body where labels are 0: fat, muscle, bone and bowel near the labels, then the muscle wall,
             fat under the skin, skin and air by distance; around a brain: fluid, skull, scalp. Made-up voxels
             belong to no structure.
+        surround: where the map holds organs of the trunk, but no bone and no muscle, make up one of our own torsos
+            around them instead (see `surroundings`).
         bend: deviation in millimetres of the random smooth deformation; 0 leaves every label where it is.
         spacing: voxel size of the anatomy in millimetres; None keeps the map's.
 
@@ -68,7 +72,8 @@ def from_label_map(
     new_names = {new: name for new, value in enumerate(present, 1) if (name := described[value][0]) is not None}
     new_tissues = {new: described[value][1] for new, value in enumerate(present, 1)}
     if fill:
-        new_tissues |= _fill(resampled, grid, new_tissues, rng)
+        made_up = _surround(resampled, grid, new_names, new_tissues, rng) if surround else None
+        new_tissues |= made_up or _fill(resampled, grid, new_tissues, rng)
     return Anatomy(resampled, grid, new_names, new_tissues)
 
 
@@ -142,6 +147,26 @@ def _with_spacing(grid: Grid, spacing: tuple[float, float, float]) -> Grid:
     affine = grid.affine @ np.diag([*ratio, 1.0])
     affine[:3, 3] = (grid.affine @ [*((ratio - 1) / 2), 1.0])[:3]
     return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+
+
+def _surround(
+    labels: npt.NDArray[np.uint8],
+    grid: Grid,
+    names: dict[int, str],
+    tissues: Mapping[int, str],
+    rng: np.random.Generator,
+) -> dict[int, str] | None:
+    """Let a torso show through where labels are 0, in place; None, and nothing done, where that does not suit."""
+    if set(tissues.values()) & ({"bone", "cortical bone", "muscle", "skin"} | _BRAIN) or not labels.any():
+        return None
+    found = torso_around(labels, grid, names, rng)
+    start = max(tissues)
+    if found is None or start + max(found[1]) > np.iinfo(np.uint8).max:
+        return None
+    shown, shown_tissues = found
+    empty = (labels == 0) & (shown > 0)
+    labels[empty] = shown[empty] + np.uint8(start)
+    return {start + value: tissue for value, tissue in shown_tissues.items()}
 
 
 def _fill(

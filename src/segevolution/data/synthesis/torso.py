@@ -38,6 +38,12 @@ def torso(
     build = draw_build(rng, pelvis)
     grid = _grid(build, rng, spacing)
     canvas = Canvas(grid, rng, scale=build.scale, degrees=build.degrees)
+    paint_torso(canvas, rng, build)
+    return canvas.finish(_placed(grid, rng))
+
+
+def paint_torso(canvas: Canvas, rng: np.random.Generator, build: Build) -> None:
+    """Everything between the skin and the spine, on a canvas laid over the reference body."""
     trunk = lay_trunk(canvas, build, rng)
     everywhere = (slice(None), slice(None), slice(None))
     canvas.fill("skin", "skin", everywhere, trunk.skin <= 0)
@@ -51,7 +57,6 @@ def torso(
     if build.floor < PELVIS_FLOOR:
         paint_pelvis(canvas, trunk, rng, build)
     canvas.labels[trunk.skin > 0] = 0
-    return canvas.finish(_placed(grid, rng))
 
 
 def _grid(build: Build, rng: np.random.Generator, spacing: tuple[float, float, float]) -> Grid:

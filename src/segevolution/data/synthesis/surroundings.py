@@ -1,0 +1,142 @@
+"""A simulated torso around somebody's organs: what an abdominal label map leaves unlabelled, made up as anatomy.
+
+Maps of a few organs (kidneys, a prostate) say nothing of spine, wall, bowel and vessels. One of our own torsos is laid
+so that its organs come to lie where the map's are, and shows through wherever the map holds 0; organs that the map
+labels itself are taken out of it.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ...imaging.grid import Grid
+from .anatomy import UNIONS, Anatomy
+from .canvas import Canvas
+from .torso import paint_torso
+from .trunk import Build, draw_build
+
+Labels = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float64]
+
+# Organs whose places tell where the torso lies; the great vessels and the gut are cut by many fields of view.
+LANDMARKS = (
+    "liver",
+    "spleen",
+    "right kidney",
+    "left kidney",
+    "kidney",
+    "pancreas",
+    "gallbladder",
+    "stomach",
+    "prostate",
+    "bladder",
+)
+_COARSE = (8.0, 8.0, 8.0)
+_LOW, _HIGH = np.array([-200.0, -160.0, -300.0]), np.array([200.0, 160.0, 240.0])
+
+
+def torso_around(
+    labels: Labels, grid: Grid, names: dict[int, str], rng: np.random.Generator
+) -> tuple[Labels, dict[int, str]] | None:
+    """The torso that shows through a map, or None where the map has no landmark.
+
+    Args:
+        labels: (X, Y, Z) of the map on its grid (RAS order).
+        grid: of the map.
+        names: label -> structure.
+        rng: draws the patient around the organs.
+
+    Returns:
+        Labels from 1 on the same grid, 0 outside the body, and their tissues. Organs that the map names are fat here.
+    """
+    wanted = _centres(labels, np.asarray(grid.spacing), names)
+    if not wanted:
+        return None
+    build = draw_build(rng, pelvis=True)
+    if "prostate" in wanted:
+        build = replace(build, male=True)
+    coarse = _coarse_torso(build, rng)
+    stretch, shift = _fitted(labels, grid, wanted, coarse)
+    low = -shift
+    scale = np.asarray(build.scale) * stretch
+    placed = replace(build, scale=(scale[0], scale[1], scale[2]), floor=float(low[2] / scale[2]))
+    affine = np.diag([*grid.spacing, 1.0])
+    affine[:3, 3] = low
+    canvas = Canvas(Grid(grid.shape, affine), rng, scale=placed.scale, degrees=placed.degrees)
+    paint_torso(canvas, rng, placed)
+    painted = canvas.finish()
+    mine = _family(set(names.values()))
+    fat = next(value for value, tissue in painted.tissues.items() if tissue == "fat")
+    gone = [value for value, name in painted.names.items() if name in mine]
+    shown = painted.labels.copy()
+    shown[np.isin(shown, gone)] = fat
+    return shown, dict(painted.tissues)
+
+
+def _coarse_torso(build: Build, rng: np.random.Generator) -> Anatomy:
+    affine = np.diag([*_COARSE, 1.0])
+    affine[:3, 3] = _LOW * build.scale
+    shape = np.ceil((_HIGH - _LOW) * build.scale / _COARSE).astype(int)
+    canvas = Canvas(Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine), rng, scale=build.scale)
+    paint_torso(canvas, rng, build)
+    return canvas.finish()
+
+
+def _fitted(labels: Labels, grid: Grid, wanted: dict[str, Points], coarse: Anatomy) -> tuple[Points, Points]:
+    """Stretch and shift of each axis: map millimetres = stretch * torso millimetres + shift.
+
+    The torso grows until it holds the map's labels.
+    """
+    found = _centres(coarse.labels, np.asarray(_COARSE), {}, coarse)
+    both = sorted(wanted.keys() & found.keys())
+    there = np.array([wanted[name] for name in both])
+    here = np.array([found[name] + coarse.grid.affine[:3, 3] for name in both])
+    stretch = np.ones(3)
+    if {"right kidney", "left kidney"} <= set(both):
+        apart = {side: both.index(f"{side} kidney") for side in ("right", "left")}
+        width = (
+            abs(there[apart["right"]] - there[apart["left"]])[0] / abs(here[apart["right"]] - here[apart["left"]])[0]
+        )
+        stretch = np.full(3, np.clip(width, 0.85, 1.2))
+    body = ndimage.binary_erosion(coarse.labels > 0, iterations=2)
+    points = np.argwhere(labels)[:: max(1, int(np.count_nonzero(labels) / 4000))] * np.asarray(grid.spacing)
+    for _ in range(9):
+        shift = there.mean(0) - stretch * here.mean(0)
+        places = ((points - shift) / stretch - coarse.grid.affine[:3, 3]) / _COARSE
+        index = np.clip(np.rint(places).astype(int), 0, np.asarray(body.shape) - 1)
+        if body[tuple(index.T)].mean() > 0.985:
+            break
+        stretch = stretch * np.array([1.04, 1.04, 1.02])
+    return stretch, there.mean(0) - stretch * here.mean(0)
+
+
+def _centres(labels: Labels, steps: Points, names: dict[int, str], anatomy: Anatomy | None = None) -> dict[str, Points]:
+    """Landmark -> millimetres of its middle from the first voxel's centre, with unions where their parts are there."""
+    parts: dict[str, list[int]] = {}
+    if anatomy is not None:
+        parts = {name: list(values) for name, values in anatomy.structures().items()}
+    else:
+        for value, name in names.items():
+            for structure in (name, *(union for union, members in UNIONS.items() if name in members and union != name)):
+                parts.setdefault(structure, []).append(value)
+    middles = {}
+    for name in LANDMARKS:
+        mask = np.isin(labels, parts.get(name, []))
+        if mask.any() and not (name == "kidney" and "right kidney" in parts):
+            middles[name] = np.array(ndimage.center_of_mass(mask)) * steps
+    if anatomy is not None and "kidney" in parts:
+        middles["kidney"] = np.array(ndimage.center_of_mass(np.isin(labels, parts["kidney"]))) * steps
+    return middles
+
+
+def _family(names: set[str]) -> set[str]:
+    """Every structure that is, holds, or is held by one of these; a tumour stands for its organ."""
+    family = set(names) | {name.removesuffix(" tumour") for name in names}
+    for union, members in UNIONS.items():
+        if family & {union, *members}:
+            family |= {union, *members}
+    if "right kidney" in family:
+        family.add("renal pelvis")
+    return family
