@@ -7,12 +7,15 @@ from .artifact import describe, load_adapter, save_adapter
 from .base import METHODS, Adapter, AdapterConfig, attached, create, trainable
 from .full import BiasAdapter, DecoderAdapter, FullAdapter, FullConfig
 from .lora import LoraAdapter, LoraConfig
+from .prior import ContextPriorAdapter, ContextPriorConfig
 
 __all__ = [
     "METHODS",
     "Adapter",
     "AdapterConfig",
     "BiasAdapter",
+    "ContextPriorAdapter",
+    "ContextPriorConfig",
     "DecoderAdapter",
     "FullAdapter",
     "FullConfig",

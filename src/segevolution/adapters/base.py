@@ -3,7 +3,8 @@
 An adapter is attached to a backbone, which freezes all of the base; what then trains is exactly what the adapter
 lists, and `trainable` shows it. Detached, the base is back bit for bit, and the adapter keeps its weights, so a
 session switches between adapters without reading the base again. An adapter touches the layers that
-`backbone.spec.adaptable` names, the parameters that its settings name, and `backbone.hooks`: nothing else.
+`backbone.spec.adaptable` names, the parameters that its settings name, and `backbone.hooks`: nothing else. A module of
+its own it may hang beside the network's parts, so that it trains, moves and changes mode with them.
 """
 
 import weakref
@@ -54,6 +55,10 @@ class Adapter(Protocol):
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """What an optimiser gets, and nothing beside it asks for gradients."""
+        ...
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """What it adds to the loss of the last decoding, a weighted scalar; None where it adds nothing."""
         ...
 
     def merge(self) -> None:
@@ -241,6 +246,10 @@ class BaseAdapter(ABC):
     def trainable_parameters(self) -> list[nn.Parameter]:
         """See Adapter.trainable_parameters."""
         return list(self._parameters().values())
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """See Adapter.auxiliary_loss; nothing, unless a method has such a loss."""
+        return None
 
     def merge(self) -> None:
         """See Adapter.merge; the adapter keeps its weights and is detached.

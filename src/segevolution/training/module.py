@@ -10,6 +10,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from ..adapters.base import attached
 from ..errors import CheckpointError
 from ..models.backbone import BackboneModule
 from .auxiliary import SemanticHead
@@ -46,12 +47,18 @@ class PromptableModule(lightning.LightningModule):
 
     def training_step(self, batch: TrainingBatch, index: int) -> Tensor:
         """Loss of one step."""
+        # What is drawn inside the network hangs on the step alone, so that a resumed run draws the same.
+        torch.manual_seed((self.settings.seed << 32) + (self.global_rank << 24) + self.global_step)
         objective = self.settings.objective
         features = self.backbone.encode(batch.images, batch.modalities)
         masks = self.backbone.decode(features, batch.prompts, batch.contexts, multimask=batch.multimask)
         parts = prompt_loss(masks, batch, objective, self.progress)
         if self.head is not None and self.progress < objective.semantic_until:
             parts["semantic"] = objective.semantic * semantic_loss(self.head(features), batch)
+        adapter = attached(self.backbone)
+        auxiliary = None if adapter is None else adapter.auxiliary_loss()
+        if auxiliary is not None:
+            parts["adapter"] = auxiliary
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=1)
         return loss
