@@ -7,12 +7,18 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import blosc2
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from segevolution.data.prepare import prepare
+from segevolution.data.sources import open_source
 from segevolution.data.store import Store
 from segevolution.errors import OutputError, StoreError, VolumeError
 from segevolution.imaging.case import Case
@@ -44,7 +50,10 @@ def store(tmp_path: Path) -> Store:
     return Store.create(tmp_path / "store")
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", ">i2", "int32", "float32", "float64"])
+SIGNALS = ("bool", "uint8", "int16", ">i2", ">u2", "uint32", "int32", "int64", "float16", "float32", ">f4", "float64")
+
+
+@pytest.mark.parametrize("dtype", SIGNALS)
 def test_signal_and_labels_come_back_without_loss(store: Store, dtype: str) -> None:
     case = make_case(dtype=dtype)
     store.add(case)
@@ -54,6 +63,81 @@ def test_signal_and_labels_come_back_without_loss(store: Store, dtype: str) -> N
     assert back.volume.array.dtype == case.volume.array.dtype.newbyteorder("=")
     np.testing.assert_array_equal(back.labels, turn.apply(case.labels))
     assert back.labels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", ["uint32", "int64", "uint64", "float64"])
+def test_wide_numbers_are_not_rounded(store: Store, dtype: str) -> None:
+    case = make_case(dtype=dtype)
+    array = case.volume.array + (2**31 + 1 if dtype == "uint32" else 2**52 + 1)
+    store.add(replace(case, volume=replace(case.volume, array=array.astype(dtype))))
+    back = store.read(case.name).volume.array
+    assert back.dtype == dtype
+    assert np.sort(back, axis=None).tolist() == np.sort(array, axis=None).tolist()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "most", "stored"),
+    [
+        ("bool", 1, "uint8"),
+        ("int64", 255, "uint8"),
+        (">i2", 300, "uint16"),
+        ("float32", 256, "uint16"),
+        ("float64", 2, "uint8"),
+        ("uint64", 65535, "uint16"),
+    ],
+)
+def test_label_maps_of_any_dtype_keep_their_values(store: Store, dtype: str, most: int, stored: str) -> None:
+    case = make_case()
+    labels = np.where(case.labels > 0, most, 0).astype(dtype)
+    record = store.add(replace(case, labels=labels, structures={"liver": (most,)}))
+    back = store.read(case.name).labels
+    assert back.dtype == stored
+    assert np.unique(back).tolist() == [0, most]
+    assert record.voxels["liver"] == np.count_nonzero(labels)
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, np.nan, 65536])
+def test_what_is_no_label_map_is_refused(store: Store, value: float) -> None:
+    case = make_case()
+    labels = case.labels.astype(np.float64)
+    labels[0, 0, 0] = value
+    with pytest.raises(StoreError, match=r"liver_01: the label map (holds values that are|reaches 65536)"):
+        store.add(replace(case, labels=labels))
+    assert len(store) == 0
+
+
+def test_a_scaled_file_can_be_given_its_stored_numbers_back(shared_data: Path, store: Store) -> None:
+    source = open_source("auto", shared_data / "ct_abdomen_btcv")
+    first = source.index()[0]
+    prepare(source, store, only=[first])
+    kept = store.read(first)
+    assert kept.volume.origin is not None
+    raw = nib.load(kept.volume.origin.path).dataobj
+    expected, _ = replace(
+        kept.volume, array=np.asarray(raw.get_unscaled()), grid=store.record(first).source_grid
+    ).canonical()
+    stored = np.rint((kept.volume.array.astype(np.float64) - raw.inter) / raw.slope)
+    np.testing.assert_array_equal(stored, expected.array)
+    np.testing.assert_allclose(kept.volume.array, expected.array * raw.slope + raw.inter, atol=2e-5)
+
+
+def test_arrays_of_any_layout_are_read(store: Store) -> None:
+    # As version 0.1 wrote them before the layouts of today were measured.
+    case = make_case()
+    store.add(case)
+    folder = store.path / "cases" / case.name
+    whole, labels = store.read_window(case.name, (0, 0, 0), store.record(case.name).shape)
+    for name, array, shuffle in (("signal", whole, "SHUFFLE"), ("labels", labels, "BITSHUFFLE")):
+        cparams = blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=3, filters=[getattr(blosc2.Filter, shuffle)])
+        path = folder / f"{name}.b2nd"
+        blosc2.asarray(array, chunks=(16, 16, 8), blocks=(8, 8, 4), urlpath=str(path), mode="w", cparams=cparams)
+    Store.open(store.path).verify(case.name)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_change_no_voxel(store: Store, threads: int) -> None:
+    store.add(make_case())
+    Store(store.path, threads=threads).verify("liver_01")
 
 
 def test_facts_come_back(store: Store) -> None:
@@ -112,6 +196,29 @@ def test_adding_twice_changes_nothing_and_another_case_of_that_name_is_refused(s
     assert before == {path: path.stat().st_mtime_ns for path in store.path.rglob("*") if path.is_file()}
     with pytest.raises(StoreError, match="another case named liver_01"):
         store.add(make_case(seed=7))
+
+
+def test_update_replaces_what_differs_or_is_damaged_and_nothing_else(store: Store) -> None:
+    store.add(make_case())
+    written = store.written("liver_01")
+    store.add(make_case(), update=True)
+    assert store.written("liver_01") == written
+    changed = make_case(seed=7)
+    store.add(changed, update=True)
+    np.testing.assert_array_equal(store.read("liver_01").volume.array, changed.volume.canonical()[0].array)
+    signal_file = store.path / "cases" / "liver_01" / "signal.b2nd"
+    content = signal_file.read_bytes()
+    signal_file.write_bytes(content[:-100])
+    store.add(changed, update=True)
+    assert signal_file.read_bytes() == content
+    assert [path.name for path in (store.path / "cases").iterdir()] == ["liver_01"]
+
+
+def test_a_folder_without_a_record_is_replaced(store: Store) -> None:
+    store.add(make_case())
+    (store.path / "cases" / "liver_01" / "case.json").unlink()
+    Store.open(store.path).add(make_case())
+    Store.open(store.path).verify("liver_01")
 
 
 def test_cases_are_sorted_and_selected(store: Store) -> None:
@@ -186,9 +293,31 @@ def test_living_processes_are_not_swept(store: Store) -> None:
     assert store.sweep() == 0
 
 
+def test_rests_of_other_machines_are_swept_after_a_day(store: Store) -> None:
+    old, young = (store.path / "cases" / f".partial-elsewhere-1-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir()
+    yesterday = time.time() - 25 * 3600
+    os.utime(old, (yesterday, yesterday))
+    assert store.sweep() == 1
+    assert young.exists()
+
+
+def test_processes_that_make_one_store_at_once_share_it(tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    workers = [multiprocessing.get_context("fork").Process(target=_add_all, args=(path,)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert len(Store.open(path)) == 6
+    assert {entry.name for entry in path.iterdir()} == {"cases", "datasets", "store.json"}
+
+
 def _add_all(path: Path) -> None:
     for number in range(6):
-        Store.open(path).add(make_case(f"case_{number}"))
+        Store.ensure(path).add(make_case(f"case_{number}"))
 
 
 def test_processes_that_add_the_same_cases_at_once_do_not_clash(store: Store) -> None:
@@ -249,6 +378,17 @@ def test_unknown_case_says_where_to_look(store: Store) -> None:
     with pytest.raises(StoreError, match="has no case nothing; it holds 0 cases"):
         store.read("nothing")
     assert "nothing" not in store
+
+
+def test_what_was_skipped_is_kept_until_nothing_is(store: Store) -> None:
+    store.note_skipped("chaos", {"b": "no label", "a": "no image"})
+    assert Store.open(store.path).skipped == {"chaos": {"a": "no image", "b": "no label"}}
+    store.note_skipped("amos", {"c": "truncated"})
+    store.note_skipped("chaos", {})
+    assert Store.open(store.path).skipped == {"amos": {"c": "truncated"}}
+    store.note_skipped("amos", {})
+    assert Store.open(store.path).skipped == {}
+    assert not (store.path / "skipped").exists()
 
 
 def test_datasets_are_described(store: Store) -> None:

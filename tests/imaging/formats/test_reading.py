@@ -60,6 +60,29 @@ def test_scl_slope_is_honoured(tmp_path: Path) -> None:
     np.testing.assert_allclose(volume.array, stored * 1.6 - 125, rtol=1e-6, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("stored", "slope", "intercept", "dtype"),
+    [
+        (np.uint16, 1, -1024, np.int16),
+        (np.int16, 2, 7, np.int16),
+        (np.uint8, 1000, 0, np.int32),
+        (np.int32, -(2**30), 5, np.int64),
+        (np.float32, 2, 1, np.float64),
+        (np.int16, 1e30, 0, np.float32),
+    ],
+)
+def test_whole_slopes_keep_integers(stored: type, slope: float, intercept: float, dtype: type, tmp_path: Path) -> None:
+    array = np.array([[[3, 100, 200]]], stored)
+    path = _nifti(tmp_path / "image.nii", array)
+    data = bytearray(path.read_bytes())
+    data[112:120] = np.array([slope, intercept], "<f4").tobytes()
+    path.write_bytes(data)
+    volume = read(path)
+    assert volume.array.dtype == dtype
+    slope, intercept = (float(np.float32(value)) for value in (slope, intercept))
+    assert volume.array.ravel().tolist() == pytest.approx([v * slope + intercept for v in (3, 100, 200)], rel=1e-6)
+
+
 def test_wide_integers_with_a_slope_are_not_rounded(tmp_path: Path) -> None:
     array = np.array([[[2**30 + 1, 2**30 + 2]]], np.int32)
     image = nib.Nifti1Image(array, np.eye(4))

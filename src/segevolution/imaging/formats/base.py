@@ -96,3 +96,13 @@ def stem(path: Path) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)] or name
     return name
+
+
+def scaled_whole(stored: Array, slope: int, intercept: int) -> Array:
+    """Integers times slope plus intercept, still integers: int16 where all fit, else int32, else int64."""
+    low, high = sorted(int(value) * slope + intercept for value in (stored.min(), stored.max()))
+    fits = next(
+        (kind for kind in (np.int16, np.int32) if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max), None
+    )
+    wide = stored.astype(np.int64 if fits is None or stored.dtype.itemsize > 2 else np.int32)
+    return (wide * slope + intercept).astype(fits or np.int64)

@@ -20,7 +20,7 @@ from ...errors import FormatError, VocabularyError
 from ...vocabulary import Modality
 from ..grid import Array
 from ..volume import Origin, Volume
-from .base import Format, check_spacing, make_volume
+from .base import Format, check_spacing, make_volume, scaled_whole
 from .dicom_geometry import Plane, stack
 from .dicom_pixels import stored_pixels
 
@@ -235,13 +235,7 @@ def _signal(slices: Sequence[_Slice], path: Path) -> Array:
     stored = np.stack([part.pixels.T for part in slices], axis=-1)
     if not (first.slope.is_integer() and first.intercept.is_integer() and np.issubdtype(stored.dtype, np.integer)):
         return (stored * first.slope + first.intercept).astype(np.float32)
-    low, high = (int(value) * int(first.slope) + int(first.intercept) for value in (stored.min(), stored.max()))
-    low, high = min(low, high), max(low, high)
-    fits = next(
-        (kind for kind in (np.int16, np.int32) if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max), None
-    )
-    wide = stored.astype(np.int64 if fits is None or stored.dtype.itemsize > 2 else np.int32)
-    return (wide * int(first.slope) + int(first.intercept)).astype(fits or np.int64)
+    return scaled_whole(stored, int(first.slope), int(first.intercept))
 
 
 def _modality(tag: str) -> Modality | None:

@@ -18,18 +18,19 @@ from ...errors import FormatError, OutputError
 from ...files import replacing
 from ..grid import Array, Floats
 from ..volume import Origin, Volume
-from .base import Format, check_dimensions, check_spacing, make_volume
+from .base import Format, check_dimensions, check_spacing, make_volume, scaled_whole
 
 _COLOURS = {128, 2304}
 _COMPLEX = {32, 1792, 2048}
+_MOST_WHOLE = 2**31  # of a slope or intercept: 32 bits times it stay within 64
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 
 
 def read(path: Path, series: str | None = None) -> Volume:
     """Read one volume (X, Y, Z).
 
-    Integers without a slope stay integers. With scl_slope and scl_inter the signal is float32, or float64 where the
-    stored type has more than 16 bits, so that nothing is rounded unseen.
+    Integers stay integers, also with an scl_slope and scl_inter that are whole. With others the signal is float32, or
+    float64 where the stored type has more than 16 bits, so that nothing is rounded unseen.
 
     Raises:
         FormatError: not NIfTI, truncated, not 3-D, coloured, complex, or with an impossible spacing.
@@ -119,7 +120,11 @@ def _signal(image: Any) -> Array:
         if array.dtype.itemsize > 8:
             array = array.astype(np.float64)
         return np.asarray(array, array.dtype.newbyteorder("="))
-    target = np.float32 if image.get_data_dtype().itemsize <= 2 else np.float64
+    kind = image.get_data_dtype()
+    whole = all(float(value).is_integer() and abs(value) < _MOST_WHOLE for value in (data.slope, data.inter))
+    if whole and kind.kind in "iu" and kind.itemsize <= 4:
+        return scaled_whole(np.asarray(data.get_unscaled()), int(data.slope), int(data.inter))
+    target = np.float32 if kind.itemsize <= 2 else np.float64
     return np.asarray(data, target)  # scaled in that precision
 
 
