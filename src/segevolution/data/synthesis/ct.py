@@ -16,7 +16,14 @@ Phase = Literal["native", "arterial", "portal", "late"]
 PHASES: tuple[Phase, ...] = ("native", "arterial", "portal", "late")
 
 
-def render(anatomy: Anatomy, rng: np.random.Generator, *, phase: Phase = "portal", table: bool = True) -> Volume:
+def render(
+    anatomy: Anatomy,
+    rng: np.random.Generator,
+    *,
+    phase: Phase = "portal",
+    table: bool = True,
+    grain: float = 1.0,
+) -> Volume:
     """Scan an anatomy.
 
     Args:
@@ -24,6 +31,7 @@ def render(anatomy: Anatomy, rng: np.random.Generator, *, phase: Phase = "portal
         rng: draws the patient's enhancement, texture, dose and kernel.
         phase: contrast phase.
         table: whether the scanner's table may lie below the patient.
+        grain: factor on the noise; 1 is an abdominal scan's, a head gets a higher dose and less of it.
 
     Returns:
         int16 Hounsfield units in [-1024, 3071] on the anatomy's grid.
@@ -45,7 +53,7 @@ def render(anatomy: Anatomy, rng: np.random.Generator, *, phase: Phase = "portal
         _table(hounsfield, anatomy, rng)
     sharp = rng.uniform(0.75, 1.25)
     hounsfield = ndimage.gaussian_filter(hounsfield, _psf(spacing, sharp), mode="nearest")
-    hounsfield += _noise(rng, anatomy, sharp)
+    hounsfield += _noise(rng, anatomy, sharp) * np.float32(grain)
     clipped = np.clip(np.rint(hounsfield), -1024, 3071).astype(np.int16)
     return Volume(clipped, anatomy.grid, Modality.CT, name=f"simulated CT, {phase}")
 

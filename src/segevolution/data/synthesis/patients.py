@@ -33,6 +33,7 @@ _SEQUENCE_WORDS = {
     "none": "native",
     "noncontrast": "native",
 }
+_HEAD_GRAIN = 0.35  # a head CT's noise, of an abdominal one's
 _SPACING: dict[Region, tuple[float, float, float]] = {"torso": (2.5, 2.5, 4.0), "head": (1.5, 1.5, 2.0)}
 
 
@@ -65,7 +66,7 @@ def simulate_case(
         tumour: whether a head carries a tumour; None: every third does.
         pelvis: whether a torso reaches the pelvis; None: one in four does.
         wholes: name the body, the spine and the brain as structures too.
-        detail: paint what the plain patient leaves out, and give bone a dark shell in MRI (see `face`, `mri.render`).
+        detail: paint a full face, give bone a dark shell in MRI, and CT of a head a head's noise (see `face`).
 
     Raises:
         VolumeError: the seed is negative, or region, modality or sequence cannot be simulated.
@@ -79,7 +80,8 @@ def simulate_case(
     rng = np.random.default_rng([seed, 1, *words])
     if kind is Modality.CT:
         phase = sequence or str(rng.choice(ct.PHASES, p=[0.15, 0.15, 0.6, 0.1]))
-        volume = ct.render(anatomy, rng, phase=known_word(phase, ct.PHASES, "contrast phase"))
+        grain = _HEAD_GRAIN if detail and region == "head" else 1.0
+        volume = ct.render(anatomy, rng, phase=known_word(phase, ct.PHASES, "contrast phase"), grain=grain)
         label = phase
     elif kind is Modality.MRI:
         tesla = field if field is not None else float(rng.choice([1.5, 3.0]))
