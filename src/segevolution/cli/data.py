@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .console import AsJson, Force, Quiet, note, print_json, print_table, progress_bar
+from .data_check import check_command
 from .data_export import export_command
 from .data_simulate import simulate_command
 from .data_split import split_command
@@ -146,3 +147,4 @@ app.command("export")(export_command)
 app.command("split")(split_command)
 app.command("simulate")(simulate_command)
 app.command("synthesise")(synthesise_command)
+app.command("check")(check_command)

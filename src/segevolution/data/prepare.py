@@ -19,10 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from ..errors import OutputError, SegevolutionError, StoreError
-from ..vocabulary import Modality
+from .audit.intensity import outlying
 from .record import CaseRecord
 from .sources import Source
 from .sources.collection import datasets_of
@@ -30,9 +28,6 @@ from .store import Store
 
 # Told after each case: how many are done, how many there are, and the name of the case.
 Progress = Callable[[int, int, str], None]
-
-# A signal this many times stronger or weaker than its dataset's median is on another scale.
-_OUTLYING = 20.0
 
 
 @dataclass(frozen=True)
@@ -159,26 +154,6 @@ def _notes(records: Mapping[str, CaseRecord], changed: Mapping[str, str]) -> dic
     odd = outlying(records)
     told = {name: (record.remark, odd.get(name), changed.get(name)) for name, record in sorted(records.items())}
     return {name: " ".join(filter(None, sentences)) for name, sentences in told.items() if any(sentences)}
-
-
-def outlying(records: Mapping[str, CaseRecord]) -> dict[str, str]:
-    """Cases whose 99.5th percentile is far from their peers' median, each with a sentence.
-
-    Peers share dataset, modality and sequence. CT is left out: it has units.
-    """
-    groups: dict[tuple[object, ...], dict[str, float]] = defaultdict(dict)
-    for name, record in records.items():
-        if record.modality is not Modality.CT:
-            groups[record.dataset, record.modality, record.sequence][name] = record.signal[3]
-    notes = {}
-    for group in groups.values():
-        middle = float(np.median(list(group.values())))
-        for name, high in group.items():
-            if middle > 0 and not middle / _OUTLYING <= high <= middle * _OUTLYING:
-                notes[name] = (
-                    f"its signal reaches {high:.4g}, where {middle:.4g} is usual in its dataset; kept as measured."
-                )
-    return dict(sorted(notes.items()))
 
 
 def _outcomes(

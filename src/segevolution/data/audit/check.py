@@ -1,0 +1,139 @@
+"""All checks of some stores, in one pass over their voxels."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import StoreError
+from ..splits import Split
+from ..store import Store
+from .duplicates import Match, check_duplicates, matches
+from .entries import Entry, entries
+from .findings import Finding, gathered
+from .integrity import check_content, check_records
+from .intensity import check_scales, check_signal
+from .leaks import Repair, check_split, repair
+from .overlaps import check_overlaps, require_base
+from .registration import check_registration
+from .signatures import Signature, signature
+
+# Told what goes on, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the checks found.
+
+    Attributes:
+        findings: errors first.
+        cases: how many were looked at.
+        duplicates: pairs that hold one volume.
+        repair: the split without its leaks; None where no split was given.
+    """
+
+    findings: tuple[Finding, ...]
+    cases: int
+    duplicates: tuple[Match, ...]
+    repair: Repair | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """What the voxels of one case told."""
+
+    findings: tuple[Finding, ...]
+    signature: Signature | None
+
+
+def check(
+    stores: Sequence[Store],
+    *,
+    split: Split | None = None,
+    base: str | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Audit:
+    """Look for everything that would make results on these cases wrong.
+
+    Args:
+        split: over the cases of all stores together; a name that two stores share is written "store/case".
+        base: a model whose training data are known, to find cases that it has seen.
+        workers: processes that read; the findings are the same for any number.
+
+    Raises:
+        StoreError: a store cannot be read, is given twice, or a name of the split could mean two cases.
+        VocabularyError: nobody has said what `base` was trained on.
+    """
+    if base is not None:
+        require_base(base)
+    everyone, found = entries(stores)
+    findings = [*found, *check_records(everyone), *check_scales({entry.name: entry.record for entry in everyone})]
+    if split is not None:
+        check_split(split, everyone, ())  # what cannot be used is said before the long work
+    signatures: dict[str, Signature] = {}
+    for done, (name, examined) in enumerate(_examined(everyone, workers), start=1):
+        findings += examined.findings
+        if examined.signature is not None:
+            signatures[name] = examined.signature
+        if progress is not None:
+            progress("reading", done, len(everyone))
+    told = None if progress is None else lambda done, total: progress("comparing", done, total)
+    pairs = matches(everyone, signatures, told)
+    findings += check_duplicates(pairs, everyone)
+    mended = None
+    if split is not None:
+        names = [(match.first, match.second) for match in pairs]
+        findings += check_split(split, everyone, names)
+        mended = repair(split, everyone, names)
+    if base is not None:
+        findings += check_overlaps(everyone, base)
+    datasets = {entry.name: entry.record.dataset for entry in everyone}
+    return Audit(gathered(findings, datasets), len(everyone), pairs, mended)
+
+
+def _examined(everyone: Sequence[Entry], workers: int) -> Iterator[tuple[str, _Examined]]:
+    """Each case as it is finished."""
+    if workers <= 1 or len(everyone) <= 1:
+        for entry in everyone:
+            yield entry.name, _examine(entry.name, entry.store.path, entry.record.name)
+        return
+    # Spawned, not forked: a forked copy of a process with threads (torch, blosc2) may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(everyone)), mp_context=context) as pool:
+        futures = {
+            pool.submit(_examine, entry.name, entry.store.path, entry.record.name): entry.name for entry in everyone
+        }
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise StoreError(
+                "a worker process was killed, perhaps for want of memory; run again with fewer --workers."
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _examine(name: str, path: Path, case: str) -> _Examined:
+    store = Store(path)
+    record = store.record(case)
+    try:
+        signal, labels = store.read_window(case, (0, 0, 0), record.shape)
+    except StoreError as error:
+        remedy = "Delete the folder of the case and prepare it again."
+        return _Examined((Finding("integrity", "error", (name,), f"{name} cannot be read: {error}", remedy),), None)
+    found = check_content(name, record, signal, labels)
+    if any(finding.severity == "error" for finding in found):
+        return _Examined(tuple(found), None)
+    found += check_signal(name, record, signal)
+    found += check_registration(name, record, signal, labels)
+    return _Examined(tuple(found), signature(signal, record.spacing))

@@ -1,0 +1,137 @@
+"""What base models were trained on, so that nobody calls a result on it zero-shot.
+
+A dataset is known by its name in the store, so that one prepared under a name of your own escapes; near-duplicates
+across stores find such copies where both are there.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ...errors import VocabularyError
+from ...vocabulary import Modality, closest
+from ..record import CaseRecord
+from .entries import Entry
+from .findings import Finding
+
+CT, MRI = Modality.CT, Modality.MRI
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Cases that a base model was trained on.
+
+    Attributes:
+        what: in words, with the source of the knowledge.
+        pattern: of dataset names, searched in lower case with "_" for every other sign.
+        modality: only cases of it, or of no known one; None: of any.
+        except_patients: never trained on.
+    """
+
+    what: str
+    pattern: str
+    modality: Modality | None = None
+    except_patients: frozenset[str] = frozenset()
+
+    def holds(self, dataset: str, patient: str, modality: Modality | None) -> bool:
+        """Whether a case is, or may be, one of these."""
+        tidy = re.sub(r"[^a-z0-9]+", "_", dataset.lower())
+        return (
+            re.search(self.pattern, tidy) is not None
+            and (None in (self.modality, modality) or modality is self.modality)
+            and patient not in self.except_patients
+        )
+
+
+def _m3d(code: str, name: str, pattern: str, modality: Modality | None = CT) -> Seen:
+    return Seen(f"{name} (M3D-Seg {code})", pattern, modality)
+
+
+# M3D-Seg's own list (Bai et al. 2024, arXiv:2404.00578; dataset_info.txt of GoodBaiBai88/M3D-Seg on Hugging Face),
+# on which SegVol was trained (Du et al. 2023, arXiv:2311.13385); which patients were held out cannot be told by name.
+_M3D_SEG = (
+    _m3d("0000", "CHAOS, its CT", r"chaos"),
+    _m3d("0001", "HaN-Seg", r"han_?seg"),
+    _m3d("0002", "AMOS22, its CT", r"amos"),
+    Seen("AMOS22 (M3D-Seg 0002 counts 39 of its MRIs as CT, and does not say which)", r"amos", MRI),
+    _m3d("0003", "AbdomenCT-1K", r"abdomen_?ct_?1k"),
+    _m3d("0004", "KiTS23", r"kits"),
+    _m3d("0005", "KiPA22", r"kipa"),
+    _m3d("0007", "BTCV", r"btcv|bcv|synapse"),
+    _m3d("0008", "Pancreas-CT", r"pancreas_?ct|nih_?pancreas"),
+    _m3d("0009", "3D-IRCADb", r"ircad"),
+    _m3d("0010", "FLARE22", r"flare|abdomenct_12"),
+    _m3d("0011", "TotalSegmentator", r"total_?seg(?!.*mr)|ct_torso|ct_abdomen_dicom"),
+    _m3d("0012", "CT-ORG", r"ct_?org"),
+    _m3d("0013", "WORD", r"(^|_)word(_|$)"),
+    _m3d("0014, 0015", "VerSe19 and VerSe20", r"verse"),
+    _m3d("0016", "SLIVER07", r"sliver"),
+    _m3d("0017", "QUBIQ", r"qubiq", None),
+    _m3d("0018", "MSD colon", r"task_?10|(^|_)colon(_|$)"),
+    _m3d("0019", "MSD hepatic vessels", r"task_?0?8|hepatic_?vessel"),
+    _m3d("0020", "MSD liver", r"task_?0?3|lits|(^|_)liver(_|$)"),
+    _m3d("0021", "MSD lung", r"task_?0?6|(^|_)lung(_|$)"),
+    _m3d("0022", "MSD pancreas", r"task_?0?7|(^|_)pancreas(_|$)"),
+    _m3d("0023", "MSD spleen", r"task_?0?9|(^|_)spleen(_|$)"),
+    _m3d("0024", "LUNA16", r"luna|lidc"),
+    Seen("M3D-Seg", r"m3d_?seg|^m3d|^00(0\d|1\d|2[0-4])$"),
+)
+
+# Its model card, and `studies/trainings/segvol_mini.yaml`, which a test compares with this.
+MINI_HELD_OUT = frozenset({"btcv_04", "btcv_11", "btcv_12", "btcv_21", "btcv_29"})
+_MINI = (
+    Seen("BTCV, but for five patients", r"btcv|bcv|synapse", CT, MINI_HELD_OUT),
+    Seen("TotalSegmentator's torso CT", r"ct_torso"),
+    Seen("simulated torsos", r"^sim_torso$", CT),
+    Seen("simulated heads", r"^sim_head$", CT),
+    Seen("SynthSeg's head label maps, as made CT", r"^labels_head$", CT),
+    Seen("the SPL abdominal atlas, as made CT", r"^labels_abdomen$", CT),
+    Seen("KiTS19's label maps, as made CT", r"^labels_kidney$", CT),
+    Seen("label maps of the Decathlon's prostates, as made CT", r"^labels_prostate$", CT),
+)
+
+BASES: dict[str, tuple[Seen, ...]] = {"segvol": _M3D_SEG, "segvol-mini": _MINI}
+
+
+def require_base(base: str) -> str:
+    """The base, if its training data are known here; VocabularyError otherwise."""
+    if base not in BASES:
+        near = closest(base, BASES)
+        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(BASES)}."
+        raise VocabularyError(f'what "{base}" was trained on is not known; {hint}')
+    return base
+
+
+def seen_by(base: str, dataset: str, record: CaseRecord) -> str | None:
+    """What part of a base's training data a case is, in words; None where it is none, or the base is not known.
+
+    Args:
+        dataset: the name to go by beside the record's own, such as a study's.
+    """
+    for seen in BASES.get(base, ()):
+        if any(seen.holds(name, record.patient, record.modality) for name in {dataset, record.dataset}):
+            return seen.what
+    return None
+
+
+def check_overlaps(entries: Iterable[Entry], base: str) -> list[Finding]:
+    """One finding for each part of a base's training data that the stores hold.
+
+    Raises:
+        VocabularyError: nobody has said what the base was trained on.
+    """
+    require_base(base)
+    parts: dict[tuple[str, str], list[str]] = defaultdict(list)
+    everyone: Sequence[Entry] = tuple(entries)
+    for entry in everyone:
+        what = seen_by(base, entry.record.dataset, entry.record)
+        if what is not None:
+            parts[entry.record.dataset, what].append(entry.name)
+    found = []
+    for (dataset, what), cases in parts.items():
+        of = sum(entry.record.dataset == dataset for entry in everyone)
+        message = f"{len(cases)} of {of} cases of {dataset} were, or may have been, in the training of {base}: {what}."
+        remedy = f"Call no result of {base} on them zero-shot; show what it learned on other data."
+        found.append(Finding("overlap", "warning", tuple(cases), message, remedy))
+    return found

@@ -1,0 +1,245 @@
+"""Whether image and mask lie on one another: a mask outside the body, mirrored, or shifted against its image.
+
+The border of a structure is where brightness changes. So the change across each face of a mask's surface is compared
+with changes anywhere in the body; a mask that fits better mirrored or shifted than as it lies was moved against its
+image. Everything is measured at some thousand places, so that it costs little.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ...imaging.grid import Array, Triple
+from ..record import CaseRecord
+from .coarse import Spacing, block_means, coarsened
+from .findings import Finding
+
+_CHECK = "registration"
+_SIDE = 1.6  # millimetres; finer voxels are joined for the comparison of surfaces
+_FACES, _SAMPLE = 600, 20000  # of each structure across each axis; of the body
+_FEW_FACES = 60
+
+# Measured on 88 real and 10 simulated cases (docs/reference/findings.md): as they are, no mirrored mask came nearer than
+# 0.03 below, and no shifted one above; masks mirrored on purpose gained 0.06 and more, shifted ones 0.04 to 0.25.
+_GAIN = 0.045
+_FIT = 0.52  # that the better place must reach: chance is 0.5
+_THINNEST = 6  # voxels along an axis
+_NEXT = (slice(None, -1), slice(1, None))
+_SHIFTS = (2, 4, 6, 8, 10)  # voxels
+_LEAST_SHIFT = 4.0  # millimetres; less is how borders are drawn
+_INSIDE = 0.7  # share of faces that a shift must leave in the volume
+
+_BODY = 4.0  # millimetres, of the grid on which the body is found
+_DARK = 0.15  # of the range of brightness
+_AIR = 0.1  # share of the volume that must be air for "outside" to mean anything
+_OUTSIDE = 0.2  # share of a mask
+# May hold air, or have no signal.
+_HOLLOW = ("lung", "stomach", "colon", "bowel", "trachea", "esophagus", "sinus", "skull", "skin", "rib", "duodenum")
+
+_LOOK = "Draw it (data show --contact-sheet) and compare; then mend the pairing or orientation of the files."
+
+Mirror = tuple[bool, bool, bool]
+Points = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a mask's surface lies on changes of brightness: as it is, and at its best elsewhere.
+
+    Values are mean ranks among all changes in the body, from 0 to 1; 0.5 is chance.
+
+    Attributes:
+        own: as the mask lies.
+        mirrored, mirror: the best of seven mirrorings about the volume's centre, and which.
+        shifted, shift: the best shift along axes, and which, in millimetres.
+    """
+
+    own: float
+    mirrored: float
+    mirror: Mirror
+    shifted: float
+    shift: Spacing
+
+
+def check_registration(name: str, record: CaseRecord, signal: Array, labels: Array) -> list[Finding]:
+    """Findings on one case.
+
+    Args:
+        name: "store/case".
+        signal, labels: (X, Y, Z).
+    """
+    found = []
+    for structure, share in outside_body(record, signal, labels).items():
+        message = f"{name} has {share:.0%} of its {structure} outside the body."
+        found.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
+    fit = surface_fit(signal, labels, record.spacing)
+    if fit is None:
+        return found
+    if fit.mirrored > max(fit.own, fit.shifted) + _GAIN and fit.mirrored >= _FIT:
+        axes = " and ".join(axis for axis, turned in zip("xyz", fit.mirror, strict=True) if turned)
+        message = (
+            f"{name} has a mask that seems mirrored along {axes}: its surface fits the image better so "
+            f"({fit.mirrored:.2f}) than as it lies ({fit.own:.2f})."
+        )
+        found.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
+    elif fit.shifted > fit.own + _GAIN and fit.shifted >= _FIT:
+        where = " x ".join(f"{step:g}" for step in fit.shift)
+        message = (
+            f"{name} has a mask that seems shifted: its surface fits the image better moved by {where} mm "
+            f"({fit.shifted:.2f}) than as it lies ({fit.own:.2f})."
+        )
+        found.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
+    return found
+
+
+def outside_body(record: CaseRecord, signal: Array, labels: Array) -> dict[str, float]:
+    """Structure -> share of its voxels outside the body, where that is too much; hollow structures are left out."""
+    coarse = coarsened(signal, record.spacing, _BODY)
+    low, high = np.percentile(coarse, (0.5, 99.5))
+    bright = coarse > low + _DARK * (high - low)
+    if 1 - bright.mean() < _AIR:
+        return {}
+    body = _body(bright)
+    rng = np.random.default_rng(0)
+    found = {}
+    flat = labels.ravel()
+    labelled = np.flatnonzero(flat)
+    of = flat[labelled]
+    for structure, values in record.structures.items():
+        if any(word in structure for word in _HOLLOW):
+            continue
+        places = labelled[np.isin(of, values)]
+        if not len(places):
+            continue
+        places = rng.choice(places, min(len(places), _SAMPLE))
+        voxels = np.stack(np.unravel_index(places, labels.shape), 1)
+        there = ((voxels + 0.5) * record.spacing / _BODY).astype(np.int64)
+        there = np.minimum(there, np.array(body.shape) - 1)
+        share = 1 - float(body[tuple(there.T)].mean())
+        if share > _OUTSIDE:
+            found[structure] = share
+    return found
+
+
+def _body(bright: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The largest bright region, with a voxel of margin and without holes in any axial slice."""
+    regions, count = ndimage.label(bright)
+    if count > 1:
+        bright = regions == 1 + int(np.bincount(regions.ravel())[1:].argmax())
+    grown = ndimage.binary_dilation(bright, iterations=1)
+    return np.stack([ndimage.binary_fill_holes(grown[:, :, z]) for z in range(grown.shape[2])], axis=2)
+
+
+def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> Fit | None:
+    """Compare the mask as it lies with the mask mirrored and shifted; None where its surface is too small to tell."""
+    factors = tuple(max(1, int(_SIDE / step)) for step in spacing)
+    image, mask = _joined(signal, labels, factors)
+    steps = np.array(spacing) * factors
+    surfaces = _faces(mask)
+    if not surfaces:
+        return None
+    scales = _scales(image)
+    own = _score(image, surfaces, scales, None, (0, 0, 0))
+    if own is None:
+        return None
+    mirrors = {
+        mirror: _score(image, surfaces, scales, mirror, (0, 0, 0)) or 0.0
+        for mirror in ((x, y, z) for x in (False, True) for y in (False, True) for z in (False, True))
+        if any(mirror)
+    }
+    mirror = max(mirrors, key=lambda turned: mirrors[turned])
+    shift, shifted = _best_shift(image, surfaces, scales, steps, own)
+    x, y, z = (float(step) for step in np.round(shift * steps, 1))
+    return Fit(own, mirrors[mirror], mirror, shifted, (x, y, z))
+
+
+def _best_shift(
+    image: Array, surfaces: Mapping[int, list[Points]], scales: Mapping[int, Array], steps: Array, own: float
+) -> tuple[Array, float]:
+    """The shift along one axis after another that fits best, in voxels, and how well; zero where none does."""
+    best, shift = own, np.zeros(3, np.int64)
+    for axis in np.argsort(steps)[::-1]:
+        base = shift.copy()
+        for size in (*(-step for step in _SHIFTS), *_SHIFTS):
+            if abs(size) * steps[axis] < _LEAST_SHIFT:
+                continue
+            tried = base.copy()
+            tried[axis] = size
+            score = _score(image, surfaces, scales, None, (int(tried[0]), int(tried[1]), int(tried[2])))
+            if score is not None and score > best:
+                best, shift = score, tried
+    return shift, best
+
+
+def _joined(signal: Array, labels: Array, factors: tuple[int, ...]) -> tuple[Array, Array]:
+    """Image and labels with every `factors` voxels as one: means, and the label at the middle."""
+    x, y, z = (
+        slice(factor // 2, side // factor * factor, factor) for side, factor in zip(labels.shape, factors, strict=True)
+    )
+    return block_means(signal, factors), labels[x, y, z]
+
+
+def _faces(mask: Array) -> dict[int, list[Points]]:
+    """Axis -> for each label value the voxels below a face of its surface across that axis, at random, thinned."""
+    rng = np.random.default_rng(0)
+    found: dict[int, list[Points]] = {}
+    for axis in range(3):
+        if mask.shape[axis] < _THINNEST:
+            continue
+        low, high = (mask[tuple(cut if at == axis else slice(None) for at in range(3))] for cut in _NEXT)
+        places = np.argwhere(low != high)
+        sides = low[tuple(places.T)], high[tuple(places.T)]
+        for value in np.unique(np.concatenate(sides)):
+            own = places[(sides[0] == value) | (sides[1] == value)]
+            if value and len(own) >= _FEW_FACES:
+                found.setdefault(axis, []).append(rng.permutation(own)[:_FACES])
+    return found
+
+
+def _scales(image: Array) -> dict[int, Array]:
+    """Axis -> changes of brightness across it at random places of the body, sorted."""
+    rng = np.random.default_rng(0)
+    places = np.stack([rng.integers(0, side, 3 * _SAMPLE) for side in image.shape], 1)
+    values = image[tuple(places.T)]
+    low, high = np.percentile(values, (0.5, 99.5))
+    places = places[values > low + _DARK * (high - low)][:_SAMPLE]
+    return {axis: np.sort(_changes(image, places, axis)) for axis in range(3)}
+
+
+def _changes(image: Array, places: Points, axis: int) -> Array:
+    """How much brightness changes from a voxel, with the one below, to the next two along an axis."""
+    top = image.shape[axis] - 1
+    parts = []
+    for step in (-1, 0, 1, 2):
+        moved = places.copy()
+        moved[:, axis] = np.clip(moved[:, axis] + step, 0, top)
+        parts.append(image[tuple(moved.T)])
+    return np.abs(parts[2] + parts[3] - parts[0] - parts[1])
+
+
+def _score(
+    image: Array,
+    surfaces: Mapping[int, list[Points]],
+    scales: Mapping[int, Array],
+    mirror: Mirror | None,
+    shift: Triple,
+) -> float | None:
+    """Mean rank of the changes across all faces, each structure and axis alike; None where too many are outside."""
+    ranks = []
+    for axis, groups in surfaces.items():
+        for faces in groups:
+            places = faces + np.array(shift)
+            if mirror is not None:
+                places = np.where(mirror, np.array(image.shape) - 1 - places, places)
+                if mirror[axis]:
+                    places[:, axis] -= 1  # the voxel below the face is now the one above
+            inside = ((places >= 0) & (places < image.shape)).all(1)
+            if inside.mean() < _INSIDE:
+                return None
+            changes = _changes(image, places[inside], axis)
+            scale = scales[axis]
+            ranks.append(float(np.searchsorted(scale, changes).mean()) / len(scale))
+    return float(np.mean(ranks)) if ranks else None
