@@ -400,9 +400,9 @@ def test_the_study_has_as_many_values_as_counted_at_full_size():
 
 
 def test_hermes_preset_has_ten_tokens_a_modality_and_heads_of_32_channels():
-    network = PriorNetwork(ContextPriorConfig.preset("hermes"), DecoderSizes(64, 4, 8))
-    assert network.pool("modalities", [None]).shape[1:] == (10, 64)
-    assert network.fusion.blocks[0].to_priors.attention.heads == 2
+    network = PriorNetwork(ContextPriorConfig.preset("hermes"), DecoderSizes(256, 4, 32))
+    assert network.pool("modalities", [None]).shape[1:] == (10, 192)
+    assert network.fusion.blocks[0].to_priors.attention.heads == 6
     assert network.fusion.blocks[0].to_priors.attention.q_proj.bias is None
 
 

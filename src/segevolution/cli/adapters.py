@@ -1,10 +1,12 @@
-"""`segevolution adapters list|show|merge`: what adapters are here, what one holds, and one made part of its base."""
+"""`segevolution adapters list|show|merge|explain`: what adapters are here, what one holds or has learned, and one made
+part of its base."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .adapters_explain import explain_command
 from .console import AsJson, Force, Quiet, note, print_json, print_table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -90,6 +92,9 @@ def merge(
     )
     save_model(model, output, "float16" if dtype == "float16" else "float32", card, force=force)
     note(f"{output} holds {base} with {folder} merged in.", quiet=quiet)
+
+
+app.command("explain")(explain_command)
 
 
 def _words(value: object) -> str:

@@ -108,6 +108,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fusion": "hermes",
         "prototype": "multiplicative",
         "blocks": 2,
+        "width": 192,  # Hermes' own places have 128 to 320
         "modality_tokens": 10,
         "hidden": None,
         "auxiliary": 0.01,
