@@ -63,7 +63,7 @@ def signal_layout(array: Array) -> Layout:
 
 
 def write_array(path: Path, array: Array, layout: Layout) -> None:
-    """Write a C-contiguous (X, Y, Z) array; the same array gives the same bytes on any day and machine.
+    """Write a C-contiguous (X, Y, Z) array; the same array gives the same bytes.
 
     Raises:
         OSError: the file cannot be written, for instance because the disk is full.

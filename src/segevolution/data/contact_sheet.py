@@ -8,7 +8,6 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -112,8 +111,8 @@ def best_slice(case: Case) -> tuple[int, int]:
     filled = np.count_nonzero(slices, axis=1)
     if not filled.any():
         return axis, len(slices) // 2
-    shown = [np.count_nonzero(np.bincount(labels)) if some else 0 for labels, some in zip(slices, filled, strict=True)]
-    return axis, int(np.lexsort((filled, shown))[-1])
+    shown = [int(np.count_nonzero(np.bincount(labels))) if labels.any() else 0 for labels in slices]
+    return axis, max(range(len(slices)), key=lambda index: (shown[index], int(filled[index])))
 
 
 def _spread(cases: Sequence[tuple[Store, CaseRecord]], most: int) -> list[tuple[Store, CaseRecord]]:
@@ -162,9 +161,9 @@ def _draw(case: Case, axis: Axes) -> set[str]:
     return set(masks)
 
 
-def _seen(array: Array, cut: int, index: int) -> npt.NDArray[np.generic]:
+def _seen(array: Array, cut: int, index: int) -> Array:
     """(rows, columns), rows upwards; the patient's right, or front, which canonical axes run to, on the left."""
-    return array.take(index, axis=cut)[::-1].T
+    return np.asarray(np.take(array, index, axis=cut)[::-1].T)
 
 
 def _in_order(names: Iterable[str]) -> list[str]:
