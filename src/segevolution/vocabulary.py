@@ -49,6 +49,19 @@ class Context:
     structure: str | None = None
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How one text prompt is put; None is the network's own way.
+
+    Attributes:
+        name: what the structure is called, such as one of `other_names`.
+        template: a key of TEMPLATES.
+    """
+
+    name: str | None = None
+    template: str | None = None
+
+
 TEMPLATES: dict[str, dict[Modality | None, str]] = {
     # The only sentence the published weights ever saw (SegVol, Du et al. 2024).
     "ct": {None: "A computerized tomography of a {}."},
@@ -238,6 +251,11 @@ def canonical(name: str) -> str:
     """
     tidy = re.sub(r"[\s_]+", " ", name).strip().lower()
     return SYNONYMS.get(tidy, tidy)
+
+
+def other_names(structure: str) -> list[str]:
+    """The synonyms of a canonical name, in alphabetical order."""
+    return sorted(name for name, meant in SYNONYMS.items() if meant == structure)
 
 
 def has_side(structure: str) -> bool:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..vocabulary import Context, Modality
+from ..vocabulary import Context, Modality, Wording
 
 Triple = tuple[int, int, int]
 
@@ -133,6 +133,7 @@ class PromptBatch:
             -2 a filler of this table that it does not.
         boxes: (P, 6) float (d0, h0, w0, d1, h1, w1), both corners included; a row of NaN = no box.
         masks: (P, 1, d, h, w) logits of an earlier answer, for networks that accept them.
+        wordings: how each text is put, for networks that read sentences; None = in the network's own words.
     """
 
     image_index: Tensor
@@ -141,6 +142,7 @@ class PromptBatch:
     labels: Tensor | None = None
     boxes: Tensor | None = None
     masks: Tensor | None = None
+    wordings: tuple[Wording | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -272,6 +274,11 @@ class BackboneModule(torch.nn.Module, ABC):
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
     ) -> Masks:
         """The network's own decoding, with the hooks that lie within it."""
+
+    @property
+    def blocks(self) -> Sequence[torch.nn.Module]:
+        """Parts whose activations training may compute twice instead of keeping them; none unless a network says."""
+        return ()
 
     @property
     def device(self) -> torch.device:

@@ -107,6 +107,11 @@ class TinyBackbone(BackboneModule):
             self.voxels.bias.copy_(torch.tensor([-GAIN / 2, GAIN, 0.0]))
 
     @property
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """See BackboneModule.blocks."""
+        return (self.mlp,)
+
+    @property
     def _grid(self) -> Triple:
         return _divided(self.config.window, PATCH)
 

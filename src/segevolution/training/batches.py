@@ -5,24 +5,26 @@ number.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..data.augment import AugmentSettings, augment
 from ..data.balance import Level, draw
-from ..data.windows import FramedCase, View, ViewSettings, draw_view, mask_of
-from ..models.backbone import Kind, PromptBatch, Spec
-from ..vocabulary import Context, Modality
+from ..data.windows import FramedCase, ViewSettings, draw_view, mask_of
+from ..errors import StoreError
+from ..imaging.grid import Array
+from ..models.backbone import Kind, Spec
+from ..vocabulary import Context
 from .aims import Aim, Aims
-from .prompting import COMBINATIONS, PromptSettings, coarse_mask, draw_box, draw_points, pad_points
+from .building import Builder, Image, TrainingBatch
+from .pool import ViewPool, sizes_in
+from .prompting import COMBINATIONS, PromptSettings, coarse_mask, draw_box, draw_points, draw_wording
 
 Rng = np.random.Generator
+
+_TRIES = 20  # views drawn before one without any structure is given up
 
 
 @dataclass(frozen=True)
@@ -59,37 +61,6 @@ class SampleSettings:
 
 
 @dataclass(frozen=True)
-class TrainingBatch:
-    """Tensors of one step.
-
-    Attributes:
-        images: (B, 1, D, H, W) float32 in [0, 1].
-        modalities: one an image.
-        prompts: P prompts over these images.
-        contexts: one a prompt.
-        targets: (P, D, H, W) bool.
-        semantic: (B, S, D, H, W) bool, one map a known structure, for the auxiliary head; None without one.
-        labelled: (B, S) bool, which structures the image's dataset labels; None without one.
-        multimask: whether this step trains the alternatives.
-    """
-
-    images: Tensor
-    modalities: tuple[Modality | None, ...]
-    prompts: PromptBatch
-    contexts: tuple[Context, ...]
-    targets: Tensor
-    semantic: Tensor | None
-    labelled: Tensor | None
-    multimask: bool
-
-    def to(self, device: torch.device) -> "TrainingBatch":
-        """The same batch with its tensors on `device`."""
-        prompts: PromptBatch = replace(self.prompts, **_moved(self.prompts, device))
-        whole: TrainingBatch = replace(self, **_moved(self, device), prompts=prompts)
-        return whole
-
-
-@dataclass(frozen=True)
 class CaseGroup:
     """Cases that share a weight in sampling, such as one dataset."""
 
@@ -97,21 +68,21 @@ class CaseGroup:
     weight: float = 1.0
 
 
-def _moved(value: Any, device: torch.device) -> dict[str, Any]:
-    """The tensors among a dataclass' fields, on `device`."""
-    found = {part.name: getattr(value, part.name) for part in fields(value)}
-    return {name: tensor.to(device) for name, tensor in found.items() if isinstance(tensor, Tensor)}
-
-
 class StepDataset(Dataset[TrainingBatch]):
-    """Step number -> batch.
+    """Number of a batch -> batch.
+
+    With `accumulate` batches a step and process, step n begins with the batch n * accumulate.
 
     Args:
         groups: where views come from; a group is drawn by weight, then a case evenly, unless `sample` balances.
         spec: of the network.
-        length: number of steps.
-        seed: with the step's number and `stream`, all chance comes from it.
-        stream: the process' rank, so that processes draw apart.
+        length: number of batches.
+        seed: with the step's number and a stream, all chance comes from it.
+        stream: the process' rank. A step's batches draw from streams of their own, numbered over processes first, so
+            that `world` processes and `accumulate` batches see together what their product sees in one process.
+        world: number of processes.
+        accumulate: batches a step and process.
+        pool: views to choose from, with their features; None draws a new view each time.
         semantic: structures of the auxiliary head, in order; empty for none.
     """
 
@@ -123,14 +94,18 @@ class StepDataset(Dataset[TrainingBatch]):
         seed: int,
         *,
         stream: int = 0,
+        world: int = 1,
+        accumulate: int = 1,
         sample: SampleSettings | None = None,
         view: ViewSettings | None = None,
         prompt: PromptSettings | None = None,
         intensity: AugmentSettings | None = None,
+        pool: ViewPool | None = None,
         semantic: Sequence[str] = (),
     ) -> None:
         self.groups = [group for group in groups if group.cases and group.weight > 0]
         self.spec, self.length, self.seed, self.stream = spec, length, seed, stream
+        self.world, self.accumulate, self.pool = world, accumulate, pool
         self.sample = sample or SampleSettings()
         self.view, self.intensity = view or ViewSettings(), intensity or AugmentSettings()
         self.prompt = prompt or PromptSettings()
@@ -147,51 +122,72 @@ class StepDataset(Dataset[TrainingBatch]):
         return self.length
 
     def __getitem__(self, index: int) -> TrainingBatch:
-        rng = np.random.default_rng([self.seed, self.stream, index])
-        builder = _Builder()
-        for aim in self._aimed(index):
+        step, turn = divmod(index, self.accumulate)
+        stream = self.stream + self.world * turn
+        rng = np.random.default_rng([self.seed, stream, step])
+        builder = Builder()
+        for aim in self._aimed(step, stream):
             self._add_view(builder, rng, aim)
         return builder.finish(self.semantic, multimask=rng.random() < self.sample.candidates)
 
-    def _aimed(self, index: int) -> Sequence[Aim | None]:
+    def _aimed(self, step: int, stream: int) -> Sequence[Aim | None]:
         """What each view of a step is drawn for; None leaves it to chance."""
         if self._aims is None:
             return [None] * self.sample.views
-        places = draw(self._aims.chances, index, self.seed, stream=self.stream, size=self.sample.views)
+        places = draw(self._aims.chances, step, self.seed, stream=stream, size=self.sample.views)
         return [self._aims.all[place] for place in places]
 
-    def _add_view(self, builder: "_Builder", rng: Rng, aim: Aim | None = None) -> None:
+    def _add_view(self, builder: Builder, rng: Rng, aim: Aim | None = None) -> None:
+        shown = self._new(rng, aim) if self.pool is None else self._kept(self.pool, rng, aim)
+        builder.add_image(shown.case, shown.image, shown.labels)
+        names = [name for name, size in shown.sizes.items() if size >= self.sample.smallest]
+        for name in self._choose(names, shown.sizes, aim, rng):
+            for combination in self._draw_combinations(rng):
+                self._add_prompt(builder, shown, name, combination, rng)
+        case = shown.case
+        missing = [name for name in (*case.structures, *case.absent) if shown.sizes.get(name, 0) == 0]
+        if missing and Kind.TEXT in self.spec.accepts and rng.random() < self.sample.absent:
+            name = missing[rng.integers(len(missing))]
+            wording = draw_wording(name, rng, self.prompt)
+            nothing = np.zeros(shown.labels.shape, bool)
+            builder.add_prompt(name, Context(case.modality, name), None, None, nothing, wording)
+
+    def _new(self, rng: Rng, aim: Aim | None) -> "_Shown":
         """Draw views until one shows a structure large enough to ask for: the one aimed at, unless none shows it."""
-        shown: tuple[FramedCase, View, dict[str, int], list[str]] | None = None
-        for _ in range(20):
+        found = None
+        for _ in range(_TRIES):
             if aim is None:
-                group = self.groups[rng.choice(len(self.groups), p=self._chances)]
-                case = group.cases[rng.integers(len(group.cases))]
+                case = self._draw_case(rng)
                 view = draw_view(case, self.spec.window, rng, self.view)
             else:
                 case = aim.case
                 view = draw_view(aim.alone, self.spec.window, rng, self.view)
-            counts = np.bincount(view.labels.ravel(), minlength=1)
-            sizes = {
-                name: int(sum(counts[value] for value in values if value < counts.size))
-                for name, values in case.structures.items()
-            }
-            names = [name for name, size in sizes.items() if size >= self.sample.smallest]
-            if names:
-                shown = case, view, sizes, names
-                if aim is None or aim.structure in names:
+            sizes = sizes_in(view.labels, case)
+            if max(sizes.values(), default=0) >= self.sample.smallest:
+                found = case, view, sizes
+                if aim is None or sizes.get(aim.structure, 0) >= self.sample.smallest:
                     break
-        if shown is None:
-            raise ValueError(f"no view of {case.name} shows a structure of {self.sample.smallest} voxels")
-        case, view, sizes, names = shown
-        builder.add_image(case, augment(view.image, rng, self.intensity), view.labels)
-        for name in self._choose(names, sizes, aim, rng):
-            for combination in self._draw_combinations(rng):
-                self._add_prompt(builder, case, view, name, combination, rng)
-        missing = [name for name in (*case.structures, *case.absent) if sizes.get(name, 0) == 0]
-        if missing and Kind.TEXT in self.spec.accepts and rng.random() < self.sample.absent:
-            name = missing[rng.integers(len(missing))]
-            builder.add_prompt(name, Context(case.modality, name), None, None, np.zeros(view.labels.shape, bool))
+        if found is None:
+            raise StoreError(
+                f"no view of {case.name} shows a structure of {self.sample.smallest} voxels; leave it out."
+            )
+        case, view, sizes = found
+        return _Shown(case, augment(view.image, rng, self.intensity), view.labels, sizes)
+
+    def _kept(self, pool: ViewPool, rng: Rng, aim: Aim | None) -> "_Shown":
+        """One of the pool's views of a case, which shows the structure aimed at where one does."""
+        case = self._draw_case(rng) if aim is None else aim.case
+        numbers = list(range(pool.views))
+        if aim is not None:
+            every = [pool.sizes(case, number).get(aim.structure, 0) for number in numbers]
+            numbers = [number for number in numbers if every[number] >= self.sample.smallest] or numbers
+        number = numbers[rng.integers(len(numbers))]
+        features, labels = pool.read(case, number)
+        return _Shown(case, features, labels, pool.sizes(case, number))
+
+    def _draw_case(self, rng: Rng) -> FramedCase:
+        group = self.groups[rng.choice(len(self.groups), p=self._chances)]
+        return group.cases[rng.integers(len(group.cases))]
 
     def _choose(self, names: Sequence[str], sizes: Mapping[str, int], aim: Aim | None, rng: Rng) -> list[str]:
         """The structures of a view that are asked for: the one aimed at, the others by size."""
@@ -211,80 +207,24 @@ class StepDataset(Dataset[TrainingBatch]):
         picks = rng.choice(len(self._combinations), count, replace=False, p=self._combination_chances)
         return [self._combinations[pick] for pick in picks]
 
-    def _add_prompt(
-        self, builder: "_Builder", case: FramedCase, view: View, name: str, combination: str, rng: Rng
-    ) -> None:
-        mask = mask_of(view.labels, case.structures[name])
+    def _add_prompt(self, builder: Builder, shown: "_Shown", name: str, combination: str, rng: Rng) -> None:
+        mask = mask_of(shown.labels, shown.case.structures[name])
         kinds = COMBINATIONS[combination]
-        shown = coarse_mask(mask, rng) if self.prompt.coarse and rng.random() < self.prompt.coarse else mask
-        points = draw_points(shown, rng, self.prompt) if Kind.POINT in kinds else None
-        box = draw_box(shown, rng, self.prompt) if Kind.BOX in kinds else None
+        seen = coarse_mask(mask, rng) if self.prompt.coarse and rng.random() < self.prompt.coarse else mask
+        points = draw_points(seen, rng, self.prompt) if Kind.POINT in kinds else None
+        box = draw_box(seen, rng, self.prompt) if Kind.BOX in kinds else None
         withheld = rng.random() < self.sample.unnamed
-        context = Context(case.modality, None if withheld else name)
-        builder.add_prompt(name if Kind.TEXT in kinds else None, context, points, box, mask)
+        context = Context(shown.case.modality, None if withheld else name)
+        text = name if Kind.TEXT in kinds else None
+        wording = None if text is None else draw_wording(text, rng, self.prompt)
+        builder.add_prompt(text, context, points, box, mask, wording)
 
 
-class _Builder:
-    """Collects images and prompts of one step."""
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A view as it is trained on; `sizes`: voxels of each structure of the case that are seen."""
 
-    def __init__(self) -> None:
-        self.cases: list[FramedCase] = []
-        self.images: list[npt.NDArray[np.float32]] = []
-        self.labels: list[npt.NDArray[np.generic]] = []
-        self.image_index: list[int] = []
-        self.texts: list[str | None] = []
-        self.contexts: list[Context] = []
-        self.points: list[tuple[npt.NDArray[np.float32], Sequence[int]] | None] = []
-        self.boxes: list[npt.NDArray[np.float32]] = []
-        self.targets: list[npt.NDArray[np.bool_]] = []
-
-    def add_image(self, case: FramedCase, image: npt.NDArray[np.float32], labels: npt.NDArray[np.generic]) -> None:
-        self.cases.append(case)
-        self.images.append(image)
-        self.labels.append(labels)
-
-    def add_prompt(
-        self,
-        text: str | None,
-        context: Context,
-        points: tuple[npt.NDArray[np.float32], Sequence[int]] | None,
-        box: npt.NDArray[np.float32] | None,
-        target: npt.NDArray[np.bool_],
-    ) -> None:
-        self.image_index.append(len(self.images) - 1)
-        self.texts.append(text)
-        self.contexts.append(context)
-        self.points.append(points)
-        self.boxes.append(np.full(6, np.nan, np.float32) if box is None else box)
-        self.targets.append(target)
-
-    def finish(self, semantic: tuple[str, ...], multimask: bool) -> TrainingBatch:
-        points, labels = pad_points(self.points)
-        prompts = PromptBatch(
-            torch.tensor(self.image_index),
-            tuple(self.texts),
-            torch.from_numpy(points) if points.shape[1] else None,
-            torch.from_numpy(labels) if points.shape[1] else None,
-            torch.from_numpy(np.stack(self.boxes)),
-        )
-        maps, labelled = self._semantic(semantic) if semantic else (None, None)
-        return TrainingBatch(
-            torch.from_numpy(np.stack(self.images))[:, None],
-            tuple(case.modality for case in self.cases),
-            prompts,
-            tuple(self.contexts),
-            torch.from_numpy(np.stack(self.targets)),
-            maps,
-            labelled,
-            multimask,
-        )
-
-    def _semantic(self, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-        maps = np.zeros((len(self.cases), len(names), *self.images[0].shape), bool)
-        labelled = np.zeros((len(self.cases), len(names)), bool)
-        for row, (case, labels) in enumerate(zip(self.cases, self.labels, strict=True)):
-            for column, name in enumerate(names):
-                labelled[row, column] = name in case.structures or name in case.absent
-                if name in case.structures:
-                    maps[row, column] = mask_of(labels, case.structures[name])
-        return torch.from_numpy(maps), torch.from_numpy(labelled)
+    case: FramedCase
+    image: Image
+    labels: Array
+    sizes: dict[str, int]

@@ -1,32 +1,37 @@
 """Run training, and continue a run that was stopped or killed exactly where its last checkpoint stands.
 
-The folder holds `last.ckpt` (trained weights, optimiser, average, step) and `curves/N/metrics.csv` of each call.
-A run that has reached its last step is not trained again.
+The folder holds `last.ckpt` (trained weights, optimiser, average, step), `best.ckpt` where validation chooses,
+`curves/N/metrics.csv` of each call, and `features/` where encodings are kept. A run that has reached its last step is
+not trained again.
 """
 
 import logging
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
-from torch.utils.data import DataLoader, Sampler
 
 from ..data.store import Store
 from ..data.windows import FramedCase
-from ..errors import StoreError
-from ..files import replacing, write_json
+from ..errors import OutputError, SegevolutionError, StoreError
+from ..files import sweep, write_json
 from ..models.backbone import BackboneModule, Spec
 from .auxiliary import SemanticHead
-from .batches import CaseGroup, StepDataset, TrainingBatch
+from .batches import CaseGroup
+from .curves import loggers
+from .keeping import BEST, LAST, Keeper
+from .loaders import Loaders
 from .module import PromptableModule
+from .pool import ViewPool, encoder_digest, require_frozen_encoder
 from .settings import FitSettings
+from .thrift import compiled, recomputing
+from .validation import examiner
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,11 @@ class FitResult:
 
     Attributes:
         step: optimiser steps done in the whole run.
-        finished: whether that is all of them.
+        finished: whether that is all of them, or validation ended the run early.
         seconds: of this call.
         trained_parameters: numbers that were trained.
         metrics: the last value of everything logged.
+        best_step: the step of the best validation score, where validation chooses; None = it does not.
     """
 
     step: int
@@ -46,6 +52,7 @@ class FitResult:
     seconds: float
     trained_parameters: int
     metrics: dict[str, float]
+    best_step: int | None = None
 
 
 def load_group(store: Store, names: Sequence[str], spec: Spec, weight: float = 1.0) -> CaseGroup:
@@ -88,33 +95,86 @@ def fit(
         groups: cases to draw from.
         settings: the run; one that continues must state the same.
         folder: of this run; created.
-        validation: cases for the Dice curve; nothing is chosen by it.
+        validation: cases for the Dice curve; best weights, a plateau and an early end go by them, where asked for.
         device: "auto", "cpu" or "cuda".
         quiet: no progress bar.
+
+    Raises:
+        RecipeError: the settings do not fit the network or the patients.
+        CheckpointError: the folder holds another run.
+        OutputError, StoreError: the folder cannot be written, or data not be read, any more; what was kept is whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     torch.manual_seed(settings.seed)
     head = _semantic_head(backbone, groups, settings)
     module = PromptableModule(backbone, settings, head)
-    loaders = _Loaders(groups, validation, backbone.spec, settings, head is not None)
-    keeper = _Keeper(folder, settings)
+    keeper = Keeper(folder, settings, examiner(validation, backbone.spec, settings))
+    semantic = [] if head is None else _structures(groups)
+    loaders = Loaders(groups, backbone.spec, settings, semantic, _pool(backbone, settings, folder, device))
     started = time.monotonic()
-    last = folder / "last.ckpt"
-    trainer = _trainer(settings, folder, keeper, device, quiet, validate=bool(validation))
+    trainer = _trainer(settings, folder, keeper, device, quiet)
     backbone.train()
-    with warnings.catch_warnings():
+    last = folder / LAST
+    with (
+        warnings.catch_warnings(),
+        _explained(trainer, folder),
+        recomputing(backbone, on=settings.checkpointing),
+        compiled(backbone, settings.compile),
+    ):
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(module, datamodule=loaders, ckpt_path=str(last) if last.exists() else None, weights_only=False)
-    module.adopt_average()
+    step, ended = trainer.global_step, keeper.standing.ended
+    finished = step >= settings.steps or ended
+    best = folder / BEST
+    if settings.keep == "best" and finished and best.exists():
+        module.adopt(torch.load(best, map_location=module.device, weights_only=True))
+    else:
+        module.adopt_average()
     backbone.eval()
     seconds = time.monotonic() - started
     trained = sum(value.numel() for name, value in module.trained().items() if not name.startswith("head."))
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    step = trainer.global_step
-    result = FitResult(step, step >= settings.steps, seconds, trained, metrics)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()} | keeper.metrics
+    result = FitResult(step, finished, seconds, trained, metrics, keeper.standing.best_step if best.exists() else None)
     if trainer.is_global_zero:
         write_json(folder / "fit.json", {"settings": asdict(settings), "result": asdict(result)})
     return result
+
+
+@contextmanager
+def _explained(trainer: lightning.Trainer, folder: Path) -> Iterator[None]:
+    """One sentence for what stops a run from outside: a full disk, or data that cannot be read any more."""
+    try:
+        yield
+    except SegevolutionError as error:
+        said = str(error).strip()
+        if "\n" not in said:
+            raise
+        raise type(error)(said.splitlines()[-1].partition(": ")[2] or said) from error  # a worker's, with its traceback
+    except OSError as error:
+        kept = f"{folder / LAST} is whole" if (folder / LAST).is_file() else "nothing was kept yet"
+        raise OutputError(
+            f"training stopped at step {trainer.global_step}: {error.filename or folder} cannot be used "
+            f"({error.strerror or error}); {kept}, and the same call goes on from there."
+        ) from error
+
+
+def _pool(backbone: BackboneModule, settings: FitSettings, folder: Path, device: str) -> ViewPool | None:
+    """The views whose encodings are kept, where the settings ask for that."""
+    if not settings.cache_features:
+        return None
+    require_frozen_encoder(backbone)
+    return ViewPool(
+        folder / "features",
+        backbone.spec,
+        settings.cache_features,
+        settings.seed,
+        encoder_digest(backbone, settings.precision, _accelerator(device)),
+        smallest=settings.sample.smallest,
+        view=settings.view,
+        intensity=settings.intensity,
+        half=settings.cache_dtype == "float16",
+    )
 
 
 def _semantic_head(backbone: BackboneModule, groups: Sequence[CaseGroup], settings: FitSettings) -> SemanticHead | None:
@@ -130,20 +190,23 @@ def _structures(groups: Sequence[CaseGroup]) -> list[str]:
     return sorted({name for group in groups for case in group.cases for name in case.structures})
 
 
-def _trainer(
-    settings: FitSettings, folder: Path, keeper: "_Keeper", device: str, quiet: bool, *, validate: bool
-) -> lightning.Trainer:
+def _accelerator(device: str) -> str:
+    return {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(device, device)
+
+
+def _trainer(settings: FitSettings, folder: Path, keeper: Keeper, device: str, quiet: bool) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    accelerator = {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(device, device)
     callbacks: list[Callback] = [keeper] if quiet else [keeper, TQDMProgressBar(refresh_rate=10)]
     return lightning.Trainer(
         max_steps=settings.steps,
-        accelerator=accelerator,
+        accelerator=_accelerator(device),
         devices=settings.devices,
-        strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
+        num_nodes=settings.nodes,
+        strategy="ddp_find_unused_parameters_true" if settings.devices * settings.nodes > 1 else "auto",
         precision=settings.precision,
+        accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip,
-        logger=CSVLogger(folder, name="curves", version=_free_number(folder / "curves"), flush_logs_every_n_steps=10),
+        logger=loggers(settings, folder),
         log_every_n_steps=5,
         callbacks=callbacks,
         enable_checkpointing=False,
@@ -151,106 +214,8 @@ def _trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        limit_val_batches=settings.validation_steps if validate else 0,
-        val_check_interval=settings.validate_every or settings.steps,
+        limit_val_batches=0,
         check_val_every_n_epoch=None,
+        val_check_interval=settings.steps * settings.accumulate,
         default_root_dir=folder,
     )
-
-
-def _free_number(folder: Path) -> str:
-    """Each call logs into a folder of its own, since Lightning's logger empties the one it is given."""
-    return str(sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0)
-
-
-class _Loaders(lightning.LightningDataModule):
-    """Batches by step number, beginning where the trainer stands."""
-
-    def __init__(
-        self,
-        groups: Sequence[CaseGroup],
-        validation: Sequence[CaseGroup],
-        spec: Spec,
-        settings: FitSettings,
-        semantic: bool,
-    ) -> None:
-        super().__init__()
-        self.groups, self.validation, self.spec, self.settings = groups, validation, spec, settings
-        self.semantic = _structures(groups) if semantic else []
-
-    def train_dataloader(self) -> DataLoader[TrainingBatch]:
-        assert self.trainer is not None
-        settings = self.settings
-        dataset = StepDataset(
-            self.groups,
-            self.spec,
-            settings.steps,
-            settings.seed,
-            stream=self.trainer.global_rank,
-            sample=settings.sample,
-            view=settings.view,
-            prompt=settings.prompt,
-            intensity=settings.intensity,
-            semantic=self.semantic,
-        )
-        sampler = _FromStep(self.trainer, settings.steps)
-        return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=settings.workers)
-
-    def val_dataloader(self) -> DataLoader[TrainingBatch] | list[Any]:
-        if not self.validation:
-            return []
-        settings = self.settings
-        dataset = StepDataset(
-            self.validation,
-            self.spec,
-            settings.validation_steps,
-            settings.seed + 1,
-            sample=settings.sample,
-            view=settings.view,
-            prompt=settings.prompt,
-        )
-        return DataLoader(dataset, batch_size=None)
-
-
-class _FromStep(Sampler[int]):
-    """Step numbers from the trainer's own up to the last."""
-
-    def __init__(self, trainer: lightning.Trainer, total: int) -> None:
-        self.trainer, self.total = trainer, total
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.trainer.global_step, self.total))
-
-    def __len__(self) -> int:
-        return self.total
-
-
-class _Keeper(Callback):
-    """Writes last.ckpt whole or not at all, and stops a run whose time is up."""
-
-    def __init__(self, folder: Path, settings: FitSettings) -> None:
-        self.path, self.settings = folder / "last.ckpt", settings
-        self.started = time.monotonic()
-        self.saved = -1
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        limit = self.settings.seconds
-        if limit is not None and trainer.strategy.reduce_boolean_decision(
-            time.monotonic() - self.started > limit, all=False
-        ):
-            trainer.should_stop = True
-        if trainer.global_step % self.settings.checkpoint_every == 0 or trainer.should_stop:
-            self._save(trainer)
-
-    def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        self._save(trainer)
-
-    def _save(self, trainer: lightning.Trainer) -> None:
-        if self.saved == trainer.global_step:
-            return
-        self.saved = trainer.global_step
-        if trainer.is_global_zero:
-            with replacing(self.path) as temporary:
-                trainer.save_checkpoint(temporary)
-        else:
-            trainer.save_checkpoint(self.path)

@@ -4,6 +4,8 @@ Only parameters that ask for gradients are trained, averaged and saved; what an 
 """
 
 import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import lightning
@@ -11,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters.base import attached
-from ..errors import CheckpointError
+from ..errors import CheckpointError, RecipeError
 from ..models.backbone import BackboneModule
+from ..vocabulary import closest
 from .auxiliary import SemanticHead
-from .batches import TrainingBatch
-from .objective import intersection_over_union, prompt_loss, semantic_loss
+from .building import TrainingBatch
+from .objective import prompt_loss, semantic_loss
 from .settings import FitSettings
 
 
@@ -34,6 +37,7 @@ class PromptableModule(lightning.LightningModule):
         self.settings = settings
         self.head = head
         self.strict_loading = False
+        self.plateau: Callable[[], float] = lambda: 1.0  # factor on the rate, where the schedule asks for it
         self._average: dict[str, Tensor] = {}
 
     def trained(self) -> dict[str, nn.Parameter]:
@@ -48,9 +52,13 @@ class PromptableModule(lightning.LightningModule):
     def training_step(self, batch: TrainingBatch, index: int) -> Tensor:
         """Loss of one step."""
         # What is drawn inside the network hangs on the step alone, so that a resumed run draws the same.
-        torch.manual_seed((self.settings.seed << 32) + (self.global_rank << 24) + self.global_step)
+        stream = self.global_rank + self.trainer.world_size * (index % self.settings.accumulate)
+        torch.manual_seed((self.settings.seed << 32) + (stream << 24) + self.global_step)
         objective = self.settings.objective
-        features = self.backbone.encode(batch.images, batch.modalities)
+        features = batch.features
+        if features is None:
+            assert batch.images is not None
+            features = self.backbone.encode(batch.images, batch.modalities)
         masks = self.backbone.decode(features, batch.prompts, batch.contexts, multimask=batch.multimask)
         parts = prompt_loss(masks, batch, objective, self.progress)
         if self.head is not None and self.progress < objective.semantic_until:
@@ -69,36 +77,22 @@ class PromptableModule(lightning.LightningModule):
         """Lightning cannot move frozen dataclasses by itself."""
         return batch.to(device)
 
-    def validation_step(self, batch: TrainingBatch, index: int) -> None:
-        """Dice at window resolution, a mean for each prompt combination."""
-        features = self.backbone.encode(batch.images, batch.modalities)
-        masks = self.backbone.decode(features, batch.prompts, batch.contexts)
-        iou = intersection_over_union(masks.full()[:, 0] > 0, batch.targets)
-        dice = 2 * iou / (1 + iou)
-        for name, value in zip(combinations(batch), dice, strict=True):
-            self.log(f"validation/dice_{name}", value, batch_size=1, sync_dist=True, on_epoch=True)
-
     def configure_optimizers(self) -> Any:
-        """AdamW; vectors (biases, norms, tokens) without decay; warm-up, then cosine to `final_rate`."""
-        settings, trained = self.settings, self.trained()
-        matrices = [value for value in trained.values() if value.ndim > 1]
-        vectors = [value for value in trained.values() if value.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
+        """AdamW; vectors (biases, norms, tokens) without decay, parts of another rate apart; then the schedule."""
+        settings = self.settings
         optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=settings.learning_rate,
-            fused=settings.precision != "16-mixed",
+            groups(self.trained(), settings), lr=settings.learning_rate, fused=settings.precision != "16-mixed"
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _rate(self, step: int) -> float:
+        """The share of the learning rate at a step: warm-up, then the schedule."""
         settings = self.settings
         if step < settings.warmup:
             return (step + 1) / settings.warmup
+        if settings.schedule != "cosine":
+            return self.plateau() if settings.schedule == "plateau" else 1.0
         done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
         return settings.final_rate + (1 - settings.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
@@ -128,11 +122,32 @@ class PromptableModule(lightning.LightningModule):
                 else:
                     self._average[name] = value.detach().clone()
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """While it lasts, the weights are their moving average; afterwards they are back, bit for bit."""
+        trained = self.trained()
+        with torch.no_grad():
+            kept = {name: trained[name].detach().clone() for name in self._average}
+            for name, value in self._average.items():
+                trained[name].copy_(value)
+            try:
+                yield
+            finally:
+                for name, value in kept.items():
+                    trained[name].copy_(value)
+
     def adopt_average(self) -> None:
         """Make the moving average the weights, for good; called when training has ended."""
         trained = self.trained()
         with torch.no_grad():
             for name, value in self._average.items():
+                trained[name].copy_(value)
+
+    def adopt(self, checkpoint: dict[str, Any]) -> None:
+        """Take the weights that a checkpoint of this run would leave: their average where there is one."""
+        trained = self.trained()
+        with torch.no_grad():
+            for name, value in {**checkpoint["state_dict"], **checkpoint["average"]}.items():
                 trained[name].copy_(value)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -142,7 +157,7 @@ class PromptableModule(lightning.LightningModule):
         checkpoint["average"] = self._average
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the average again.
+        """Take up the average again, and count batches by the steps done, whoever shared them before.
 
         Raises:
             CheckpointError: it holds other parameters than those that are trained now.
@@ -155,18 +170,40 @@ class PromptableModule(lightning.LightningModule):
                 f"{len(odd) - 1} more); begin in a new folder."
             )
         self._average = {name: value.to(self.device) for name, value in checkpoint["average"].items()}
+        done = checkpoint["global_step"] * self.settings.accumulate
+        for progress in checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"].values():
+            if isinstance(progress, dict):
+                behind = progress["processed"] - progress["completed"]
+                progress |= {"ready": done, "started": done, "processed": done, "completed": done - behind}
 
 
-def combinations(batch: TrainingBatch) -> list[str]:
-    """Which prompt combination each prompt of a batch is, by the names of prompting.COMBINATIONS."""
-    prompts, names = batch.prompts, []
-    for row in range(len(prompts)):
-        parts = []
-        if prompts.structures[row] is not None:
-            parts.append("text")
-        if prompts.labels is not None and bool((prompts.labels[row] >= 0).any()):
-            parts.append("point")
-        if prompts.boxes is not None and not bool(prompts.boxes[row].isnan().any()):
-            parts.append("box")
-        names.append("+".join(parts))
-    return names
+def groups(trained: Mapping[str, nn.Parameter], settings: FitSettings) -> list[dict[str, Any]]:
+    """Parameter groups of AdamW: matrices with decay, vectors without, and the same again for each other rate.
+
+    Raises:
+        RecipeError: `rates` names no beginning of a trained parameter.
+    """
+    short = {name: name.removeprefix("backbone.") for name in trained}
+    beginnings = sorted(settings.rates, key=len, reverse=True)
+    for beginning in beginnings:
+        if not any(_begins(name, beginning) for name in short.values()):
+            parts = sorted({name.partition(".")[0] for name in short.values()})
+            near = next((part for part in parts if beginning in part), None) or closest(beginning, parts)
+            hint = f'did you mean "{near}"?' if near else f"trained are {', '.join(parts)}."
+            raise RecipeError(f'rates names "{beginning}", with which no trained parameter begins; {hint}')
+    sorted_by_rate: dict[float, list[nn.Parameter]] = {1.0: []}
+    for name, value in trained.items():
+        beginning = next((entry for entry in beginnings if _begins(short[name], entry)), None)
+        sorted_by_rate.setdefault(1.0 if beginning is None else settings.rates[beginning], []).append(value)
+    found: list[dict[str, Any]] = []
+    for factor, values in sorted_by_rate.items():
+        rate = {} if factor == 1.0 else {"lr": factor * settings.learning_rate}
+        matrices = [value for value in values if value.ndim > 1]
+        vectors = [value for value in values if value.ndim <= 1]
+        found.append({"params": matrices, "weight_decay": settings.weight_decay, **rate})
+        found.append({"params": vectors, "weight_decay": 0.0, **rate})
+    return [group for group in found if group["params"]]
+
+
+def _begins(name: str, beginning: str) -> bool:
+    return name == beginning or name.startswith(f"{beginning.rstrip('.')}.")

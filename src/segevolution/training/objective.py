@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..models.backbone import Masks
-from .batches import TrainingBatch
+from .building import TrainingBatch
 from .losses import bce_loss, dice_loss
 
 

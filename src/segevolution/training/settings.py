@@ -1,8 +1,9 @@
 """What a training run is: a validated value that recipes state and runs save beside their results."""
 
-from typing import Literal
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from ..data.augment import AugmentSettings
@@ -13,6 +14,30 @@ from .prompting import PromptSettings
 
 _STRICT = ConfigDict(extra="forbid")
 
+Logger = Literal["csv", "tensorboard", "wandb", "mlflow"]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ValidationSettings:
+    """How whole volumes are measured while training goes on; with 0 volumes, training-like views are, instead.
+
+    Attributes:
+        volumes: validation volumes a validation, through `inference`; they take turns, in an order that the seed
+            draws, and the score is the mean of each one's latest Dice. Nothing is chosen before all had their turn.
+        structures: structures of a volume that are asked for in one turn; its others get turns of their own.
+        prompts: some of the six combinations of prompting.COMBINATIONS.
+        points: positive points of a point prompt.
+    """
+
+    volumes: Annotated[int, Field(ge=0)] = 0
+    structures: Annotated[int, Field(ge=1)] = 3
+    prompts: tuple[Literal["text", "point", "box", "text+point", "text+box", "point+box"], ...] = (
+        "text",
+        "point",
+        "box",
+    )
+    points: Annotated[int, Field(ge=1)] = 5
+
 
 @dataclass(frozen=True, config=_STRICT)
 class FitSettings:
@@ -22,17 +47,37 @@ class FitSettings:
         steps: optimiser steps of the whole run; the schedule ends there.
         seconds: wall-clock seconds after which this call stops with a checkpoint, to be continued; None = no limit.
         learning_rate: of AdamW, after warm-up.
-        final_rate: share of it that is left at the end of the cosine.
+        final_rate: share of it that is left at the end of the cosine, and below which a plateau does not lower it.
         warmup: steps.
         weight_decay: of matrices; vectors have none.
         clip: gradient norm.
         average: decay of the exponential moving average of the weights; 0 for none.
         precision: Lightning's names.
         seed: all chance comes from it and the step's number.
-        devices: processes; on a CPU each has one thread, so that 2 use 2 cores.
+        devices: processes a machine; on a CPU each has one thread, so that 2 use 2 cores.
         checkpoint_every: steps between checkpoints.
         validate_every: steps between validations; 0 = only at the end.
         validation_steps: batches a validation.
+        accumulate: batches a step and process. A step sees devices x nodes x accumulate batches, and the same ones
+            however these three share them.
+        rates: factors on the learning rate by the beginning of parameters' names, such as {"image_encoder": 0.1}; the
+            longest beginning counts.
+        schedule: after warm-up, "cosine" to the last step, "plateau" (lowered where the validation score no longer
+            rises) or "constant".
+        plateau_factor, plateau_patience: the rate is multiplied by the factor after so many validations in a row
+            without a better score.
+        patience: the run ends after so many validations in a row without a better score; 0 = never.
+        keep: weights that the run leaves: those at its end, or those of its best validation score. Nothing but
+            validation patients has a say in either.
+        checkpointing: compute the encoder's blocks twice instead of keeping their activations: the same gradients,
+            less memory, more time.
+        compile: torch.compile the encoder's blocks; "eager" and "aot_eager" name backends for finding faults.
+        cache_features: draw so many views a case once, keep their encodings on disk and train on these alone; for
+            methods that train nothing in the encoder. 0 = draw a new view each time.
+        cache_dtype: of kept encodings: "exact", as they were computed, or "float16".
+        loggers: where curves go; all but csv need a package of that name.
+        nodes: machines.
+        validation: how whole volumes are measured.
     """
 
     steps: int = 300
@@ -55,3 +100,45 @@ class FitSettings:
     prompt: PromptSettings = PromptSettings()
     intensity: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    plateau_patience: Annotated[int, Field(ge=1)] = 2
+    patience: Annotated[int, Field(ge=0)] = 0
+    keep: Literal["last", "best"] = "last"
+    checkpointing: bool = False
+    compile: bool | Literal["eager", "aot_eager"] = False
+    cache_features: Annotated[int, Field(ge=0)] = 0
+    cache_dtype: Literal["exact", "float16"] = "exact"
+    loggers: tuple[Logger, ...] = ("csv",)
+    nodes: Annotated[int, Field(ge=1)] = 1
+    validation: ValidationSettings = ValidationSettings()
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the validation score decides anything."""
+        return self.schedule == "plateau" or self.patience > 0 or self.keep == "best"
+
+
+# Settings that were added after the first trainings; at their defaults they are no part of a training's key.
+_LATER = {
+    "": (
+        *("accumulate", "rates", "schedule", "plateau_factor", "plateau_patience", "patience", "keep"),
+        *("checkpointing", "compile", "cache_features", "cache_dtype", "loggers", "nodes", "validation"),
+    ),
+    "prompt": (*("templates", "synonyms", "box_larger", "box_smaller", "few", "many", "crowd", "border", "wrong"),),
+}
+
+
+def decisive(settings: FitSettings) -> dict[str, Any]:
+    """The settings as plain values, for a key; later additions at their defaults are left out, so that keys stay."""
+    values = asdict(settings)
+    plain = FitSettings()
+    for place, later in _LATER.items():
+        part, usual = (getattr(one, place) if place else one for one in (settings, plain))
+        inside = values[place] if place else values
+        for name in later:
+            if getattr(part, name) == getattr(usual, name):
+                del inside[name]
+    return values

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import PromptError, VolumeError
-from ...vocabulary import Context, Modality, require_known, sentence
+from ...vocabulary import Context, Modality, Wording, require_known, sentence
 from ..backbone import BackboneModule, DecoderSizes, Features, Kind, Masks, PromptBatch, Spec
 from .config import SegVolConfig
 from .dense_prompts import DensePrompts
@@ -64,6 +64,11 @@ class SegVol(BackboneModule):
             return cls(config, tokenizer)
 
     @property
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """See BackboneModule.blocks: those of the image encoder."""
+        return tuple(self.image_encoder.blocks)
+
+    @property
     def adaptable_groups(self) -> dict[str, tuple[str, ...]]:
         """Dotted names of the linear and Conv3d layers by part: encoder, decoder, stem, dense, upscaling, heads, text.
 
@@ -116,11 +121,13 @@ class SegVol(BackboneModule):
     def text_tokens(self, prompts: PromptBatch, contexts: Sequence[Context]) -> Tensor | None:
         """(P, C): the text token of each prompt, anything where it has no text; None when none has.
 
-        The sentence around a structure is the config's template for the modality in the prompt's context.
+        The sentence around a structure is the config's template for the modality in the prompt's context, unless the
+        prompt is worded otherwise.
         """
+        wordings = prompts.wordings or (None,) * len(prompts)
         sentences = [
-            None if structure is None else self._sentence(structure, context)
-            for structure, context in zip(prompts.structures, contexts, strict=True)
+            None if structure is None else self._sentence(structure, context, wording)
+            for structure, context, wording in zip(prompts.structures, contexts, wordings, strict=True)
         ]
         filler = next((text for text in sentences if text is not None), None)
         if filler is None:
@@ -169,6 +176,13 @@ class SegVol(BackboneModule):
         )
         return Masks(logits, iou, self.config.window)
 
-    def _sentence(self, structure: str, context: Context) -> str:
+    def _sentence(self, structure: str, context: Context, wording: Wording | None = None) -> str:
+        """What the text tower reads; another name than the structure's own only where the tokenizer knows its words."""
         known = require_known(structure, self.spec.structures) if self.spec.structures else structure
-        return sentence(known, context.modality, self.config.template)
+        if wording is None:
+            return sentence(known, context.modality, self.config.template)
+        tokenizer = None if self.text_encoder is None else self.text_encoder.tokenizer
+        name = wording.name
+        if name is None or tokenizer is None or not tokenizer.knows(name):
+            name = known
+        return sentence(name, context.modality, wording.template or self.config.template)

@@ -31,6 +31,10 @@ class Tokenizer(Protocol):
         """(T, L) int64, each row ended by the end-of-text token and filled up to the longest."""
         ...
 
+    def knows(self, text: str) -> bool:
+        """Whether it has a token for every word."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a folder."""
         ...
@@ -65,6 +69,10 @@ class WordTokenizer:
         longest = max(map(len, rows), default=0)
         padded = [row + [PAD] * (longest - len(row)) for row in rows]
         return torch.tensor(padded, dtype=torch.int64).reshape(len(rows), longest)
+
+    def knows(self, text: str) -> bool:
+        """See Tokenizer."""
+        return all(word in self._ids for word in _split(text))
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json: the kind and the words."""
@@ -104,6 +112,10 @@ class ClipTokenizer:
         found = self._tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt")
         ids: Tensor = found["input_ids"]
         return ids
+
+    def knows(self, text: str) -> bool:
+        """See Tokenizer; byte pairs spell any word."""
+        return True
 
     def save(self, folder: Path) -> None:
         """Write the files that `load` reads."""

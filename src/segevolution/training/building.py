@@ -1,0 +1,140 @@
+"""The tensors of one training step, and what they are put together from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..data.windows import FramedCase, mask_of
+from ..imaging.grid import Array
+from ..models.backbone import Features, PromptBatch
+from ..vocabulary import Context, Modality, Wording
+from .prompting import pad_points
+
+Image = npt.NDArray[np.float32] | Features  # (D, H, W) in [0, 1], or its encoding
+Points = tuple[npt.NDArray[np.float32], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Tensors of one step.
+
+    Attributes:
+        images: (B, 1, D, H, W) float32 in [0, 1]; None where their features are given.
+        modalities: one an image.
+        prompts: P prompts over these images.
+        contexts: one a prompt.
+        targets: (P, D, H, W) bool.
+        semantic: (B, S, D, H, W) bool, one map a known structure, for the auxiliary head; None without one.
+        labelled: (B, S) bool, which structures the image's dataset labels; None without one.
+        multimask: whether this step trains the alternatives.
+        features: the images' encodings, kept from an earlier time; None = encode them now.
+    """
+
+    images: Tensor | None
+    modalities: tuple[Modality | None, ...]
+    prompts: PromptBatch
+    contexts: tuple[Context, ...]
+    targets: Tensor
+    semantic: Tensor | None
+    labelled: Tensor | None
+    multimask: bool
+    features: Features | None = None
+
+    def to(self, device: torch.device) -> "TrainingBatch":
+        """The same batch with its tensors on `device`."""
+        prompts: PromptBatch = replace(self.prompts, **_moved(self.prompts, device))
+        features = self.features
+        if features is not None:
+            skips = tuple(skip.to(device) for skip in features.skips)
+            features = replace(features, **_moved(features, device), skips=skips)
+        whole: TrainingBatch = replace(self, **_moved(self, device), prompts=prompts, features=features)
+        return whole
+
+
+def _moved(value: Any, device: torch.device) -> dict[str, Any]:
+    """The tensors among a dataclass' fields, on `device`."""
+    found = {part.name: getattr(value, part.name) for part in fields(value)}
+    return {name: tensor.to(device) for name, tensor in found.items() if isinstance(tensor, Tensor)}
+
+
+class Builder:
+    """Collects images (or their features) and prompts of one step."""
+
+    def __init__(self) -> None:
+        self.cases: list[FramedCase] = []
+        self.images: list[npt.NDArray[np.float32]] = []
+        self.features: list[Features] = []
+        self.labels: list[Array] = []
+        self.image_index: list[int] = []
+        self.texts: list[str | None] = []
+        self.wordings: list[Wording | None] = []
+        self.contexts: list[Context] = []
+        self.points: list[Points | None] = []
+        self.boxes: list[npt.NDArray[np.float32]] = []
+        self.targets: list[npt.NDArray[np.bool_]] = []
+
+    def add_image(self, case: FramedCase, image: Image, labels: Array) -> None:
+        """Begin a view; the prompts that follow are asked of it."""
+        self.cases.append(case)
+        if isinstance(image, Features):
+            self.features.append(image)
+        else:
+            self.images.append(image)
+        self.labels.append(labels)
+
+    def add_prompt(
+        self,
+        text: str | None,
+        context: Context,
+        points: Points | None,
+        box: npt.NDArray[np.float32] | None,
+        target: npt.NDArray[np.bool_],
+        wording: Wording | None = None,
+    ) -> None:
+        """A prompt on the last view; `target` (D, H, W)."""
+        self.image_index.append(len(self.cases) - 1)
+        self.texts.append(text)
+        self.wordings.append(wording)
+        self.contexts.append(context)
+        self.points.append(points)
+        self.boxes.append(np.full(6, np.nan, np.float32) if box is None else box)
+        self.targets.append(target)
+
+    def finish(self, semantic: tuple[str, ...], multimask: bool) -> TrainingBatch:
+        """Everything as tensors; `semantic` names the structures of the auxiliary head."""
+        points, labels = pad_points(self.points)
+        prompts = PromptBatch(
+            torch.tensor(self.image_index),
+            tuple(self.texts),
+            torch.from_numpy(points) if points.shape[1] else None,
+            torch.from_numpy(labels) if points.shape[1] else None,
+            torch.from_numpy(np.stack(self.boxes)),
+            wordings=tuple(self.wordings) if any(self.wordings) else None,
+        )
+        maps, labelled = self._semantic(semantic) if semantic else (None, None)
+        return TrainingBatch(
+            torch.from_numpy(np.stack(self.images))[:, None] if self.images else None,
+            tuple(case.modality for case in self.cases),
+            prompts,
+            tuple(self.contexts),
+            torch.from_numpy(np.stack(self.targets)),
+            maps,
+            labelled,
+            multimask,
+            Features.stack(self.features) if self.features else None,
+        )
+
+    def _semantic(self, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+        maps = np.zeros((len(self.cases), len(names), *self.labels[0].shape), bool)
+        labelled = np.zeros((len(self.cases), len(names)), bool)
+        for row, (case, labels) in enumerate(zip(self.cases, self.labels, strict=True)):
+            for column, name in enumerate(names):
+                labelled[row, column] = name in case.structures or name in case.absent
+                if name in case.structures:
+                    maps[row, column] = mask_of(labels, case.structures[name])
+        return torch.from_numpy(maps), torch.from_numpy(labelled)

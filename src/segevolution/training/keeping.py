@@ -1,0 +1,125 @@
+"""After each step: is the time up, is it time to validate, is it time to keep a checkpoint?
+
+A checkpoint is written whole or not at all, after the validation of its step, so that a run that is killed and called
+again decides as it would have decided.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from ..files import replacing
+from .module import PromptableModule
+from .settings import FitSettings
+from .standing import Standing, Table
+from .validation import Examiner
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+
+class Keeper(Callback):
+    """Validates, and writes last.ckpt and best.ckpt.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+        examiner: None without validation patients.
+    """
+
+    def __init__(self, folder: Path, settings: FitSettings, examiner: Examiner | None) -> None:
+        self.folder, self.settings, self.examiner = folder, settings, examiner
+        self.started = time.monotonic()
+        self.standing = Standing()
+        self.metrics: dict[str, float] = {}
+        self._seen = self._saved = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """See Callback."""
+        return self.standing.state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See Callback."""
+        self.standing = Standing(**state_dict)
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Let the module's schedule follow this standing."""
+        assert isinstance(pl_module, PromptableModule)
+        pl_module.plateau = lambda: self.standing.factor
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """A run that patience ended stays ended."""
+        kept = checkpoint.get("callbacks", {}).get(self.state_key, {})
+        trainer.should_stop = trainer.should_stop or bool(kept.get("ended"))
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """What this call begins with is kept already."""
+        self._seen = trainer.global_step
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """See the module's docstring; nothing happens within an accumulation."""
+        step = trainer.global_step
+        if step == self._seen:
+            return
+        self._seen = step
+        limit = self.settings.seconds
+        if limit is not None and trainer.strategy.reduce_boolean_decision(
+            time.monotonic() - self.started > limit, all=False
+        ):
+            trainer.should_stop = True
+        every = self.settings.validate_every
+        if self.examiner is not None and (step == self.settings.steps or (every and step % every == 0)):
+            self._validate(self.examiner, trainer, pl_module)
+        if step % self.settings.checkpoint_every == 0 or trainer.should_stop:
+            self._save_last(trainer)
+
+    def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Keep the end."""
+        self._save_last(trainer)
+
+    def _validate(self, examiner: Examiner, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Measure the weights that the run would leave now, and decide by them."""
+        assert isinstance(pl_module, PromptableModule)
+        backbone, standing = pl_module.backbone, self.standing
+        modes = {module: module.training for module in backbone.modules()}
+        backbone.eval()
+        with pl_module.averaged(), torch.no_grad(), trainer.precision_plugin.val_step_context():
+            table = examiner.measure(backbone, standing.turn, trainer.global_rank, trainer.world_size)
+        for module, mode in modes.items():
+            module.training = mode
+        best = standing.take(_gathered(table, trainer), trainer.global_step, examiner.turns, self.settings)
+        self.metrics = {f"validation/dice_{kind}": value for kind, value in standing.dice().items()}
+        if standing.score is not None:
+            self.metrics["validation/score"] = standing.score
+        for logger in trainer.loggers:
+            logger.log_metrics(self.metrics, step=trainer.global_step)
+        if best and self.settings.chooses:
+            self._save(trainer, self.folder / BEST)
+        if standing.ended:
+            trainer.should_stop = True
+
+    def _save_last(self, trainer: lightning.Trainer) -> None:
+        if self._saved != trainer.global_step:
+            self._saved = trainer.global_step
+            self._save(trainer, self.folder / LAST)
+
+    def _save(self, trainer: lightning.Trainer, path: Path) -> None:
+        if trainer.is_global_zero:
+            with replacing(path) as temporary:
+                trainer.save_checkpoint(temporary)
+        else:
+            trainer.save_checkpoint(path)
+
+
+def _gathered(table: Table, trainer: lightning.Trainer) -> Table:
+    """The tables of all processes in one."""
+    if trainer.world_size == 1:
+        return table
+    parts: list[Table] = [{} for _ in range(trainer.world_size)]
+    torch.distributed.all_gather_object(parts, table)
+    return {name: row for part in parts for name, row in part.items()}

@@ -1,0 +1,214 @@
+"""A finite pool of views whose encodings are kept on disk, for methods that train nothing in the encoder.
+
+Each case has so many views, drawn once from the seed, the case and the view's number. They are encoded once by the
+frozen encoder; training steps then choose among them and never run it again.
+
+    features/<key of case, encoder and settings>-<number>.safetensors     tokens, skip.0 ..., labels
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..data.augment import AugmentSettings, augment
+from ..data.windows import FramedCase, View, ViewSettings, draw_view
+from ..errors import OutputError, RecipeError, StoreError
+from ..files import replacing
+from ..imaging.grid import Array
+from ..models.backbone import BackboneModule, Features, Spec, Triple
+
+_TRIES = 20  # views drawn before a case without any structure is given up
+
+
+def sizes_in(labels: Array, case: FramedCase) -> dict[str, int]:
+    """Voxels of each structure of a case in a view's labels (D, H, W)."""
+    counts = np.bincount(labels.ravel(), minlength=1)
+    return {
+        name: int(sum(counts[value] for value in values if value < counts.size))
+        for name, values in case.structures.items()
+    }
+
+
+class ViewPool:
+    """Views of cases and their features.
+
+    Args:
+        folder: where they are kept.
+        spec: of the network.
+        views: views a case.
+        seed: they are drawn from it.
+        encoder: digest of the frozen network, see `encoder_digest`.
+        smallest: voxels that one structure of a view has at least.
+        view, intensity: how they are drawn and changed.
+        half: whether features are kept as float16, and read back as float32.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: Spec,
+        views: int,
+        seed: int,
+        encoder: str,
+        *,
+        smallest: int,
+        view: ViewSettings,
+        intensity: AugmentSettings,
+        half: bool = False,
+    ) -> None:
+        self.folder, self.spec, self.views, self.seed = folder, spec, views, seed
+        self.smallest, self.view, self.intensity, self.half = smallest, view, intensity, half
+        self._told = [encoder, views, seed, smallest, asdict(view), asdict(intensity), list(spec.window), half]
+        self._keys: dict[int, str] = {}
+        self._sizes: dict[tuple[str, int], dict[str, int]] = {}
+
+    def fill(
+        self,
+        cases: Iterable[FramedCase],
+        backbone: BackboneModule,
+        context: AbstractContextManager[None],
+        *,
+        rank: int = 0,
+        world: int = 1,
+    ) -> int:
+        """Encode what is missing; of several processes, each its share. Returns how many views this one encoded.
+
+        Args:
+            cases: all that steps will draw from.
+            backbone: in the state in which its encoder stays.
+            context: the precision of training, such as autocast.
+
+        Raises:
+            OutputError: they cannot be written.
+            StoreError: a case shows no structure.
+        """
+        wanted = [(case, number) for case in cases for number in range(self.views)]
+        missing = [(case, number) for case, number in wanted[rank::world] if not self._path(case, number).is_file()]
+        modes = {module: module.training for module in backbone.modules()}
+        backbone.eval()
+        try:
+            with context, torch.no_grad():
+                for case, number in missing:
+                    view = self.draw(case, number)
+                    image = torch.from_numpy(view.image)[None, None].to(backbone.device)
+                    self._write(self._path(case, number), backbone.encode(image, (case.modality,)), view.labels)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        return len(missing)
+
+    def draw(self, case: FramedCase, number: int) -> View:
+        """A view of the pool, image and labels, as it was before it was encoded.
+
+        Raises:
+            StoreError: none of the views that are tried shows a structure.
+        """
+        rng = np.random.default_rng([self.seed, int(self._key(case)[:12], 16), number])
+        for _ in range(_TRIES):
+            view = draw_view(case, self.spec.window, rng, self.view)
+            if max(sizes_in(view.labels, case).values(), default=0) >= self.smallest:
+                return View(augment(view.image, rng, self.intensity), view.labels)
+        raise StoreError(f"no view of {case.name} shows a structure of {self.smallest} voxels; leave it out.")
+
+    def read(self, case: FramedCase, number: int) -> tuple[Features, Array]:
+        """Features (one image) and labels (D, H, W) of a view.
+
+        Raises:
+            StoreError: its file is gone or damaged.
+        """
+        found = self._load(case, number)
+        tensors = {
+            name: value.float() if self.half and value.is_floating_point() else value for name, value in found.items()
+        }
+        skips = tuple(tensors[f"skip.{level}"] for level in range(len(tensors)) if f"skip.{level}" in tensors)
+        depth, height, width = found["grid"].tolist()
+        grid: Triple = (depth, height, width)
+        features = Features(tensors["tokens"], grid, skips, (case.modality,), tensors.get("routing"))
+        return features, found["labels"].numpy()
+
+    def sizes(self, case: FramedCase, number: int) -> dict[str, int]:
+        """Voxels of each structure in a view."""
+        place = self._key(case), number
+        if place not in self._sizes:
+            self._sizes[place] = sizes_in(self._load(case, number)["labels"].numpy(), case)
+        return self._sizes[place]
+
+    def _load(self, case: FramedCase, number: int) -> dict[str, Tensor]:
+        path = self._path(case, number)
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise StoreError(
+                f"{path}, kept features of {case.name}, cannot be read; delete it and call again, and it is made anew."
+            ) from error
+
+    def _write(self, path: Path, features: Features, labels: Array) -> None:
+        parts = {"tokens": features.tokens, **{f"skip.{level}": skip for level, skip in enumerate(features.skips)}}
+        if features.routing is not None:
+            parts["routing"] = features.routing
+        kept = {name: (value.half() if self.half else value).cpu().contiguous() for name, value in parts.items()}
+        kind = np.uint8 if labels.max(initial=0) < 256 else np.int32
+        kept["labels"] = torch.from_numpy(np.ascontiguousarray(labels.astype(kind)))
+        kept["grid"] = torch.tensor(features.grid)
+        with replacing(path) as temporary:
+            try:
+                save_file(kept, temporary)
+            except SafetensorError as error:
+                raise OutputError(f"{path} cannot be written: {error}.") from error
+
+    def _path(self, case: FramedCase, number: int) -> Path:
+        return self.folder / f"{self._key(case)}-{number}.safetensors"
+
+    def _key(self, case: FramedCase) -> str:
+        if id(case) not in self._keys:
+            content = hashlib.sha256(np.ascontiguousarray(case.image).data)
+            content.update(np.ascontiguousarray(case.labels).data)
+            named = [case.name, case.modality, sorted(case.structures.items()), sorted(case.absent)]
+            told = json.dumps([self._told, named, content.hexdigest()], sort_keys=True, default=str)
+            self._keys[id(case)] = hashlib.sha256(told.encode()).hexdigest()[:24]
+        return self._keys[id(case)]
+
+
+def encoder_digest(backbone: nn.Module, *more: object) -> str:
+    """A digest of every value of a network that does not train, and of what else decides an encoding."""
+    digest = hashlib.sha256(repr(more).encode())
+    for name, value in sorted([*backbone.named_parameters(), *backbone.named_buffers()]):
+        if not value.requires_grad:
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def require_frozen_encoder(backbone: BackboneModule) -> None:
+    """Refuse to keep encodings that training would change.
+
+    Raises:
+        RecipeError: names a parameter that trains and that the encoding hangs on.
+    """
+    trained = {name: value for name, value in backbone.named_parameters() if value.requires_grad}
+    with torch.enable_grad():
+        image = torch.zeros(1, 1, *backbone.spec.window, device=backbone.device)
+        found = backbone.encode(image, (None,))
+        parts = [found.tokens, *found.skips, *([] if found.routing is None else [found.routing])]
+        moving = [part for part in parts if part.requires_grad]
+        if not moving:
+            return
+        grads = torch.autograd.grad([part.float().sum() for part in moving], list(trained.values()), allow_unused=True)
+    names = _moved_by(list(trained), grads)
+    raise RecipeError(
+        f"cache_features keeps encodings, but this method trains what makes them ({names[0]} and {len(names) - 1} "
+        "more); set cache_features to 0, or train the decoder only."
+    )
+
+
+def _moved_by(names: Sequence[str], grads: Sequence[Tensor | None]) -> list[str]:
+    return [name for name, grad in zip(names, grads, strict=True) if grad is not None]

@@ -1,0 +1,175 @@
+"""Dice on validation patients while training goes on: of training-like views, or of whole volumes in turn.
+
+Whole volumes are answered as inference answers them. They take turns, a few a validation, so that a validation costs
+little; the score is the mean of each one's latest Dice, so that every score is about the same patients.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..data.windows import FramedCase
+from ..errors import RecipeError
+from ..imaging.framing import foreground_box
+from ..inference.aim import Aim
+from ..inference.encodings import Encodings
+from ..inference.windows import Block
+from ..inference.zoom import answers
+from ..models.backbone import POSITIVE, BackboneModule, Kind, Spec
+from ..vocabulary import Context
+from .batches import CaseGroup, StepDataset
+from .building import TrainingBatch
+from .objective import intersection_over_union
+from .prompting import COMBINATIONS
+from .settings import FitSettings
+from .standing import Table
+
+
+class Examiner(Protocol):
+    """Something that measures a share of the validation patients."""
+
+    turns: int
+
+    def measure(self, backbone: BackboneModule, turn: int, rank: int, world: int) -> Table:
+        """This process' part of a validation, numbered `turn`; after `turns` of them everything was measured."""
+        ...
+
+
+def examiner(groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> Examiner | None:
+    """What measures a run; None without validation patients.
+
+    Raises:
+        RecipeError: validation is to decide something that it cannot.
+    """
+    if not any(group.cases for group in groups):
+        if settings.chooses:
+            raise RecipeError(
+                "keep: best, patience and schedule: plateau go by validation patients, and this run has none; give "
+                "some patients the role validation."
+            )
+        return None
+    chosen: Examiner = (
+        VolumeDice(groups, spec, settings) if settings.validation.volumes else ViewDice(groups, spec, settings)
+    )
+    planned = math.ceil(settings.steps / settings.validate_every) if settings.validate_every else 1
+    if settings.chooses and planned < chosen.turns:
+        raise RecipeError(
+            f"{planned} validations are planned, but all validation patients have had their turn only after "
+            f"{chosen.turns}, so nothing could be chosen; raise validation.volumes or lower validate_every."
+        )
+    return chosen
+
+
+class ViewDice:
+    """Dice at window resolution of views drawn as for training: always the same ones."""
+
+    def __init__(self, groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> None:
+        self.turns = 1
+        self._dataset = StepDataset(
+            groups,
+            spec,
+            settings.validation_steps,
+            settings.seed + 1,
+            sample=settings.sample,
+            view=settings.view,
+            prompt=settings.prompt,
+        )
+
+    def measure(self, backbone: BackboneModule, turn: int, rank: int, world: int) -> Table:
+        """See Examiner; one row a prompt."""
+        table: Table = {}
+        for number in range(rank, len(self._dataset), world):
+            batch = self._dataset[number].to(backbone.device)
+            assert batch.images is not None
+            features = backbone.encode(batch.images, batch.modalities)
+            masks = backbone.decode(features, batch.prompts, batch.contexts)
+            iou = intersection_over_union(masks.full()[:, 0] > 0, batch.targets)
+            dice = (2 * iou / (1 + iou)).tolist()
+            for row, (kind, value) in enumerate(zip(combinations(batch), dice, strict=True)):
+                table[f"{number}.{row}"] = {kind: value}
+        return table
+
+
+class VolumeDice:
+    """Dice of whole volumes through `inference`, a few in each turn."""
+
+    def __init__(self, groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> None:
+        chosen = settings.validation
+        self._points, self._seed = chosen.points, settings.seed
+        self._kinds = tuple(kind for kind in chosen.prompts if COMBINATIONS[kind] <= spec.accepts)
+        self._precise = settings.precision != "bf16-mixed"
+        parts = [
+            (case, tuple(names[start : start + chosen.structures]))
+            for group in groups
+            for case in group.cases
+            for names in [list(case.structures)]
+            for start in range(0, len(names), chosen.structures)
+        ]
+        order = np.random.default_rng(settings.seed).permutation(len(parts))
+        self._parts = [parts[place] for place in order]
+        self._each = min(chosen.volumes, len(parts))
+        self.turns = math.ceil(len(parts) / self._each)
+
+    def measure(self, backbone: BackboneModule, turn: int, rank: int, world: int) -> Table:
+        """See Examiner; one row a structure of a volume."""
+        table: Table = {}
+        first = turn * self._each
+        for place in range(first + rank, first + self._each, world):
+            case, names = self._parts[place % len(self._parts)]
+            table |= self._volume(backbone, case, names)
+        return table
+
+    def _volume(self, backbone: BackboneModule, case: FramedCase, names: Sequence[str]) -> Table:
+        image = torch.from_numpy(case.image.astype(np.float32)).to(backbone.device)
+        encodings = Encodings(backbone, image, case.modality, precision="fp32" if self._precise else "bf16")
+        known = frozenset(backbone.spec.structures)
+        table: Table = {}
+        for name in names:
+            truth = case.mask(name)
+            kinds = [kind for kind in self._kinds if not known or name in known or Kind.TEXT not in COMBINATIONS[kind]]
+            aims = [self._aim(kind, name, truth, case.name) for kind in kinds]
+            contexts = [Context(case.modality, name)] * len(aims)
+            found = answers(encodings, aims, contexts, windows=backbone.spec.windows) if aims else ()
+            truth_there = torch.from_numpy(truth).to(backbone.device)
+            table[f"{case.name}/{name}"] = {
+                kind: _dice(answer.logits > 0, truth_there) for kind, answer in zip(kinds, found, strict=True)
+            }
+        return table
+
+    def _aim(self, kind: str, name: str, truth: npt.NDArray[np.bool_], case: str) -> Aim:
+        """A prompt on the whole volume: the tight box, and points that the seed, case and structure decide."""
+        parts = COMBINATIONS[kind]
+        points: tuple[tuple[float, float, float], ...] = ()
+        if Kind.POINT in parts:
+            rng = np.random.default_rng([self._seed, *f"{case}/{name}".encode()])
+            inside = np.flatnonzero(truth)
+            chosen = rng.choice(inside, min(self._points, inside.size), replace=False)
+            points = tuple(
+                (float(d), float(h), float(w)) for d, h, w in np.stack(np.unravel_index(chosen, truth.shape), axis=1)
+            )
+        box = Block(*foreground_box(truth)) if Kind.BOX in parts else None
+        return Aim(name if Kind.TEXT in parts else None, points, (POSITIVE,) * len(points), box)
+
+
+def _dice(answer: torch.Tensor, truth: torch.Tensor) -> float:
+    both = (answer & truth).sum()
+    return float(2 * both / (answer.sum() + truth.sum()).clamp_min(1))
+
+
+def combinations(batch: TrainingBatch) -> list[str]:
+    """Which prompt combination each prompt of a batch is, by the names of prompting.COMBINATIONS."""
+    prompts, names = batch.prompts, []
+    for row in range(len(prompts)):
+        parts = []
+        if prompts.structures[row] is not None:
+            parts.append("text")
+        if prompts.labels is not None and bool((prompts.labels[row] >= 0).any()):
+            parts.append("point")
+        if prompts.boxes is not None and not bool(prompts.boxes[row].isnan().any()):
+            parts.append("box")
+        names.append("+".join(parts))
+    return names
