@@ -34,7 +34,7 @@ def draw_maps(names: Sequence[str], maps: Mapping[str, Array]) -> bytes:
             axis.plot(x, y, "o", color=colour, markersize=4)
             axis.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7, color=colour)
         axis.set_title(title)
-        axis.margins(0.15)
+        axis.margins(x=0.22, y=0.08)
         axis.set_xticks([])
         axis.set_yticks([])
     return _png(figure)
