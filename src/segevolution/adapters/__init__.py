@@ -7,6 +7,7 @@ from .artifact import describe, load_adapter, save_adapter
 from .base import METHODS, Adapter, AdapterConfig, attached, create, trainable
 from .full import BiasAdapter, DecoderAdapter, FullAdapter, FullConfig
 from .lora import LoraAdapter, LoraConfig
+from .mixture import MixtureAdapter, MixtureConfig
 from .prior import ContextPriorAdapter, ContextPriorConfig
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "FullConfig",
     "LoraAdapter",
     "LoraConfig",
+    "MixtureAdapter",
+    "MixtureConfig",
     "attached",
     "create",
     "describe",

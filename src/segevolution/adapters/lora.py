@@ -6,7 +6,7 @@ the adapted network therefore is the base, bit for bit.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -153,20 +153,24 @@ class LoraAdapter(BaseAdapter):
             self.backbone.set_submodule(name, original)
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        found: dict[str, nn.Parameter] = {}
-        for name, layer in self._layers.items():
-            found[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A[NAME].weight
-            found[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B[NAME].weight
-            if NAME in layer.lora_magnitude_vector:
-                found[f"{PREFIX}{name}.lora_magnitude_vector"] = layer.lora_magnitude_vector[NAME].weight
+        found = named(self._layers)
         for name, parameter in self._in_place.parameters.items():
             owner, _, kind = name.rpartition(".")
             found[f"{PREFIX}{owner}.base_layer.{kind}" if owner in self._layers else PREFIX + name] = parameter
         return found
 
 
-def inject(backbone: BackboneModule, config: LoraConfig, names: tuple[str, ...]) -> dict[str, Wrapped]:
+def inject(
+    backbone: BackboneModule, config: LoraConfig, names: tuple[str, ...], adapter: str = NAME, *, beside: bool = False
+) -> dict[str, Wrapped]:
     """Wrap exactly the named layers in place, each in peft's layer; the originals live on inside.
+
+    Args:
+        backbone: the network.
+        config: of the LoRA.
+        names: of its layers.
+        adapter: what peft calls it.
+        beside: put it beside others into layers that are wrapped already, all of the same names.
 
     Raises:
         AdapterError: a layer of a type that peft cannot wrap, or that is wrapped already.
@@ -174,17 +178,45 @@ def inject(backbone: BackboneModule, config: LoraConfig, names: tuple[str, ...])
     for name in names:
         layer = backbone.get_submodule(name)
         if isinstance(layer, LoraLayer):
+            if beside:
+                continue
             raise AdapterError(f"{name} carries LoRA already; detach or merge that adapter first.")
         if not isinstance(layer, WRAPPABLE):
             raise AdapterError(f"{name} is a {type(layer).__name__}, which LoRA cannot wrap; name it in also_train.")
     had = set(vars(backbone))
-    peft.inject_adapter_in_model(_peft_config(config, names), backbone, adapter_name=NAME)
+    peft.inject_adapter_in_model(_peft_config(config, names), backbone, adapter_name=adapter)
     for left in set(vars(backbone)) - had:
         delattr(backbone, left)
     wrapped = {name: layer for name, layer in backbone.named_modules() if isinstance(layer, LoraLayer)}
     if wrapped.keys() != set(names):
         raise AdapterError(f"peft wrapped {len(wrapped)} layers where {len(names)} were asked for; check its version.")
     return wrapped
+
+
+def named(layers: Mapping[str, Wrapped], adapter: str = NAME) -> dict[str, nn.Parameter]:
+    """The parameters of one LoRA in wrapped layers, by the names that peft writes into a file."""
+    found: dict[str, nn.Parameter] = {}
+    for name, layer in layers.items():
+        found[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A[adapter].weight
+        found[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B[adapter].weight
+        if adapter in layer.lora_magnitude_vector:
+            found[f"{PREFIX}{name}.lora_magnitude_vector"] = layer.lora_magnitude_vector[adapter].weight
+    return found
+
+
+def activate(layers: Iterable[Wrapped], weights: Mapping[str, float | Tensor]) -> None:
+    """Let exactly these of the LoRAs that layers hold answer, each times its weight; none leaves the bare layers.
+
+    peft's own `set_adapter` would also change what asks for gradients, so its attribute is set here.
+
+    Args:
+        layers: wrapped.
+        weights: by what peft calls each; a tensor is a scalar, and may ask for gradients.
+    """
+    for layer in layers:
+        layer._active_adapter = list(weights)
+        for name, weight in weights.items():
+            layer.set_scale(name, weight)
 
 
 def merged_weight(layer: Wrapped) -> Tensor:

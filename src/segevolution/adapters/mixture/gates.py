@@ -1,0 +1,114 @@
+"""The learned gate: noisy top-k over features of the frozen base (Shazeer et al. 2017, arXiv:1701.06538).
+
+Its last layers start at zero, so that at the start it prefers no expert, and below the confidence that the settings
+ask for an untrained gate takes identity.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...vocabulary import Modality
+
+MODALITIES = tuple(Modality)
+NEWCOMER = -6.0  # where the score of an expert added later starts: some hundred times less likely than an even one
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a gate says of B images about K choices.
+
+    Attributes:
+        clean: (B, K) scores.
+        spread: (B, K), standard deviation of the noise that training adds to them.
+    """
+
+    clean: Tensor
+    spread: Tensor
+
+
+class LearnedGate(nn.Module):
+    """Mean and standard deviation of an image's tokens -> a score for each choice.
+
+    Each choice has an output layer of its own, so that adding one leaves the others as they are.
+
+    Args:
+        width: C, channels of the tokens.
+        hidden: channels between.
+        choices: names, identity first.
+        reads_modality: whether a learned embedding of the modality, or of no modality, is joined to the input.
+    """
+
+    def __init__(self, width: int, hidden: int, choices: Sequence[str], *, reads_modality: bool) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(2 * width)
+        self.modality = nn.Embedding(1 + len(MODALITIES), hidden) if reads_modality else None
+        self.inner = nn.Linear(2 * width + (hidden if reads_modality else 0), hidden)
+        self.choices = nn.ModuleDict()
+        for name in choices:
+            self.add(name)
+
+    def add(self, name: str, bias: float = 0.0) -> None:
+        """Make the output layer of a choice; it answers `bias` for every image until it has learned."""
+        layer = nn.Linear(self.inner.out_features, 2, device=self.inner.weight.device)
+        nn.init.zeros_(layer.weight)
+        with torch.no_grad():
+            layer.bias.copy_(torch.tensor([bias, 0.0]))
+        self.choices[f"to_{name}"] = layer
+
+    def forward(self, tokens: Tensor, modalities: Sequence[Modality | None]) -> Scores:
+        """(B, N, C) -> Scores, in float32 whatever the precision around it."""
+        with torch.autocast(tokens.device.type, enabled=False):
+            values = tokens.detach().float()
+            pooled = self.norm(torch.cat([values.mean(dim=1), values.std(dim=1)], dim=1))
+            if self.modality is not None:
+                places = [0 if modality is None else 1 + MODALITIES.index(modality) for modality in modalities]
+                pooled = torch.cat([pooled, self.modality(torch.tensor(places, device=pooled.device))], dim=1)
+            inner = functional.gelu(self.inner(pooled))
+            outputs = torch.stack([layer(inner) for layer in self.choices.values()], dim=1)
+        return Scores(outputs[..., 0], functional.softplus(outputs[..., 1]))
+
+
+def top(scores: Tensor, count: int) -> Tensor:
+    """(B, K) scores -> (B, K) weights: `count` of them not zero, summing to 1.
+
+    A single one weighs exactly 1, and its gradient is that of its probability (a straight-through estimate), since
+    the softmax over one score has none.
+    """
+    best = scores.topk(min(count, scores.shape[1]), dim=1)
+    if count > 1:
+        return torch.zeros_like(scores).scatter(1, best.indices, best.values.softmax(dim=1))
+    chosen = torch.zeros_like(scores).scatter(1, best.indices, 1.0)
+    likely = scores.softmax(dim=1)
+    return chosen * (1 + (likely - likely.detach()))
+
+
+def imbalance(scores: Scores, noisy: Tensor, weights: Tensor, count: int) -> Tensor:
+    """Shazeer et al.'s importance and load losses before their weight: a scalar, 0 where all are used alike.
+
+    Args:
+        scores: of the gate.
+        noisy: (B, K), the scores with the noise that was drawn.
+        weights: (B, K), what `top` made of them.
+        count: how many are chosen for an image.
+    """
+    importance = (noisy.softmax(dim=1) if count == 1 else weights).sum(dim=0)
+    loss = squared_variation(importance)
+    choices = noisy.shape[1]
+    if count >= choices:
+        return loss
+    ranked = noisy.topk(count + 1, dim=1).values
+    inside = noisy >= ranked[:, count - 1 : count]
+    threshold = torch.where(inside, ranked[:, count : count + 1], ranked[:, count - 1 : count])
+    apart = (scores.clean - threshold) / scores.spread.clamp_min(1e-6)
+    chance = 0.5 * (1 + torch.erf(apart / math.sqrt(2)))  # of being chosen, were its own noise drawn again
+    return loss + squared_variation(chance.sum(dim=0))
+
+
+def squared_variation(values: Tensor) -> Tensor:
+    """(K,) -> a scalar: the square of the coefficient of variation."""
+    return values.var(correction=0) / (values.mean().square() + 1e-10)
