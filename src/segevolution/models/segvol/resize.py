@@ -31,15 +31,20 @@ def resized(model: SegVol, window: Triple) -> SegVol:
     state = {
         name: value.clone()
         if value.shape == wanted[name].shape
-        else _interpolated(value, model.config.grid, config.grid, wanted[name].ndim)
+        else interpolated(value, model.config.grid, config.grid, wanted[name].ndim)
         for name, value in model.state_dict().items()
     }
     target.load_state_dict(state)
     return target
 
 
-def _interpolated(value: Tensor, grid: Triple, target: Triple, dimensions: int) -> Tensor:
-    """Position embeddings (1, N, C) on a token grid, or maps (C, d, h, w) at a multiple of it -> the target grid."""
+def interpolated(value: Tensor, grid: Triple, target: Triple, dimensions: int) -> Tensor:
+    """Position embeddings (1, N, C) on a token grid, or maps (C, d, h, w) at a multiple of it -> the target grid.
+
+    Args:
+        value: either, as `dimensions` (3 or 4) says.
+        grid, target: tokens along each axis.
+    """
     if dimensions == 4:
         factor = value.shape[1] // grid[0]
         return _scaled(value, (factor * target[0], factor * target[1], factor * target[2]))
