@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from segevolution.data.overview import overview
+from segevolution.data.prepare import prepare
 from segevolution.data.sources import Overrides, open_source
 from segevolution.data.sources.folder import FolderSource, NnUNetSource
-from segevolution.errors import StoreError
+from segevolution.data.store import Store
+from segevolution.errors import FormatError, StoreError
 from segevolution.imaging.case import Case
 from segevolution.vocabulary import Modality
 
@@ -218,6 +221,25 @@ def test_images_may_share_one_mask(miniature: Any, tmp_path: Path) -> None:
     assert source.read("p1_out").patient == "p1"
 
 
+def test_images_without_labels_are_cases_too(miniature: Any, tmp_path: Path) -> None:
+    """For pre-training: the store takes them, labels are empty, nothing that lies beside is taken for a mask."""
+    voxels = miniature.image(tmp_path / "p1" / "a.nii.gz", seed=1)
+    miniature.image(tmp_path / "p2" / "a.nii.gz", seed=2)
+    miniature.labels(tmp_path / "p1" / "other" / "m.nii.gz")
+    described(tmp_path, images="{patient}/{case}.nii.gz", masks=None, modality="MRI")
+    source = open_source("auto", tmp_path)
+    store = Store.create(tmp_path / "store")
+    assert prepare(source, store).added == ("p1_a", "p2_a")
+    case = store.read("p1_a")
+    assert (case.patient, case.volume.modality, case.structures) == ("p1", Modality.MRI, {})
+    assert not case.labels.any()
+    np.testing.assert_array_equal(np.sort(case.volume.array, axis=None), np.sort(voxels, axis=None))
+    assert [(row.structure, row.cases) for row in overview(store.cases)] == [("(all)", 2)]
+    (tmp_path / "p1" / "a.nii.gz").write_bytes(b"no image")
+    with pytest.raises(FormatError, match=r"a\.nii\.gz"):
+        source.read("p1_a")
+
+
 def test_halves_of_pairs_are_missed_by_name(miniature: Any, tmp_path: Path) -> None:
     for case in ("a", "b"):
         miniature.image(tmp_path / "i" / f"{case}.nii.gz")
@@ -245,7 +267,8 @@ def test_halves_of_pairs_are_missed_by_name(miniature: Any, tmp_path: Path) -> N
         ({"images": "i/a.nii.gz"}, "needs {case}"),
         ({"images": "../i/{case}.nii.gz"}, "no pattern of files below its folder"),
         ({"masks": "m/{patient}/{case}.nii.gz"}, "has a group in braces that 'i/{case}.nii.gz' has not"),
-        ({"masks": None}, 'has "images" but no "masks"'),
+        ({"masks": ""}, 'has "images" but no "masks"'),
+        ({"masks": None}, 'names "labels", but its "masks" are null'),
         ({"modalty": "CT"}, 'did you mean "modality"?'),
         ({"modality": None}, "give --modality"),
         ({"sequence": 2}, '"sequence" must be a text'),

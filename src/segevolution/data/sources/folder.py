@@ -7,7 +7,9 @@ folder   imagesTr/ and labelsTr/ (or images/ and labels/) with files of equal na
          {"labels": {"1": "liver"}, "images": "scans/{case}_t2.nii.gz", "masks": "segs/{case}.nrrd",
           "modality": "MRI", "sequence": "T2", "patient": "^(P[0-9]+)"}
          with {patient} in the patterns where a folder or name tells it, and one file a structure as
-         "masks": {"liver": "segs/{case}_liver.nii.gz", "tumour": "segs/{case}_tumour.nii.gz"}
+         "masks": {"liver": "segs/{case}_liver.nii.gz", "tumour": "segs/{case}_tumour.nii.gz"};
+         images without labels, for pre-training, as
+         {"images": "scans/{case}.nii.gz", "masks": null, "modality": "MRI"}
 
 Voxels that nnU-Net marks "ignore" have no truth, and a store has no word for that: such a case is refused.
 """
@@ -83,6 +85,8 @@ class FolderSource(PairedSource):
     def read(self, case: str) -> Case:
         """One case; see `PairedSource.read`."""
         files = self._found.get(case)
+        if files is not None and self._header["masks"] is None:
+            return read_label_files(self._pairs[case], (), self.dataset, self.overrides)
         if files is None or not isinstance(self._header["masks"], Mapping):
             return super().read(case)
         if not files.masks:
@@ -121,10 +125,15 @@ class FolderSource(PairedSource):
         return word
 
     def _find(self, header: Mapping[str, Any]) -> dict[str, Found]:
-        masks = header.get("masks")
-        if not isinstance(masks, str | Mapping) or not masks:
-            raise StoreError(f'{self._header_path} has "images" but no "masks": give one pattern, or one a structure.')
-        patterns = dict(masks) if isinstance(masks, Mapping) else {"labels": masks}
+        masks = header.get("masks", "")
+        if not isinstance(masks, str | Mapping | None) or masks in ("", {}):
+            raise StoreError(
+                f'{self._header_path} has "images" but no "masks": give one pattern, or one a structure; '
+                "null says that there are none."
+            )
+        if masks is None and header.get("labels"):
+            raise StoreError(f'{self._header_path} names "labels", but its "masks" are null: leave out one of the two.')
+        patterns = dict(masks) if isinstance(masks, Mapping) else {} if masks is None else {"labels": masks}
         return find_cases(
             self.path,
             Pattern.parse(header["images"], self._header_path),
@@ -135,6 +144,8 @@ class FolderSource(PairedSource):
     def _read_structures(self) -> dict[str, tuple[int, ...]]:
         if isinstance(self._header.get("masks"), Mapping):
             return {}  # each file is a structure
+        if self._found and self._header["masks"] is None:
+            return {}  # there are no labels
         return parse_labels(self._header.get("labels"), self._header_path)
 
     @cached_property
