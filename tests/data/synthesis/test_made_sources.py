@@ -270,7 +270,14 @@ def test_every_kind_of_real_map_can_be_used(shared_data: Path) -> None:
         ("mr_abdomen_chaos/labelsTr/chaos_01.nii.gz", "json"),
     ):
         case = synthesise(
-            shared_data / place, 1, names=names, modality=Modality.MRI, sequence="T2", spacing=(6, 6, 8), lenient=True
+            shared_data / place,
+            1,
+            names=names,
+            modality=Modality.MRI,
+            sequence="T2",
+            spacing=(8, 8, 10),
+            lenient=True,
+            detail=True,
         ).case
         assert len(case.structures) >= 2
         assert np.median(case.volume.array[case.labels > 0]) > np.median(case.volume.array[case.labels == 0])

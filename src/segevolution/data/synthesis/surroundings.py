@@ -40,7 +40,7 @@ _LOW, _HIGH = np.array([-200.0, -160.0, -300.0]), np.array([200.0, 160.0, 240.0]
 def torso_around(
     labels: Labels, grid: Grid, names: dict[int, str], rng: np.random.Generator
 ) -> tuple[Labels, dict[int, str]] | None:
-    """The torso that shows through a map, or None where the map has no landmark.
+    """The torso that shows through a map, or None where the map has no landmark that this patient has.
 
     Args:
         labels: (X, Y, Z) of the map on its grid (RAS order).
@@ -57,8 +57,10 @@ def torso_around(
     build = draw_build(rng, pelvis=True)
     if "prostate" in wanted:
         build = replace(build, male=True)
-    coarse = _coarse_torso(build, rng)
-    stretch, shift = _fitted(labels, grid, wanted, coarse)
+    fit = _fitted(labels, grid, wanted, _coarse_torso(build, rng))
+    if fit is None:
+        return None
+    stretch, shift = fit
     low = -shift
     scale = np.asarray(build.scale) * stretch
     placed = replace(build, scale=(scale[0], scale[1], scale[2]), floor=float(low[2] / scale[2]))
@@ -66,13 +68,11 @@ def torso_around(
     affine[:3, 3] = low
     canvas = Canvas(Grid(grid.shape, affine), rng, scale=placed.scale, degrees=placed.degrees)
     paint_torso(canvas, rng, placed)
-    painted = canvas.finish()
     mine = _family(set(names.values()))
-    fat = next(value for value, tissue in painted.tissues.items() if tissue == "fat")
-    gone = [value for value, name in painted.names.items() if name in mine]
-    shown = painted.labels.copy()
-    shown[np.isin(shown, gone)] = fat
-    return shown, dict(painted.tissues)
+    gone = [value for value, name in canvas.names.items() if name in mine]
+    canvas.labels[np.isin(canvas.labels, gone)] = canvas.label("body fat", "fat")
+    painted = canvas.finish()
+    return painted.labels, dict(painted.tissues)
 
 
 def _coarse_torso(build: Build, rng: np.random.Generator) -> Anatomy:
@@ -84,13 +84,15 @@ def _coarse_torso(build: Build, rng: np.random.Generator) -> Anatomy:
     return canvas.finish()
 
 
-def _fitted(labels: Labels, grid: Grid, wanted: dict[str, Points], coarse: Anatomy) -> tuple[Points, Points]:
+def _fitted(labels: Labels, grid: Grid, wanted: dict[str, Points], coarse: Anatomy) -> tuple[Points, Points] | None:
     """Stretch and shift of each axis: map millimetres = stretch * torso millimetres + shift.
 
-    The torso grows until it holds the map's labels.
+    The torso grows until it holds the map's labels. None where this patient lacks what the map shows.
     """
     found = _centres(coarse.labels, np.asarray(_COARSE), {}, coarse)
     both = sorted(wanted.keys() & found.keys())
+    if not both:
+        return None
     there = np.array([wanted[name] for name in both])
     here = np.array([found[name] + coarse.grid.affine[:3, 3] for name in both])
     stretch = np.ones(3)
