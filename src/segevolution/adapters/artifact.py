@@ -58,7 +58,7 @@ def save_adapter(
     folder = Path(folder)
     if attached(backbone) is not adapter:
         raise AdapterError("only an adapter that is attached to the given network can be saved; attach it first.")
-    _check_replaceable(folder, force=force)
+    check_replaceable(folder, force=force)
     with adapter.suspended():
         base = fingerprint(backbone)
     said = dict(card or {})
@@ -179,7 +179,8 @@ def _section(folder: Path) -> dict[str, Any]:
     return section
 
 
-def _check_replaceable(folder: Path, *, force: bool) -> None:
+def check_replaceable(folder: Path, *, force: bool) -> None:
+    """Refuse with an OutputError, before any work, where `save_adapter` would."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
     check_writable(folder, force=force)

@@ -1,11 +1,12 @@
-"""`segevolution adapters list|show|merge|explain`: what adapters are here, what one holds or has learned, and one made
-part of its base."""
+"""`segevolution adapters list|show|merge|combine|explain`: what adapters are here, what one holds or has learned, one
+made part of its base, and several made one."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .adapters_combine import combine_command
 from .adapters_explain import explain_command
 from .console import AsJson, Force, Quiet, note, print_json, print_table
 
@@ -94,6 +95,7 @@ def merge(
     note(f"{output} holds {base} with {folder} merged in.", quiet=quiet)
 
 
+app.command("combine")(combine_command)
 app.command("explain")(explain_command)
 
 
