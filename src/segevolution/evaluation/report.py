@@ -6,7 +6,7 @@ results.parquet can make it again.
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,15 @@ class Picture:
 Block = Heading | Text | Table | Picture
 
 
-def write_report(table: pd.DataFrame, folder: Path, title: str, reference: str, slices: Sequence[Picture] = ()) -> Path:
+def write_report(
+    table: pd.DataFrame,
+    folder: Path,
+    title: str,
+    reference: str,
+    slices: Sequence[Picture] = (),
+    badges: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+) -> Path:
     """Write report.md, report.html and figures/ into a folder; returns the HTML file.
 
     Args:
@@ -69,8 +77,10 @@ def write_report(table: pd.DataFrame, folder: Path, title: str, reference: str, 
         title: the study's name.
         reference: the method that the others are compared with.
         slices: pictures of cases, made from the masks that the study kept.
+        badges: dataset -> "zero-shot", or why answers of the unadapted base on it are not; None leaves it out.
+        warnings: sentences on what contradicts the results, such as a patient in training and test.
     """
-    blocks = build(table, title, reference, slices)
+    blocks = build(table, title, reference, slices, badges, warnings)
     for block in blocks:
         if isinstance(block, Picture):
             with replacing(folder / "figures" / f"{block.name}.png") as temporary:
@@ -80,11 +90,18 @@ def write_report(table: pd.DataFrame, folder: Path, title: str, reference: str, 
     return folder / "report.html"
 
 
-def build(table: pd.DataFrame, title: str, reference: str, slices: Sequence[Picture] = ()) -> list[Block]:
-    """The report as blocks, from the table of results."""
+def build(
+    table: pd.DataFrame,
+    title: str,
+    reference: str,
+    slices: Sequence[Picture] = (),
+    badges: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+) -> list[Block]:
+    """The report as blocks, from the table of results; see `write_report`."""
     methods = list(dict.fromkeys(table["method"]))
     prompts = list(dict.fromkeys(table["prompt"]))
-    blocks: list[Block] = [Heading(f"Study {title}", 1), *_what(table, reference)]
+    blocks: list[Block] = [Heading(f"Study {title}", 1), *_what(table, reference, badges, warnings)]
     blocks += [Heading("Mean Dice over structures"), glance(table, methods)]
     blocks.append(
         Picture(
@@ -170,11 +187,15 @@ def asked(table: pd.DataFrame, what: str, context: str) -> str:
     return what if table["context"].nunique() == 1 else f"{what}, context {context}"
 
 
-def _what(table: pd.DataFrame, reference: str) -> list[Block]:
+def _what(
+    table: pd.DataFrame, reference: str, badges: Mapping[str, str] | None, warnings: Sequence[str]
+) -> list[Block]:
     rows = []
     for (dataset, modality), group in grouped(table, ("dataset", "modality")):
         names = [str(group[column].nunique()) for column in ("patient", "case", "structure")]
-        rows.append((place(dataset, modality), *names, ", ".join(dict.fromkeys(group["labels"]))))
+        labels = ", ".join(dict.fromkeys(group["labels"]))
+        badge = () if badges is None else (badges.get(dataset, MISSING),)
+        rows.append((place(dataset, modality), *names, labels, *badge))
     runs = []
     for (method,), group in grouped(table, ("method",)):
         seeds = ", ".join(str(seed) for seed in sorted(group["seed"].unique()))
@@ -191,6 +212,7 @@ def _what(table: pd.DataFrame, reference: str) -> list[Block]:
         "Results say how close answers come to these labels on these cases, and no more; this is research, not a "
         "medical device.",
     ]
+    notes += [f"Warning: {warning}" for warning in warnings]
     if few.min() < FEW:
         notes.insert(
             2,
@@ -198,10 +220,15 @@ def _what(table: pd.DataFrame, reference: str) -> list[Block]:
             "narrow and a Wilcoxon test cannot reach p = .05: read such rows as single observations.",
         )
     return [
-        Table(("tested on", "patients", "cases", "structures", "labels"), tuple(rows)),
+        Table(("tested on", "patients", "cases", "structures", "labels", *_badged(badges)), tuple(rows)),
         Table(("method", "runs", "seeds", "answers"), tuple(runs)),
         Text(tuple(notes)),
     ]
+
+
+def _badged(badges: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The column that says whether the unadapted base had seen the data, where that was looked into."""
+    return () if badges is None else ("unadapted base",)
 
 
 def _work(table: pd.DataFrame, methods: Sequence[str]) -> Table:

@@ -31,6 +31,7 @@ from ..inference.load import load
 from ..models.backbone import Spec
 from ..models.checkpoints import fingerprint
 from ..runtime import resolve_device
+from .badges import badges, torn
 from .datasets import Prepared, open_dataset
 from .methods import Fit, train, trained_folder
 from .plan import EvaluateJob, Plan, digest, plan, plan_data
@@ -93,6 +94,9 @@ def run_study(
     questions = _questions(recipe, spec, labelled)
     new = [name for name in questions.structures if spec.structures and name not in spec.structures]
     made = plan(recipe, records, fingerprints, mark, asdict(questions), new)
+    marks, leaks = badges(made, records, recipe.base), torn(made, records)
+    for sentence in leaks:
+        console.print(f"warning: {sentence}")
     results = Results(folder)
 
     runs = dict.fromkeys(job.part.run for job in made.evaluations)
@@ -118,7 +122,7 @@ def run_study(
     if measured or trained or not whole or any(before.get(key) != value for key, value in told.items()):
         table = results.join(made.parts)
         slices = _slices(table, made, results, recipe, data)
-        write_report(table, folder, recipe.name, recipe.reference, slices)
+        write_report(table, folder, recipe.name, recipe.reference, slices, marks, leaks)
         call = {
             "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - started, 1),
@@ -138,6 +142,7 @@ def run_study(
                         "fingerprint": fingerprints[name],
                         "cases": len(records[name]),
                         "labels": _truth(recipe, name),
+                        "unadapted_base": marks.get(name),
                     }
                     for name in data
                 },

@@ -14,7 +14,9 @@ Spacing = tuple[float, float, float]
 
 def coarsened(signal: Array, spacing: Spacing, coarse: float) -> Singles:
     """(X, Y, Z) at `coarse` millimetres, aligned with the corner of the volume, without aliasing."""
-    factors = [max(1, int(coarse / 2 / step + 1e-6)) for step in spacing]
+    factors = [
+        min(side, max(1, int(coarse / 2 / step + 1e-6))) for side, step in zip(signal.shape, spacing, strict=True)
+    ]
     steps = np.array(spacing) * factors
     array = block_means(signal, factors)
     shape = tuple(max(1, round(side * step / coarse)) for side, step in zip(array.shape, steps, strict=True))

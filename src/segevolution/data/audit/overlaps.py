@@ -94,12 +94,19 @@ _MINI = (
 BASES: dict[str, tuple[Seen, ...]] = {"segvol": _M3D_SEG, "segvol-mini": _MINI}
 
 
-def require_base(base: str) -> str:
+def base_of(name: str) -> str | None:
+    """The base of BASES that a model's name, such as "BAAI/SegVol", or its folder says; None where it says none."""
+    last = re.split(r"[/\\]", name.rstrip("/"))[-1].lower()
+    return last if last in BASES else None
+
+
+def require_base(name: str) -> str:
     """The base, if its training data are known here; VocabularyError otherwise."""
-    if base not in BASES:
-        near = closest(base, BASES)
+    base = base_of(name)
+    if base is None:
+        near = closest(name.lower(), BASES)
         hint = f'did you mean "{near}"?' if near else f"known are {', '.join(BASES)}."
-        raise VocabularyError(f'what "{base}" was trained on is not known; {hint}')
+        raise VocabularyError(f'what "{name}" was trained on is not known; {hint}')
     return base
 
 
@@ -121,7 +128,7 @@ def check_overlaps(entries: Iterable[Entry], base: str) -> list[Finding]:
     Raises:
         VocabularyError: nobody has said what the base was trained on.
     """
-    require_base(base)
+    base = require_base(base)
     parts: dict[tuple[str, str], list[str]] = defaultdict(list)
     everyone: Sequence[Entry] = tuple(entries)
     for entry in everyone:

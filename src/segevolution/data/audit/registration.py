@@ -21,10 +21,12 @@ _CHECK = "registration"
 _SIDE = 1.6  # millimetres; finer voxels are joined for the comparison of surfaces
 _FACES, _SAMPLE = 600, 20000  # of each structure across each axis; of the body
 _FEW_FACES = 60
+_RANKS = 201
 
-# Measured on 88 real and 10 simulated cases (docs/reference/findings.md): as they are, no mirrored mask came nearer than
-# 0.03 below, and no shifted one above; masks mirrored on purpose gained 0.06 and more, shifted ones 0.04 to 0.25.
+# Measured on 88 real and 10 simulated cases (docs/reference/findings.md): as they are, no mirrored mask came nearer
+# than 0.03 below, and no shifted one above; masks mirrored on purpose gained 0.06 and more, shifted ones 0.04 to 0.25.
 _GAIN = 0.045
+_ERRORS = 5.0  # standard errors; the best of some forty places is looked for, and neighbouring faces are alike
 _FIT = 0.52  # that the better place must reach: chance is 0.5
 _THINNEST = 6  # voxels along an axis
 _NEXT = (slice(None, -1), slice(1, None))
@@ -55,6 +57,7 @@ class Fit:
         own: as the mask lies.
         mirrored, mirror: the best of seven mirrorings about the volume's centre, and which.
         shifted, shift: the best shift along axes, and which, in millimetres.
+        needed: what another place must gain to be believed; more where the surface is small.
     """
 
     own: float
@@ -62,6 +65,7 @@ class Fit:
     mirror: Mirror
     shifted: float
     shift: Spacing
+    needed: float
 
 
 def check_registration(name: str, record: CaseRecord, signal: Array, labels: Array) -> list[Finding]:
@@ -78,14 +82,14 @@ def check_registration(name: str, record: CaseRecord, signal: Array, labels: Arr
     fit = surface_fit(signal, labels, record.spacing)
     if fit is None:
         return found
-    if fit.mirrored > max(fit.own, fit.shifted) + _GAIN and fit.mirrored >= _FIT:
+    if fit.mirrored > max(fit.own, fit.shifted) + fit.needed and fit.mirrored >= _FIT:
         axes = " and ".join(axis for axis, turned in zip("xyz", fit.mirror, strict=True) if turned)
         message = (
             f"{name} has a mask that seems mirrored along {axes}: its surface fits the image better so "
             f"({fit.mirrored:.2f}) than as it lies ({fit.own:.2f})."
         )
         found.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
-    elif fit.shifted > fit.own + _GAIN and fit.shifted >= _FIT:
+    elif fit.shifted > fit.own + fit.needed and fit.shifted >= _FIT:
         where = " x ".join(f"{step:g}" for step in fit.shift)
         message = (
             f"{name} has a mask that seems shifted: its surface fits the image better moved by {where} mm "
@@ -135,13 +139,15 @@ def _body(bright: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> Fit | None:
     """Compare the mask as it lies with the mask mirrored and shifted; None where its surface is too small to tell."""
-    factors = tuple(max(1, int(_SIDE / step)) for step in spacing)
+    factors = tuple(min(side, max(1, int(_SIDE / step))) for side, step in zip(signal.shape, spacing, strict=True))
     image, mask = _joined(signal, labels, factors)
     steps = np.array(spacing) * factors
     surfaces = _faces(mask)
     if not surfaces:
         return None
     scales = _scales(image)
+    if not scales:
+        return None
     own = _score(image, surfaces, scales, None, (0, 0, 0))
     if own is None:
         return None
@@ -153,7 +159,13 @@ def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> Fit | None:
     mirror = max(mirrors, key=lambda turned: mirrors[turned])
     shift, shifted = _best_shift(image, surfaces, scales, steps, own)
     x, y, z = (float(step) for step in np.round(shift * steps, 1))
-    return Fit(own, mirrors[mirror], mirror, shifted, (x, y, z))
+    return Fit(own, mirrors[mirror], mirror, shifted, (x, y, z), max(_GAIN, _ERRORS * _error(surfaces)))
+
+
+def _error(surfaces: Mapping[int, list[Points]]) -> float:
+    """Standard error of a score whose faces fall anywhere: ranks are even, and each group counts alike."""
+    sizes = np.array([len(faces) for groups in surfaces.values() for faces in groups])
+    return float(np.sqrt((1 / 12 / sizes).sum()) / len(sizes))
 
 
 def _best_shift(
@@ -200,13 +212,15 @@ def _faces(mask: Array) -> dict[int, list[Points]]:
 
 
 def _scales(image: Array) -> dict[int, Array]:
-    """Axis -> changes of brightness across it at random places of the body, sorted."""
+    """Axis -> quantiles of the changes of brightness across it at random places of the body; empty without a body."""
     rng = np.random.default_rng(0)
     places = np.stack([rng.integers(0, side, 3 * _SAMPLE) for side in image.shape], 1)
     values = image[tuple(places.T)]
     low, high = np.percentile(values, (0.5, 99.5))
     places = places[values > low + _DARK * (high - low)][:_SAMPLE]
-    return {axis: np.sort(_changes(image, places, axis)) for axis in range(3)}
+    if not len(places):
+        return {}
+    return {axis: np.quantile(_changes(image, places, axis), np.linspace(0, 1, _RANKS)) for axis in range(3)}
 
 
 def _changes(image: Array, places: Points, axis: int) -> Array:

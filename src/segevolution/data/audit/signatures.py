@@ -27,6 +27,7 @@ _NEIGHBOURHOOD = 3.0  # standard deviation, in coarse voxels
 _FLOOR = 0.15  # of the whole volume's deviation: flat regions stay flat
 _STRENGTH = 0.3  # of an extremum
 _SCALE = 32.0  # detail is kept in 8 bits
+_RANKS = 1001
 _DARK = 0.15  # of the range of brightness; what is darker is air, or was cut off
 
 Bytes = npt.NDArray[np.int8]
@@ -110,10 +111,12 @@ def _detail(array: Singles) -> Singles:
     """
     low, high = np.percentile(array, (0.5, 99.5))
     bright = array > low + _DARK * (high - low)
-    ordered = np.sort(array[bright])
-    ranks = np.searchsorted(ordered, array[bright], "left") + np.searchsorted(ordered, array[bright], "right")
+    values = array[bright]
     array = np.zeros_like(array)
-    array[bright] = ranks / (2 * max(len(ordered), 1))
+    if len(values):
+        steps = np.quantile(values, np.linspace(0, 1, _RANKS))
+        ranks = np.searchsorted(steps, values, "left") + np.searchsorted(steps, values, "right")
+        array[bright] = ranks / (2 * _RANKS)
     apart = array - ndimage.gaussian_filter(array, _NEIGHBOURHOOD, mode="nearest")
     deviation = np.sqrt(ndimage.gaussian_filter(apart * apart, _NEIGHBOURHOOD, mode="nearest"))
     return np.asarray(apart / (deviation + _FLOOR * float(array.std()) + 1e-6), np.float32)

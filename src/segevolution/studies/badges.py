@@ -1,0 +1,63 @@
+"""Whether answers of the unadapted base may be called zero-shot, and which runs were tested on whom they learned from.
+
+These are the cheap checks of `data.audit`: by names. Near-duplicates under other names are found by "data check".
+"""
+
+from collections.abc import Mapping, Sequence
+
+from ..data.audit.overlaps import base_of, seen_by
+from ..data.record import CaseRecord
+from ..data.splits import Person
+from .plan import Plan
+from .roles import CaseName
+
+ZERO_SHOT = "zero-shot"
+
+
+def badges(made: Plan, records: Mapping[str, Sequence[CaseRecord]], base: str) -> dict[str, str]:
+    """Dataset -> "zero-shot", or why the base's answers on it are not.
+
+    The badge needs that the base's training data are known and hold none of the tested cases.
+
+    Args:
+        records: dataset name -> its cases.
+        base: as the recipe names it.
+    """
+    by_name = _by_name(records)
+    tested: dict[str, dict[str, CaseRecord]] = {}
+    for job in made.evaluations:
+        name = CaseName(job.part.dataset, job.part.case)
+        tested.setdefault(name.dataset, {})[name.case] = by_name[name]
+    known = base_of(base)
+    if known is None:
+        return dict.fromkeys(tested, f"not zero-shot: what {base} was trained on is not known")
+    found = {}
+    for dataset, cases in tested.items():
+        seen = [what for record in cases.values() if (what := seen_by(known, dataset, record))]
+        parts = " and ".join(dict.fromkeys(seen))
+        found[dataset] = (
+            f"not zero-shot: {len(seen)} of {len(cases)} cases seen in training ({parts})" if seen else ZERO_SHOT
+        )
+    return found
+
+
+def torn(made: Plan, records: Mapping[str, Sequence[CaseRecord]]) -> list[str]:
+    """A sentence for each run that is tested on a patient that it learned from, through another dataset."""
+    by_name = _by_name(records)
+    people: dict[str, set[Person]] = {}
+    for job in made.trainings:
+        names = (*job.train, *job.replay, *job.validation)
+        people[job.run] = {by_name[name].person for name in names}
+    found: dict[str, set[str]] = {}
+    for job in made.evaluations:
+        person = by_name[CaseName(job.part.dataset, job.part.case)].person
+        if person in people.get(job.part.run, ()):
+            found.setdefault(job.part.run, set()).add("/".join(person))
+    return [
+        f"{run} is tested on patients that it learned from: {', '.join(sorted(who))}; its results on them are too good."
+        for run, who in found.items()
+    ]
+
+
+def _by_name(records: Mapping[str, Sequence[CaseRecord]]) -> dict[CaseName, CaseRecord]:
+    return {CaseName(dataset, record.name): record for dataset, cases in records.items() for record in cases}
