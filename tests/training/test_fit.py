@@ -9,10 +9,10 @@ from segevolution.errors import CheckpointError
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
 from segevolution.training.fit import fit
-from segevolution.training.validation import combinations
 from segevolution.training.objective import ObjectiveSettings
 from segevolution.training.prompting import COMBINATIONS, PromptSettings, draw_box, draw_points
 from segevolution.training.settings import FitSettings
+from segevolution.training.validation import combinations
 from segevolution.vocabulary import Modality
 
 SETTINGS = FitSettings(

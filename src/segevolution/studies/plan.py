@@ -15,6 +15,7 @@ from ..data.record import CaseRecord
 from ..errors import RecipeError
 from ..evaluation.results import PartName
 from ..imaging.case import Part
+from ..training.settings import decisive
 from ..vocabulary import closest
 from .recipe import LOT, UNTRAINED, Dataset, Fit, Method, Recipe, Role
 from .roles import PART_OF, CaseName, learned, pools
@@ -260,8 +261,8 @@ def _named(method: Method, shots: int | None) -> tuple[str, str]:
 
 
 def _settings(fit: Fit) -> dict[str, Any]:
-    """What decides a training; balance is left out where none is asked for, as in the keys from before it existed."""
-    values = asdict(fit)
+    """What decides a training; what is not asked for is left out, as in the keys from before it existed."""
+    values = {**asdict(fit), "settings": decisive(fit.settings)}
     sample = values["settings"]["sample"]
     if not sample["balance"]:
         del sample["balance"], sample["balance_power"]

@@ -274,7 +274,7 @@ def fit_fault(error: ValidationError) -> str:
     *parents, last = first["loc"]
     place = ".".join(str(step) for step in first["loc"])
     if first["type"] != "unexpected_keyword_argument":
-        return f"{place}: {first['msg']}"
+        return f"{place}: {str(first['msg']).removeprefix('Value error, ')}"
     known: Any = FitSettings()
     for step in parents:
         known = getattr(known, str(step))
