@@ -49,6 +49,11 @@ def read_as(kind: type[Kind], folder: str, name_or_path: str, overrides: Sequenc
         raise RecipeError(f"{where}: {_sentence(error, values)}") from error
 
 
+def says(key: str, folder: str, name_or_path: str) -> bool:
+    """Whether a recipe, found as by `read_as`, has a key that tells its kind; RecipeError where there is no recipe."""
+    return key in _read(name_or_path, folder)[0]
+
+
 def _read(name_or_path: str, folder: str) -> tuple[dict[str, Any], str]:
     names = shipped(folder)
     if name_or_path in names:

@@ -66,7 +66,10 @@ class MaskSettings:
                 near = closest(str(key), cls.__dataclass_fields__)
                 hint = f'did you mean "{near}"?' if near else f"known are {', '.join(cls.__dataclass_fields__)}."
                 raise RecipeError(f'"simmim.{key}" is no key here; {hint}')
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        tidy: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**tidy)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

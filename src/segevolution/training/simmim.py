@@ -85,7 +85,8 @@ class MaskedPrediction(nn.Module):
     def loss(self, predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
         """Mean absolute error over hidden voxels, a scalar in the images' unit; seen voxels do not count."""
         error = (predicted.float() - self.patches(images.float())).abs().mean(-1)
-        return error[hidden].mean()
+        mean: Tensor = error[hidden].mean()
+        return mean
 
     def guess(self, images: Tensor, hidden: Tensor) -> Tensor:
         """The same loss of the best answer that looks at no place: the median of each image's seen voxels."""
