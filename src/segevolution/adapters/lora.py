@@ -6,7 +6,7 @@ the adapted network therefore is the base, bit for bit.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -217,6 +217,18 @@ def activate(layers: Iterable[Wrapped], weights: Mapping[str, float | Tensor]) -
         layer._active_adapter = list(weights)
         for name, weight in weights.items():
             layer.set_scale(name, weight)
+
+
+def remember(layers: Iterable[Wrapped]) -> Callable[[], None]:
+    """A call that lets the LoRAs in layers answer as they do at this moment, without computing anything."""
+    held = [(layer, list(layer.active_adapters), dict(layer.scaling)) for layer in layers]
+
+    def restore() -> None:
+        for layer, active, scaling in held:
+            layer._active_adapter = active
+            layer.scaling.update(scaling)
+
+    return restore
 
 
 def merged_weight(layer: Wrapped) -> Tensor:

@@ -6,6 +6,7 @@ Axis order inside a network is (D, H, W) = (Z, Y, X) of the canonical array. Coo
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
@@ -206,6 +207,8 @@ class Hooks:
 
     encode: (the network's own encoding, images, modalities) -> features; called in its place.
     decode: (the network's own decoding, features, prompts, contexts, multimask) -> masks; called in its place.
+    again: () -> a context in which layers answer as they do at this moment; asked for by what computes them again
+        later, for their gradients.
 
     Within a decoding:
 
@@ -219,6 +222,7 @@ class Hooks:
 
     encode: Callable[[Encode, Tensor, Sequence[Modality | None]], Features] | None = None
     decode: Callable[[Decode, Features, PromptBatch, Sequence[Context], bool], Masks] | None = None
+    again: Callable[[], AbstractContextManager[None]] | None = None
     fuse: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
     mask_tokens: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
     mask_vectors: Callable[[Tensor, Sequence[Context]], Tensor] | None = None

@@ -8,7 +8,7 @@ frozen encoder; training steps then choose among them and never run it again.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +25,7 @@ from ..errors import OutputError, RecipeError, StoreError
 from ..files import replacing
 from ..imaging.grid import Array
 from ..models.backbone import BackboneModule, Features, Spec, Triple
+from ..vocabulary import Modality
 
 _TRIES = 20  # views drawn before a case without any structure is given up
 
@@ -194,21 +195,26 @@ def require_frozen_encoder(backbone: BackboneModule) -> None:
     Raises:
         RecipeError: names a parameter that trains and that the encoding hangs on.
     """
+    told = (None,) if backbone.hooks.encode is None else (None, *Modality)  # it may hang on what an adapter is told
+    mode = backbone.training
+    try:
+        moved = [name for modality in told for name in _moving(backbone.train(), modality)]
+    finally:
+        backbone.train(mode)
+    names = list(dict.fromkeys(moved))
+    if names:
+        raise RecipeError(
+            f"cache_features keeps encodings, but this method trains what makes them ({names[0]} and {len(names) - 1} "
+            "more); set cache_features to 0, or train the decoder only."
+        )
+
+
+def _moving(backbone: BackboneModule, modality: Modality | None) -> list[str]:
+    """The parameters that train and that an encoding in training hangs on."""
     trained = {name: value for name, value in backbone.named_parameters() if value.requires_grad}
     with torch.enable_grad():
-        image = torch.zeros(1, 1, *backbone.spec.window, device=backbone.device)
-        found = backbone.encode(image, (None,))
+        found = backbone.encode(torch.zeros(1, 1, *backbone.spec.window, device=backbone.device), (modality,))
         parts = [found.tokens, *found.skips, *([] if found.routing is None else [found.routing])]
-        moving = [part for part in parts if part.requires_grad]
-        if not moving:
-            return
-        grads = torch.autograd.grad([part.float().sum() for part in moving], list(trained.values()), allow_unused=True)
-    names = _moved_by(list(trained), grads)
-    raise RecipeError(
-        f"cache_features keeps encodings, but this method trains what makes them ({names[0]} and {len(names) - 1} "
-        "more); set cache_features to 0, or train the decoder only."
-    )
-
-
-def _moved_by(names: Sequence[str], grads: Sequence[Tensor | None]) -> list[str]:
-    return [name for name, grad in zip(names, grads, strict=True) if grad is not None]
+        moving = [part.float().sum() for part in parts if part.requires_grad]
+        grads = torch.autograd.grad(moving, list(trained.values()), allow_unused=True) if moving else ()
+    return [name for name, grad in zip(trained, grads, strict=False) if grad is not None]

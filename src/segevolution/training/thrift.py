@@ -4,7 +4,7 @@ Both enter while a run lasts and leave no trace: the same parameters under the s
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from torch import nn
@@ -24,8 +24,13 @@ def recomputing(backbone: BackboneModule, *, on: bool = True) -> Iterator[None]:
         RecipeError: the network has no such blocks.
     """
     blocks = _blocks(backbone, "checkpointing") if on else ()
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        again = backbone.hooks.again
+        return nullcontext(), nullcontext() if again is None else again()
+
     for block in blocks:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False, context_fn=contexts)
     try:
         yield
     finally:

@@ -63,10 +63,10 @@ class MixtureAdapter(BaseAdapter):
         return [parameter for name, parameter in self._parameters().items() if _part(name) in wanted]
 
     def auxiliary_loss(self) -> Tensor | None:
-        """The gate's weighted losses in the last call of training; once, then None.
+        """The gate's weighted losses in the last encoding of training; once, then None.
 
-        Where that call used no expert it is a zero that hangs on all that trains, so that a step on identity alone
-        has a gradient.
+        Where a decoding used nothing that trains it is a zero that hangs on all that does, so that a step on identity
+        alone has a gradient.
         """
         loss, self._loss = self._loss, None
         return loss
@@ -176,10 +176,11 @@ class MixtureAdapter(BaseAdapter):
         if self.config.gate != "task":
             backbone.hooks.encode = self._encode
         backbone.hooks.decode = self._decode
+        backbone.hooks.again = self._inside().again
 
     def _leave(self) -> None:
         backbone = self.backbone
-        backbone.hooks.encode = backbone.hooks.decode = None
+        backbone.hooks.encode = backbone.hooks.decode = backbone.hooks.again = None
         if self._gate is not None and getattr(backbone, MODULE, None) is self._gate:
             delattr(backbone, MODULE)
         if self._experts is not None:
@@ -229,7 +230,6 @@ class MixtureAdapter(BaseAdapter):
                 bare = inner(images, modalities)
             routing = self._ask(self._gate, bare, modalities)
         found = groups(routing.weights, self.config.choices)
-        self._anchor(found)
         parts = []
         for group in found:
             whole, rows = len(found) == 1, list(group.rows)
@@ -256,6 +256,7 @@ class MixtureAdapter(BaseAdapter):
     ) -> Masks:
         """Hooks.decode."""
         found = self._prompt_groups(features, prompts, contexts)
+        self._anchor(found)
         if len(found) <= 1:
             with self._inside().on(found[0].weights if found else {}):
                 return inner(features, prompts, contexts, multimask=multimask)
@@ -272,9 +273,7 @@ class MixtureAdapter(BaseAdapter):
             structures = [context.structure for context in contexts]
             routing = by_table(self.config, structures, features.tokens.device)
             self.tally.add(self.config, routing, structures, training=self.backbone.training)
-            found = groups(routing.weights, choices)
-            self._anchor(found)
-            return found
+            return groups(routing.weights, choices)
         if features.routing is None or features.routing.shape[1] != len(choices):
             raise AdapterError("these features were not encoded through this mixture; encode the image again.")
         return of_prompts(groups(features.routing, choices), prompts.image_index.tolist())

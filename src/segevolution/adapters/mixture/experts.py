@@ -1,7 +1,7 @@
 """The experts of a mixture: several LoRAs in the same layers of a network, all off unless they are switched on."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...models.backbone import BackboneModule
 from ..base import check_fit
-from ..lora import PREFIX, LoraConfig, Wrapped, activate, inject, named
+from ..lora import PREFIX, LoraConfig, Wrapped, activate, inject, named, remember
 
 
 class Experts:
@@ -73,12 +73,20 @@ class Experts:
     @contextmanager
     def on(self, weights: Mapping[str, float | Tensor]) -> Iterator[None]:
         """A context in which exactly these experts answer, each times its weight; with none it is the base."""
-        activate(self._layers.values(), {_internal(name): weight for name, weight in weights.items()})
-        try:
+        layers = self._layers.values()
+        with _afterwards(remember(layers)):
+            activate(layers, {_internal(name): weight for name, weight in weights.items()})
             yield
-        finally:
-            activate(self._layers.values(), {_internal(name): 1.0 for name in weights})
-            activate(self._layers.values(), {})
+
+    def again(self) -> AbstractContextManager[None]:
+        """See Hooks.again: a context in which those answer that are on at the moment."""
+        return self._as(remember(self._layers.values()))
+
+    @contextmanager
+    def _as(self, restore: Callable[[], None]) -> Iterator[None]:
+        with _afterwards(remember(self._layers.values())):
+            restore()
+            yield
 
     def parameters(self, name: str) -> dict[str, nn.Parameter]:
         """One expert's parameters by the names of a LoRA's file."""
@@ -99,6 +107,14 @@ class Experts:
         activate(self._layers.values(), {})
         for name, layer in self._layers.items():
             layer.train(self._originals[name].training)
+
+
+@contextmanager
+def _afterwards(restore: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        restore()
 
 
 def layers_in(state: Mapping[str, Tensor]) -> tuple[str, ...]:
