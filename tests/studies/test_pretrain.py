@@ -1,11 +1,15 @@
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from segevolution.errors import RecipeError
+from segevolution.errors import CheckpointError, RecipeError
 from segevolution.models.checkpoints import load_model
 from segevolution.models.segvol.config import SegVolConfig
+from segevolution.models.segvol.encoder_weights import save_encoder
 from segevolution.models.segvol.resize import resized
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
@@ -77,8 +81,41 @@ def test_a_network_is_trained_in_stages_and_saved_as_a_model(tmp_path):
     card = (made.model / "README.md").read_text()
     assert "sim: 1 cases" in card
     assert "never trained on" in card
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["stages"][1]["sample"]["views"] == 1
+    assert manifest["stages"][1]["accumulate"] == 1  # a default, spelt out
+    assert set(manifest["data"]) == {"sim"}
+    assert {"seed", "git", "packages", "recipe"} <= manifest.keys()
+    assert manifest["encoder"] is None
     again = pretrain(recipe, tmp_path, device="cpu", quiet=True)
     assert again.stages == ()
+
+
+def test_training_starts_from_a_pretrained_encoder_and_remembers_which(tmp_path):
+    still = SMALL | {"stages": [{"window": [8, 16, 16], "fit": {"steps": 1, "warmup": 100, "learning_rate": 1e-9}}]}
+    recipe = PretrainRecipe.model_validate(still)
+    other = SegVol.fresh(network_config(recipe, WordTokenizer.of_vocabulary()), 99)
+    save_encoder(other, tmp_path / "encoder", {})
+    plain = pretrain(recipe, tmp_path / "plain", device="cpu", quiet=True)
+    begun = pretrain(recipe, tmp_path / "begun", encoder=tmp_path / "encoder", device="cpu", quiet=True)
+    found = [load_model(made.model).state_dict() for made in (plain, begun)]
+    for name, value in other.state_dict().items():
+        if name.startswith("image_encoder."):
+            torch.testing.assert_close(found[1][name], value, atol=1e-3, rtol=1e-3)
+        elif not name.startswith("text_encoder."):
+            torch.testing.assert_close(found[1][name], found[0][name])
+    pretrain(recipe, tmp_path / "begun", device="cpu", quiet=True)
+    told = json.loads((tmp_path / "begun" / "manifest.json").read_text())["encoder"]
+    assert "encoder.safetensors" in told["from"]
+    assert len(told["sha256"]) == 64
+
+
+def test_an_encoder_of_another_size_is_one_sentence(tmp_path):
+    recipe = PretrainRecipe.model_validate(SMALL)
+    sizes = network_config(recipe, WordTokenizer.of_vocabulary())
+    save_encoder(SegVol.fresh(replace(sizes, depth=2), 0), tmp_path / "encoder", {})
+    with pytest.raises(CheckpointError, match=r"do not fit the network: unexpected: image_encoder\.blocks\.1[^\n]*\.$"):
+        pretrain(recipe, tmp_path / "run", encoder=tmp_path / "encoder", device="cpu", quiet=True)
 
 
 def test_the_shipped_recipe_can_be_used_and_sees_no_mri():

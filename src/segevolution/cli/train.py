@@ -1,4 +1,4 @@
-"""`segevolution train RECIPE`: train a base model from nothing, as segvol-mini was."""
+"""`segevolution train RECIPE`: train a base model from nothing, as segvol-mini was, or its encoder without labels."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe (segvol_mini) or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe (segvol_mini, simmim_mini) or a YAML file.")],
     changes: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as fit.devices=1 stages.1.fit.steps=500."),
@@ -20,20 +20,57 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the run; default runs/<name>.")
     ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option("--encoder", help="Start from a pre-trained image encoder: a SimMIM run, or vit_pretrain.ckpt."),
+    ] = None,
     data: DataRoot = None,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a network by a recipe, or go on with a run that was stopped: call it again with the same folder."""
-    from ..studies.pretrain import load_pretraining, pretrain
+    from ..studies.pretrain import TRAININGS, load_pretraining, pretrain
+    from ..studies.reading import says
 
+    if says("simmim", TRAININGS, recipe):
+        _without_labels(recipe, changes or [], output, encoder, data, device, quiet=quiet, as_json=as_json)
+        return
     what = load_pretraining(recipe, changes or [])
     folder = output or Path("runs") / what.name
-    made = pretrain(what, folder, root=data, device=device, quiet=quiet)
+    made = pretrain(what, folder, root=data, encoder=encoder, device=device, quiet=quiet)
     if as_json:
         print_json({"model": made.model and str(made.model), "stages": [vars(stage) for stage in made.stages]})
     elif made.model is None:
         note(f"stopped before the end; the same command goes on from {folder}.", quiet=quiet)
     else:
         typer.echo(f"{made.model}")
+
+
+def _without_labels(
+    recipe: str,
+    changes: list[str],
+    output: Path | None,
+    encoder: Path | None,
+    data: Path | None,
+    device: str,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """The same for a recipe of SimMIM, which leaves an encoder or an adapter."""
+    from ..errors import RecipeError
+    from ..studies.simmim import load_simmim, pretrain_simmim
+
+    what = load_simmim(recipe, changes)
+    if encoder is not None:
+        raise RecipeError(f"{what.name} makes an encoder and takes none; give --encoder to a training with labels.")
+    folder = output or Path("runs") / what.name
+    done = pretrain_simmim(what, folder, root=data, device=device, quiet=quiet)
+    if as_json:
+        print_json({"made": done.made and str(done.made), "fit": vars(done.result)})
+    elif done.made is None:
+        note(f"stopped before the end; the same command goes on from {folder}.", quiet=quiet)
+    else:
+        note(f"reconstructions are drawn in {done.picture}", quiet=quiet)
+        typer.echo(f"{done.made}")

@@ -2,6 +2,7 @@
 
     runs/<name>/data/<dataset>/       stores
     runs/<name>/tokenizer.json        the words its text tower reads
+    runs/<name>/manifest.json         the recipe resolved, data, seed, versions and git revision, from the first step on
     runs/<name>/stage-1/ ...          fit/ (checkpoint, curves) and weights.safetensors when done
     runs/<name>/model/                the model folder
 
@@ -10,7 +11,7 @@ A killed run continues where its last checkpoint stands; a finished stage is not
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +20,11 @@ from safetensors.torch import load_file, save_file
 
 from ..data.store import Store
 from ..errors import RecipeError
-from ..files import replacing, write_json
+from ..evaluation.results import surroundings
+from ..files import replacing, sha256, write_json
 from ..models.checkpoints import save_model
 from ..models.segvol.config import SegVolConfig
+from ..models.segvol.encoder_weights import load_encoder
 from ..models.segvol.resize import resized
 from ..models.segvol.segvol import SegVol
 from ..models.segvol.tokenizer import WordTokenizer
@@ -96,7 +99,13 @@ class Pretrained:
 
 
 def pretrain(
-    recipe: PretrainRecipe, folder: Path, *, root: Path | None = None, device: str = "auto", quiet: bool = False
+    recipe: PretrainRecipe,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    encoder: Path | None = None,
+    device: str = "auto",
+    quiet: bool = False,
 ) -> Pretrained:
     """Train, or go on training.
 
@@ -104,6 +113,8 @@ def pretrain(
         recipe: see PretrainRecipe.
         folder: of the run.
         root: where the recipe's data paths begin.
+        encoder: a pre-trained image encoder to start from, see `models.segvol.encoder_weights.load_encoder`; a run
+            that goes on has it already.
         device: "auto", "cpu" or "cuda".
         quiet: no progress.
 
@@ -113,6 +124,10 @@ def pretrain(
     settings = [stage_settings(recipe, number) for number in range(len(recipe.stages))]
     tokenizer = _tokenizer(folder)
     model = SegVol.fresh(network_config(recipe, tokenizer), recipe.seed, tokenizer)
+    told = {"seed": recipe.seed, "encoder": _begun_with(folder)}
+    if encoder is not None:
+        report = load_encoder(model, encoder)
+        told["encoder"] = {"from": str(report), "sha256": sha256(report.source)}
     stores: dict[str, Store] = {}
     results = []
     for number, (stage, chosen) in enumerate(zip(recipe.stages, settings, strict=True), start=1):
@@ -125,6 +140,7 @@ def pretrain(
             continue
         drawn = _drawn(recipe, number)
         stores |= {entry.name: _prepare(entry, folder, root) for entry in drawn if entry.name not in stores}
+        _write_manifest(folder, recipe, settings, stores, told)
         training, validation = (_cases(recipe, drawn, stores, model, role) for role in ("train", "validation"))
         result = fit(model, training, chosen, place, validation=validation, device=device, quiet=quiet)
         results.append(result)
@@ -135,7 +151,7 @@ def pretrain(
             save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
     stores |= {entry.name: _prepare(entry, folder, root) for entry in recipe.data if entry.name not in stores}
     save_model(model, folder / "model", dtype="float16", card=_card(recipe, stores), force=True)
-    write_json(folder / "manifest.json", _manifest(recipe, stores))
+    _write_manifest(folder, recipe, settings, stores, told)
     return Pretrained(folder / "model", tuple(results))
 
 
@@ -228,8 +244,27 @@ def _card(recipe: PretrainRecipe, stores: Mapping[str, Store]) -> str:
     return "\n".join(lines)
 
 
-def _manifest(recipe: PretrainRecipe, stores: Mapping[str, Store]) -> dict[str, Any]:
-    return {
+def _begun_with(folder: Path) -> Any:
+    """What an earlier call of this run says of its encoder."""
+    try:
+        return json.loads((folder / "manifest.json").read_text("utf-8")).get("encoder")
+    except (OSError, ValueError):
+        return None
+
+
+def _write_manifest(
+    folder: Path,
+    recipe: PretrainRecipe,
+    settings: Sequence[FitSettings],
+    stores: Mapping[str, Store],
+    told: Mapping[str, Any],
+) -> None:
+    """What decides a run, so that it can be done again: with every default spelt out."""
+    manifest = {
         "recipe": json.loads(recipe.model_dump_json()),
+        "stages": [asdict(chosen) for chosen in settings],
+        **told,
         "data": {name: store.fingerprint() for name, store in stores.items()},
+        **surroundings(),
     }
+    write_json(folder / "manifest.json", manifest)
