@@ -19,6 +19,7 @@ _LIKE = 0.6  # correlation of two descriptors that may be one point
 _VOTES = 0.08  # of the points, and at least:
 _FEWEST = 6
 CORRELATION = 0.75
+_HOPELESS = 0.3  # one voxel beside the right place, copies still correlate better
 _SEARCH = 4  # steps of one coarse voxel
 _OVERLAP = 0.15  # of the smaller volume
 _MIRRORED_POINTS = 40  # the strongest, which are enough to suspect a mirrored copy
@@ -149,11 +150,12 @@ def _voted(first: Level, second: Level, mirror: tuple[bool, bool, bool]) -> Trip
     needed = max(_FEWEST, _VOTES * min(len(points), len(first.points)))
     if len(shifts) < needed:
         return None
-    agreeing = (np.abs(shifts[:, None] - shifts[None]).max(2) <= 1).sum(1)
+    x, y, z = (np.abs(steps[:, None] - steps[None]) <= 1 for steps in shifts.T)
+    agreeing = (x & y & z).sum(1)
     if agreeing.max() < needed:
         return None
-    x, y, z = (int(step) for step in shifts[agreeing.argmax()])
-    return x, y, z
+    right, front, up = (int(step) for step in shifts[agreeing.argmax()])
+    return right, front, up
 
 
 def _correlation(first: Level, second: Level, mirror: tuple[bool, bool, bool], shift: Triple) -> float:
@@ -161,6 +163,8 @@ def _correlation(first: Level, second: Level, mirror: tuple[bool, bool, bool], s
     one = first.detail.astype(np.float32)
     other = _flip(second.detail, mirror).astype(np.float32)
     centre, best = shift, _at(one, other, shift)
+    if best < _HOPELESS:
+        return best
     for _ in range(_SEARCH):
         values = {step: _at(one, other, step) for step in _around(centre)}
         place = max(values, key=lambda step: values[step])
@@ -185,11 +189,15 @@ def _at(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], shift: Tri
         mine.append(slice(low, high))
         theirs.append(slice(low - step, high - step))
     first, second = one[tuple(mine)], other[tuple(theirs)]
-    energies = float((first * first).sum()), float((second * second).sum())
-    least = min(float((one * one).sum()), float((other * other).sum()))
+    energies = _energy(first), _energy(second)
+    least = min(_energy(one), _energy(other))
     if first.size < _OVERLAP * min(one.size, other.size) or min(energies) < 0.5 * _OVERLAP * least or least == 0:
         return -1.0
-    return float((first * second).sum()) / float(np.sqrt(energies[0] * energies[1]))
+    return float(np.einsum("xyz,xyz->", first, second)) / float(np.sqrt(energies[0] * energies[1]))
+
+
+def _energy(array: npt.NDArray[np.float32]) -> float:
+    return float(np.einsum("xyz,xyz->", array, array))
 
 
 def _around(centre: Triple) -> list[Triple]:

@@ -1,0 +1,103 @@
+"""The badge "zero-shot" is given only where nothing speaks against it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segevolution.data.record import CaseRecord, record_of
+from segevolution.data.store import Store
+from segevolution.imaging.case import Case
+from segevolution.imaging.grid import Grid
+from segevolution.imaging.volume import Volume
+from segevolution.studies.badges import badges, torn
+from segevolution.studies.plan import Plan, plan
+from segevolution.studies.recipe import Recipe
+from segevolution.studies.run import run_study
+from segevolution.vocabulary import Modality
+
+
+def records(dataset: str, patients: list[str], modality: Modality) -> list[CaseRecord]:
+    signal = np.arange(120, dtype=np.int16).reshape(6, 5, 4)
+    volume = Volume(signal, Grid(signal.shape, np.eye(4)), modality, dataset)
+    labels = (signal > 100).astype(np.uint8)
+    made = [Case(f"{name}_x", name, dataset, volume, labels, {"liver": (1,)}) for name in patients]
+    return [record_of(case, volume.grid) for case in made]
+
+
+def planned(**cases: list[CaseRecord]) -> Plan:
+    """Every patient but the first two of the first dataset is tested by the base and by a LoRA."""
+    data = [{"name": name, "path": name, "train": 2 if number == 0 else 0} for number, name in enumerate(cases)]
+    recipe = Recipe.model_validate(
+        {"name": "toy", "data": data, "methods": [{"name": "base"}, {"name": "lora"}], "fit": {"steps": 1}}
+    )
+    return plan(recipe, cases, dict.fromkeys(cases, "print"), "base", {})
+
+
+def test_data_that_the_base_saw_are_refused_with_the_reason() -> None:
+    ours = {
+        "btcv": records("btcv", ["btcv_00", "btcv_01", "btcv_02", "btcv_04"], Modality.CT),
+        "chaos": records("chaos", ["1", "2"], Modality.MRI),
+    }
+    made = planned(**ours)
+    found = badges(made, ours, "segvol-mini")
+    assert found["chaos"] == "zero-shot"
+    assert found["btcv"].startswith("not zero-shot: ")
+    assert "2 cases seen in training (BTCV" in found["btcv"]
+    assert badges(made, ours, "BAAI/SegVol")["btcv"].startswith("not zero-shot: 2 of 2 cases")
+
+
+def test_held_out_patients_earn_the_badge() -> None:
+    ours = {
+        "ours": records("ours", ["p", "q"], Modality.CT),
+        "btcv": records("btcv", ["btcv_04", "btcv_29"], Modality.CT),
+    }
+    assert badges(planned(**ours), ours, "segvol-mini") == {"btcv": "zero-shot"}
+
+
+def test_a_base_of_unknown_training_earns_none() -> None:
+    ours = {"ours": records("ours", ["p", "q", "r"], Modality.CT)}
+    assert badges(planned(**ours), ours, "my/model") == {
+        "ours": "not zero-shot: what my/model was trained on is not known"
+    }
+
+
+def test_a_patient_in_two_datasets_of_a_study_is_told() -> None:
+    ours = {
+        "t1": records("brats", ["p", "q"], Modality.MRI),
+        "t2": records("brats", ["p", "r"], Modality.MRI),
+    }
+    (sentence,) = torn(planned(**ours), ours)
+    assert sentence.startswith("lora-s0 is tested on patients that it learned from: brats/p;")
+    apart = {"t1": ours["t1"], "t2": records("other", ["p", "r"], Modality.MRI)}
+    assert torn(planned(**apart), apart) == []
+
+
+def test_report_and_manifest_carry_the_badge(
+    toy_recipe: Recipe,
+    toy_root: Path,
+    tmp_path: Path,
+    quick_fit: Any,
+    plain_pictures: None,
+    changed: Callable[..., Recipe],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("segevolution.studies.badges.base_of", lambda name: "segvol")
+    store = Store.open(toy_root / "ct")
+    assert {record.dataset for record in store.cases} == {"ct"}
+    monkeypatch.setattr(
+        "segevolution.studies.badges.seen_by", lambda base, dataset, record: "BTCV" if dataset == "ct" else None
+    )
+    recipe = changed(toy_recipe, methods=[{"name": "base"}], prompts=["box"])
+    outcome = run_study(recipe, tmp_path / "run", root=toy_root, device="cpu", quiet=True, fit=quick_fit)
+    text = (tmp_path / "run" / "report.md").read_text()
+    table = text.split("| method |")[0]
+    rows = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| ")}
+    assert "unadapted base" in rows["tested on"]
+    assert "not zero-shot: 2 of 2 cases seen in training (BTCV)" in rows["CT (ct)"]
+    assert rows["MRI (mri)"].rstrip(" |").endswith("| zero-shot")
+    assert '"unadapted_base": "zero-shot"' in (tmp_path / "run" / "manifest.json").read_text()
+    assert isinstance(outcome.table, pd.DataFrame)
