@@ -138,6 +138,13 @@ def test_empty_cases_and_missing_structures_are_told(told: Callable[..., list[st
     ]
 
 
+def test_a_dataset_without_labels_is_a_note(store: Store) -> None:
+    for name in ("p0", "p1"):
+        store.add(made(name, labels=np.zeros(SHAPE, np.uint8)))
+    (finding,) = check([store]).findings
+    assert (finding.severity, finding.message) == ("note", "none of the 2 cases of toy has a structure.")
+
+
 def test_a_structure_of_another_size_is_told(told: Callable[..., list[str]]) -> None:
     odd = made("odd")
     odd.labels[2:18, 2:16, 1:11] = 1

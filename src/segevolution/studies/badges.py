@@ -45,9 +45,9 @@ def torn(made: Plan, records: Mapping[str, Sequence[CaseRecord]]) -> list[str]:
     """A sentence for each run that is tested on a patient that it learned from, through another dataset."""
     by_name = _by_name(records)
     people: dict[str, set[Person]] = {}
-    for job in made.trainings:
-        names = (*job.train, *job.replay, *job.validation)
-        people[job.run] = {by_name[name].person for name in names}
+    for training in made.trainings:
+        names = (*training.train, *training.replay, *training.validation)
+        people[training.run] = {by_name[name].person for name in names}
     found: dict[str, set[str]] = {}
     for job in made.evaluations:
         person = by_name[CaseName(job.part.dataset, job.part.case)].person

@@ -60,12 +60,8 @@ def check_records(entries: Sequence[Entry]) -> list[Finding]:
     for entry in entries:
         groups[entry.group].append(entry)
         found += _geometry(entry)
-        if not entry.record.structures:
-            message = f"{entry.name} has no structure with a voxel."
-            found.append(
-                Finding("empty", "warning", (entry.name,), message, "Look whether its labels were found; else drop it.")
-            )
     for members in groups.values():
+        found += _empty(members)
         found += _unlike_spacings(members)
         found += _missing(members)
         found += _volumes(members)
@@ -93,6 +89,16 @@ def _geometry(entry: Entry) -> list[Finding]:
         message = f"{name} has a shape of {written}: hardly a volume."
         found.append(Finding("geometry", "warning", (name,), message, "Look whether slices are missing."))
     return found
+
+
+def _empty(members: Sequence[Entry]) -> list[Finding]:
+    """Cases without a structure; where no case of a dataset has one, it is for pre-training, and that is a note."""
+    empty = [entry.name for entry in members if not entry.record.structures]
+    if len(empty) == len(members):
+        message = f"none of the {len(empty)} cases of {members[0].record.dataset} has a structure."
+        return [Finding("empty", "note", tuple(empty), message, "Nothing, if they are for pre-training.")]
+    remedy = "Look whether its labels were found; else drop it."
+    return [Finding("empty", "warning", (name,), f"{name} has no structure with a voxel.", remedy) for name in empty]
 
 
 def _unlike_spacings(members: Sequence[Entry]) -> list[Finding]:

@@ -91,8 +91,8 @@ def check_split(split: Split, entries: Sequence[Entry], duplicates: Iterable[Pai
         message = f"patient {person[1]} of {person[0]} is in {' and '.join(_sorted(parts))}."
         found.append(Finding("leak", "error", cases, message, _REMEDY))
     for first, second in duplicates:
-        parts = {part_of.get(first), part_of.get(second)} - {None}
-        if len(parts) == 2 and records[first].person != records[second].person:
+        apart = len({part_of.get(first), part_of.get(second)} - {None}) == 2
+        if apart and records[first].person != records[second].person:
             message = f"{first} in {part_of[first]} and {second} in {part_of[second]} are one volume under two names."
             found.append(Finding("leak", "error", (first, second), message, _REMEDY))
     for part in ("train", "validation"):

@@ -231,7 +231,7 @@ def _changes(image: Array, places: Points, axis: int) -> Array:
         moved = places.copy()
         moved[:, axis] = np.clip(moved[:, axis] + step, 0, top)
         parts.append(image[tuple(moved.T)])
-    return np.abs(parts[2] + parts[3] - parts[0] - parts[1])
+    return np.asarray(np.abs(parts[2] + parts[3] - parts[0] - parts[1]))
 
 
 def _score(
