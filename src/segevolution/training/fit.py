@@ -113,12 +113,12 @@ def fit(
     semantic = [] if head is None else _structures(groups)
     loaders = Loaders(groups, backbone.spec, settings, semantic, _pool(backbone, settings, folder, device))
     started = time.monotonic()
-    trainer = _trainer(settings, folder, keeper, device, quiet)
+    trainer = make_trainer(settings, folder, keeper, device, quiet)
     backbone.train()
     last = folder / LAST
     with (
         warnings.catch_warnings(),
-        _explained(trainer, folder),
+        explained(trainer, folder),
         recomputing(backbone, on=settings.checkpointing),
         compiled(backbone, settings.compile),
     ):
@@ -142,7 +142,7 @@ def fit(
 
 
 @contextmanager
-def _explained(trainer: lightning.Trainer, folder: Path) -> Iterator[None]:
+def explained(trainer: lightning.Trainer, folder: Path) -> Iterator[None]:
     """One sentence for what stops a run from outside: a full disk, or data that cannot be read any more."""
     try:
         yield
@@ -194,7 +194,8 @@ def _accelerator(device: str) -> str:
     return {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(device, device)
 
 
-def _trainer(settings: FitSettings, folder: Path, keeper: Keeper, device: str, quiet: bool) -> lightning.Trainer:
+def make_trainer(settings: FitSettings, folder: Path, keeper: Keeper, device: str, quiet: bool) -> lightning.Trainer:
+    """Lightning's trainer as these settings ask for it; validating and keeping are the keeper's."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     callbacks: list[Callback] = [keeper] if quiet else [keeper, TQDMProgressBar(refresh_rate=10)]
     return lightning.Trainer(

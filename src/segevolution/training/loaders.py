@@ -56,7 +56,7 @@ class Loaders(lightning.LightningDataModule):
             pool=self.pool,
             semantic=self.semantic,
         )
-        sampler = _From(lambda: trainer.global_step * settings.accumulate, total)
+        sampler = From(lambda: trainer.global_step * settings.accumulate, total)
         return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=settings.workers)
 
     def _fill(self, pool: ViewPool, trainer: lightning.Trainer) -> None:
@@ -68,7 +68,7 @@ class Loaders(lightning.LightningDataModule):
         trainer.strategy.barrier("features")
 
 
-class _From(Sampler[int]):
+class From(Sampler[int]):
     """Numbers of batches from the trainer's own up to the last."""
 
     def __init__(self, first: Callable[[], int], total: int) -> None:

@@ -191,12 +191,12 @@ def groups(trained: Mapping[str, nn.Parameter], settings: FitSettings) -> list[d
             near = next((part for part in parts if beginning in part), None) or closest(beginning, parts)
             hint = f'did you mean "{near}"?' if near else f"trained are {', '.join(parts)}."
             raise RecipeError(f'rates names "{beginning}", with which no trained parameter begins; {hint}')
-    sorted_by_rate: dict[float, list[nn.Parameter]] = {1.0: []}
+    by_rate: dict[float, list[nn.Parameter]] = {1.0: []}
     for name, value in trained.items():
-        beginning = next((entry for entry in beginnings if _begins(short[name], entry)), None)
-        sorted_by_rate.setdefault(1.0 if beginning is None else settings.rates[beginning], []).append(value)
+        own = next((settings.rates[entry] for entry in beginnings if _begins(short[name], entry)), 1.0)
+        by_rate.setdefault(own, []).append(value)
     found: list[dict[str, Any]] = []
-    for factor, values in sorted_by_rate.items():
+    for factor, values in by_rate.items():
         rate = {} if factor == 1.0 else {"lr": factor * settings.learning_rate}
         matrices = [value for value in values if value.ndim > 1]
         vectors = [value for value in values if value.ndim <= 1]

@@ -29,9 +29,9 @@ from ..files import sweep, write_json
 from ..models.backbone import BackboneModule, Triple
 from ..models.segvol.image_encoder import ImageEncoder, Patches
 from ..models.segvol.segvol import SegVol
-from .fit import FitResult, _explained, _trainer
+from .fit import FitResult, explained, make_trainer
 from .keeping import LAST, Keeper
-from .loaders import _From
+from .loaders import From
 from .masking import ImagePool, MaskedBatch, MaskedDataset, MaskSettings
 from .module import PromptableModule
 from .settings import FitSettings
@@ -230,10 +230,10 @@ def learn(
         warnings.filterwarnings("ignore", module="lightning")
         other = _dataset(validation, network, masking, settings, training=False) if validation else None
         module = SimMIMModule(network, settings, masking, other)
-        trainer = _trainer(settings, folder, Keeper(folder, settings, None), device, quiet)
+        trainer = make_trainer(settings, folder, Keeper(folder, settings, None), device, quiet)
         network.train()
         loaders = _Loaders(pools, network, masking, settings)
-        with _explained(trainer, folder):
+        with explained(trainer, folder):
             trainer.fit(module, datamodule=loaders, ckpt_path=str(last) if last.exists() else None, weights_only=False)
         module.adopt_average()
         trained = sum(value.numel() for name, value in module.trained().items() if name.startswith("backbone."))
@@ -298,7 +298,7 @@ class _Loaders(lightning.LightningDataModule):
         assert trainer is not None
         place = {"rank": trainer.global_rank, "world": trainer.world_size}
         dataset = _dataset(self.pools, self.network[0], self.masking, settings, training=True, **place)
-        sampler = _From(lambda: trainer.global_step * settings.accumulate, len(dataset))
+        sampler = From(lambda: trainer.global_step * settings.accumulate, len(dataset))
         return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=settings.workers)
 
 
