@@ -43,7 +43,7 @@ def test_a_sound_store_passes_with_nothing_on_stdout(store: Path, capsys: pytest
     assert run(store) == 0
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "4 cases: 0 errors, 0 warnings, 0 notes\n"
+    assert said.err == "4 cases: 0 errors, 0 warnings, 0 notes; --json names every case\n"
 
 
 def test_a_leak_is_status_1_and_a_mended_split_0(
@@ -54,7 +54,7 @@ def test_a_leak_is_status_1_and_a_mended_split_0(
     before = split.read_text()
     assert run(store, "--split", split) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["severity", "check", "cases", "what", "what", "to", "do"]
+    assert lines[0].split() == ["severity", "check", "what", "what", "to", "do"]
     assert "patient a of toy is in train and test." in lines[1]
     assert run(store, "--split", split, "--fix-splits") == 0
     assert "moved a_2 from test to train" in capsys.readouterr().err

@@ -8,8 +8,6 @@ import typer
 
 from .console import AsJson, Force, Quiet, note, print_json, print_table, progress_bar
 
-_SHOWN = 3  # cases a finding; --json has all
-
 
 def check_command(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Stores to look through, together.")],
@@ -73,17 +71,13 @@ def check_command(
         told |= {"moved": {name: list(change) for name, change in moved.items()}, "split": target and str(target)}
         print_json(told)
     elif audit.findings:
-        columns = ("severity", "check", "cases", "what", "what to do")
         print_table(
-            columns,
-            [
-                (finding.severity, finding.check, _few(finding.cases), finding.message, finding.remedy)
-                for finding in audit.findings
-            ],
+            ("severity", "check", "what", "what to do"),
+            [(finding.severity, finding.check, finding.message, finding.remedy) for finding in audit.findings],
         )
     number = counts(audit.findings)
     note(
-        f"{audit.cases} cases: {number['error']} errors, {number['warning']} warnings, {number['note']} notes",
+        f"{audit.cases} cases: {number['error']} errors, {number['warning']} warnings, {number['note']} notes; --json names every case",
         quiet=quiet,
     )
     unmended = [
@@ -93,7 +87,3 @@ def check_command(
     ]
     if unmended:
         raise typer.Exit(1)
-
-
-def _few(cases: tuple[str, ...]) -> str:
-    return ", ".join(cases[:_SHOWN]) + (f" and {len(cases) - _SHOWN} more" if len(cases) > _SHOWN else "")
