@@ -117,7 +117,7 @@ def test_what_does_not_belong_together_is_refused_in_a_sentence(tiny, pair, tmp_
 
 @dataclasses.dataclass
 class Held:
-    images: torch.Tensor
+    images: torch.Tensor | None
     modalities: list[Modality | None]
     contexts: list[Context] = dataclasses.field(default_factory=list)
 
@@ -140,6 +140,8 @@ def test_the_report_counts_confusion_load_and_abstentions(tiny, pair, tmp_path):
     assert report["agreement"] == pytest.approx(2 / 3)
     assert (report["asked"], report["abstained"], report["gate"]) == (4, 0, "learned")
     assert tiny.training
+    with pytest.raises(AdapterError, match="give images"):
+        gate_report(mixture, [Held(None, [CT])])
     state["gate.choices.to_MRI.bias"].zero_()
     mixture.load_state(state)
     unsure = gate_report(mixture, [Held(images, [CT, MRI, None])])
@@ -153,7 +155,7 @@ def test_the_report_counts_confusion_load_and_abstentions(tiny, pair, tmp_path):
 
 def test_the_report_of_a_table_needs_no_network_and_is_always_sure(tiny, pair):
     mixture, _ = combine(pair, tiny, {"table": {"PET": "MRI"}})
-    report = gate_report(mixture, [Held(torch.zeros(4, 1, 8, 32, 32), [CT, MRI, PET, None])])
+    report = gate_report(mixture, [Held(None, [CT, MRI, PET, None])])
     assert report["confusion"]["PET"] == {"identity": 0, "CT": 0, "MRI": 1}
     assert report["confusion"]["unknown"]["identity"] == 1
     assert report["agreement"] == 1

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ...errors import AdapterError
 from ...vocabulary import Context, Modality
 from .adapter import MixtureAdapter
 from .decision import Routing, by_table, target
@@ -19,8 +20,8 @@ class Views(Protocol):
     """Held-out images; a batch of training is one."""
 
     @property
-    def images(self) -> Tensor:
-        """(B, 1, D, H, W) as `encode` takes them."""
+    def images(self) -> Tensor | None:
+        """(B, 1, D, H, W) as `encode` takes them; only a learned gate looks at them."""
         ...
 
     @property
@@ -48,7 +49,7 @@ def gate_report(adapter: MixtureAdapter, batches: Iterable[Views]) -> dict[str, 
         None without any.
 
     Raises:
-        AdapterError: it is not attached.
+        AdapterError: it is not attached, or a learned gate gets no images to look at.
     """
     config, backbone = adapter.config, adapter.backbone
     confusion: dict[str, Counter[str]] = {}
@@ -100,6 +101,11 @@ def _asked(adapter: MixtureAdapter, batch: Views) -> tuple[list[str | None], lis
         routing = by_table(config, structures, torch.device("cpu"))
         expected = [None if name is None else config.choices.index(config.route(name)) for name in structures]
         return structures, list(expected), routing
-    routing = adapter.route(batch.images.to(adapter.backbone.device), batch.modalities)
+    if not config.learned:
+        routing = by_table(config, batch.modalities, torch.device("cpu"))
+    elif batch.images is None:
+        raise AdapterError("a learned gate decides by images, and these batches hold none; give images, not encodings.")
+    else:
+        routing = adapter.route(batch.images.to(adapter.backbone.device), batch.modalities)
     keys = [None if modality is None else modality.value for modality in batch.modalities]
     return list(keys), [target(config, modality) for modality in batch.modalities], routing
