@@ -1,6 +1,7 @@
 """A recipe of SimMIM: what it refuses, and what it leaves for trainings with labels and for adaptation."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,8 @@ def test_the_shipped_recipe_prepares_for_the_first_stage_of_segvol_mini() -> Non
     assert recipe.network == "segvol_mini"
     config = network_config(load_pretraining("segvol_mini"), WordTokenizer.of_vocabulary())
     assert recipe.masking().hidden_units(config.grid) == 86
+    short = network_config(load_pretraining("mini_short"), WordTokenizer.of_vocabulary())
+    assert replace(short, structures=()) == replace(config, structures=())
     assert recipe.settings().steps > 0
 
 
