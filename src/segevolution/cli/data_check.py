@@ -34,7 +34,7 @@ def check_command(
     mends count no more.
     """
     from ..data.audit import check
-    from ..data.audit.findings import counts
+    from ..data.audit.findings import SEVERITIES, counts
     from ..data.splits import Split
     from ..data.store import Store
     from ..errors import OutputError, StoreError
@@ -76,10 +76,8 @@ def check_command(
             [(finding.severity, finding.check, finding.message, finding.remedy) for finding in audit.findings],
         )
     number = counts(audit.findings)
-    note(
-        f"{audit.cases} cases: {number['error']} errors, {number['warning']} warnings, {number['note']} notes; --json names every case",
-        quiet=quiet,
-    )
+    summary = ", ".join(f"{number[severity]} {severity}s" for severity in SEVERITIES)
+    note(f"{audit.cases} cases: {summary}; --json names every case", quiet=quiet)
     unmended = [
         finding
         for finding in audit.findings

@@ -47,6 +47,7 @@ def check_signal(name: str, record: CaseRecord, signal: Array) -> list[Finding]:
         else:
             remedy = "Nothing, if the window holds all that matters; values outside it are lost."
             say("note", f"is a CT from {low:g} to {high:g}: a window of the Hounsfield scale.", remedy)
+            return found
     share = float(np.count_nonzero(signal == signal.max()) / signal.size)
     if share > _CLIPPED and not normalised:
         say("note", f"is cut off at {high:g}, where {share:.1%} of its voxels lie.", _AS_MEASURED)
