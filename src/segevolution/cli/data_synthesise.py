@@ -52,7 +52,7 @@ def synthesise_command(
 
     Run it again to go on after a stop. Names that are not known are imaged as soft tissue, and said.
     """
-    from ..data.sources.base import slug
+    from ..data.sources.naming import slug
     from ..data.synthesis.label_names import parse_names
     from ..data.synthesis.sources import SynthesisedSource
     from ..errors import StoreError, VolumeError

@@ -23,8 +23,10 @@ from ...errors import StoreError
 from ...imaging.case import Case, Part
 from ...vocabulary import Modality
 from ..record import read_object
-from .base import Overrides, Pair, Provenance, images_in, parse_labels
+from .base import Overrides, Provenance
+from .naming import images_in, parse_labels
 from .paired import PairedSource
+from .pairs import Pair
 
 TABLE = "labeled_data_meta_0000_0599.csv"
 

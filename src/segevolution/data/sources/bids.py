@@ -22,8 +22,10 @@ from ...errors import StoreError
 from ...imaging.case import Case
 from ...vocabulary import STRUCTURES, Modality, canonical
 from ..record import read_object
-from .base import SEQUENCES, Overrides, Pair, Provenance, image_stem, slug
+from .base import Overrides, Provenance
 from .masks import LabelFile, read_label_files
+from .naming import SEQUENCES, image_stem, slug
+from .pairs import Pair
 
 # Entities that say how a derivative was made, not which image it was made from.
 _OF_DERIVATIVES = {"label", "desc", "space", "res", "den", "atlas", "seg", "hemi", "scale"}

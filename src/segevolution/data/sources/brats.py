@@ -13,8 +13,10 @@ from typing import ClassVar
 
 from ...errors import StoreError
 from ...vocabulary import Modality
-from .base import Overrides, Pair, Provenance, images_in, nested_folders, unions_of
+from .base import Overrides, Provenance
+from .naming import images_in, nested_folders, unions_of
 from .paired import PairedSource
+from .pairs import Pair
 
 _PATIENT = re.compile(r"BraTS2021_\d{5}")
 _SEQUENCES = {"flair": "FLAIR", "t1": "T1", "t1ce": "T1-CE", "t2": "T2"}

@@ -22,7 +22,9 @@ from ...imaging.formats import read
 from ...imaging.grid import Array
 from ...imaging.volume import Volume
 from ...vocabulary import Modality
-from .base import Overrides, Provenance, patient_of, place_labels
+from .base import Overrides, Provenance
+from .naming import patient_of
+from .pairs import place_labels
 from .slice_masks import check_order, read_slice_masks
 
 STRUCTURES = {"liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}

@@ -25,18 +25,11 @@ from ...errors import StoreError
 from ...imaging.case import Case
 from ...vocabulary import Modality, canonical, closest
 from ..record import read_object
-from .base import (
-    Overrides,
-    Pair,
-    Provenance,
-    images_in,
-    parse_channel,
-    parse_labels,
-    require_modality,
-    slug,
-)
+from .base import Overrides, Provenance
 from .masks import LabelFile, read_label_files
+from .naming import images_in, parse_channel, parse_labels, require_modality, slug
 from .paired import PairedSource
+from .pairs import Pair
 from .patterns import Found, Pattern, find_cases
 
 _FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))

@@ -23,8 +23,9 @@ from ...imaging.volume import Origin, Volume
 from ...vocabulary import Modality
 from ..m3d_seg import listed, read_image, read_masks
 from ..record import read_object
-from .base import Overrides, Provenance, nested_folders, parse_labels, patient_of, slug
+from .base import Overrides, Provenance
 from .masks import labels_of
+from .naming import nested_folders, parse_labels, patient_of, slug
 
 # What a code means by a word that says less than it should.
 CODE_NAMES: dict[str, dict[str, str]] = {

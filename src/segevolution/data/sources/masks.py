@@ -11,7 +11,9 @@ from ...errors import StoreError
 from ...imaging.case import Case, label_map_at
 from ...imaging.formats import read, read_labels
 from ...imaging.grid import Array
-from .base import Overrides, Pair, pair_patient, place_labels, unions_of
+from .base import Overrides
+from .naming import unions_of
+from .pairs import Pair, case_of, place_labels
 
 Places = npt.NDArray[np.integer]
 
@@ -63,17 +65,7 @@ def read_label_files(pair: Pair, files: Sequence[LabelFile], dataset: str, overr
             numbers[name] = (len(masks) + 1,)
             masks[len(masks) + 1] = np.flatnonzero(inside)
     labels, structures = labels_of(masks, numbers | unions_of(numbers), image.grid.shape)
-    return Case(
-        name=pair.name,
-        patient=pair_patient(pair, overrides),
-        dataset=dataset,
-        volume=image,
-        labels=labels,
-        structures=structures,
-        sequence=overrides.sequence or pair.sequence,
-        site=pair.site,
-        part=pair.part,
-    )
+    return case_of(pair, dataset, image, labels, structures, overrides)
 
 
 def labels_of(

@@ -17,18 +17,10 @@ from ...errors import StoreError
 from ...imaging.case import Case
 from ...vocabulary import Modality
 from ..record import read_object
-from .base import (
-    Overrides,
-    Pair,
-    Provenance,
-    image_stem,
-    images_in,
-    parse_channel,
-    parse_labels,
-    require_modality,
-    slug,
-)
+from .base import Overrides, Provenance
+from .naming import image_stem, images_in, parse_channel, parse_labels, require_modality, slug
 from .paired import PairedSource
+from .pairs import Pair
 from .zones import PERIPHERAL, TRANSITION, check_zones
 
 _BRAIN_TUMOUR = {

@@ -7,7 +7,8 @@ from typing import Any
 
 from ...errors import StoreError
 from ...imaging.case import Case
-from .base import Overrides, Pair, read_pair
+from .base import Overrides
+from .pairs import Pair, read_pair
 
 
 class PairedSource(ABC):

@@ -15,8 +15,10 @@ from typing import ClassVar
 from ...errors import StoreError
 from ...imaging.case import Part
 from ...vocabulary import Modality
-from .base import Overrides, Pair, Provenance, images_in, nested_folders
+from .base import Overrides, Provenance
+from .naming import images_in, nested_folders
 from .paired import PairedSource
+from .pairs import Pair
 
 _FOLDERS: dict[Part, re.Pattern[str]] = {
     "train": re.compile(r"training_?data(_?part_?\d)?", re.IGNORECASE),

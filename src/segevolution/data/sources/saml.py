@@ -15,8 +15,10 @@ from typing import ClassVar
 
 from ...errors import StoreError
 from ...vocabulary import Modality
-from .base import Overrides, Pair, Provenance, images_in, nested_folders
+from .base import Overrides, Provenance
+from .naming import images_in, nested_folders
 from .paired import PairedSource
+from .pairs import Pair
 
 SITES = ("RUNMC", "BMC", "I2CVB", "UCL", "BIDMC", "HK")
 _IMAGE = re.compile(r"(case\d+)", re.IGNORECASE)

@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 from ...errors import StoreError
 from ..record import read_object
-from .base import Overrides, Pair, Provenance, images_in, parse_labels, require_modality, slug
+from .base import Overrides, Provenance
+from .naming import images_in, parse_labels, require_modality, slug
 from .paired import PairedSource
+from .pairs import Pair
 
 
 class SingleSource(PairedSource):

@@ -27,8 +27,10 @@ from ...imaging.formats.base import make_volume
 from ...imaging.grid import Array, Floats
 from ...imaging.volume import Origin
 from ...vocabulary import Modality
-from .base import Overrides, Pair, Provenance, nested_folders, read_pair
+from .base import Overrides, Provenance
+from .naming import nested_folders
 from .paired import PairedSource
+from .pairs import Pair, read_pair
 from .tiff_stack import Spacing, read_stack, spacing_of
 from .zones import behind_mm, compactness
 

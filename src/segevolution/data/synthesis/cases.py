@@ -51,34 +51,6 @@ class Synthesised:
         return replace(volume, array=turn.undo(volume.array), grid=self.source.grid), turn.undo(labels)
 
 
-def synthesise_case(
-    path: Path,
-    seed: int,
-    *,
-    names: Names,
-    modality: Modality = Modality.CT,
-    sequence: str | None = None,
-    spacing: tuple[float, float, float] | None = None,
-    field: float | None = None,
-    deform: float | None = None,
-    lenient: bool = False,
-    detail: bool = False,
-) -> Case:
-    """The case of `synthesise`, which see."""
-    return synthesise(
-        path,
-        seed,
-        names=names,
-        modality=modality,
-        sequence=sequence,
-        spacing=spacing,
-        field=field,
-        deform=deform,
-        lenient=lenient,
-        detail=detail,
-    ).case
-
-
 def synthesise(
     path: Path,
     seed: int,

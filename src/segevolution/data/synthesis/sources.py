@@ -13,9 +13,10 @@ from ...files import write_json
 from ...imaging.case import Case
 from ...vocabulary import Modality
 from ..record import read_object
-from ..sources.base import Provenance, images_in
+from ..sources.base import Provenance
+from ..sources.naming import images_in
 from ..store import Store
-from .cases import synthesise_case
+from .cases import synthesise
 from .label_names import NAMES_BESIDE, Names, describe_labels, table_beside
 from .patients import Region, simulate_case
 
@@ -130,7 +131,7 @@ class SynthesisedSource:
     def read(self, case: str) -> Case:
         """Make one case."""
         stem, seed = case.rsplit("_", 1)
-        made = synthesise_case(
+        made = synthesise(
             self.maps()[stem],
             int(seed),
             names=self.names,
@@ -142,7 +143,7 @@ class SynthesisedSource:
             lenient=self.lenient,
             detail=self.detail,
         )
-        return replace(made, name=case, dataset=self.dataset)
+        return replace(made.case, name=case, dataset=self.dataset)
 
     def notes(self) -> dict[str, tuple[str, ...]]:
         """Note on names that no rule knows -> the maps whose table holds them; no voxel is read.

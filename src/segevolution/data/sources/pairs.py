@@ -1,0 +1,156 @@
+"""An image file and its label file as a case: read, checked, on one grid."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from ...errors import FormatError, StoreError
+from ...imaging.case import Case, Part
+from ...imaging.formats import read, read_labels
+from ...imaging.grid import Array, Grid
+from ...imaging.volume import Origin, Volume
+from ...vocabulary import Modality
+from .base import Overrides
+from .naming import patient_of
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image file and its label file; `read_pair` makes a case of them.
+
+    Attributes:
+        name: of the case.
+        stem: of the file, from which the patient is read.
+        channel: of a 4-D image; None for a 3-D one.
+        patient: where the layout knows better than the stem.
+        site, part: see `Case`.
+    """
+
+    name: str
+    stem: str
+    image: Path
+    label: Path
+    modality: Modality | None
+    sequence: str | None = None
+    channel: int | None = None
+    patient: str | None = None
+    site: str | None = None
+    part: Part | None = None
+
+
+def read_pair(
+    pair: Pair,
+    dataset: str,
+    structures: Mapping[str, tuple[int, ...]],
+    overrides: Overrides,
+    *,
+    open_image: Callable[[Path], Volume] = read,
+    open_labels: Callable[[Path], Volume] = read_labels,
+) -> Case:
+    """Read and check an image with its labels.
+
+    Args:
+        structures: of the whole dataset, unions among them; those without a voxel here are left out.
+        open_image, open_labels: read a file, for formats that do not say where their voxels lie.
+
+    Raises:
+        FormatError, VolumeError: a file is missing or cannot be used.
+        StoreError: the two do not lie on one grid, or the labels hold a value that the dataset does not name.
+    """
+    for kind, path, other in (("label", pair.label, pair.image), ("image", pair.image, pair.label)):
+        if not path.exists():
+            there = (
+                f"; {other.parent.name}/{other.name} is there" if other.exists() else "; its other half is missing too"
+            )
+            raise StoreError(f"{pair.name} has no {kind}: {path} is missing{there}.")
+    image = open_image(pair.image) if pair.channel is None else read_channel(pair.image, pair.channel)
+    image = replace(image, name=pair.name, modality=overrides.modality or pair.modality or image.modality)
+    image.check_voxels()
+    labels = place_labels(image, open_labels(pair.label))
+    present = set(np.unique(labels).tolist()) - {0}
+    unknown = present - {value for values in structures.values() for value in values}
+    if unknown:
+        raise StoreError(
+            f"{pair.name}: {pair.label} holds the label {', '.join(map(str, sorted(unknown)))}, "
+            "which the dataset names as no structure; name it in its labels, or repair the file "
+            '(voxels marked "ignore" cannot be used).'
+        )
+    shown = {name: values for name, values in structures.items() if present.intersection(values)}
+    return case_of(pair, dataset, image, labels, shown, overrides)
+
+
+def case_of(
+    pair: Pair,
+    dataset: str,
+    image: Volume,
+    labels: Array,
+    structures: Mapping[str, tuple[int, ...]],
+    overrides: Overrides,
+) -> Case:
+    """A case of what was read, with what the pair and a person know of it."""
+    return Case(
+        name=pair.name,
+        patient=pair_patient(pair, overrides),
+        dataset=dataset,
+        volume=image,
+        labels=labels,
+        structures=structures,
+        sequence=overrides.sequence or pair.sequence,
+        site=pair.site,
+        part=pair.part,
+    )
+
+
+def pair_patient(pair: Pair, overrides: Overrides) -> str:
+    """The patient that a person's pattern, the layout, or the file's name tells of."""
+    if pair.patient is not None and overrides.patient_pattern is None:
+        return pair.patient
+    return patient_of(pair.stem, overrides.patient_pattern)
+
+
+def place_labels(image: Volume, labels: Volume) -> Array:
+    """Labels (X, Y, Z) in the image's axis order, whatever order their own file has; nothing is resampled.
+
+    Raises:
+        StoreError: they do not cover the same voxels, to a tenth of a voxel.
+    """
+    image_grid, image_turn = image.grid.canonical()
+    label_grid, label_turn = labels.grid.canonical()
+    if image_grid.shape != label_grid.shape:
+        shapes = [" x ".join(map(str, volume.grid.shape)) for volume in (labels, image)]
+        raise StoreError(f"{image.name}: the label map has {shapes[0]} voxels, the image {shapes[1]}.")
+    if not image_grid.close_to(label_grid, tolerance=0.1 * min(image_grid.spacing)):
+        away = np.abs(image_grid.to_mm([[0, 0, 0]]) - label_grid.to_mm([[0, 0, 0]])).max()
+        raise StoreError(
+            f"{image.name}: image and label map lie on different grids of one shape (first voxels {away:.4g} mm apart, "
+            f"spacings {_millimetres(image_grid)} and {_millimetres(label_grid)} mm); register or resample one."
+        )
+    return image_turn.undo(label_turn.apply(labels.array))
+
+
+def read_channel(path: Path, channel: int) -> Volume:
+    """One channel of a 4-D NIfTI file (X, Y, Z, channels); integers without a slope stay integers.
+
+    Raises:
+        FormatError: the file cannot be read, or has no such channel.
+    """
+    try:
+        image: Any = nib.load(path)
+        if len(image.shape) != 4 or channel >= image.shape[3]:
+            shape = " x ".join(map(str, image.shape))
+            raise FormatError(f"{path} has shape {shape}, so it has no channel {channel + 1}; check dataset.json.")
+        array = np.asarray(image.dataobj[..., channel])
+        if array.dtype == np.float64 and image.get_data_dtype().itemsize <= 2:
+            array = array.astype(np.float32)
+        grid = Grid(array.shape, image.affine)
+    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        raise FormatError(f"{path} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}.") from error
+    return Volume(array, grid, name=path.name, origin=Origin(path, "nifti"))
+
+
+def _millimetres(grid: Grid) -> str:
+    return " x ".join(f"{step:.4g}" for step in grid.spacing)
