@@ -6,6 +6,7 @@ README.md                   the model card: data, licences, steps, metrics, what
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,26 @@ def save_adapter(
         (temporary / CONFIG).write_text(config + "\n", encoding="utf-8")
         save_file(state, temporary / WEIGHTS, metadata={"format": "pt"})
         (temporary / CARD).write_text(_card(folder.name, section), encoding="utf-8")
+
+
+def copy_with_card(source: Path, target: Path, card: Mapping[str, Any]) -> None:
+    """Write an adapter to a path where nothing is, with another card; nothing else of it changes.
+
+    Args:
+        source: a whole adapter folder.
+        target: such as the temporary path of `files.replacing`, whose name the card carries.
+        card: see `save_adapter`.
+
+    Raises:
+        AdapterError: `source` is not a whole adapter.
+    """
+    section = {**_section(source), "card": dict(card)}
+    config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
+    target.mkdir()
+    text = json.dumps({**config, SECTION: section}, indent=2, ensure_ascii=False)
+    (target / CONFIG).write_text(text + "\n", encoding="utf-8")
+    shutil.copyfile(source / WEIGHTS, target / WEIGHTS)
+    (target / CARD).write_text(_card(target.name, section), encoding="utf-8")
 
 
 def load_adapter(folder: Path, backbone: BackboneModule, *, force: bool = False) -> BaseAdapter:

@@ -1,0 +1,160 @@
+"""One command for a laboratory: from a dataset to an adapter and a page that says whether to use it.
+
+It is a study with one method and good defaults (`run.py` does the work), so all of it goes on where it was stopped:
+
+    ADAPTER/          the adapter, its card, report.md, report.json, figures/: appears by one rename
+    ADAPTER.work/     the store, the split, the study with its checkpoints and its detailed report.html
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..adapters.artifact import check_replaceable, is_adapter
+from ..data.prepare import Progress
+from ..data.store import Store
+from ..errors import RecipeError
+from ..files import check_writable, sweep, write_json
+from ..inference.load import load
+from ..runtime import resolve_device
+from ..vocabulary import closest
+from .adapt_data import bring, people, share_out, structures_in
+from .adapt_recipe import METHODS, NONE, SIMULATED, Request, chosen_layers, make_recipe, replay_in_words
+from .adapt_report import REPORT, Facts, write_adapter
+from .cost import WatchedFit
+from .methods import Fit
+from .plan import digest
+from .run import run_study
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What a call left.
+
+    Attributes:
+        folder: the adapter's.
+        report: what report.json holds.
+        fresh: whether this call wrote it; False: it was there already.
+    """
+
+    folder: Path
+    report: Mapping[str, Any]
+    fresh: bool
+
+
+def adapt(
+    request: Request,
+    *,
+    device: str = "auto",
+    force: bool = False,
+    quiet: bool = False,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+    fit: Fit | None = None,
+) -> Adapted:
+    """Prepare, train, measure before and after, and write the adapter; or go on with it.
+
+    Args:
+        request: what is asked for.
+        device: "auto", "cpu" or "cuda".
+        force: replace another adapter in the output's place.
+        quiet: no progress.
+        progress: told after each prepared case.
+        say: told what is going on.
+        fit: how adapters are trained; None takes `training.fit`.
+
+    Raises:
+        SegevolutionError: the request, its data, its base or the output cannot be used.
+    """
+    _check(request, force)
+    resolve_device(device)
+    work = request.work
+    if work.exists() and not (work / "adapt.json").is_file() and any(work.iterdir()):
+        raise RecipeError(f"{work} is where the work would be kept, and holds something else; choose another -o.")
+    sweep(request.output.resolve().parent)
+    base = load(request.base, device="cpu")
+    spec, layers = base.spec, chosen_layers(base)
+    del base
+    write_json(work / "adapt.json", request.told())
+
+    brought = bring(request.dataset, work, request.source, request.overrides, progress)
+    for case, why in brought.failed.items():
+        say(f"left out {case}: {why}")
+    structures = structures_in(brought, request.structures)
+    split, how = share_out(brought, structures, request.wishes)
+    split.save(work / "split.json")
+    records = brought.store.cases
+    counts = {part: people(records, names) for part, names in asdict(split).items()}
+    say(
+        f"{brought.name}: {counts['train']} patients to learn from, {counts['validation']} to choose the weights by, "
+        f"{counts['test']} held out ({how})"
+    )
+    taught = [record for record in records if record.name in split.train]
+    recipe, retention = make_recipe(request, brought, structures, taught, spec, layers, bool(split.validation))
+    key = digest([recipe.model_dump(mode="json"), brought.store.fingerprint(), asdict(split)])
+    before = _report_of(request.output)
+    if before is not None and before.get("key") == key:
+        return Adapted(request.output, before, False)
+    if before is not None and not force:
+        raise RecipeError(
+            f"{request.output} was made from other patients than {request.dataset} holds now; "
+            "use --force to replace it, or choose another -o."
+        )
+    watched = WatchedFit(fit)
+    outcome = run_study(recipe, work / "study", root=work, device=device, quiet=quiet, fit=watched)
+    facts = Facts(
+        request=request.told(),
+        key=key,
+        dataset=brought.name,
+        split=split,
+        patients=counts,
+        how=how,
+        left_out=brought.failed,
+        remarks=brought.remarks,
+        structures=structures,
+        modalities=tuple(dict.fromkeys(str(record.modality) for record in taught if record.modality)),
+        retention=retention,
+        replay=replay_in_words(request, recipe),
+        method=request.method,
+        base=request.base,
+        run=f"{request.method}-s{request.seed}",
+        study=work / "study",
+    )
+    written = write_adapter(facts, outcome.table, request.output, force=force)
+    return Adapted(request.output, written, True)
+
+
+def _check(request: Request, force: bool) -> None:
+    """Refuse before any work what would fail after it."""
+    if request.method not in METHODS:
+        near = closest(request.method, METHODS)
+        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(METHODS)}."
+        raise RecipeError(f'"{request.method}" is no method to adapt by; {hint}')
+    if not request.dataset.is_dir():
+        raise RecipeError(f"{request.dataset} is not a folder; give the folder of a dataset, or a store.")
+    if (request.steps is not None and request.steps < 1) or (request.minutes is not None and not request.minutes > 0):
+        raise RecipeError("training takes at least 1 step and more than 0 minutes; raise --steps or --minutes.")
+    if request.simulated < 0:
+        raise RecipeError(f"{request.simulated} simulated patients cannot be made; give 0 or more.")
+    for path in (request.ct, None if request.replay in (None, SIMULATED, NONE) else Path(str(request.replay))):
+        if path is not None:
+            Store.open(path)
+    check_writable(request.output)
+    if not request.output.exists():
+        return
+    before = _report_of(request.output)
+    if before is None or before.get("request") != request.told():
+        check_replaceable(request.output, force=force)
+
+
+def _report_of(folder: Path) -> dict[str, Any] | None:
+    """What an earlier call wrote there."""
+    if not is_adapter(folder):
+        return None
+    try:
+        found = json.loads((folder / REPORT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

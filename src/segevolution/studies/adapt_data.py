@@ -1,0 +1,219 @@
+"""The patients of a laboratory that adapts: its dataset becomes a store, and each patient learns, chooses or tests."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..data.prepare import Progress, prepare
+from ..data.record import CaseRecord
+from ..data.sources import Overrides, open_source
+from ..data.splits import PARTS, Split, few_shot, split_patients, torn_patients
+from ..data.store import Store
+from ..errors import RecipeError, StoreError
+from ..evaluation.statistics import FEW
+from ..files import write_json
+from ..vocabulary import Modality, canonical, closest
+from .plan import digest
+
+Share = int | float
+
+MANY = 2 * FEW  # from so many patients on, FEW are tested, so that a verdict is possible
+MANY_MORE = 20
+TESTED, CHOOSING = 0.2, 0.1  # shares of many patients
+TESTED_OF_FEW = 0.3
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Who learns and who tests.
+
+    Attributes:
+        validation, test: numbers of patients, or shares of them; None lets `sizes` choose.
+        split: a file that `data split` wrote, or one's own of that form; then the sizes have no part.
+        shots: learn from so many patients of each modality only.
+        seed: of the lot.
+    """
+
+    validation: Share | None = None
+    test: Share | None = None
+    split: Path | None = None
+    shots: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A dataset in a store.
+
+    Attributes:
+        name: of the dataset, for tables.
+        failed: case -> why it cannot be used.
+        remarks: case -> what is odd about it.
+    """
+
+    store: Store
+    name: str
+    failed: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
+
+
+def bring(
+    folder: Path, work: Path, source: str = "auto", overrides: Overrides | None = None, progress: Progress | None = None
+) -> Brought:
+    """A dataset's store: the folder itself where it is one, else made in `work`, or gone on with.
+
+    Raises:
+        StoreError, RecipeError: it cannot be read, or no case of it can be used.
+    """
+    overrides = overrides or Overrides()
+    if (folder / "store.json").is_file():
+        if overrides != Overrides() or source != "auto":
+            raise RecipeError(f"{folder} is a store, which says itself what its cases are; leave the options out.")
+        store = Store.open(folder)
+        skipped = {case: why for cases in store.skipped.values() for case, why in cases.items()}
+        return Brought(store, name_of(store, folder), skipped)
+    found = open_source(source, folder, overrides)
+    made_of: dict[str, Any] = {
+        "folder": str(folder.resolve()),
+        "source": found.name,
+        "overrides": [str(value) for value in vars(overrides).values()],
+    }
+    note, path = work / "dataset.json", work / "dataset"
+    key = digest(made_of)
+    same = note.is_file() and f'"{key}"' in note.read_text("utf-8")
+    store = Store.ensure(path) if same else Store.create(path, force=True)
+    if not same:
+        write_json(note, {"key": key, **made_of})
+    report = prepare(found, store, progress=progress)
+    if not len(store):
+        reason = next(iter(report.failed.values()), "it holds none")
+        raise RecipeError(f"{folder}: no case can be used: {reason}")
+    return Brought(store, name_of(store, folder), dict(report.failed), dict(report.notes))
+
+
+def name_of(store: Store, folder: Path) -> str:
+    """The dataset in a store, by which what a base has seen is known; the folder's name where there are several."""
+    names = {record.dataset for record in store.cases}
+    return names.pop() if len(names) == 1 else folder.resolve().name
+
+
+def structures_in(brought: Brought, wanted: Sequence[str]) -> tuple[str, ...]:
+    """What is learned: `wanted`, or all that the dataset labels, in the order of first appearance.
+
+    Raises:
+        RecipeError: nothing is labelled, or one that is wanted is not.
+    """
+    labelled = tuple(dict.fromkeys(name for record in brought.store.cases for name in record.structures))
+    if not labelled:
+        raise RecipeError(
+            f"{brought.name}: no case is labelled, and adapting needs labels; see --source and labels.json."
+        )
+    for name in map(canonical, wanted):
+        if name not in labelled:
+            near = closest(name, labelled)
+            hint = f'did you mean "{near}"?' if near else f"it labels {', '.join(labelled)}."
+            raise RecipeError(f'{brought.name} does not label "{name}"; {hint}')
+    return tuple(dict.fromkeys(map(canonical, wanted))) or labelled
+
+
+def share_out(brought: Brought, structures: Collection[str], wishes: Wishes) -> tuple[Split, str]:
+    """Who learns, who chooses and who tests, by patient, and in words how that came about.
+
+    Only cases that carry one of the structures take part.
+
+    Raises:
+        RecipeError: nobody would be left to learn from, or the split file does not fit.
+    """
+    records = [record for record in brought.store.cases if set(structures) & set(record.structures)]
+    if not records:
+        raise RecipeError(f"{brought.name}: no case carries {' or '.join(structures)}, so there is nothing to learn.")
+    split, how = _split(brought, records, wishes)
+    if wishes.shots is not None:
+        split = _fewer(brought, records, split, wishes)
+        how += f", learning from {wishes.shots} patients of each modality"
+    if not split.train:
+        raise RecipeError(f"{brought.name}: nobody is left to learn from; at least one patient must not be held out.")
+    return split, how
+
+
+def people(records: Sequence[CaseRecord], names: Collection[str]) -> int:
+    """How many patients some cases are of."""
+    return len({record.person for record in records if record.name in names})
+
+
+def sizes(patients: int, validation: Share | None = None, test: Share | None = None) -> tuple[int, int, int]:
+    """Numbers of patients to learn from, to choose by and to test on.
+
+    By default 30 % of few patients test, and from MANY on a fifth, but never fewer than a verdict needs. From
+    MANY_MORE on a tenth chooses the weights; with fewer, one or two patients would choose by chance, and learn instead.
+
+    Raises:
+        RecipeError: none is left to learn from.
+    """
+    tested = _number(test, patients)
+    if tested is None:
+        least = FEW if patients >= MANY else 1
+        share = TESTED if patients >= MANY else TESTED_OF_FEW
+        tested = 0 if patients < 2 else max(least, round(share * patients))
+    choosing = _number(validation, patients)
+    if choosing is None:
+        choosing = min(round(CHOOSING * patients) if patients >= MANY_MORE else 0, max(0, patients - tested - 1))
+    learning = patients - tested - choosing
+    if learning < 1:
+        raise RecipeError(
+            f"{patients} patients are too few to test {tested} and validate with {choosing}: at least "
+            f"{tested + choosing + 1} are needed, so that one is left to learn from; lower --test or --validation."
+        )
+    return learning, choosing, tested
+
+
+def _number(wish: Share | None, patients: int) -> int | None:
+    return round(wish * patients) if isinstance(wish, float) else wish
+
+
+def _split(brought: Brought, records: Sequence[CaseRecord], wishes: Wishes) -> tuple[Split, str]:
+    if wishes.split is not None:
+        return _read(brought, records, wishes.split), f"by {wishes.split}"
+    patients = len({record.person for record in records})
+    counts = sizes(patients, wishes.validation, wishes.test)
+    try:
+        if any(record.part in ("validation", "test") for record in records):
+            shares = (counts[0] / patients, counts[1] / patients, counts[2] / patients)
+            shares = (1 - shares[1] - shares[2], *shares[1:])
+            return split_patients(records, shares, wishes.seed, original=True), "as the dataset's authors split it"
+        return split_patients(records, seed=wishes.seed, counts=counts), f"by lot, seed {wishes.seed}"
+    except StoreError as error:
+        raise RecipeError(str(error)) from error
+
+
+def _read(brought: Brought, records: Sequence[CaseRecord], path: Path) -> Split:
+    """A split file, without the cases that carry none of the structures."""
+    read = Split.load(path.expanduser())
+    there, usable = set(brought.store.names), {record.name for record in records}
+    for name in (name for part in PARTS for name in getattr(read, part)):
+        if name not in there and name not in brought.failed:
+            near = closest(name, there)
+            hint = f'did you mean "{near}"?' if near else "see data show."
+            raise RecipeError(f'{path} names the case "{name}", which {brought.name} does not have; {hint}')
+    split = Split(*(tuple(name for name in getattr(read, part) if name in usable) for part in PARTS))
+    torn = torn_patients(records, split)
+    if torn:
+        (_, patient), parts = next(iter(torn.items()))
+        raise RecipeError(f"{path} has patient {patient} in {' and '.join(parts)}; choose one.")
+    return split
+
+
+def _fewer(brought: Brought, records: Sequence[CaseRecord], split: Split, wishes: Wishes) -> Split:
+    learning = [record for record in records if record.name in split.train]
+    by_modality: dict[Modality | None, set[str]] = {}
+    for record in learning:
+        by_modality.setdefault(record.modality, set()).add(record.patient)
+    fewest = min((len(patients) for patients in by_modality.values()), default=0)
+    shots = wishes.shots or 0
+    if not 1 <= shots <= fewest:
+        raise RecipeError(
+            f"{brought.name}: --shots asks for {shots} patients, but there are {fewest} to learn from beside those "
+            "held out; ask for 1 to that many, or hold fewer out."
+        )
+    return Split(few_shot(learning, shots, wishes.seed), split.validation, split.test)

@@ -1,0 +1,249 @@
+"""What a laboratory asks `segevolution adapt` for, and the study that answers it, with good defaults."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..adapters.targets import layers as layers_of
+from ..adapters.targets import parameters as parameters_of
+from ..data.record import CaseRecord
+from ..data.sources import Overrides
+from ..data.store import Store
+from ..errors import AdapterError
+from ..evaluation.evaluate import KINDS
+from ..models import hub
+from ..models.backbone import BackboneModule, Spec
+from ..vocabulary import Modality
+from .adapt_data import Brought, Wishes, name_of
+from .recipe import UNTRAINED, Recipe
+
+MethodName = Literal["lora", "mixture", "prior", "full", "decoder", "bias"]
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
+
+STEPS = 200
+REPLAYED, FIRST_SEED = 4, 900_000  # simulated CT patients; segvol-mini learned from none of these seeds
+RETENTION = ("liver", "spleen", "right kidney", "left kidney", "aorta", "stomach")
+MOST_VALIDATED = 8  # patients; a validation is to cost little
+LONG = 1_000_000  # steps that nobody reaches: the time ends the run
+SIMULATED, NONE = "simulated", "none"
+
+_RATES: dict[MethodName, float] = {"full": 3e-4, "decoder": 5e-4, "bias": 2e-3}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a laboratory asks for.
+
+    Attributes:
+        dataset: a source's folder, or a store.
+        output: the adapter's folder.
+        method: one of METHODS.
+        base: a model's name or folder.
+        source: the layout, or "auto".
+        overrides: what its files do not say; with a store, nothing.
+        structures: to learn and to measure; empty = all that are labelled.
+        wishes: who learns and who tests.
+        steps: of training; None = STEPS, or as many as `minutes` allow.
+        minutes: after which training stops; None = no limit.
+        seed: of training.
+        replay: CT that is mixed in, so that it is not forgotten: "simulated", "none", or the path of a store; None
+            takes simulated CT where the method needs it.
+        simulated: simulated CT patients on which forgetting is measured; 0 = none.
+        ct: a store of real CT on which it is measured too.
+    """
+
+    dataset: Path
+    output: Path
+    method: MethodName = "lora"
+    base: str = hub.DEFAULT
+    source: str = "auto"
+    overrides: Overrides = field(default_factory=Overrides)
+    structures: tuple[str, ...] = ()
+    wishes: Wishes = field(default_factory=Wishes)
+    steps: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    replay: str | None = None
+    simulated: int = 6
+    ct: Path | None = None
+
+    @property
+    def work(self) -> Path:
+        """Where all stays that the adapter is made from."""
+        return self.output.with_name(f"{self.output.name}.work")
+
+    def told(self) -> dict[str, Any]:
+        """Plain values, for the report and to know the same request again."""
+        values = asdict(self)
+        del values["output"]
+        values["dataset"] = str(self.dataset.resolve())
+        plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+        return plain
+
+
+def make_recipe(
+    request: Request,
+    brought: Brought,
+    structures: Sequence[str],
+    taught: Sequence[CaseRecord],
+    spec: Spec,
+    layers: Mapping[str, list[str]],
+    validated: bool,
+) -> tuple[Recipe, tuple[str, ...]]:
+    """The study that answers a request, and which of its datasets tell what was forgotten.
+
+    Args:
+        request: see Request.
+        brought: its dataset.
+        structures: learned and measured.
+        taught: cases that are learned from.
+        spec: of the base.
+        layers: of `chosen_layers`.
+        validated: whether validation patients choose the weights.
+
+    Raises:
+        AdapterError: the method cannot learn from these patients.
+        RecipeError: a value cannot be.
+    """
+    modalities = {record.modality for record in taught}
+    split = str((request.work / "split.json").resolve())
+    own: dict[str, Any] = {
+        "name": brought.name,
+        "path": str(brought.store.path.resolve()),
+        "labels": "the dataset's own",
+        "split": split,
+        "train": "rest",
+        "validation": "rest",
+        "test": "rest",
+        "cap": {"validation": MOST_VALIDATED},
+    }
+    others = _ct(request, {brought.name})
+    told = [name for name in RETENTION if not spec.structures or name in spec.structures] if request.simulated else []
+    for entry in others:
+        if "path" in entry and entry["test"]:
+            labelled = dict.fromkeys(
+                name for record in Store.open(Path(entry["path"])).cases for name in record.structures
+            )
+            told += [name for name in labelled if not spec.structures or name in spec.structures]
+    values = {
+        "name": request.output.name,
+        "about": f"{request.method} on {request.base}, by segevolution adapt",
+        "base": request.base,
+        "seeds": [request.seed],
+        "data": [own, *others],
+        "methods": [{"name": UNTRAINED}, {"name": request.method, **_method(request.method, modalities, layers)}],
+        "fit": _fit(request, validated),
+        "prompts": [kind for kind in KINDS if set(kind.split("+")) <= set(spec.accepts)],
+        "structures": list(dict.fromkeys([*structures, *told])),
+        "surface": False,
+    }
+    return Recipe.model_validate(values), tuple(entry["name"] for entry in others if entry["test"])
+
+
+def chosen_layers(base: BackboneModule) -> dict[str, list[str]]:
+    """Where LoRA enters a base: LoRA on linear layers alone made boxes worse, so convolutions and norms join.
+
+    A base without such layers, as the published SegVol is without convolutions, is adapted where it has some.
+    """
+    found: dict[str, list[str]] = {"targets": ["linear"], "also_train": []}
+    for key, name, choose in (("targets", "convolutions", layers_of), ("also_train", "norms", parameters_of)):
+        try:
+            choose(base, [name])
+        except AdapterError:
+            continue
+        found[key].append(name)
+    return found
+
+
+def replay_in_words(request: Request, recipe: Recipe) -> str:
+    """What a report says of the CT that was mixed in."""
+    replayed = [entry for entry in recipe.data if entry.replay]
+    if not replayed:
+        if request.method == "mixture":
+            return "No CT was replayed: CT goes to the identity expert, which is the base itself."
+        return "No CT was replayed, so nothing kept it from being forgotten."
+    (entry,) = replayed
+    if entry.simulate is not None:
+        return (
+            f"{entry.replay} simulated CT patients were replayed, so that CT is not forgotten; real CT of your own "
+            "keeps it better (--replay STORE)."
+        )
+    return f"CT of {entry.name} was replayed, so that CT is not forgotten."
+
+
+def _method(method: MethodName, modalities: set[Modality | None], layers: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Kind and settings of a method."""
+    if method == "lora":
+        return {"settings": dict(layers)}
+    known = {modality.value for modality in modalities if modality is not None}
+    if method == "prior":
+        pool = sorted({Modality.CT.value, Modality.MRI.value, *known})
+        settings = {"modalities": pool, "lora_targets": layers["targets"], "also_train": layers["also_train"]}
+        return {"kind": "context_prior", "settings": settings}
+    if method == "mixture":
+        experts = sorted(known - {Modality.CT.value})
+        if not experts:
+            what = "CT" if known else "scans of no known modality"
+            raise AdapterError(
+                f"a mixture leaves CT as it is and learns by modality, and these patients have {what}; "
+                "use --method lora, or say --modality."
+            )
+        return {"settings": {"experts": experts, "gate": "modality", "targets": layers["targets"]}}
+    return {}
+
+
+def _fit(request: Request, validated: bool) -> dict[str, Any]:
+    timed = request.minutes is not None and request.steps is None
+    steps = LONG if timed else request.steps or STEPS
+    values: dict[str, Any] = {
+        "steps": steps,
+        "learning_rate": _RATES.get(request.method, 1e-3),
+        "warmup": min(20, max(1, steps // 5)),
+        "average": 0.98,
+        "precision": "bf16-mixed",
+        "replay": 0.5,
+        "checkpoint_every": 20,
+        "sample": {"views": 2, "structures": 3, "prompts": 2},
+        "objective": {"resolution": "decoder"},
+    }
+    if request.minutes is not None:
+        values["seconds"] = 60 * request.minutes
+    if timed:
+        values["schedule"] = "constant"  # a cosine would have to know its end
+    elif validated and request.minutes is None:
+        values |= {"keep": "best", "validate_every": max(1, steps // 4)}
+        values["validation"] = {"volumes": 10_000, "prompts": ["text", "point", "box"]}
+    return values
+
+
+def _ct(request: Request, taken: set[str]) -> list[dict[str, Any]]:
+    """The datasets beside the laboratory's own: what is replayed, and what tells whether CT was forgotten."""
+    replay = request.replay or (NONE if request.method == "mixture" else SIMULATED)  # a mixture's CT cannot change
+    found = []
+    replayed = REPLAYED if replay == SIMULATED else 0
+    if replayed + request.simulated:
+        made = {"patients": replayed + request.simulated, "seed": FIRST_SEED, "modality": Modality.CT}
+        entry = {"simulate": made, "replay": replayed, "test": request.simulated}
+        found.append({"name": _free("simulated_ct", taken), **entry})
+    stores = {}
+    if replay not in (SIMULATED, NONE):
+        stores[Path(replay).resolve()] = {"replay": "rest", "test": 0}
+    if request.ct is not None:
+        place = request.ct.resolve()
+        both = place in stores
+        stores[place] = {"replay": 0.5, "test": "rest"} if both else {"replay": 0, "test": "rest"}
+    for place, roles in stores.items():
+        entry = {"path": str(place), "labels": "the store's own", **roles}
+        found.append({"name": _free(name_of(Store.open(place), place), taken), **entry})
+    return found
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or the first of name_2, name_3 ... that is not taken."""
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    taken.add(candidate)
+    return candidate

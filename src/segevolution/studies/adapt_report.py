@@ -1,0 +1,296 @@
+"""What `segevolution adapt` leaves: the adapter with its card, and one page that says whether to use it."""
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..adapters.artifact import WEIGHTS, check_replaceable, copy_with_card, describe
+from ..data.splits import Split
+from ..evaluation import figures
+from ..evaluation.report import Heading, Picture, Table, Text, markdown, place, written, written_difference
+from ..evaluation.statistics import FEW
+from ..files import replacing, write_json, write_text
+from ..models import hub
+from .cost import Cost, read_cost
+from .recipe import UNTRAINED
+from .verdict import LOST, WORTH, Advice, Loss, Row, advise, fallen_structures, losses_of, rows_of
+
+REPORT = "report.json"
+PAGE = "report.md"
+
+RULES = (
+    "No prompt kind gained: the 95 % interval of its paired differences on held-out patients holds zero, or their mean "
+    f"is below {WORTH:g}.",
+    f"CT lost more than {LOST:g} of Dice, and CT has to be answered by the same adapter.",
+    "The prompt kind that is used is one that fell, whatever the others gained.",
+    f"Fewer than {FEW} patients were held out: then nobody knows, and the base is the safer choice.",
+    "The scans to come are of another scanner, sequence or population than these patients: hold out such ones first.",
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is told beside the measurements.
+
+    Attributes:
+        request: plain values.
+        key: of the recipe, the data and the split.
+        dataset: its name in the tables.
+        split: cases; `patients`: part -> how many; `how`: they were dealt, in words.
+        left_out: case -> why it cannot be used; `remarks`: case -> what is odd about it.
+        structures: learned and measured.
+        modalities: of the patients that were learned from.
+        retention: datasets that tell what was forgotten.
+        replay: in words.
+        method, base: by name.
+        run: of the study, whose folder is `study`.
+    """
+
+    request: Mapping[str, Any]
+    key: str
+    dataset: str
+    split: Split
+    patients: Mapping[str, int]
+    how: str
+    left_out: Mapping[str, str]
+    remarks: Mapping[str, str]
+    structures: Sequence[str]
+    modalities: Sequence[str]
+    retention: Sequence[str]
+    replay: str
+    method: str
+    base: str
+    run: str
+    study: Path
+
+
+@dataclass(frozen=True)
+class _Training:
+    """How the training went, as the study noted it."""
+
+    values: int
+    bytes: int
+    steps: int
+    best_step: int | None
+    finished: bool
+    cost: Cost | None
+
+
+def write_adapter(facts: Facts, table: pd.DataFrame, output: Path, *, force: bool) -> dict[str, Any]:
+    """Write the adapter's folder, whole or not at all; returns what report.json holds.
+
+    Args:
+        facts: see Facts.
+        table: the rows of the study.
+        output: the folder.
+        force: replace another adapter there.
+    """
+    kept = table[(table["dataset"] != facts.dataset) | table["structure"].isin(list(facts.structures))]
+    rows = rows_of(kept, facts.method, UNTRAINED, facts.retention)
+    losses = losses_of(kept, facts.method, UNTRAINED, facts.retention)
+    advice = advise(rows, losses, fallen_structures(kept, facts.method, UNTRAINED, facts.retention))
+    trained = _training(facts)
+    command = use_command(output, facts)
+    told = {
+        "key": facts.key,
+        "request": dict(facts.request),
+        "verdict": advice.answer.value,
+        "headline": advice.headline,
+        "reasons": list(advice.reasons),
+        "when_not": list(advice.when_not),
+        "measured": [_plain(row) for row in rows],
+        "ct": [_plain_loss(loss) for loss in losses],
+        "base_on_these_data": _badges(facts),
+        "split": {"how": facts.how, "patients": dict(facts.patients), "cases": asdict(facts.split)},
+        "left_out": dict(facts.left_out),
+        "remarks": dict(facts.remarks),
+        "training": _plain_training(trained),
+        "replay": facts.replay,
+        "use": command,
+        "study": str(facts.study),
+    }
+    check_replaceable(output, force=force)
+    with replacing(output) as temporary:
+        copy_with_card(facts.study / "models" / facts.run / "adapter", temporary, _card(facts, trained, rows, advice))
+        blocks = _page(output.name, facts, kept, rows, advice, trained, command)
+        (temporary / "figures").mkdir()
+        for block in blocks:
+            if isinstance(block, Picture):
+                (temporary / "figures" / f"{block.name}.png").write_bytes(block.png)
+        write_text(temporary / PAGE, markdown(blocks))
+        write_json(temporary / REPORT, told)
+    plain: dict[str, Any] = json.loads((output / REPORT).read_text("utf-8"))
+    return plain
+
+
+def use_command(output: Path, facts: Facts) -> str:
+    """The command that asks the adapter about a new scan."""
+    words = ["segevolution", "segment", "new.nii.gz"]
+    if len(facts.modalities) == 1:  # a NIfTI file does not say it, and a gate needs it
+        words += ["--modality", facts.modalities[0]]
+    if facts.base != hub.DEFAULT:
+        words += ["--model", shlex.quote(facts.base)]
+    return " ".join([*words, "--adapter", shlex.quote(str(output)), "--text", f'"{facts.structures[0]}"'])
+
+
+def _training(facts: Facts) -> _Training:
+    place_of = facts.study / "models" / facts.run
+    told = json.loads((place_of / "trained.json").read_text("utf-8"))
+    return _Training(
+        values=int(told["trained_parameters"]),
+        bytes=(place_of / "adapter" / WEIGHTS).stat().st_size,
+        steps=int(told["step"]),
+        best_step=told["best_step"],
+        finished=bool(told["finished"]),
+        cost=read_cost(place_of / "fit"),
+    )
+
+
+def _badges(facts: Facts) -> dict[str, str]:
+    """Dataset -> whether the base had seen it, from the study's manifest."""
+    data = json.loads((facts.study / "manifest.json").read_text("utf-8"))["data"]
+    return {name: entry["unadapted_base"] for name, entry in data.items() if entry["unadapted_base"]}
+
+
+def _page(
+    name: str,
+    facts: Facts,
+    table: pd.DataFrame,
+    rows: Sequence[Row],
+    advice: Advice,
+    trained: _Training,
+    command: str,
+) -> list[Heading | Text | Table | Picture]:
+    methods, prompts = [UNTRAINED, facts.method], list(dict.fromkeys(table["prompt"]))
+    what = ", ".join(facts.structures[:6]) + (" ..." if len(facts.structures) > 6 else "")
+    where = f"{'/'.join(facts.modalities) or 'scans'} of {facts.dataset}"
+    badge = _badges(facts).get(facts.dataset)
+    notes = [
+        f"{facts.patients['train']} patients were learned from, {facts.patients['validation']} kept to choose weights "
+        f"by, {facts.patients['test']} held out, {facts.how}; {len(facts.left_out)} cases were left out (report.json "
+        "names all).",
+        facts.replay,
+        *([f"The unadapted base on {facts.dataset}: {badge}."] if badge else []),
+        "Prompts are simulated from the labels: a tight box and points inside know more than a person's do. p is not "
+        "corrected for the number of rows. This is research, not a medical device.",
+    ]
+    return [
+        Heading(f"{name}: {facts.method} on {facts.base} for {where}", 1),
+        Text((f"**{advice.headline}** Learned: {what}.",)),
+        _listed([*advice.reasons]),
+        Heading("Before and after"),
+        _measured(rows),
+        Picture(
+            "dice",
+            "Mean Dice with its 95 % interval; dots are patients.",
+            figures.draw_chart(table, methods, prompts),
+        ),
+        Heading("When not to adapt, and when not to use this adapter"),
+        _listed([*(f"**Here: {sentence}.**" for sentence in advice.when_not), *RULES]),
+        Heading("What trained"),
+        _parameters(trained),
+        Text((_in_words(trained),)),
+        Heading("How this was measured"),
+        _listed(notes),
+        Heading("Use it"),
+        Text((f"    {command}",)),
+        Text((f"The whole study, with every structure and cases drawn: {facts.study / 'report.html'}.",)),
+    ]
+
+
+def _listed(lines: Sequence[str]) -> Text:
+    """A list, also of one."""
+    return Text(tuple(lines)) if len(lines) > 1 else Text(tuple(f"- {line}" for line in lines))
+
+
+def _measured(rows: Sequence[Row]) -> Table:
+    """Before and after, each with its interval, for each dataset and prompt kind."""
+    cells = []
+    for row in rows:
+        change, p = written_difference(row.change)
+        sides = (written(row.before), written(row.after))
+        where = (place(row.dataset, row.modality), row.prompt)
+        cells.append((*where, *sides, change, p, row.turn, str(row.after.patients)))
+    return Table(("data", "prompt", "before", "after", "difference", "p", "verdict", "patients"), tuple(cells))
+
+
+def _parameters(trained: _Training) -> Table:
+    """Values that trained, by part of the network."""
+    parts: dict[str, list[int]] = {}
+    for name, count in (trained.cost.parameters if trained.cost else {}).items():
+        parts.setdefault(_part(name), []).append(count)
+    cells = [(part, str(len(counts)), f"{sum(counts):,}") for part, counts in parts.items()]
+    return Table(("part", "tensors", "values"), (*cells, ("in all", "", f"{trained.values:,}")))
+
+
+def _part(name: str) -> str:
+    """Where a parameter is, and whether it is LoRA's or the base's own."""
+    return f"{name.split('.')[0]}, LoRA" if ".lora_" in name else name.split(".")[0]
+
+
+def _in_words(trained: _Training) -> str:
+    said = [f"{trained.steps} steps" + ("" if trained.finished else ", until the time was up")]
+    if trained.best_step is not None:
+        said.append(f"weights of step {trained.best_step}, the best on the validation patients")
+    cost = trained.cost
+    if cost is not None and cost.steps:
+        memory = "of GPU memory" if cost.device == "cuda" else "of memory (the whole process)"
+        said.append(f"{cost.seconds_a_step:.2f} s a step on {cost.device}, validations included")
+        said.append(f"at most {cost.peak_bytes / 1e9:.2f} GB {memory}")
+    said.append(f"the adapter's weights take {trained.bytes / 1e6:.2f} MB")
+    return "; ".join(said) + ". The name of every tensor that trained is in report.json."
+
+
+def _card(facts: Facts, trained: _Training, rows: Sequence[Row], advice: Advice) -> dict[str, Any]:
+    metrics = {}
+    for row in rows:
+        change, p = written_difference(row.change)
+        metrics[f"Dice, {place(row.dataset, row.modality)}, {row.prompt}"] = (
+            f"{written(row.before)} before, {written(row.after)} after; difference {change}, p {p}, "
+            f"n = {row.after.patients}"
+        )
+    known = ", ".join(facts.modalities) or "the scans it learned from"
+    made = describe(facts.study / "models" / facts.run / "adapter")["card"]
+    return {
+        **made,
+        "title": f"{facts.method} for {known} of {facts.dataset}",
+        "verdict": f"{advice.headline} See {PAGE}.",
+        "steps": f"{_in_words(trained)} {facts.replay}",
+        "metrics": metrics,
+        "not_for": [
+            *advice.when_not,
+            f"modalities and structures other than {known} and {', '.join(facts.structures)}",
+        ],
+    }
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    sides = {"before": row.before, "after": row.after, "difference": row.change.estimate}
+    told = {key: {name: _number(value) for name, value in asdict(found).items()} for key, found in sides.items()}
+    where = {"dataset": row.dataset, "modality": row.modality, "prompt": row.prompt, "retention": row.retention}
+    return {**where, **told, "p": _number(row.change.p), "verdict": row.turn}
+
+
+def _plain_loss(loss: Loss) -> dict[str, Any]:
+    change = {name: _number(value) for name, value in asdict(loss.change.estimate).items()}
+    where = {"dataset": loss.dataset, "modality": loss.modality, "difference": change}
+    return {**where, "lost": loss.lost, "unchanged": loss.unchanged}
+
+
+def _plain_training(trained: _Training) -> dict[str, Any]:
+    told = {key: value for key, value in asdict(trained).items() if key != "cost"}
+    if trained.cost is not None:
+        told |= {**asdict(trained.cost), "steps": trained.steps, "seconds_a_step": trained.cost.seconds_a_step}
+        told["measured_steps"] = trained.cost.steps
+    return told
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,110 @@
+"""What a training cost and which parameters it trained, noted beside its checkpoints as `cost.json`."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..adapters import trainable
+from ..files import write_json
+from ..models.backbone import BackboneModule
+from ..runtime import resolve_device
+from ..training.batches import CaseGroup
+from ..training.fit import FitResult, fit
+from ..training.keeping import LAST
+from ..training.settings import FitSettings
+from .methods import Fit
+
+COST = "cost.json"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one training.
+
+    Attributes:
+        parameters: name -> number of values, of everything that asked for gradients.
+        steps: of the call that ended it, and `seconds` of that call, validations included; 0 where that was stopped.
+        peak_bytes: of the GPU's memory on CUDA, else of the whole process.
+        device: "cpu", "cuda" ...
+    """
+
+    parameters: dict[str, int]
+    steps: int
+    seconds: float
+    peak_bytes: int
+    device: str
+
+    @property
+    def seconds_a_step(self) -> float:
+        """Of that call."""
+        return self.seconds / max(self.steps, 1)
+
+
+@dataclass(frozen=True)
+class WatchedFit:
+    """`training.fit`, or what stands in its place, with its cost noted.
+
+    Attributes:
+        inner: None takes `training.fit`.
+    """
+
+    inner: Fit | None = None
+
+    def __call__(
+        self,
+        backbone: BackboneModule,
+        groups: Sequence[CaseGroup],
+        settings: FitSettings,
+        folder: Path,
+        *,
+        validation: Sequence[CaseGroup] = (),
+        device: str = "auto",
+        quiet: bool = False,
+    ) -> FitResult:
+        """See `training.fit.fit`; a call that finds the run at its end leaves the note as it is."""
+        before, asking = _step(folder / LAST), trainable(backbone)
+        target = resolve_device(device)
+        known = read_cost(folder)
+        if known is None or known.parameters != asking:
+            write_json(folder / COST, asdict(Cost(asking, 0, 0.0, 0, target.type)))
+        if target.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(target)
+        started = time.monotonic()
+        result = (self.inner or fit)(
+            backbone, groups, settings, folder, validation=validation, device=device, quiet=quiet
+        )
+        if result.step > before:
+            seconds = time.monotonic() - started
+            cost = Cost(asking, result.step - before, seconds, _peak(target), target.type)
+            write_json(folder / COST, asdict(cost))
+        return result
+
+
+def read_cost(folder: Path) -> Cost | None:
+    """What was noted; None where nothing was."""
+    try:
+        values: dict[str, Any] = json.loads((folder / COST).read_text("utf-8"))
+        return Cost(**values)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _step(checkpoint: Path) -> int:
+    """Steps that a checkpoint stands for; 0 without one."""
+    if not checkpoint.is_file():
+        return 0
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=False)["global_step"])
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
