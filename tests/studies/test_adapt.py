@@ -311,6 +311,17 @@ def test_a_split_file_decides(request_of, quick_fit, tmp_path):
         run(replace(request, wishes=Wishes(split=tmp_path / "other.json")), force=True)
 
 
+def test_the_parts_that_a_datasets_authors_made_are_kept(request_of, toy_root, quick_fit):
+    ours = Store.create(toy_root / "parted")
+    for number, part in enumerate(("test", "train", "test", "train", "train")):
+        case = Store.open(toy_root / "mri").read(f"mri{min(number, 3)}")
+        ours.add(replace(case, name=f"case{number}", patient=f"case{number}", dataset="parted", part=part))
+    split = run(request_of(dataset=toy_root / "parted"), fit=quick_fit).report["split"]
+    assert split["cases"]["test"] == ["case0", "case2"]
+    assert split["cases"]["train"] == ["case1", "case3", "case4"]
+    assert split["how"] == "as the dataset's authors split it"
+
+
 def test_what_cannot_be_read_is_left_out_and_reported(request_of, quick_fit):
     request = request_of(patients=3)
     (request.dataset / "labelsTr" / "p01.nii.gz").write_bytes(b"cut short")
