@@ -6,8 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from segevolution.data.contact_sheet import _seen, _spread, best_slice, contact_sheet, display_range, structure_colour
+from segevolution.data.contact_sheet import (
+    _draw,
+    _seen,
+    _spread,
+    best_slice,
+    contact_sheet,
+    display_range,
+    structure_colour,
+)
 from segevolution.data.store import Store
 from segevolution.errors import OutputError, StoreError
 from segevolution.imaging.case import Case
@@ -108,3 +117,12 @@ def test_sheet_of_several_stores_is_a_picture(tmp_path: Path) -> None:
         contact_sheet(stores, tmp_path / "sheet.xyz")
     with pytest.raises(StoreError, match="holds no case"):
         contact_sheet([Store.create(tmp_path / "empty")], tmp_path / "empty.png")
+
+
+def test_a_union_is_shown_by_its_parts() -> None:
+    labels = np.zeros((8, 9, 7), np.uint8)
+    labels[1:4, 2:6, 3], labels[4:6, 2:6, 3] = 1, 2
+    volume = Volume(np.random.default_rng(0).normal(size=labels.shape), Grid(labels.shape, np.eye(4)), Modality.MRI)
+    structures = {"anterior hippocampus": (1,), "posterior hippocampus": (2,), "hippocampus": (1, 2)}
+    case = Case("case", "patient", "set", volume, labels, structures)
+    assert _draw(case, Figure().subplots()) == {"anterior hippocampus", "posterior hippocampus"}

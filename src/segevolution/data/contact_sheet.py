@@ -145,13 +145,11 @@ def _draw(case: Case, axis: Axes) -> set[str]:
     spacing = case.volume.grid.spacing
     picture, labels = (_seen(array, cut, index) for array in (case.volume.array, case.labels))
     masks = {name: np.isin(labels, values) for name, values in case.structures.items()}
-    masks = {name: mask for name, mask in masks.items() if mask.any()}
+    masks = {name: mask for name, mask in masks.items() if mask.any() and not _of_parts(name, case)}
     low, high = display_range(case, picture, case.structures)
     axis.imshow(picture, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=spacing[up] / spacing[across])
-    # A union lies under its parts and is wider, so that both are seen.
-    for name in sorted(masks, key=lambda name: -len(case.structures[name])):
-        width = 1.8 if len(case.structures[name]) > 1 else 0.9
-        axis.contour(masks[name], [0.5], colors=[structure_colour(name)], linewidths=width)
+    for name, mask in masks.items():
+        axis.contour(mask, [0.5], colors=[structure_colour(name)], linewidths=0.9)
     edge = [withStroke(linewidth=1.5, foreground="black")]
     for place, letter in zip((0.03, 0.97), _SIDES[cut], strict=True):
         side = "left" if place < 0.5 else "right"
@@ -159,6 +157,13 @@ def _draw(case: Case, axis: Axes) -> set[str]:
     kind = " ".join(filter(None, (str(case.volume.modality or "?"), case.sequence)))
     axis.set_title(f"{_short(case.name)}\n{kind}, {_short(case.dataset)}", color="white", fontsize=7, pad=3)
     return set(masks)
+
+
+def _of_parts(name: str, case: Case) -> bool:
+    """Whether a structure is the union of others, whose outlines show it already."""
+    own = set(case.structures[name])
+    parts = [set(values) for other, values in case.structures.items() if set(values) < own and other != name]
+    return bool(parts) and set[int]().union(*parts) == own
 
 
 def _seen(array: Array, cut: int, index: int) -> Array:
