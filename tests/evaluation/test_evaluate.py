@@ -1,3 +1,7 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -6,7 +10,7 @@ from segevolution.evaluation.evaluate import KINDS, Questions, Run, evaluate, si
 from segevolution.evaluation.results import SCHEMA
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.volume import Volume
+from segevolution.imaging.volume import WITHOUT_PLACE, Origin, Volume
 from segevolution.inference.session import Session
 from segevolution.metrics import dice
 from segevolution.models.tiny import TinyBackbone, TinyConfig
@@ -115,6 +119,16 @@ def test_no_text_is_asked_for_a_structure_that_the_network_was_not_trained_on(ca
         ("liver", "box"),
         ("spleen", "box"),
     ]
+
+
+def test_voxels_without_a_place_get_no_millimetres(backbone, case):
+    nowhere = replace(case, volume=replace(case.volume, origin=Origin(Path("image.npy"), WITHOUT_PLACE)))
+    rows = [
+        evaluate(backbone, asked, RUN, Questions(prompts=("box",), windows="off"), "exact").rows[0]
+        for asked in (case, nowhere)
+    ]
+    assert [math.isnan(row["hd95_mm"]) for row in rows] == [False, True]
+    assert rows[0]["dice"] == rows[1]["dice"]
 
 
 def test_surface_distances_are_missing_where_they_were_not_measured(backbone, case):

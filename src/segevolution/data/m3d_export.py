@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError, StoreError
-from ..files import check_writable, write_json, write_text
+from ..files import check_writable, sweep, write_json, write_text
 from ..imaging.case import Part
 from ..imaging.intensity import foreground_normalise
+from ..imaging.volume import WITHOUT_PLACE
 from ..vocabulary import STRUCTURES
 from .m3d_seg import IMAGE, mask_name, write_item
 from .record import CaseRecord, read_object
@@ -189,8 +190,7 @@ def _claim(folder: Path, state: Mapping[str, Any], force: bool) -> None:
             shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / _STATE, json.dumps(state))
-    for partial in folder.glob(".partial-*"):
-        shutil.rmtree(partial, ignore_errors=True)
+    sweep(folder)
 
 
 def _goes_on(before: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
@@ -209,7 +209,7 @@ def _write(store: Store, record: CaseRecord, code: _Code, folder: Path, how: Nor
 def _item(record: CaseRecord, code: _Code) -> dict[str, Any]:
     folder = f"{code.name}/{record.name}"
     facts = {"modality": record.modality, "patient": record.patient, "sequence": record.sequence, "site": record.site}
-    placed = record.origin is None or record.origin.format != "npy"
+    placed = record.origin is None or record.origin.format != WITHOUT_PLACE
     return {
         "image": f"{folder}/{IMAGE}",
         "label": f"{folder}/{mask_name(len(code.structures), record.shape)}",

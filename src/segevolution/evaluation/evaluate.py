@@ -19,6 +19,7 @@ from ..errors import PromptError
 from ..imaging.case import Case
 from ..imaging.prompts import Prompt
 from ..imaging.simulated_prompts import prompt_from_mask
+from ..imaging.volume import Volume
 from ..inference.session import Session
 from ..metrics import dice, surface_distances
 from ..models.backbone import BackboneModule, Spec, Windows
@@ -107,7 +108,7 @@ def evaluate(backbone: BackboneModule, case: Case, run: Run, questions: Question
                 if prompt.text is not None and not _speaks(backbone.spec, structure):
                     continue
                 answer, measured = _timed(session, prompt, structure)
-                judged = _judge(answer, truth, case.volume.grid.spacing, questions)
+                judged = _judge(answer, truth, case.volume, questions)
                 rows.append({**told, "structure": structure, "prompt": kind, "context": context, **measured, **judged})
                 if kind == questions.drawn and context == questions.contexts[0]:
                     masks[structure] = answer
@@ -165,8 +166,8 @@ def _timed(session: Session, prompt: Prompt, structure: str) -> tuple[Mask, dict
     }
 
 
-def _judge(answer: Mask, truth: Mask, spacing: tuple[float, float, float], questions: Questions) -> dict[str, Any]:
-    """Overlap and surface numbers of a non-empty truth."""
+def _judge(answer: Mask, truth: Mask, volume: Volume, questions: Questions) -> dict[str, Any]:
+    """Overlap of a non-empty truth, and surface numbers where the volume has millimetres."""
     judged: dict[str, Any] = {
         "dice": dice(answer, truth),
         "nsd": math.nan,
@@ -175,8 +176,8 @@ def _judge(answer: Mask, truth: Mask, spacing: tuple[float, float, float], quest
         "voxels": int(truth.sum()),
         "predicted_voxels": int(answer.sum()),
     }
-    if questions.surface:
-        distances = surface_distances(answer, truth, spacing)
+    if questions.surface and volume.measurable:
+        distances = surface_distances(answer, truth, volume.grid.spacing)
         judged |= {
             "nsd": distances.nsd(questions.tolerance_mm),
             "nsd_tolerance_mm": questions.tolerance_mm,

@@ -10,6 +10,9 @@ from ..vocabulary import Modality
 from .grid import Array, Grid, Turn
 
 
+WITHOUT_PLACE = "npy"
+
+
 @dataclass(frozen=True)
 class Origin:
     """What a file said besides voxels, kept so that a mask written for it carries the same header.
@@ -55,6 +58,11 @@ class Volume:
             raise VolumeError(f"{self.name} has {self.array.ndim} dimensions ({shape}); a volume needs 3.")
         if self.array.shape != self.grid.shape:
             raise VolumeError(f"{self.name} has shape {self.array.shape} but its grid has {self.grid.shape}.")
+
+    @property
+    def measurable(self) -> bool:
+        """Whether its millimetres mean anything; voxels that came without any place have none."""
+        return self.origin is None or self.origin.format != WITHOUT_PLACE
 
     def canonical(self) -> tuple["Volume", Turn]:
         """The same voxels in the axis order nearest to RAS+ (a view), and the turn that leads there."""

@@ -19,10 +19,11 @@ import numpy as np
 from ...errors import StoreError, VolumeError
 from ...imaging.case import Case, Part
 from ...imaging.grid import Grid, Triple
-from ...imaging.volume import Origin, Volume
+from ...imaging.volume import WITHOUT_PLACE, Origin, Volume
 from ...vocabulary import Modality
 from ..m3d_seg import listed, read_image, read_masks
 from ..record import read_object
+from .amos import modality_of_id
 from .base import Overrides, Provenance
 from .masks import labels_of
 from .naming import nested_folders, parse_labels, patient_of, slug
@@ -39,7 +40,6 @@ CODE_NAMES: dict[str, dict[str, str]] = {
     for code in codes
 }
 AMOS = "0002"
-_FIRST_MR_OF_AMOS = 507  # labelled CT ends at 410, labelled MR is 507 to 600
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class M3DSegSource:
             return self.overrides.modality
         number = re.search(r"(\d+)$", entry.case)
         if entry.code.code == AMOS and number:
-            return Modality.MRI if int(number.group(1)) >= _FIRST_MR_OF_AMOS else Modality.CT
+            return modality_of_id(int(number.group(1))) or Modality.CT  # unlabelled ids are not in this collection
         said = entry.code.header.get("modality", "CT")
         known = {str(key): str(text) for key, text in said.items()} if isinstance(said, Mapping) else {"0": str(said)}
         text = str(item["modality"]) if "modality" in item else next(iter(known.values()), "") if len(known) < 2 else ""
@@ -240,4 +240,4 @@ def _grid(shape: Triple, item: Mapping[str, Any], case: str) -> Grid:
 
 def _origin(image: Path, item: Mapping[str, Any]) -> Origin:
     """ "npy": voxels of no place, whose millimetres mean nothing; "m3d-seg": the item told the affine."""
-    return Origin(image, "m3d-seg" if "affine" in item else "npy")
+    return Origin(image, "m3d-seg" if "affine" in item else WITHOUT_PLACE)
