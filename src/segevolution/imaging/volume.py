@@ -9,7 +9,6 @@ from ..errors import VolumeError
 from ..vocabulary import Modality
 from .grid import Array, Grid, Turn
 
-
 WITHOUT_PLACE = "npy"
 
 
