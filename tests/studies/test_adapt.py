@@ -227,7 +227,13 @@ def test_validation_patients_choose_the_weights(request_of):
 
 
 def test_a_mixture_leaves_ct_as_it_is_to_the_last_bit(request_of, quick_fit):
-    report = run(request_of(patients=3, method="mixture", replay=None), fit=quick_fit).report
+    request = request_of(patients=3, method="mixture", replay=None)
+    report = run(request, fit=quick_fit).report
+    card = describe(request.output)["card"]
+    assert card["gate"]["confusion"]["CT"] == {"identity": 4, "MRI": 0}
+    assert card["gate"]["confusion"]["MRI"]["identity"] == 0
+    assert card["ct_retention"]["unchanged"]
+    assert card["ct_retention"]["difference"]["patients"] == 4
     assert [loss["unchanged"] for loss in report["ct"]] == [True]
     assert any("to the last bit" in sentence for sentence in report["reasons"])
     own = [row for row in report["measured"] if not row["retention"]]

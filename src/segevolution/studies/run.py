@@ -33,6 +33,7 @@ from ..models.checkpoints import fingerprint
 from ..runtime import resolve_device
 from .badges import badges, torn
 from .datasets import Prepared, open_dataset
+from .gating import note_gates
 from .methods import Fit, train, trained_folder
 from .plan import EvaluateJob, Plan, digest, plan, plan_data
 from .recipe import Recipe, known_structures
@@ -88,8 +89,9 @@ def run_study(
     spec, mark = base.spec, fingerprint(base)
     del base
     data = _data(recipe, folder, root, console)
-    records = {name: prepared.store.cases for name, prepared in data.items()}
-    fingerprints = {name: prepared.store.fingerprint() for name, prepared in data.items()}
+    stores = {name: prepared.store for name, prepared in data.items()}
+    records = {name: store.cases for name, store in stores.items()}
+    fingerprints = {name: store.fingerprint() for name, store in stores.items()}
     labelled = {name for cases in records.values() for record in cases for name in record.structures}
     questions = _questions(recipe, spec, labelled)
     new = [name for name in questions.structures if spec.structures and name not in spec.structures]
@@ -110,7 +112,7 @@ def run_study(
         needs = jobs[0].needs
         if needs is not None and trained_folder(folder, needs) is None:
             console.print(f"training {run}: {len(needs.train)} cases, {len(needs.replay)} replayed")
-            train(needs, recipe, {name: entry.store for name, entry in data.items()}, folder, device, quiet, fit)
+            train(needs, recipe, stores, folder, device, quiet, fit)
             trained.append(run)
         _measure(jobs, recipe, data, questions, results, folder, device, console)
 
@@ -154,6 +156,7 @@ def run_study(
         )
     else:
         table = results.table()
+    note_gates(made, table, recipe, stores, questions.structures, folder, device)
     return Outcome(table, report, tuple(trained), measured, len(made.evaluations), left_out)
 
 

@@ -1,0 +1,166 @@
+"""What a trained mixture's card says after a study: how its gate chose on held-out cases, and what is left of CT.
+
+Both are of the very cases that the run was tested on. Beside the adapter lies `gate.json` with the key of what was
+asked, so that a second call asks nothing again.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..adapters import attached
+from ..adapters.artifact import copy_with_card, describe
+from ..adapters.mixture import MixtureAdapter, gate_card, gate_report
+from ..data.store import Store
+from ..evaluation.statistics import difference
+from ..files import replacing, write_json
+from ..imaging.framing import frame
+from ..inference.load import load
+from ..models.backbone import BackboneModule
+from ..vocabulary import Context, Modality
+from .methods import trained_folder
+from .plan import EvaluateJob, Plan, TrainJob, digest
+from .recipe import UNTRAINED, Recipe
+from .verdict import losses_of
+
+NOTE = "gate.json"
+TEXT_AND_BOX = "text+box"
+
+
+@dataclass(frozen=True, eq=False)
+class WholeView:
+    """One held-out case as a gate sees it.
+
+    Attributes:
+        images: (1, 1, D, H, W), all of it at the size of the network's window; None where the gate does not look.
+        modalities: its own.
+        contexts: one a structure.
+    """
+
+    images: Tensor | None
+    modalities: tuple[Modality | None, ...]
+    contexts: tuple[Context, ...]
+
+
+def note_gates(
+    made: Plan,
+    table: pd.DataFrame,
+    recipe: Recipe,
+    stores: Mapping[str, Store],
+    structures: Sequence[str],
+    folder: Path,
+    device: str = "auto",
+) -> tuple[str, ...]:
+    """Write into the card of each trained mixture what its gate did and what is left of CT, where that is missing.
+
+    Args:
+        made: the study's jobs, all of them done.
+        table: the rows of the study.
+        stores: dataset name -> its cases.
+        structures: those that were asked for; a task gate is asked for these.
+        folder: of the study.
+
+    Returns:
+        The runs whose card was written.
+    """
+    untrained = [method.name for method in recipe.methods if method.trained_as == UNTRAINED]
+    base = [job for job in made.evaluations if job.method in untrained[:1]]
+    noted = []
+    for job in made.trainings:
+        adapter = trained_folder(folder, job) if job.method.trained_as == MixtureAdapter.method else None
+        if adapter is None:
+            continue
+        tested = [entry for entry in made.evaluations if entry.part.run == job.run]
+        key = digest([job.key, [entry.part.key for entry in (*tested, *base)]])
+        if _noted(adapter.with_name(NOTE), key):
+            continue
+        backbone = load(recipe.base, adapter=adapter, device=device)
+        mixture = attached(backbone)
+        assert isinstance(mixture, MixtureAdapter)
+        report = gate_report(mixture, whole_views(backbone, mixture, tested, stores, structures))
+        retention = ct_retention(table, job, untrained[0]) if untrained else None
+        card = {**describe(adapter)["card"], **gate_card(report, retention)}
+        with replacing(adapter) as temporary:
+            copy_with_card(adapter, temporary, card)
+        write_json(adapter.with_name(NOTE), {"key": key, "run": job.run})
+        noted.append(job.run)
+    return tuple(noted)
+
+
+def whole_views(
+    backbone: BackboneModule,
+    mixture: MixtureAdapter,
+    tested: Sequence[EvaluateJob],
+    stores: Mapping[str, Store],
+    structures: Sequence[str],
+) -> Iterator[WholeView]:
+    """The tested cases, one at a time, framed as a session frames them and resized to the window.
+
+    Args:
+        backbone: its spec says how to frame, and its device where the images go.
+        mixture: only a learned gate is given images.
+        structures: the contexts of a case are those of these that it carries; empty = all that it carries.
+    """
+    for job in tested:
+        case = stores[job.part.dataset].read(job.part.case)
+        carried = [name for name in structures or sorted(case.structures) if name in case.structures]
+        modality, images = case.volume.modality, None
+        if mixture.config.learned:
+            image = torch.from_numpy(frame(case.volume, backbone.spec.intensity).image).to(backbone.device)
+            images = functional.interpolate(image[None, None], backbone.spec.window, mode="nearest-exact")
+        yield WholeView(images, (modality,), tuple(Context(modality, name) for name in carried))
+
+
+def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str, Any] | None:
+    """Paired difference of Dice on CT, this run minus the base, over patients; None where no CT was measured.
+
+    Returns:
+        Plain values: "difference", over all prompt kinds ("prompts" names them), and "text+box" alone where it was
+        asked: mean, low and high (95 % interval over patients), patients, rows; "unchanged": whether every answer has
+        the same Dice to the last bit; "datasets".
+    """
+    rows = table[(table["modality"] == Modality.CT.value) & table["run"].isin([job.run, *_runs(table, untrained)])]
+    ours = rows[rows["run"] == job.run]
+    if ours.empty:
+        return None
+    method = str(ours["method"].iloc[0])
+    cases = set(zip(ours["dataset"], ours["case"], strict=True))  # folds may have tested others
+    rows = rows[[pair in cases for pair in zip(rows["dataset"], rows["case"], strict=True)]]
+    change = difference(rows, method, untrained).estimate
+    if not change.patients:
+        return None
+    datasets = list(dict.fromkeys(map(str, ours["dataset"])))
+    told: dict[str, Any] = {
+        "compared": f"{job.run} minus {untrained}, Dice, paired by patient, 95 % interval",
+        "prompts": list(dict.fromkeys(map(str, rows["prompt"]))),
+        "datasets": datasets,
+        "difference": _plain(asdict(change)),
+    }
+    both = rows[rows["prompt"] == TEXT_AND_BOX]
+    if not both.empty:
+        told[TEXT_AND_BOX] = _plain(asdict(difference(both, method, untrained).estimate))
+    return {**told, "unchanged": all(loss.unchanged for loss in losses_of(rows, method, untrained, datasets))}
+
+
+def _runs(table: pd.DataFrame, method: str) -> list[str]:
+    return list(map(str, table[table["method"] == method]["run"].unique()))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
+
+
+def _noted(path: Path, key: str) -> bool:
+    try:
+        return bool(json.loads(path.read_text("utf-8"))["key"] == key)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
