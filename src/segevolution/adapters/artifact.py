@@ -101,16 +101,20 @@ def copy_with_card(source: Path, target: Path, card: Mapping[str, Any]) -> None:
     (target / CARD).write_text(_card(target.name, section), encoding="utf-8")
 
 
-def load_adapter(folder: Path, backbone: BackboneModule, *, force: bool = False) -> BaseAdapter:
+def load_adapter(
+    folder: Path, backbone: BackboneModule, *, force: bool = False, settings: Mapping[str, Any] | None = None
+) -> BaseAdapter:
     """Read an adapter and attach it.
 
     Args:
         folder: what `save_adapter` wrote.
         backbone: the base it was trained on, carrying no adapter.
         force: attach it to another base as well, as long as the shapes fit.
+        settings: those that differ from the folder's own, such as which parts train from here on.
 
     Raises:
-        AdapterError: the folder is not a whole adapter, it belongs to another base, or the backbone is taken.
+        AdapterError: the folder is not a whole adapter, it belongs to another base, the backbone is taken, or its
+            weights do not fit the changed settings.
     """
     folder = Path(folder)
     section = _section(folder)
@@ -124,7 +128,7 @@ def load_adapter(folder: Path, backbone: BackboneModule, *, force: bool = False)
             f"{folder} was trained on another base: it needs {base['name']} ({base['fingerprint'][:12]}), this is "
             f"{type(backbone).__name__} ({found[:12]}); load that base, or use --force at your own risk."
         )
-    adapter = create(section["method"], section["settings"])
+    adapter = create(section["method"], {**section["settings"], **(settings or {})})
     adapter.teach(section.get("structures", ()))
     try:
         adapter.load_state(load_file(folder / WEIGHTS))

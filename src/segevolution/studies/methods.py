@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import torch
 
-from ..adapters import create, save_adapter
+from ..adapters import create, describe, load_adapter, save_adapter
+from ..adapters.artifact import copy_with_card
 from ..data.store import Store
-from ..files import write_json
+from ..files import replacing, write_json
 from ..inference.load import load
 from ..models.backbone import BackboneModule, Spec
 from ..models.registry import network_of
@@ -25,6 +26,7 @@ from ..vocabulary import canonical
 from .plan import TrainJob
 from .recipe import SCRATCH, Recipe
 from .roles import CaseName
+from .starting import BEFORE, read_start
 
 
 class Fit(Protocol):
@@ -62,7 +64,8 @@ def train(
 ) -> Path:
     """Train one run, going on from its last checkpoint where there is one, and save it as an adapter.
 
-    What another recipe trained under the same name is set aside, not deleted.
+    What another recipe trained under the same name is set aside, not deleted. A method that does not train has its
+    ready adapter copied.
 
     Returns:
         The adapter's folder.
@@ -72,14 +75,19 @@ def train(
     if earlier not in (None, job.key):
         place.rename(_free(place.with_name(f"{job.run}.{earlier}")))
     write_json(place / "job.json", {"key": job.key, "run": job.run})
+    if job.method.start is not None and not job.method.train:
+        return _copied(job, recipe, Path(job.method.start), place)
     chosen = recipe.fit_of(job.method)
     settings = replace(chosen.settings, seed=job.seed)
 
     seed_everything(job.seed)
     backbone = load(recipe.base, device=device)
     scratch = job.method.trained_as == SCRATCH
-    adapter = create("full") if scratch else create(job.method.trained_as, job.method.settings)
-    adapter.attach(backbone)
+    if job.method.start is not None:
+        adapter = load_adapter(Path(job.method.start), backbone, settings=job.method.settings)
+    else:
+        adapter = create("full") if scratch else create(job.method.trained_as, job.method.settings)
+        adapter.attach(backbone)
     adapter.teach(canonical(name) for name in recipe.structures)
     if scratch:
         reinitialise(backbone, job.seed)
@@ -117,6 +125,15 @@ def reinitialise(backbone: BackboneModule, seed: int) -> None:
             parameter.copy_(fresh[name])
 
 
+def _copied(job: TrainJob, recipe: Recipe, start: Path, place: Path) -> Path:
+    """A ready adapter as the run's own, with its own card under the run's title."""
+    card = {**describe(start)["card"], "title": f"{job.run} of the study {recipe.name}", "started_from": str(start)}
+    with replacing(place / "adapter") as temporary:
+        copy_with_card(start, temporary, card)
+    write_json(place / "trained.json", {"key": job.key, "run": job.run, "start": str(start)})
+    return place / "adapter"
+
+
 def _groups(stores: Mapping[str, Store], names: Sequence[CaseName], spec: Spec, weight: float = 1.0) -> list[CaseGroup]:
     datasets = dict.fromkeys(name.dataset for name in names)
     return [
@@ -133,14 +150,21 @@ def _card(job: TrainJob, recipe: Recipe, stores: Mapping[str, Store], result: Fi
         for name, facts in stores[used_name].datasets.items()
     }
     ended = "to the end" if result.finished else "until its time was up"
+    before: list[str] = []
+    start = job.method.start
+    if start is not None:
+        known = read_start(Path(start))
+        before, licences = [f"{name} {BEFORE}" for name in known.taught], {**known.licences, **licences}
     return {
         "base": recipe.base,
         "title": f"{job.run} of the study {recipe.name}",
         "data": [f"{name.dataset}/{name.case}" for name in job.train]
-        + [f"{name.dataset}/{name.case} (replayed)" for name in job.replay],
+        + [f"{name.dataset}/{name.case} (replayed)" for name in job.replay]
+        + before,
         "licences": licences,
         "steps": f"{result.step} steps, seed {job.seed}, {ended}.",
         "metrics": "See the report of the study beside this folder.",
+        **({} if start is None else {"started_from": start}),
     }
 
 

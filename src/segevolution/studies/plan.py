@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 from ..data.record import CaseRecord
 from ..errors import RecipeError
@@ -36,7 +36,8 @@ class TrainJob:
     """Train one run: a method, a seed, a fold.
 
     Attributes:
-        run: its name, such as "lora-s0", "lora-s0-f1" or, with so many shots, "lora-5shot-s0".
+        run: its name, such as "lora-s0", "lora-s0-f1" or, with so many shots, "lora-5shot-s0"; the method's alone
+            where a ready adapter is measured as it is.
         train, replay, validation: cases; none of them is ever tested by this run.
         key: of all this, the base and the data.
     """
@@ -114,6 +115,7 @@ def plan(
     base: str,
     questions: Any,
     new: Sequence[str] = (),
+    starts: Mapping[str, str] | None = None,
 ) -> Plan:
     """Trainings and evaluations of a study.
 
@@ -123,6 +125,7 @@ def plan(
         base: fingerprint of the base model.
         questions: everything that decides how a case is measured, as plain values.
         new: structures that the base does not know and the trained methods learn.
+        starts: method -> digest of the ready adapter that it starts from, for each that does.
 
     Raises:
         RecipeError: the roles do not fit the patients that are there.
@@ -139,25 +142,29 @@ def plan(
 
     trainings, evaluations = [], []
     for method in recipe.methods:
-        if method.trained_as == UNTRAINED:
+        begun = [["start", (starts or {})[method.name]]] if method.start is not None else []
+        if method.trained_as == UNTRAINED or not method.train:
             tested = dict.fromkeys(name for fold in range(folds) for name in cases("test", fold))
-            seed = recipe.seeds[0]
+            seed, ready = recipe.seeds[0], None
+            if begun:
+                ready = TrainJob(method.name, method, seed, (), (), (), digest([base, *begun]))
+                trainings.append(ready)
             evaluations += [
-                _evaluation(method.name, method.name, seed, base, name, None, fingerprints, questions)
+                _evaluation(method.name, method.name, seed, base, name, ready, fingerprints, questions)
                 for name in tested
             ]
             continue
         fit = recipe.fit_of(method)
-        numbers: Sequence[int | None] = recipe.shots or [None]
+        numbers: Sequence[int | Literal["all"] | None] = recipe.shots or [None]
         for shots, seed, fold in product(numbers, recipe.seeds, range(folds)):
             tag, label = _named(method, shots)
             run = f"{tag}-s{seed}" + (f"-f{fold}" if folds > 1 else "")
-            train = learned(recipe, cases("train", fold), records, seed, shots)
+            train = learned(recipe, cases("train", fold), records, seed, None if shots == "all" else shots)
             validation = cases("validation", fold)
             replay = cases("replay", fold) if fit.replay > 0 else ()
             used = {name.dataset: fingerprints[name.dataset] for name in (*train, *replay, *validation)}
             taught = [method.trained_as, method.settings, _settings(fit), seed, train, replay, validation]
-            key = digest([base, used, _plain(taught), *([sorted(new)] if new else [])])
+            key = digest([base, used, _plain(taught), *([sorted(new)] if new else []), *begun])
             job = TrainJob(run, method, seed, train, replay, validation, key)
             trainings.append(job)
             evaluations += [
@@ -253,10 +260,12 @@ def _require(dataset: Dataset, names: Sequence[str], there: Sequence[str], where
             raise RecipeError(f'{dataset.name}{where} has no patient "{name}"; {hint}')
 
 
-def _named(method: Method, shots: int | None) -> tuple[str, str]:
+def _named(method: Method, shots: int | Literal["all"] | None) -> tuple[str, str]:
     """How a run's name begins, and how the tables name its method."""
     if shots is None:
         return method.name, method.name
+    if shots == "all":
+        return f"{method.name}-all", f"{method.name} (all shots)"
     return f"{method.name}-{shots}shot", f"{method.name} ({shots} shot{'s' if shots > 1 else ''})"
 
 

@@ -148,12 +148,25 @@ class Method(Part):
     `kind` is "base" (not trained), "scratch" (the same network from its initialisation), or the name of a
     registered adapter such as "lora" or "full", whose own settings `settings` holds; it is `name` unless said.
     `fit` states what differs from the study's `fit`.
+
+    With `start`, the folder of a ready adapter of that kind on the same base, training goes on from its weights, and
+    `settings` states what differs from its own. `train: false` measures it as it is, once, whatever seeds and shots.
     """
 
     name: str = Field(min_length=1)
     kind: str = ""
     settings: dict[str, Any] = {}
     fit: dict[str, Any] = {}
+    start: str | None = None
+    train: bool = True
+
+    @model_validator(mode="after")
+    def _start_fits(self) -> "Method":
+        if self.start is not None and self.trained_as in (UNTRAINED, SCRATCH):
+            raise ValueError(f"{self.trained_as} starts from no adapter; say the kind of the adapter, such as lora")
+        if not self.train and (self.start is None or self.settings or self.fit):
+            raise ValueError("train: false measures a ready adapter as it is; give start, and neither settings nor fit")
+        return self
 
     @property
     def trained_as(self) -> str:
@@ -168,7 +181,7 @@ class Recipe(Part):
     about: str = ""
     base: str = "segvol-mini"
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
-    shots: list[Annotated[int, Field(gt=0)]] = []  # train each method on so many patients a dataset and modality
+    shots: list[Annotated[int, Field(gt=0)] | Literal["all"]] = []  # patients a dataset and modality to train on
     sampler: Literal["all", "round_robin"] = "all"  # which training cases; round_robin: one a dataset in turn
     count: int | None = Field(default=None, gt=0)  # of training cases, for round_robin
     data: Annotated[list[Dataset], Field(min_length=1)]
@@ -204,7 +217,7 @@ class Recipe(Part):
             raise ValueError(f'reference is "{self.reference}", which is not among the methods')
         if self.pictures is not None and self.pictures not in self.prompts:
             raise ValueError(f'pictures are of "{self.pictures}", which is not among the prompts')
-        trained = [method.name for method in self.methods if method.trained_as != UNTRAINED]
+        trained = [method.name for method in self.methods if method.trained_as != UNTRAINED and method.train]
         if trained and not any(dataset.train for dataset in self.data):
             raise ValueError(f"no patient has the role train, but {', '.join(trained)} would need some")
         if (self.sampler == "round_robin") != (self.count is not None):
@@ -218,7 +231,7 @@ class Recipe(Part):
                 f"with shots there are several {self.reference}; compare with a method that is not trained"
             )
         for method in self.methods:
-            if method.trained_as != UNTRAINED:
+            if method.name in trained:
                 self.fit_of(method)
             if method.trained_as not in (UNTRAINED, SCRATCH):
                 _checked_adapter(method)
@@ -284,12 +297,17 @@ def fit_fault(error: ValidationError) -> str:
 
 
 def _checked_adapter(method: Method) -> None:
-    """A method of adaptation with settings that it takes; ValueError otherwise."""
+    """A method of adaptation with settings that it takes; ValueError otherwise.
+
+    Settings that only change a ready adapter's are judged with these, when it is read (`starting.py`).
+    """
     if method.trained_as not in METHODS:
         known = [UNTRAINED, SCRATCH, *METHODS]
         near = closest(method.trained_as, known)
         hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known)}"
         raise ValueError(f'"{method.trained_as}" is no kind of method; {hint}')
+    if method.start is not None:
+        return
     try:
         METHODS[method.trained_as].config_type.from_dict(method.settings)
     except (AdapterError, TypeError) as error:

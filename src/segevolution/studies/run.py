@@ -37,6 +37,7 @@ from .gating import note_gates
 from .methods import Fit, train, trained_folder
 from .plan import EvaluateJob, Plan, digest, plan, plan_data
 from .recipe import Recipe, known_structures
+from .starting import starts_of, taught_before
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def run_study(
     base = load(recipe.base, device="cpu")
     spec, mark = base.spec, fingerprint(base)
     del base
+    starts = starts_of(recipe, mark)
     data = _data(recipe, folder, root, console)
     stores = {name: prepared.store for name, prepared in data.items()}
     records = {name: store.cases for name, store in stores.items()}
@@ -95,8 +97,9 @@ def run_study(
     labelled = {name for cases in records.values() for record in cases for name in record.structures}
     questions = _questions(recipe, spec, labelled)
     new = [name for name in questions.structures if spec.structures and name not in spec.structures]
-    made = plan(recipe, records, fingerprints, mark, asdict(questions), new)
-    marks, leaks = badges(made, records, recipe.base), torn(made, records)
+    begun = {name: start.mark for name, start in starts.items()}
+    made = plan(recipe, records, fingerprints, mark, asdict(questions), new, begun)
+    marks, leaks = badges(made, records, recipe.base), [*torn(made, records), *taught_before(made, starts)]
     for sentence in leaks:
         console.print(f"warning: {sentence}")
     results = Results(folder)
@@ -111,9 +114,10 @@ def run_study(
             continue
         needs = jobs[0].needs
         if needs is not None and trained_folder(folder, needs) is None:
-            console.print(f"training {run}: {len(needs.train)} cases, {len(needs.replay)} replayed")
+            how = f"{len(needs.train)} cases, {len(needs.replay)} replayed"
+            console.print(f"training {run}: {how}" if needs.method.train else f"{run} is {needs.method.start}")
             train(needs, recipe, stores, folder, device, quiet, fit)
-            trained.append(run)
+            trained += [run] if needs.method.train else []
         _measure(jobs, recipe, data, questions, results, folder, device, console)
 
     measured = sum(len(jobs) for jobs in missing.values())
