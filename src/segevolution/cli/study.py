@@ -29,7 +29,8 @@ def study(
     shots: Annotated[
         str | None,
         typer.Option(
-            metavar="N,N,...", help="Train each method once on so many patients a dataset and modality, such as 1,5,10."
+            metavar="N,N,...",
+            help="Train each method once on so many patients a dataset and modality, such as 1,5,all.",
         ),
     ] = None,
     data: DataRoot = None,

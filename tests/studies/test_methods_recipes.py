@@ -1,0 +1,106 @@
+"""The shipped recipes that compare every method on real MRI: they load, plan, and fit the network they are for."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from segevolution.adapters import create
+from segevolution.inference.load import load
+from segevolution.studies.plan import plan
+from segevolution.studies.reading import load_recipe
+from segevolution.studies.recipe import SCRATCH, UNTRAINED, known_structures
+from segevolution.vocabulary import Modality
+
+TRAINED = [
+    *("scratch", "lora", "mixture-modality", "mixture-task", "mixture-learned"),
+    *("prior-additive", "prior-multiplicative", "decoder", "full"),
+]
+HELD_OUT = ("btcv_04", "btcv_11", "btcv_12", "btcv_21", "btcv_29")
+NAMES = ("chaos", "hippocampus", "heart")
+
+
+def records(dataset, patients, modality, scans=1):
+    return [
+        SimpleNamespace(name=f"{name}_{scan}", patient=name, dataset=dataset, modality=modality, part=None)
+        for name in patients
+        for scan in range(scans)
+    ]
+
+
+def planned(name, dataset, patients, scans=1, *changes):
+    """The plan of a recipe over so many patients of its MRI dataset and BTCV's."""
+    recipe = load_recipe(f"methods_on_{name}", changes)
+    ct = [*HELD_OUT, *(f"btcv_x{number}" for number in range(21))]
+    mri = [f"p{number:03d}" for number in range(patients)]
+    there = {
+        "btcv": records("btcv", ct, Modality.CT),
+        dataset: records(dataset, mri, Modality.MRI, scans),
+    }
+    return plan(recipe, there, dict.fromkeys(there, "f"), "base", {})
+
+
+def measured_on(made, run, dataset):
+    return [job.part.case for job in made.evaluations if job.part.run == run and job.part.dataset == dataset]
+
+
+def test_abdomen_every_method_learns_from_one_five_and_ten_of_fourteen_and_tests_each_once():
+    made = planned("chaos", "chaos", 14)
+    assert len(made.trainings) == 9 * 3 * 3 * 4  # methods, numbers of patients, seeds, folds
+    assert len(made.evaluations) == (14 + 5) + 9 * 3 * 3 * (14 + 4 * 5)
+    assert list(dict.fromkeys(job.method.name for job in made.trainings)) == TRAINED
+    assert {len(job.train) for job in made.trainings} == {1, 5, 10}
+    mri = [case for fold in range(4) for case in measured_on(made, f"lora-5shot-s1-f{fold}", "chaos")]
+    assert sorted(mri) == sorted(measured_on(made, "base", "chaos"))
+
+
+def test_hippocampus_forty_patients_are_tested_and_never_learned_from_whatever_the_seed():
+    made = planned("hippocampus", "hippocampus", 190)
+    assert len(made.trainings) == 9 * 4 * 3
+    assert len(made.evaluations) == (40 + 5) * (1 + 9 * 4 * 3)
+    assert {len(job.train) for job in made.trainings} == {1, 5, 10, 150}
+    held_out = set(measured_on(made, "base", "hippocampus"))
+    assert len(held_out) == 40
+    for job in made.trainings:
+        assert set(measured_on(made, job.run, "hippocampus")) == held_out
+        assert not held_out & {name.case for name in (*job.train, *job.replay, *job.validation)}
+
+
+def test_heart_both_frames_of_a_patient_stay_together():
+    made = planned("heart", "acdc", 7, 2)
+    assert len(made.trainings) == 9 * 2 * 3 * 4
+    assert len(made.evaluations) == (14 + 5) + 9 * 2 * 3 * (14 + 4 * 5)
+    for job in made.trainings:
+        learned = {name.case.split("_")[0] for name in job.train}
+        assert len(learned) * 2 == len(job.train)
+        assert not learned & {case.split("_")[0] for case in measured_on(made, job.run, "acdc")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_tests_ct_on_the_five_that_the_base_never_saw_and_validates_on_nobody(name):
+    dataset, patients = {"chaos": ("chaos", 14), "hippocampus": ("hippocampus", 60), "heart": ("acdc", 7)}[name]
+    made = planned(name, dataset, patients, 1, "seeds=[0]", "shots=[5]")
+    assert {job.seed for job in made.trainings} == {0}
+    for job in made.trainings:
+        assert [case.removesuffix("_0") for case in measured_on(made, job.run, "btcv")] == list(HELD_OUT)
+        assert not job.validation
+        still = job.method.name in ("scratch", "mixture-modality")
+        assert len(job.replay) == (0 if still else 8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_settings_of_every_method_fit_segvol_mini(name):
+    recipe = load_recipe(f"methods_on_{name}")
+    backbone = load(recipe.base, device="cpu")
+    labelled = set(recipe.structures)
+    asked = known_structures(recipe, backbone.spec.structures, labelled)
+    for method in recipe.methods:
+        if method.trained_as in (UNTRAINED, SCRATCH):
+            continue
+        adapter = create(method.trained_as, method.settings)
+        adapter.attach(backbone)
+        adapter.teach(recipe.structures)
+        assert set(asked) <= set(backbone.spec.structures)
+        adapter.detach()
+        if method.trained_as == "mixture" and method.settings["gate"] == "task":
+            assert set(method.settings["experts"]) <= set(asked)
+    assert not (set(recipe.structures) & {"myocardium", "anterior hippocampus"}) & set(backbone.spec.structures)
