@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .console import AsJson, DataRoot, Device, Quiet, note, print_json
+from .console import AsJson, DataRoot, Device, Force, Quiet, note, print_json
 
 app = typer.Typer(add_completion=False)
 
@@ -25,20 +25,42 @@ def train(
         typer.Option("--encoder", help="Start from a pre-trained image encoder: a SimMIM run, or vit_pretrain.ckpt."),
     ] = None,
     data: DataRoot = None,
+    pack: Annotated[
+        Path | None, typer.Option("--pack", help="Do not train: write all that the training needs into this file.")
+    ] = None,
+    packed: Annotated[
+        Path | None, typer.Option("--packed", help="Train from a file that --pack wrote, and no other data.")
+    ] = None,
+    force: Force = False,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a network by a recipe, or go on with a run that was stopped: call it again with the same folder."""
-    from ..studies.pretrain import TRAININGS, load_pretraining, pretrain
+    from ..errors import RecipeError
+    from ..studies.pretrain import pretrain
+    from ..studies.pretrain_data import pack_training
+    from ..studies.pretrain_recipe import TRAININGS, load_pretraining
     from ..studies.reading import says
 
+    if packed is not None and (pack is not None or data is not None):
+        raise RecipeError("--packed trains from that file alone; leave --pack and --data out.")
     if says("simmim", TRAININGS, recipe):
+        if pack is not None or packed is not None:
+            raise RecipeError(f"{recipe} trains without labels, which a pack is not made for; give --data.")
         _without_labels(recipe, changes or [], output, encoder, data, device, quiet=quiet, as_json=as_json)
         return
     what = load_pretraining(recipe, changes or [])
     folder = output or Path("runs") / what.name
-    made = pretrain(what, folder, root=data, encoder=encoder, device=device, quiet=quiet)
+    if pack is not None:
+        done = pack_training(what, pack, folder, root=data, force=force)
+        if as_json:
+            print_json({"pack": str(done.path), "bytes": done.size, "cases": done.cases})
+        else:
+            note(", ".join(f"{cases} cases of {name}" for name, cases in done.cases.items()), quiet=quiet)
+            typer.echo(f"{done.path}: {done.size / 1e6:.1f} MB")
+        return
+    made = pretrain(what, folder, root=data, packed=packed, encoder=encoder, device=device, quiet=quiet)
     if as_json:
         print_json({"model": made.model and str(made.model), "stages": [vars(stage) for stage in made.stages]})
     elif made.model is None:

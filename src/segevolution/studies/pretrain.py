@@ -11,78 +11,26 @@ A killed run continues where its last checkpoint stands; a finished stage is not
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
 from safetensors.torch import load_file, save_file
 
-from ..data.store import Store
 from ..errors import RecipeError
 from ..evaluation.results import surroundings
 from ..files import replacing, sha256, write_json
 from ..models.checkpoints import save_model
-from ..models.segvol.config import SegVolConfig
 from ..models.segvol.encoder_weights import load_encoder
 from ..models.segvol.resize import resized
 from ..models.segvol.segvol import SegVol
 from ..models.segvol.tokenizer import WordTokenizer
 from ..training.batches import CaseGroup
-from ..training.fit import FitResult, fit, load_group
+from ..training.fit import FitResult, fit
+from ..training.keeping import LAST
 from ..training.settings import FitSettings
-from ..vocabulary import canonical
-from .datasets import open_dataset
-from .plan import assign, prepare_job
-from .reading import read_as
-from .recipe import Dataset, Part, fit_fault, merged
-
-TRAININGS = "trainings"
-
-
-class WeightedDataset(Dataset):
-    """A dataset, how often it is drawn from relative to the others, and the first stage that draws from it."""
-
-    weight: float = Field(default=1.0, gt=0)
-    licence: str | None = None  # of the data, for the model card; None: what the source says
-    since: int = Field(default=1, ge=1)
-
-
-class Stage(Part):
-    """Training at one window; the weights grow from the stage before.
-
-    `weights` replaces the weights of some datasets; 0 leaves one out.
-    """
-
-    window: tuple[int, int, int]
-    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    fit: dict[str, Any]
-
-
-class PretrainRecipe(Part):
-    """A network, what it sees, and in which stages.
-
-    `network` holds SegVolConfig's keys, `text` with kind "words" filled in by the vocabulary's size; `structures`
-    are those it is asked for, anything else in the labels is ignored.
-    """
-
-    name: str = Field(min_length=1)
-    about: str = ""
-    licence: str = ""
-    notes: list[str] = Field(default_factory=list)  # what else a reader of the model card must know
-    seed: int = 0
-    network: dict[str, Any]
-    structures: Annotated[list[str], Field(min_length=1)]
-    data: Annotated[list[WeightedDataset], Field(min_length=1)]
-    stages: Annotated[list[Stage], Field(min_length=1)]
-    fit: dict[str, Any] = Field(default_factory=dict)  # shared by all stages
-
-    @model_validator(mode="after")
-    def _weights_have_datasets(self) -> "PretrainRecipe":
-        unknown = {name for stage in self.stages for name in stage.weights} - {entry.name for entry in self.data}
-        if unknown:
-            raise ValueError(f"a stage weighs {', '.join(sorted(unknown))}, which data does not list")
-        return self
+from .pretrain_data import TrainingData, open_data
+from .pretrain_recipe import PretrainRecipe, WeightedDataset, drawn_from, network_config, stage_settings
 
 
 @dataclass(frozen=True)
@@ -103,6 +51,7 @@ def pretrain(
     folder: Path,
     *,
     root: Path | None = None,
+    packed: Path | None = None,
     encoder: Path | None = None,
     device: str = "auto",
     quiet: bool = False,
@@ -113,6 +62,7 @@ def pretrain(
         recipe: see PretrainRecipe.
         folder: of the run.
         root: where the recipe's data paths begin.
+        packed: a packed set that holds all data, see `pretrain_data.pack_training`; None reads the recipe's datasets.
         encoder: a pre-trained image encoder to start from, see `models.segvol.encoder_weights.load_encoder`; a run
             that goes on has it already.
         device: "auto", "cpu" or "cuda".
@@ -121,14 +71,17 @@ def pretrain(
     Raises:
         SegevolutionError: the recipe, its data or the folder cannot be used.
     """
+    data = open_data(recipe, folder, root, packed)
     settings = [stage_settings(recipe, number) for number in range(len(recipe.stages))]
     tokenizer = _tokenizer(folder)
     model = SegVol.fresh(network_config(recipe, tokenizer), recipe.seed, tokenizer)
-    told = {"seed": recipe.seed, "encoder": _begun_with(folder)}
+    before = _manifest(folder)
+    told: dict[str, Any] = {"seed": recipe.seed, "encoder": before.get("encoder")}
+    told["packed"] = dict(before.get("packed") or {})  # stage -> the packed set that it was trained from, or None
     if encoder is not None:
         report = load_encoder(model, encoder)
         told["encoder"] = {"from": str(report), "sha256": sha256(report.source)}
-    stores: dict[str, Store] = {}
+    seen: dict[str, WeightedDataset] = {}
     results = []
     for number, (stage, chosen) in enumerate(zip(recipe.stages, settings, strict=True), start=1):
         if model.config.window != stage.window:
@@ -138,10 +91,15 @@ def pretrain(
         if weights.is_file():
             model.load_state_dict(load_file(weights))
             continue
-        drawn = _drawn(recipe, number)
-        stores |= {entry.name: _prepare(entry, folder, root) for entry in drawn if entry.name not in stores}
-        _write_manifest(folder, recipe, settings, stores, told)
-        training, validation = (_cases(recipe, drawn, stores, model, role) for role in ("train", "validation"))
+        drawn = drawn_from(recipe, number)
+        seen |= {entry.name: entry for entry in drawn}
+        if (place / LAST).is_file() and _digest(told["packed"].get(place.name)) != _digest(data.packed):
+            raise RecipeError(
+                f"{place} was begun with other data; go on with {_said(told, place)}, or in a new folder."
+            )
+        told["packed"][place.name] = data.packed
+        _write_manifest(folder, recipe, settings, data, seen, told)
+        training, validation = (_groups(recipe, drawn, data, model, role) for role in ("train", "validation"))
         result = fit(model, training, chosen, place, validation=validation, device=device, quiet=quiet)
         results.append(result)
         if not result.finished:
@@ -149,37 +107,10 @@ def pretrain(
         model.cpu()
         with replacing(weights) as temporary:
             save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
-    stores |= {entry.name: _prepare(entry, folder, root) for entry in recipe.data if entry.name not in stores}
-    save_model(model, folder / "model", dtype="float16", card=_card(recipe, stores), force=True)
-    _write_manifest(folder, recipe, settings, stores, told)
+    card = _card(recipe, data, told["packed"])
+    save_model(model, folder / "model", dtype="float16", card=card, force=True)
+    _write_manifest(folder, recipe, settings, data, {entry.name: entry for entry in recipe.data}, told)
     return Pretrained(folder / "model", tuple(results))
-
-
-def load_pretraining(name_or_path: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
-    """Read a shipped recipe of pre-training by name, or a YAML file; raises RecipeError in one sentence."""
-    return read_as(PretrainRecipe, TRAININGS, name_or_path, overrides)
-
-
-def stage_settings(recipe: PretrainRecipe, number: int) -> FitSettings:
-    """The training of a stage: the recipe's `fit` with the stage's own changes.
-
-    Raises:
-        RecipeError: a key or value is not FitSettings'.
-    """
-    try:
-        return replace(FitSettings(**merged(recipe.fit, recipe.stages[number].fit)), seed=recipe.seed + number)
-    except ValidationError as error:
-        raise RecipeError(f"{recipe.name}: fit of stage {number + 1}: {fit_fault(error)}") from error
-
-
-def network_config(recipe: PretrainRecipe, tokenizer: WordTokenizer) -> SegVolConfig:
-    """The network at the first stage's window, its vocabulary filled in."""
-    values = dict(recipe.network)
-    if isinstance(values.get("text"), Mapping):
-        values["text"] = {**values["text"], "vocabulary": tokenizer.size}
-    values["window"] = recipe.stages[0].window
-    values["structures"] = tuple(canonical(name) for name in recipe.structures)
-    return SegVolConfig.from_dict(values)
 
 
 def _tokenizer(folder: Path) -> WordTokenizer:
@@ -190,50 +121,35 @@ def _tokenizer(folder: Path) -> WordTokenizer:
     return WordTokenizer.load(folder)
 
 
-def _drawn(recipe: PretrainRecipe, number: int) -> list[WeightedDataset]:
-    """The datasets that a stage (from 1) draws from, with its weights."""
-    weights = recipe.stages[number - 1].weights
-    entries = [
-        entry.model_copy(update={"weight": weights[entry.name]}) if entry.name in weights else entry
-        for entry in recipe.data
-        if entry.since <= number
-    ]
-    return [entry for entry in entries if entry.weight > 0]
-
-
-def _prepare(entry: WeightedDataset, folder: Path, root: Path | None) -> Store:
-    return open_dataset(prepare_job(entry), folder / "data", root).store
-
-
-def _cases(
-    recipe: PretrainRecipe, drawn: Sequence[WeightedDataset], stores: Mapping[str, Store], model: SegVol, role: str
+def _groups(
+    recipe: PretrainRecipe, drawn: Sequence[WeightedDataset], data: TrainingData, model: SegVol, role: str
 ) -> list[CaseGroup]:
-    groups = []
-    for entry in drawn:
-        records = stores[entry.name].cases
-        names = assign(entry, records)[0].of(role, records)
-        if names:
-            groups.append(load_group(stores[entry.name], names, model.spec, entry.weight))
+    found = [data.group(entry, role, model.spec) for entry in drawn]
+    groups = [group for group in found if group is not None]
     if role == "train" and not groups:
         raise RecipeError(f"{recipe.name}: no patient has the role train.")
     return groups
 
 
-def _card(recipe: PretrainRecipe, stores: Mapping[str, Store]) -> str:
+def _said(told: Mapping[str, Any], place: Path) -> str:
+    """Which data a stage was begun with, in words."""
+    packed = told["packed"].get(place.name)
+    return f"--packed {packed['file']}, sha256 {packed['sha256'][:12]}" if packed else "the data themselves"
+
+
+def _card(recipe: PretrainRecipe, data: TrainingData, packed: Mapping[str, Any]) -> str:
     """The model card: what it is, what may be done with it, what it saw and what it did not."""
     lines = [f"# {recipe.name}", "", recipe.about.strip(), "", f"Licence: {recipe.licence.strip()}", ""]
     lines += ["It is for research, not a medical device.", "", "## Trained on", ""]
     for entry in recipe.data:
-        records = stores[entry.name].cases
-        seen, kept = (assign(entry, records)[0].of(role, records) for role in ("train", "validation"))
-        said = next((facts.get("licence") for facts in stores[entry.name].datasets.values()), None)
-        licence = entry.licence or said
+        seen, kept = (data.names(entry, role) for role in ("train", "validation"))
         lines.append(
-            f"- {entry.name}: {len(seen)} cases, labels: {entry.truth}, licence: {licence or 'not stated'}"
+            f"- {entry.name}: {len(seen)} cases, labels: {entry.truth}, licence: {data.licence(entry) or 'not stated'}"
             + (f"; never trained on: {', '.join(kept)}" if kept else "")
         )
     lines += [
         "",
+        *_packed_notes(packed),
         *(f"- {note}" for note in recipe.notes),
         "",
         "## Structures",
@@ -244,19 +160,33 @@ def _card(recipe: PretrainRecipe, stores: Mapping[str, Store]) -> str:
     return "\n".join(lines)
 
 
-def _begun_with(folder: Path) -> Any:
-    """What an earlier call of this run says of its encoder."""
+def _packed_notes(packed: Mapping[str, Any]) -> list[str]:
+    """What the packed sets held that stages were trained from, a line each."""
+    stages: dict[str, list[str]] = {}
+    for stage, facts in packed.items():
+        if facts:
+            stages.setdefault(facts["about"], []).append(stage)
+    return [f"- {', '.join(names)}: trained from a packed set, {about}" for about, names in stages.items()]
+
+
+def _digest(packed: Mapping[str, Any] | None) -> str | None:
+    return packed["sha256"] if packed else None
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What an earlier call of this run says of itself; empty where there is none."""
     try:
-        return json.loads((folder / "manifest.json").read_text("utf-8")).get("encoder")
+        return dict(json.loads((folder / "manifest.json").read_text("utf-8")))
     except (OSError, ValueError):
-        return None
+        return {}
 
 
 def _write_manifest(
     folder: Path,
     recipe: PretrainRecipe,
     settings: Sequence[FitSettings],
-    stores: Mapping[str, Store],
+    data: TrainingData,
+    seen: Mapping[str, WeightedDataset],
     told: Mapping[str, Any],
 ) -> None:
     """What decides a run, so that it can be done again: with every default spelt out."""
@@ -264,7 +194,7 @@ def _write_manifest(
         "recipe": json.loads(recipe.model_dump_json()),
         "stages": [asdict(chosen) for chosen in settings],
         **told,
-        "data": {name: store.fingerprint() for name, store in stores.items()},
+        "data": {name: data.fingerprint(entry) for name, entry in seen.items()},
         **surroundings(),
     }
     write_json(folder / "manifest.json", manifest)

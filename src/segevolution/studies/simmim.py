@@ -43,7 +43,7 @@ from ..training.settings import FitSettings
 from ..training.simmim import MaskedPrediction, leads, learn
 from .datasets import open_dataset
 from .plan import assign, prepare_job
-from .pretrain import TRAININGS, load_pretraining, network_config
+from .pretrain_recipe import TRAININGS, load_pretraining, network_config
 from .reading import read_as
 from .recipe import Dataset, Part, fit_fault, merged
 from .reconstruction import draw_reconstruction

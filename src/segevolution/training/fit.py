@@ -63,19 +63,20 @@ def load_group(store: Store, names: Sequence[str], spec: Spec, weight: float = 1
     Raises:
         StoreError: a case carries no structure.
     """
+    return CaseGroup(tuple(framed(store, names, spec.intensity, spec.structures)), weight)
+
+
+def framed(store: Store, names: Sequence[str], intensity: str, structures: Sequence[str]) -> Iterator[FramedCase]:
+    """The same cases one by one, sorted by name, for who does not need all in memory."""
     records = store.select(names=names)
     groups = {(record.dataset, record.modality) for record in records}
     labelled = {group: store.labelled(*group) for group in groups}
-    known = frozenset(spec.structures)
-    cases = []
+    known = frozenset(structures)
     for record in records:
-        case = FramedCase.make(
-            store.read(record.name), spec.intensity, labelled[record.dataset, record.modality], known
-        )
+        case = FramedCase.make(store.read(record.name), intensity, labelled[record.dataset, record.modality], known)
         if not case.structures:
             raise StoreError(f"{record.name} carries no structure that this model knows, so it cannot be trained on.")
-        cases.append(case)
-    return CaseGroup(tuple(cases), weight)
+        yield case
 
 
 def fit(
