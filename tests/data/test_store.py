@@ -293,6 +293,17 @@ def test_living_processes_are_not_swept(store: Store) -> None:
     assert store.sweep() == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="the system does not tell of ended processes")
+def test_a_process_that_ended_unasked_is_swept(store: Store) -> None:
+    from segevolution.files import _owner
+
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        host = _owner().rpartition("-")[0]
+        (store.path / "cases" / f".partial-{host}-{child.pid}-abc").mkdir()
+        assert store.sweep() == 1
+
+
 def test_rests_of_other_machines_are_swept_after_a_day(store: Store) -> None:
     old, young = (store.path / "cases" / f".partial-elsewhere-1-{name}" for name in ("old", "young"))
     for folder in (old, young):
