@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ class ViewPool:
         self.folder, self.spec, self.views, self.seed = folder, spec, views, seed
         self.smallest, self.view, self.intensity, self.half = smallest, view, intensity, half
         self._told = [encoder, views, seed, smallest, asdict(view), asdict(intensity), list(spec.window), half]
-        self._keys: dict[int, str] = {}
+        self._keys: WeakKeyDictionary[FramedCase, str] = WeakKeyDictionary()  # a dead case's id may come again
         self._sizes: dict[tuple[str, int], dict[str, int]] = {}
 
     def fill(
@@ -170,13 +171,13 @@ class ViewPool:
         return self.folder / f"{self._key(case)}-{number}.safetensors"
 
     def _key(self, case: FramedCase) -> str:
-        if id(case) not in self._keys:
+        if case not in self._keys:
             content = hashlib.sha256(np.ascontiguousarray(case.image).data)
             content.update(np.ascontiguousarray(case.labels).data)
             named = [case.name, case.modality, sorted(case.structures.items()), sorted(case.absent)]
             told = json.dumps([self._told, named, content.hexdigest()], sort_keys=True, default=str)
-            self._keys[id(case)] = hashlib.sha256(told.encode()).hexdigest()[:24]
-        return self._keys[id(case)]
+            self._keys[case] = hashlib.sha256(told.encode()).hexdigest()[:24]
+        return self._keys[case]
 
 
 def encoder_digest(backbone: nn.Module, *more: object) -> str:
