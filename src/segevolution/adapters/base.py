@@ -11,7 +11,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
@@ -68,20 +68,38 @@ class Adapter(Protocol):
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """Settings of a method; each method extends it with fields of plain values and tuples of them."""
+    """Settings of a method; each method extends it with fields of plain values and tuples of them.
+
+    Attributes:
+        presets: name -> settings to start from; a method without any has no key "preset".
+        preset_word: what one is called in a sentence.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    preset_word: ClassVar[str] = "preset"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
+    def preset(cls, name: str) -> Self:
+        """One of `presets` by name; raises AdapterError for another."""
+        if name not in cls.presets:
+            raise AdapterError(f'"{name}" is not a {cls.preset_word}; known are {", ".join(cls.presets)}.')
+        return cls(**cls.presets[name])
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """From what `to_dict` gave, or a recipe wrote; what is not said keeps its default.
+        """From what `to_dict` gave, or a recipe wrote; what is not said keeps its default, or its preset's value.
 
         Raises:
             AdapterError: an unknown setting (the sentence names the nearest), or an impossible value.
         """
-        known = cls.__dataclass_fields__
+        if cls.presets and "preset" in values:
+            said = {key: value for key, value in values.items() if key != "preset"}
+            values = {**cls.preset(values["preset"]).to_dict(), **said}
+        known = [part.name for part in fields(cls)]
         for key in values:
             if key not in known:
                 near = closest(key, known)

@@ -8,7 +8,7 @@ the adapted network therefore is the base, bit for bit.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import peft
 import torch
@@ -25,6 +25,12 @@ NAME = "default"  # the only adapter in each of peft's layers
 PREFIX = "base_model.model."  # peft's, before every name in a file
 Wrapped = Any  # a LoraLayer; peft's classes carry no types
 WRAPPABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "study": {"rank": 8, "alpha": 8.0, "rank_stabilised": True, "targets": choose.STUDY},
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,9 @@ class LoraConfig(AdapterConfig):
         AdapterError: an impossible value.
     """
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    preset_word: ClassVar[str] = "LoRA preset"
+
     rank: int = 8
     alpha: float = 8.0
     dropout: float = 0.0
@@ -62,25 +71,6 @@ class LoraConfig(AdapterConfig):
             raise AdapterError(f"dropout {self.dropout} is not possible; give a fraction from 0 to below 1.")
         if isinstance(self.targets, str) or isinstance(self.also_train, str):
             raise AdapterError("targets and also_train are lists of names; put a single name into a list.")
-
-    @classmethod
-    def preset(cls, name: str) -> Self:
-        """One of PRESETS by name; raises AdapterError for another."""
-        if name not in PRESETS:
-            raise AdapterError(f'"{name}" is not a LoRA preset; known are {", ".join(PRESETS)}.')
-        return cls(**PRESETS[name])
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """See AdapterConfig.from_dict; a key "preset" names where to start from."""
-        start = cls.preset(values["preset"]).to_dict() if "preset" in values else {}
-        return super().from_dict({**start, **{key: value for key, value in values.items() if key != "preset"}})
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "study": {"rank": 8, "alpha": 8.0, "rank_stabilised": True, "targets": choose.STUDY},
-}
 
 
 @register

@@ -1,7 +1,7 @@
 """Settings of a mixture of adapters: its experts, how they are chosen, and which of its parts train."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from ...errors import AdapterError, VocabularyError
@@ -102,7 +102,7 @@ class MixtureConfig(LoraConfig):
 
     def lora(self) -> LoraConfig:
         """The settings of each expert."""
-        return LoraConfig(**{name: getattr(self, name) for name in LoraConfig.__dataclass_fields__})
+        return LoraConfig(**{part.name: getattr(self, part.name) for part in fields(LoraConfig)})
 
     def to_dict(self) -> dict[str, Any]:
         """See AdapterConfig.to_dict; the table is a mapping."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, get_args
 
 from ...errors import AdapterError
 from ...vocabulary import Modality, closest
@@ -11,6 +11,21 @@ from ..base import AdapterConfig
 from .fusion import Kind
 from .pool import Start
 from .prototypes import Prototype
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "study": {"start": "zero", "lora_targets": choose.STUDY},
+    "hermes": {
+        "fusion": "hermes",
+        "prototype": "multiplicative",
+        "blocks": 2,
+        "width": 192,  # Hermes' own places have 128 to 320
+        "modality_tokens": 10,
+        "hidden": None,
+        "auxiliary": 0.01,
+        "lora_rank": 0,
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,9 @@ class ContextPriorConfig(AdapterConfig):
     Raises:
         AdapterError: an impossible value.
     """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    preset_word: ClassVar[str] = "preset of context priors"
 
     fusion: Kind = "joint"
     prototype: Prototype = "additive"
@@ -87,32 +105,5 @@ class ContextPriorConfig(AdapterConfig):
             raise AdapterError("modalities, lora_targets and also_train are lists; put a single name into a list.")
         object.__setattr__(self, "modalities", tuple(Modality.parse(name).value for name in self.modalities))
 
-    @classmethod
-    def preset(cls, name: str) -> Self:
-        """One of PRESETS by name; raises AdapterError for another."""
-        if name not in PRESETS:
-            raise AdapterError(f'"{name}" is not a preset of context priors; known are {", ".join(PRESETS)}.')
-        return cls(**PRESETS[name])
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """See AdapterConfig.from_dict; a key "preset" names where to start from."""
-        start = cls.preset(values["preset"]).to_dict() if "preset" in values else {}
-        return super().from_dict({**start, **{key: value for key, value in values.items() if key != "preset"}})
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "study": {"start": "zero", "lora_targets": choose.STUDY},
-    "hermes": {
-        "fusion": "hermes",
-        "prototype": "multiplicative",
-        "blocks": 2,
-        "width": 192,  # Hermes' own places have 128 to 320
-        "modality_tokens": 10,
-        "hidden": None,
-        "auxiliary": 0.01,
-        "lora_rank": 0,
-    },
-}
 """The study's and Hermes' own settings. Both begin as the base here, and train tokens for what is not known."""
