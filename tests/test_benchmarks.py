@@ -22,7 +22,7 @@ from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-SCRIPTS = ("encoder", "prompts", "decode", "windows", "startup", "store")
+SCRIPTS = ("encoder", "prompts", "decode", "windows", "startup", "store", "adaptation")
 
 
 @pytest.fixture
@@ -181,6 +181,18 @@ def test_startup_runs_each_command_and_stops_at_one_that_fails(benchmark):
     assert rows[0].ratio == 1.0
     with pytest.raises(subprocess.CalledProcessError):
         startup.measure({startup.BASELINE: [sys.executable, "-c", "raise SystemExit(3)"]}, rounds=1)
+
+
+def test_every_way_to_adapt_takes_steps_and_counts_what_learns(benchmark):
+    adaptation = benchmark("adaptation")
+    rows = {way: adaptation.measure(way, "fp32", rounds=1, toy=True) for way in adaptation.WAYS}
+    assert rows["lora"].trained == rows["lora, recomputed"].trained
+    assert rows["lora decoder"].trained < rows["lora"].trained < rows["prior"].trained
+    assert rows["decoder"].trained < rows["full"].trained
+    full = adaptation.Row("full", "fp32", 9, 4.0, 8.0, 3.0, 1.0)
+    lora = adaptation.Row("lora", "fp32", 1, 1.0, 4.0, 1.5, 1.0)
+    found = adaptation.compared(lora, full)
+    assert (found.time_ratio, found.cpu_ratio, found.memory_ratio) == (0.25, 0.5, 0.25)
 
 
 def test_both_layouts_hold_the_same_window(benchmark, tmp_path):
