@@ -81,6 +81,13 @@ def test_a_focus_holds_its_block_and_lies_inside(data: st.DataObject, shape: Tri
     )
 
 
+def test_a_focus_keeps_the_proportions_of_the_image() -> None:
+    small = focus_around(Block((40, 100, 30), (44, 120, 40)), (32, 96, 96), (96, 256, 320))
+    long = focus_around(Block((10, 100, 30), (60, 120, 40)), (32, 96, 96), (96, 256, 320))
+    assert small.shape == (36, 96, 120)  # three eighths
+    assert long.shape == (84, 224, 280)  # 50 of 96 need 75, or seven eighths
+
+
 def test_a_focus_carries_an_answer_back_onto_what_it_cut() -> None:
     image = torch.zeros(20, 30, 40)
     image[6:14, 8:20, 10:26] = 1

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from segevolution.inference.aim import Aim
+from segevolution.inference.aim import Aim, resized
 from segevolution.inference.encodings import Encodings
-from segevolution.inference.windows import Block, focus_around
+from segevolution.inference.windows import Block, Focus, focus_around, tight
 from segevolution.inference.zoom import Answer, answers, to_frame
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch, Windows
 from segevolution.models.segvol.config import SegVolConfig
@@ -174,6 +174,34 @@ def test_focus_looks_once_and_tells_the_point_where_it_lies(network: Recorded) -
     told = network.asked[-1].points
     assert told is not None
     assert all(0 <= value < side for value, side in zip(told[0, 0].tolist(), network.spec.window, strict=True))
+
+
+def test_focus_averages_its_look_with_the_whole_image(network: Recorded) -> None:
+    goal = Aim("liver")
+    encodings = Encodings(network, image_of("corner"), None)
+    (answer,) = answers(encodings, [goal], [Context()], windows="focus")
+    (coarse,) = answers(encodings, [goal], [Context()], windows="off")
+    changed = answer.logits != coarse.logits
+    region = tight(changed)
+    assert answer.windows == 1
+    assert region is not None
+    inside = tight(coarse.logits > 0)
+    assert inside is not None
+    view = focus_around(inside, encodings.window, (*image_of("corner").shape,))  # type: ignore[arg-type]
+    assert view.holds(region)
+    look = Focus.on(view, encodings.window)
+    told = resized(Aim("liver", box=inside.shift(view.start, -1)), view.shape, encodings.window)
+    said, iou = encodings.decode([encodings.at(look)], [told], [Context()], multimask=False)
+    mean = (look.carry(said[0, 0]) + coarse.logits[view.slices]) / 2
+    torch.testing.assert_close(answer.logits[view.slices], mean)
+    assert answer.iou == pytest.approx((float(iou[0, 0]) + coarse.iou) / 2)
+
+
+@pytest.mark.parametrize(("windows", "boxed"), [("roi", False), ("focus", True)])
+def test_only_focus_tells_a_text_where_the_coarse_mask_lies(network: Recorded, windows: Windows, boxed: bool) -> None:
+    ask(network, "corner", Aim("liver"), windows)
+    assert (network.asked[-1].boxes is not None) == boxed
+    assert network.asked[-1].points is None
 
 
 def test_a_prompt_corrected_by_a_voxel_mostly_keeps_its_focus() -> None:

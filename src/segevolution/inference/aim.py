@@ -82,7 +82,7 @@ def resized(goal: Aim, source: Triple, target: Triple) -> Aim:
     return replace(goal, points=points, box=Block(_whole(starts), _whole(stops)))
 
 
-def seen_from(goal: Aim, view: Block, inside: Block | None, coarse: Block | None) -> Aim:
+def seen_from(goal: Aim, view: Block, inside: Block | None, coarse: Block | None, *, boxed: bool = False) -> Aim:
     """What a window is told: the text, the points inside it, and a box of what is known to lie inside it.
 
     A window that sees the whole coarse mask is told the person's own box, as far as it reaches into the window; any
@@ -94,6 +94,7 @@ def seen_from(goal: Aim, view: Block, inside: Block | None, coarse: Block | None
         view: the window's block in frame voxels.
         inside: tight box, in frame voxels, of the coarse mask inside the window; None where it is empty there.
         coarse: tight box of the whole coarse mask; None if it is empty.
+        boxed: tell the box to a prompt without a place, too.
     """
     kept = [
         (point, label)
@@ -107,7 +108,7 @@ def seen_from(goal: Aim, view: Block, inside: Block | None, coarse: Block | None
     own = goal.box.meet(view) if goal.box is not None else None
     if own is not None and not own.empty and inside == coarse:
         box = own
-    if goal.box is None and not goal.points:
+    if goal.box is None and not goal.points and not boxed:
         box = None
     told = Aim(
         goal.structure,

@@ -16,7 +16,8 @@ from torch.nn import functional
 from ..models.backbone import Triple
 
 OVERLAP = 0.5  # of neighbouring windows, as published
-FOCUS_MARGIN = 1.7  # sides of a focus view, in sides of what it looks at; training draws 1.25 to 3
+FOCUS_MARGIN = 1.5  # of what it looks at, at least, a focus view's sides
+FOCUS_LEAST = 0.375  # of the array's sides
 
 
 @dataclass(frozen=True)
@@ -159,20 +160,23 @@ def region_around(block: Block, window: Triple, shape: Triple) -> Block:
 
 
 def focus_around(block: Block, window: Triple, shape: Triple) -> Block:
-    """The block with what surrounds it, inside the array, at least half a window a side.
+    """The block with what surrounds it, inside the array, in the array's own proportions.
 
-    Its borders lie on a grid of an eighth of its sides, so that a prompt that is corrected keeps its view.
+    The same share of every side, so that the network sees what the whole image showed it, only larger; no less than
+    FOCUS_LEAST of a side, nor half a window. Shares are whole eighths and places sixteenths of a side, so that a prompt
+    that is corrected mostly keeps its view.
     """
+    sides = zip(block.start, block.stop, shape, strict=True)
+    wanted = max(FOCUS_LEAST, *((high - low) * FOCUS_MARGIN / length for low, high, length in sides))
+    share = min(1.0, math.ceil(8 * wanted) / 8)
     starts, stops = [], []
-    for low, high, side, length in zip(block.start, block.stop, window, shape, strict=True):
-        wanted = max((high - low) * FOCUS_MARGIN, side / 2)
-        step = max(1, int(wanted // 8))
-        middle = (low + high) / 2
-        start = math.floor((middle - wanted / 2) / step) * step
-        stop = math.ceil((middle + wanted / 2) / step) * step
-        shift = max(0, -start) - max(0, stop - length)  # into the array, as far as it reaches
-        starts.append(max(0, start + shift))
-        stops.append(min(length, stop + shift))
+    for low, high, least, length in zip(block.start, block.stop, window, shape, strict=True):
+        side = min(length, max(math.ceil(share * length), math.ceil(least / 2), high - low))
+        step = length / 16
+        start = round(round(((low + high) / 2 - side / 2) / step) * step)
+        start = min(max(start, 0, high - side), low, length - side)
+        starts.append(start)
+        stops.append(start + side)
     return Block(_triple(starts), _triple(stops))
 
 

@@ -134,7 +134,7 @@ def make_recipe(
         "seeds": [request.seed],
         "data": [own, *others],
         "methods": [{"name": UNTRAINED}, {"name": request.method, **_method(request.method, modalities, layers)}],
-        "fit": _fit(request, validated),
+        "fit": _fit(request, validated, spec.windows),
         "prompts": [kind for kind in KINDS if set(kind.split("+")) <= set(spec.accepts)],
         "structures": list(dict.fromkeys([*structures, *told])),
         "surface": False,
@@ -194,7 +194,7 @@ def _method(method: MethodName, modalities: set[Modality | None], layers: Mappin
     return {}
 
 
-def _fit(request: Request, validated: bool) -> dict[str, Any]:
+def _fit(request: Request, validated: bool, windows: str) -> dict[str, Any]:
     timed = request.minutes is not None and request.steps is None
     steps = LONG if timed else request.steps or STEPS
     values: dict[str, Any] = {
@@ -208,6 +208,8 @@ def _fit(request: Request, validated: bool) -> dict[str, Any]:
         "sample": {"views": 2, "structures": 3, "prompts": 2},
         "objective": {"resolution": "decoder"},
     }
+    if windows == "focus":  # it will look at structures closely, so it learns to
+        values["view"] = {"whole": 0.75, "native": 0.0, "focus": 0.4}
     if request.minutes is not None:
         values["seconds"] = 60 * request.minutes
     if timed:
