@@ -104,3 +104,22 @@ def test_the_settings_of_every_method_fit_segvol_mini(name):
         if method.trained_as == "mixture" and method.settings["gate"] == "task":
             assert set(method.settings["experts"]) <= set(asked)
     assert not (set(recipe.structures) & {"myocardium", "anterior hippocampus"}) & set(backbone.spec.structures)
+
+
+def test_without_labelled_mri_only_made_images_of_patients_that_the_base_knew_are_learned_from():
+    recipe = load_recipe("no_labelled_mri")
+    ct = [f"btcv_{number:02d}" for number in range(30) if number not in (9, 16, 23, 28)]
+    there = {
+        "btcv": records("btcv", ct, Modality.CT),
+        "made_spir": records("made_spir", ct, Modality.MRI),
+        "made_random": records("made_random", ct, Modality.MRI),
+        "chaos": records("chaos", [f"chaos_{number}" for number in range(14)], Modality.MRI),
+    }
+    made = plan(recipe, there, dict.fromkeys(there, "f"), "base", {})
+    assert len(made.trainings) == 4
+    for job in made.trainings:
+        learned = {(name.dataset, name.case.removesuffix("_0")) for name in (*job.train, *job.replay)}
+        assert not {case for _, case in learned} & set(HELD_OUT)
+        assert {dataset for dataset, _ in learned} <= {"btcv", "made_spir", "made_random"}
+        assert len(job.train) == 42
+        assert len(measured_on(made, job.run, "chaos")) == 14
