@@ -1,9 +1,9 @@
 """One training step of each way to adapt the published network, against full fine-tuning. Goal: half of each.
 
-SegVol at its published size with random weights, one image, the six combinations of a text, two points and a box, BCE
-plus Dice at the window's resolution, clipping, AdamW. Every way runs in a process of its own, so that its peak memory
-(ru_maxrss, with python and torch in it, which "idle gigabytes" is without the network) is its own. The first step
-makes the optimizer's state and is not timed.
+SegVol at its published size with random weights, or the model that --model names; one image, the six combinations of
+a text, two points and a box, BCE plus Dice at the window's resolution, clipping, AdamW. Every way runs in a process of
+its own, so that its peak memory (ru_maxrss, with python and torch in it, which "idle gigabytes" is without the
+network) is its own. The first step makes the optimizer's state and is not timed.
 
 - full: everything learns.
 - decoder: prompt encoder and mask decoder learn; the encoder runs without gradients.
@@ -30,8 +30,8 @@ from measuring import network as make_network
 
 from segevolution.adapters import create, trainable
 from segevolution.adapters.targets import STUDY
-from segevolution.models.backbone import PromptBatch
-from segevolution.models.segvol.segvol import SegVol
+from segevolution.inference.load import load
+from segevolution.models.backbone import BackboneModule, PromptBatch
 from segevolution.training.building import TrainingBatch
 from segevolution.training.objective import ObjectiveSettings, prompt_loss
 from segevolution.training.thrift import recomputing
@@ -68,9 +68,9 @@ class Row:
     memory_ratio: float = 1.0
 
 
-def batch_of(model: SegVol, *, cached: bool) -> TrainingBatch:
+def batch_of(model: BackboneModule, *, cached: bool) -> TrainingBatch:
     """One image, or its features, and the six combinations of prompts for a block in its middle."""
-    window = model.config.window
+    window = model.spec.window
     sides = torch.tensor(window, dtype=torch.float32)
     low, high = (sides / 4).floor(), (3 * sides / 4).floor()
     target = torch.zeros(window, dtype=torch.bool)
@@ -102,10 +102,10 @@ def batch_of(model: SegVol, *, cached: bool) -> TrainingBatch:
     )
 
 
-def measure(way: str, precision: Precision, *, rounds: int, toy: bool = False) -> Row:
-    """`rounds` steps after the first, in this process."""
+def measure(way: str, precision: Precision, *, rounds: int, toy: bool = False, name: str | None = None) -> Row:
+    """`rounds` steps after the first, in this process; of a model by its name, or of random weights."""
     idle = _peak()
-    model = make_network(toy=toy)
+    model = make_network(toy=toy) if name is None else load(name, device="cpu")
     method, settings = WAYS[way]
     batch = batch_of(model, cached=way.endswith("cached"))
     adapter = create(method, settings)
@@ -140,6 +140,7 @@ def measure_apart(options: argparse.Namespace, precision: Precision) -> list[Row
     for way in WAYS:
         line = [sys.executable, __file__, "--alone", way, "--precision", precision, "--threads", str(options.threads)]
         line += ["--rounds", str(options.rounds), *(["--toy"] if options.toy else [])]
+        line += [] if options.model is None else ["--model", options.model]
         rows.append(Row(**json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE).stdout)))
     return [compared(row, rows[0]) for row in rows]
 
@@ -165,11 +166,12 @@ def main() -> None:
     """Measure all ways apart, or one of them here."""
     parser = arguments(__doc__, rounds=3)
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network (fp32)")
+    parser.add_argument("--model", help="a model of SegVol's kind, such as segvol-mini, in place of the published size")
     parser.add_argument("--alone", choices=WAYS, help="measure this way only, in this process, and print it as JSON")
     options = parser.parse_args()
     begin(options.threads)
     if options.alone:
-        row = measure(options.alone, options.precision, rounds=options.rounds, toy=options.toy)
+        row = measure(options.alone, options.precision, rounds=options.rounds, toy=options.toy, name=options.model)
         print(json.dumps(asdict(row)))
         return
     rows = measure_apart(options, options.precision)
