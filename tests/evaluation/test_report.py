@@ -118,6 +118,13 @@ def test_a_single_patient_gets_no_interval_and_no_verdict(make_table):
     assert rows[2][5] == "too few patients"
 
 
+def test_rivals_are_compared_too(make_table):
+    rows = [{"dice": 0.5}, {"method": "lora", "dice": 0.75}, {"method": "scratch", "dice": 0.25}]
+    text = markdown(build(make_table(rows), "toy", "base", rivals={"scratch": ["lora"]}))
+    assert "## Differences against scratch" in text
+    assert tables(text)[4][2][:4] == ["lora", "MRI (chaos)", "text", "+0.500"]
+
+
 def test_a_method_that_was_not_asked_shows_a_dash(make_table):
     rows = [{}, {"method": "lora", "dataset": "btcv", "modality": "CT"}]
     found = glance(make_table(rows), ["base", "lora"])

@@ -6,6 +6,7 @@ import pytest
 
 from segevolution.adapters import create
 from segevolution.inference.load import load
+from segevolution.studies.badges import rivals
 from segevolution.studies.plan import plan
 from segevolution.studies.reading import load_recipe
 from segevolution.studies.recipe import SCRATCH, UNTRAINED, known_structures
@@ -104,6 +105,13 @@ def test_the_settings_of_every_method_fit_segvol_mini(name):
         if method.trained_as == "mixture" and method.settings["gate"] == "task":
             assert set(method.settings["experts"]) <= set(asked)
     assert not (set(recipe.structures) & {"myocardium", "anterior hippocampus"}) & set(backbone.spec.structures)
+
+
+def test_every_method_is_compared_with_training_from_scratch_on_as_many_patients():
+    made = planned("chaos", "chaos", 14, 1, "shots=[1,5]")
+    found = rivals(made)
+    assert list(found) == ["scratch (1 shot)", "scratch (5 shots)"]
+    assert found["scratch (5 shots)"] == [f"{name} (5 shots)" for name in TRAINED if name != "scratch"]
 
 
 def test_without_labelled_mri_only_made_images_of_patients_that_the_base_knew_are_learned_from():

@@ -69,6 +69,7 @@ def write_report(
     slices: Sequence[Picture] = (),
     badges: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
+    rivals: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Write report.md, report.html and figures/ into a folder; returns the HTML file.
 
@@ -79,8 +80,9 @@ def write_report(
         slices: pictures of cases, made from the masks that the study kept.
         badges: dataset -> "zero-shot", or why answers of the unadapted base on it are not; None leaves it out.
         warnings: sentences on what contradicts the results, such as a patient in training and test.
+        rivals: method -> others that are compared with it, too.
     """
-    blocks = build(table, title, reference, slices, badges, warnings)
+    blocks = build(table, title, reference, slices, badges, warnings, rivals)
     for block in blocks:
         if isinstance(block, Picture):
             with replacing(folder / "figures" / f"{block.name}.png") as temporary:
@@ -97,6 +99,7 @@ def build(
     slices: Sequence[Picture] = (),
     badges: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
+    rivals: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Block]:
     """The report as blocks, from the table of results; see `write_report`."""
     methods = list(dict.fromkeys(table["method"]))
@@ -111,6 +114,8 @@ def build(
     others = [method for method in methods if method != reference]
     if others and reference in methods:
         blocks += [Heading(f"Differences against {reference}"), Text((PAIRED,)), differences(table, others, reference)]
+    for rival, compared in (rivals or {}).items():
+        blocks += [Heading(f"Differences against {rival}"), differences(table, compared, rival)]
     if table["nsd"].notna().any():
         tolerances = ", ".join(f"{value:g}" for value in sorted(table["nsd_tolerance_mm"].dropna().unique()))
         blocks += [Heading(f"Mean normalised surface Dice at {tolerances} mm"), glance(table, methods, "nsd")]

@@ -1,4 +1,5 @@
-"""Whether answers of the unadapted base may be called zero-shot, and which runs were tested on whom they learned from.
+"""What a report says beside its numbers: whether the unadapted base's answers are zero-shot, which runs were tested on
+whom they learned from, and which training from scratch each method is to be compared with.
 
 These are the cheap checks of `data.audit`: by names. Near-duplicates under other names are found by "data check".
 """
@@ -9,6 +10,7 @@ from ..data.audit.overlaps import base_of, seen_by
 from ..data.record import CaseRecord
 from ..data.splits import Person
 from .plan import Plan
+from .recipe import SCRATCH
 from .roles import CaseName
 
 ZERO_SHOT = "zero-shot"
@@ -61,3 +63,17 @@ def torn(made: Plan, records: Mapping[str, Sequence[CaseRecord]]) -> list[str]:
 
 def _by_name(records: Mapping[str, Sequence[CaseRecord]]) -> dict[CaseName, CaseRecord]:
     return {CaseName(dataset, record.name): record for dataset, cases in records.items() for record in cases}
+
+
+def rivals(made: Plan) -> dict[str, list[str]]:
+    """Training from scratch -> what else was trained, on as many patients: each is to be compared with it, too."""
+    labels: dict[str, dict[str, str]] = {}  # how many patients, in words -> label -> kind
+    for job in made.evaluations:
+        if job.needs is not None:
+            method = job.needs.method
+            labels.setdefault(job.method.removeprefix(method.name), {})[job.method] = method.trained_as
+    found = {}
+    for kinds in labels.values():
+        others = [label for label, kind in kinds.items() if kind != SCRATCH]
+        found |= {label: others for label, kind in kinds.items() if kind == SCRATCH and others}
+    return found

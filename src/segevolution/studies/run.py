@@ -31,7 +31,7 @@ from ..inference.load import load
 from ..models.backbone import Spec
 from ..models.checkpoints import fingerprint
 from ..runtime import resolve_device
-from .badges import badges, torn
+from .badges import badges, rivals, torn
 from .datasets import Prepared, open_dataset
 from .gating import note_gates
 from .methods import Fit, train, trained_folder
@@ -128,7 +128,7 @@ def run_study(
     if measured or trained or not whole or any(before.get(key) != value for key, value in told.items()):
         table = results.join(made.parts)
         slices = _slices(table, made, results, recipe, data)
-        write_report(table, folder, recipe.name, recipe.reference, slices, marks, leaks)
+        write_report(table, folder, recipe.name, recipe.reference, slices, marks, leaks, rivals(made))
         call = {
             "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - started, 1),
