@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from segevolution.adapters import LoraAdapter, LoraConfig, save_adapter, trainable
+from segevolution.adapters import targets as choose
 from segevolution.errors import AdapterError
+from segevolution.inference.load import load
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.segvol import SegVol
 
@@ -303,3 +305,12 @@ def test_a_preset_is_a_start_that_other_settings_change():
     assert LoraConfig.from_dict(config.to_dict()) == config
     with pytest.raises(AdapterError, match="default, study"):
         LoraConfig.from_dict({"preset": "studies"})
+
+
+def test_linear_leaves_the_text_tower_out_and_text_is_all_of_it():
+    model = load("segvol-mini", device="cpu")
+    everywhere, words = choose.layers(model, ["linear"]), choose.layers(model, ["text"])
+    assert not any(name.startswith("text_encoder.") for name in everywhere)
+    assert words == model.spec.words
+    assert "text_encoder.dim_align" in words
+    assert choose.layers(model, ["linear", "text"]) == (*everywhere, *words)

@@ -11,6 +11,7 @@ from torch import Tensor
 from segevolution.adapters import LoraAdapter, LoraConfig, create, load_adapter, save_adapter, trainable
 from segevolution.adapters.mixture import MixtureAdapter, MixtureConfig
 from segevolution.errors import AdapterError
+from segevolution.inference.load import load
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch
 from segevolution.vocabulary import Context, Modality
 
@@ -350,6 +351,23 @@ def test_it_runs_under_bf16_autocast_with_gradients(segvol, config):
     (loss if auxiliary is None else loss + auxiliary).backward()
     assert all(torch.isfinite(p.grad).all() for p in adapter.trainable_parameters() if p.grad is not None)
     assert any(p.grad is not None for p in adapter.trainable_parameters())
+
+
+def test_an_expert_of_the_text_tower_changes_texts_on_mri_and_none_on_ct(disturb):
+    model = load("segvol-mini", device="cpu")
+    text = PromptBatch(torch.tensor([0]), ("liver",), None, None, None)
+
+    def said(modality: Modality) -> Tensor:
+        with torch.no_grad():
+            features = model.encode(images(model, 1), [modality])
+            return model.decode(features, text, [Context(modality, "liver")]).logits
+
+    before = {modality: said(modality) for modality in (CT, MRI)}
+    attach(MixtureConfig(targets=("text",)), model)
+    assert all(name.startswith("text_encoder.") for name in trainable(model))
+    disturb(model)
+    assert torch.equal(said(CT), before[CT])
+    assert not torch.allclose(said(MRI), before[MRI])
 
 
 def test_merging_is_refused_and_leaves_it_attached(tiny, answer):

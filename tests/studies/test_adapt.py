@@ -16,8 +16,8 @@ from segevolution.data.synthesis import patients
 from segevolution.errors import AdapterError, OutputError, RecipeError, StoreError
 from segevolution.inference.load import load
 from segevolution.studies.adapt import adapt
-from segevolution.studies.adapt_data import Wishes, sizes
-from segevolution.studies.adapt_recipe import Request
+from segevolution.studies.adapt_data import Brought, Wishes, sizes
+from segevolution.studies.adapt_recipe import Request, chosen_layers, make_recipe
 from segevolution.training.fit import fit
 from segevolution.vocabulary import Modality
 
@@ -289,6 +289,20 @@ def test_a_name_that_the_base_does_not_know_is_learned_and_has_no_before_by_text
     assert text["after"]["patients"] == 1
     assert "spleen" in describe(request.output)["structures"]
     assert any("does not know these names" in sentence for sentence in report["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("names", "rate", "words"), [(("liver",), 0.001, False), (("liver", "myocardium"), 0.003, True)]
+)
+def test_names_new_to_the_base_are_learned_faster_and_by_the_text_tower_too(request_of, toy_root, names, rate, words):
+    model = load("segvol-mini", device="cpu")
+    brought = Brought(Store.open(toy_root / "ct"), "ours")
+    recipe, _ = make_recipe(
+        request_of(base="segvol-mini"), brought, names, brought.store.cases, model.spec, chosen_layers(model), False
+    )
+    assert recipe.fit["learning_rate"] == rate
+    assert ("text" in recipe.methods[1].settings["targets"]) is words
+    assert recipe.fit["view"]["focus"] > 0  # as segvol-mini looks at a case
 
 
 def test_only_the_structures_asked_for_are_told_of(request_of, quick_fit):

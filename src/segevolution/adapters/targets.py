@@ -1,7 +1,8 @@
 """Which layers and parameters a method works on: names of groups, patterns and exact names, resolved in the open.
 
 In a pattern `*` stands for exactly one part between dots and `**` for one or more; a name without stars means only
-itself. Patterns choose among what the network's own `spec.adaptable` offers, so nothing is found by accident.
+itself. Patterns choose among what the network's own `spec.adaptable` and `spec.words` offer, so nothing is found by
+accident.
 """
 
 import re
@@ -30,6 +31,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "stem": ("image_encoder.patch_embedding.stem.**",),
     "dense_prompts": ("dense_prompts.**",),
     "upscaling": ("mask_decoder.high_resolution.**",),
+    "text": ("text_encoder.**",),
 }
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -66,14 +68,15 @@ def layers(backbone: BackboneModule, targets: Sequence[str]) -> tuple[str, ...]:
     """The adaptable layers that `targets` choose, in the network's own order.
 
     Args:
-        backbone: its `spec.adaptable` is what can be chosen.
-        targets: "linear" (every linear layer), keys of GROUPS and PATTERNS, patterns, or exact names.
+        backbone: its `spec.adaptable` and `spec.words` are what can be chosen.
+        targets: "linear" (every linear layer but those of the text tower, which are "text"), keys of GROUPS and
+            PATTERNS, patterns, or exact names.
 
     Raises:
         AdapterError: a target chooses nothing in this network, or nothing is chosen at all.
     """
-    offered = backbone.spec.adaptable
-    linear = {name for name in offered if isinstance(backbone.get_submodule(name), nn.Linear)}
+    offered = (*backbone.spec.adaptable, *backbone.spec.words)
+    linear = {name for name in backbone.spec.adaptable if isinstance(backbone.get_submodule(name), nn.Linear)}
     chosen: set[str] = set()
     for target in targets:
         found = linear if target == ALL_LINEAR else _matching(_patterns(target), offered)

@@ -62,6 +62,7 @@ class Spec:
         spacing: (x, y, z) millimetres to resample to, or None for the volume's own.
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
         encoding: those of `adaptable` that run when an image is encoded; the others run when a prompt is decoded.
+        words: layers of the text tower, which run when a prompt is decoded, and are wrapped only where asked for.
         structures: names that its text encoder was trained on; empty when any text may be tried.
         windows: how zoom-in looks for it unless a caller says otherwise, see inference/zoom.py.
         decoder: sizes at the hooks; None for a network that does not offer them to adapters.
@@ -74,6 +75,7 @@ class Spec:
     spacing: tuple[float, float, float] | None = None
     adaptable: tuple[str, ...] = ()
     encoding: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
     windows: Windows = "roi"
     decoder: DecoderSizes | None = None

@@ -29,6 +29,9 @@ MOST_VALIDATED = 8  # patients; a validation is to cost little
 LONG = 1_000_000  # steps that nobody reaches: the time ends the run
 SIMULATED, NONE = "simulated", "none"
 
+NEW_NAMES = (
+    3  # times the rate: on 16 patients of the hippocampus it took text from .55 to .63, and CT's from .60 to .55
+)
 _RATES: dict[MethodName, float] = {"full": 3e-4, "decoder": 5e-4, "bias": 2e-3}
 
 
@@ -120,6 +123,9 @@ def make_recipe(
         "cap": {"validation": MOST_VALIDATED},
     }
     others = _ct(request, {brought.name})
+    new = bool(spec.structures) and not set(structures) <= set(spec.structures)
+    if new and spec.words:
+        layers = {**layers, "targets": [*layers["targets"], "text"]}
     told = [name for name in RETENTION if not spec.structures or name in spec.structures] if request.simulated else []
     for entry in others:
         if "path" in entry and entry["test"]:
@@ -134,7 +140,7 @@ def make_recipe(
         "seeds": [request.seed],
         "data": [own, *others],
         "methods": [{"name": UNTRAINED}, {"name": request.method, **_method(request.method, modalities, layers)}],
-        "fit": _fit(request, validated, spec.windows),
+        "fit": _fit(request, validated, spec.windows, new),
         "prompts": [kind for kind in KINDS if set(kind.split("+")) <= set(spec.accepts)],
         "structures": list(dict.fromkeys([*structures, *told])),
         "surface": False,
@@ -194,12 +200,13 @@ def _method(method: MethodName, modalities: set[Modality | None], layers: Mappin
     return {}
 
 
-def _fit(request: Request, validated: bool, windows: str) -> dict[str, Any]:
+def _fit(request: Request, validated: bool, windows: str, new: bool) -> dict[str, Any]:
+    """Training; names that are `new` to the base are learned at a higher rate, which costs more of what it knew."""
     timed = request.minutes is not None and request.steps is None
     steps = LONG if timed else request.steps or STEPS
     values: dict[str, Any] = {
         "steps": steps,
-        "learning_rate": _RATES.get(request.method, 1e-3),
+        "learning_rate": round(_RATES.get(request.method, 1e-3) * (NEW_NAMES if new else 1), 6),
         "warmup": min(20, max(1, steps // 5)),
         "average": 0.98,
         "precision": "bf16-mixed",

@@ -51,6 +51,7 @@ class SegVol(BackboneModule):
                 name for group in ("encoder", "decoder", "stem", "dense", "upscaling") for name in groups[group]
             ),
             encoding=(*groups["encoder"], *groups["stem"]),
+            words=groups["text"],
             structures=config.structures,
             windows=config.windows,
             decoder=DecoderSizes(config.width, MASKS, config.width // 8),
@@ -72,7 +73,8 @@ class SegVol(BackboneModule):
     def adaptable_groups(self) -> dict[str, tuple[str, ...]]:
         """Dotted names of the linear and Conv3d layers by part: encoder, decoder, stem, dense, upscaling, heads, text.
 
-        `spec.adaptable` holds all but the last two. Transposed convolutions are in none: peft cannot wrap them.
+        `spec.adaptable` holds all but the last two, `spec.words` the last. Transposed convolutions are in none: peft
+        cannot wrap them.
         """
         prefixes = {
             "encoder": ("image_encoder.blocks.", "image_encoder.patch_embedding.patch_embeddings."),
