@@ -14,6 +14,7 @@ from segevolution.inference.load import load
 from segevolution.models.checkpoints import save_model
 from segevolution.studies import methods
 from segevolution.studies import run as running
+from segevolution.studies.recipe import Recipe
 from segevolution.studies.run import run_study
 from segevolution.training.fit import FitResult
 
@@ -268,3 +269,10 @@ def test_missing_data_are_one_sentence(toy_recipe, tmp_path, monkeypatch):
 def test_the_data_root_may_come_from_the_environment(toy_recipe, toy_root, tmp_path, monkeypatch, quick_fit):
     monkeypatch.setenv("SEGEVOLUTION_DATA", str(toy_root))
     assert run_study(toy_recipe, tmp_path / "out", device="cpu", quiet=True, fit=quick_fit).measured == 8
+
+
+def test_priors_have_tokens_of_what_they_learned_where_a_recipe_names_no_structures(study, toy_values):
+    values = toy_values | {"methods": [{"name": "base"}, {"name": "prior", "kind": "context_prior"}]}
+    study(Recipe.model_validate(values))
+    about = describe(study.folder / "models" / "prior-s0" / "adapter")
+    assert list(about["structures"]) == ["liver", "spleen"]

@@ -72,7 +72,7 @@ def rivals(made: Plan) -> dict[str, list[str]]:
         if job.needs is not None:
             method = job.needs.method
             labels.setdefault(job.method.removeprefix(method.name), {})[job.method] = method.trained_as
-    found = {}
+    found: dict[str, list[str]] = {}
     for kinds in labels.values():
         others = [label for label, kind in kinds.items() if kind != SCRATCH]
         found |= {label: others for label, kind in kinds.items() if kind == SCRATCH and others}

@@ -92,6 +92,7 @@ def train(
     if scratch:
         reinitialise(backbone, job.seed)
     groups = [*_groups(stores, job.train, backbone.spec), *_groups(stores, job.replay, backbone.spec, chosen.replay)]
+    adapter.teach(sorted({name for group in groups for case in group.cases for name in case.structures}))
     with redirect_stdout(sys.stderr):  # Lightning's bar; stdout is for results
         result = (how or fit)(
             backbone,
