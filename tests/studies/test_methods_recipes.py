@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from segevolution.adapters import create
+from segevolution.data.synthesis.mri import PROTOCOLS
 from segevolution.inference.load import load
 from segevolution.studies.badges import rivals
 from segevolution.studies.plan import plan
@@ -131,3 +132,10 @@ def test_without_labelled_mri_only_made_images_of_patients_that_the_base_knew_ar
         assert {dataset for dataset, _ in learned} <= {"btcv", "made_spir", "made_random"}
         assert len(job.train) == 42
         assert len(measured_on(made, job.run, "chaos")) == 14
+
+
+def test_every_sequence_that_a_shipped_recipe_makes_can_be_made():
+    recipe = load_recipe("no_labelled_mri")
+    wanted = [data.simulate.sequence for data in recipe.data if data.simulate is not None]
+    assert wanted == ["T2-SPIR", "random"]
+    assert set(wanted) <= {*PROTOCOLS, "random"}
