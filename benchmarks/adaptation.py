@@ -6,7 +6,7 @@ its own, so that its peak memory (ru_maxrss, with python and torch in it, which 
 network) is its own. The first step makes the optimizer's state and is not timed.
 
 - full: everything learns.
-- decoder: prompt encoder and mask decoder learn; the encoder runs without gradients.
+- decoder: the mask decoder learns; the encoder runs without gradients.
 - decoder, cached: the same, features read from an earlier encoding, as `cache_features` does.
 - lora: the study's set, rank 8 on encoder and decoder, 1,136,640 parameters.
 - lora, recomputed: the same with `checkpointing`: activations computed twice instead of kept.
@@ -17,30 +17,39 @@ network) is its own. The first step makes the optimizer's state and is not timed
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from measuring import PRECISIONS, Precision, arguments, autocast, begin, clocked, median, random_image, show
+from measuring import (
+    PRECISIONS,
+    Precision,
+    apart,
+    arguments,
+    autocast,
+    begin,
+    clocked,
+    median,
+    peak_gigabytes,
+    random_image,
+    show,
+)
 from measuring import network as make_network
 
 from segevolution.adapters import create, trainable
 from segevolution.adapters.targets import STUDY
+from segevolution.evaluation.evaluate import KINDS
 from segevolution.inference.load import load
-from segevolution.models.backbone import BackboneModule, PromptBatch
+from segevolution.models.backbone import ABSENT, BackboneModule, PromptBatch
 from segevolution.training.building import TrainingBatch
 from segevolution.training.objective import ObjectiveSettings, prompt_loss
 from segevolution.training.thrift import recomputing
 from segevolution.vocabulary import Context, Modality
 
-FULL = "full"
 _DECODER = [name for name in STUDY if not name.startswith("encoder.")]
 WAYS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    FULL: ("full", {}),
+    "full": ("full", {}),
     "decoder": ("decoder", {}),
     "decoder, cached": ("decoder", {}),
     "lora": ("lora", {"preset": "study"}),
@@ -49,7 +58,6 @@ WAYS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "lora decoder, cached": ("lora", {"preset": "study", "targets": _DECODER}),
     "prior": ("context_prior", {"preset": "study"}),
 }
-KINDS = ("text", "point", "box", "text+point", "text+box", "point+box")
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ def batch_of(model: BackboneModule, *, cached: bool) -> TrainingBatch:
         torch.zeros(len(KINDS), dtype=torch.int64),
         tuple("liver" if "text" in parts else None for parts in asked),
         torch.stack([points] * len(KINDS)),
-        torch.tensor([[1, 1] if "point" in parts else [-2, -2] for parts in asked]),
+        torch.tensor([[1, 1] if "point" in parts else [ABSENT, ABSENT] for parts in asked]),
         torch.stack([torch.cat([low, high]) if "box" in parts else torch.full((6,), torch.nan) for parts in asked]),
     )
     image = random_image(window)
@@ -104,7 +112,7 @@ def batch_of(model: BackboneModule, *, cached: bool) -> TrainingBatch:
 
 def measure(way: str, precision: Precision, *, rounds: int, toy: bool = False, name: str | None = None) -> Row:
     """`rounds` steps after the first, in this process; of a model by its name, or of random weights."""
-    idle = _peak()
+    idle = peak_gigabytes()
     model = make_network(toy=toy) if name is None else load(name, device="cpu")
     method, settings = WAYS[way]
     batch = batch_of(model, cached=way.endswith("cached"))
@@ -127,21 +135,15 @@ def measure(way: str, precision: Precision, *, rounds: int, toy: bool = False, n
 
     step()
     spent = [clocked(step) for _ in range(rounds)]
-    return Row(way, precision, sum(trainable(model).values()), median(spent), median(spent, "cpu"), _peak(), idle)
+    return Row(
+        way, precision, sum(trainable(model).values()), median(spent), median(spent, "cpu"), peak_gigabytes(), idle
+    )
 
 
 def measure_apart(options: argparse.Namespace, precision: Precision) -> list[Row]:
-    """Every way in a process of its own, one after the other.
-
-    Raises:
-        subprocess.CalledProcessError: one of them failed; its traceback is on stderr.
-    """
-    rows = []
-    for way in WAYS:
-        line = [sys.executable, __file__, "--alone", way, "--precision", precision, "--threads", str(options.threads)]
-        line += ["--rounds", str(options.rounds), *(["--toy"] if options.toy else [])]
-        line += [] if options.model is None else ["--model", options.model]
-        rows.append(Row(**json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE).stdout)))
+    """Every way in a process of its own; see `measuring.apart`."""
+    extra = ["--rounds", str(options.rounds), *([] if options.model is None else ["--model", options.model])]
+    rows = [Row(**told) for told in apart(__file__, WAYS, precision, options, extra)]
     return [compared(row, rows[0]) for row in rows]
 
 
@@ -154,12 +156,6 @@ def compared(row: Row, full: Row) -> Row:
         cpu_ratio=row.cpu_seconds / full.cpu_seconds,
         memory_ratio=used / baseline,
     )
-
-
-def _peak() -> float:
-    """Gigabytes of this process at its largest."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def main() -> None:

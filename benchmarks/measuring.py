@@ -8,9 +8,12 @@ import argparse
 import dataclasses
 import json
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +109,28 @@ def random_image(window: Sequence[int]) -> torch.Tensor:
 def autocast(precision: Precision) -> AbstractContextManager[None]:
     """The session's own: bf16 under autocast, or nothing."""
     return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+
+
+def peak_gigabytes() -> float:
+    """Of this process, at its largest."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def apart(
+    script: str, ways: Iterable[str], precision: Precision, options: argparse.Namespace, extra: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Every way of a script in a process of its own, one after the other; what `--alone` printed as JSON.
+
+    Raises:
+        subprocess.CalledProcessError: one of them failed; its traceback is on stderr.
+    """
+    rows = []
+    for way in ways:
+        line = [sys.executable, script, "--alone", way, "--precision", precision, "--threads", str(options.threads)]
+        line += [*(["--toy"] if options.toy else []), *extra]
+        rows.append(json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE).stdout))
+    return rows
 
 
 def arguments(about: str | None, *, rounds: int | None = 5, toy: bool = True) -> argparse.ArgumentParser:

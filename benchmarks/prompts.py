@@ -19,16 +19,24 @@ the inside of the box that it was given: costs are the network's own, and window
 import argparse
 import json
 import math
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
-from measuring import PRECISIONS, Precision, arguments, autocast, begin, network, random_image, show
+from measuring import (
+    PRECISIONS,
+    Precision,
+    apart,
+    arguments,
+    autocast,
+    begin,
+    network,
+    peak_gigabytes,
+    random_image,
+    show,
+)
 
 from segevolution.imaging.grid import Grid, Triple
 from segevolution.imaging.prompts import Prompt
@@ -152,16 +160,8 @@ def measure(way: str, precision: Precision, *, toy: bool) -> Row:
 
 
 def measure_apart(options: argparse.Namespace, precision: Precision) -> list[Row]:
-    """Every way in a process of its own, one after the other.
-
-    Raises:
-        subprocess.CalledProcessError: one of them failed; its traceback is on stderr.
-    """
-    rows = []
-    for way in WAYS:
-        line = [sys.executable, __file__, "--alone", way, "--precision", precision, "--threads", str(options.threads)]
-        said = subprocess.run([*line, *(["--toy"] if options.toy else [])], check=True, stdout=subprocess.PIPE).stdout
-        rows.append(Row(**json.loads(said)))
+    """Every way in a process of its own; see `measuring.apart`."""
+    rows = [Row(**told) for told in apart(__file__, WAYS, precision, options)]
     return [replace(row, ratio=row.five_seconds / rows[0].five_seconds) for row in rows]
 
 
@@ -178,14 +178,8 @@ def _row(way: str, precision: Precision, seconds: list[float], encodings: list[i
         sum(encodings[5:]),
         sum(seconds[:5]),
         math.nan,
-        _peak(),
+        peak_gigabytes(),
     )
-
-
-def _peak() -> float:
-    """Gigabytes of this process at its largest."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def _placed(parts: Sequence[float], grid: Grid) -> list[int]:

@@ -25,7 +25,8 @@ def main(study: Path, ct: str = "btcv") -> None:
         rows.append((method, *cells))
     _print(("method", *PROMPTS, "CT, text", "CT, text+box"), rows)
     for scratch in (name for name in methods if name.startswith("scratch")):
-        compared = [name for name in methods if name not in ("base", scratch)]
+        shots = scratch.removeprefix("scratch")  # as many patients, in words
+        compared = [name for name in methods if name.endswith(shots) and name not in ("base", scratch)]
         rows = [
             (name, *(_change(mri[mri["prompt"] == prompt], name, scratch) for prompt in PROMPTS)) for name in compared
         ]
@@ -51,8 +52,7 @@ def _costs(study: Path) -> list[tuple[str, ...]]:
         told = run / "fit" / "fit.json"
         if "." in run.name or not told.is_file():
             continue
-        fit = json.loads(told.read_text("utf-8"))
-        result = fit.get("result", fit)
+        result = json.loads(told.read_text("utf-8"))["result"]
         size = sum(path.stat().st_size for path in (run / "adapter").rglob("*") if path.is_file()) / 1e6
         pace = result["seconds"] / result["step"]
         found.append((run.name, f"{result['trained_parameters']:,}", f"{size:.1f}", f"{pace:.1f}"))

@@ -29,9 +29,8 @@ MOST_VALIDATED = 8  # patients; a validation is to cost little
 LONG = 1_000_000  # steps that nobody reaches: the time ends the run
 SIMULATED, NONE = "simulated", "none"
 
-NEW_NAMES = (
-    3  # times the rate: on 16 patients of the hippocampus it took text from .55 to .63, and CT's from .60 to .55
-)
+# Times the rate: on 16 patients of the hippocampus it took text from .55 to .63, and that of CT from .60 to .55.
+NEW_NAMES = 3
 _RATES: dict[MethodName, float] = {"full": 3e-4, "decoder": 5e-4, "bias": 2e-3}
 
 
