@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from segevolution.adapters.mixture import MixtureAdapter, MixtureConfig, gate_report
+from segevolution.adapters.mixture.adapter import MODULE, RATE
 from segevolution.data.windows import FramedCase
 from segevolution.errors import RecipeError
 from segevolution.imaging.grid import Grid
@@ -18,6 +19,7 @@ from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
 from segevolution.training.fit import fit
+from segevolution.training.module import PromptableModule
 from segevolution.training.objective import ObjectiveSettings
 from segevolution.training.settings import FitSettings
 from segevolution.training.thrift import recomputing
@@ -61,6 +63,21 @@ def mixed(config: MixtureConfig) -> tuple[TinyBackbone, MixtureAdapter]:
     adapter = MixtureAdapter(config)
     adapter.attach(network)
     return network, adapter
+
+
+@pytest.mark.parametrize(("rates", "factor"), [({}, RATE), ({MODULE: 2.0}, 2.0)])
+def test_a_learned_gate_learns_faster_than_the_experts_unless_a_run_says_otherwise(rates, factor):
+    network, adapter = mixed(LEARNED)
+    module = PromptableModule(network, replace(SETTINGS, rates=rates))
+    found = {
+        id(value): group["initial_lr"]
+        for group in module.configure_optimizers()["optimizer"].param_groups
+        for value in group["params"]
+    }
+    gate = {id(value) for value in getattr(network, MODULE).parameters()}
+    assert found.keys() == {id(value) for value in adapter.trainable_parameters()}
+    for place, rate in found.items():
+        assert rate == pytest.approx(SETTINGS.learning_rate * (factor if place in gate else 1.0))
 
 
 def volume(modality: Modality) -> Volume:

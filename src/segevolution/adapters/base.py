@@ -57,6 +57,11 @@ class Adapter(Protocol):
         """What an optimiser gets, and nothing beside it asks for gradients."""
         ...
 
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Factors on the learning rate by the beginning of parameters' names in the network, where a run says none."""
+        ...
+
     def auxiliary_loss(self) -> Tensor | None:
         """What it adds to the loss of the last decoding, a weighted scalar; None where it adds nothing."""
         ...
@@ -264,6 +269,11 @@ class BaseAdapter(ABC):
     def trainable_parameters(self) -> list[nn.Parameter]:
         """See Adapter.trainable_parameters."""
         return list(self._parameters().values())
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """See Adapter.rates; one rate for all, unless a method knows better."""
+        return {}
 
     def auxiliary_loss(self) -> Tensor | None:
         """See Adapter.auxiliary_loss; nothing, unless a method has such a loss."""

@@ -6,6 +6,7 @@ Only parameters that ask for gradients are trained, averaged and saved; what an 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -79,10 +80,10 @@ class PromptableModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW; vectors (biases, norms, tokens) without decay, parts of another rate apart; then the schedule."""
-        settings = self.settings
-        optimizer = torch.optim.AdamW(
-            groups(self.trained(), settings), lr=settings.learning_rate, fused=settings.precision != "16-mixed"
-        )
+        settings, adapter = self.settings, attached(self.backbone)
+        rates = {**({} if adapter is None else adapter.rates), **settings.rates}
+        parts = groups(self.trained(), replace(settings, rates=rates))
+        optimizer = torch.optim.AdamW(parts, lr=settings.learning_rate, fused=settings.precision != "16-mixed")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -8,7 +8,7 @@ An image is routed once, when it is encoded, and its prompts are decoded with th
 chooses at decoding, by the structure: an encoding never hears of one, so under it the encoder stays the base.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -29,6 +29,7 @@ from .routing import Group, back_in_order, groups, joined, of_prompts, selected
 
 MODULE = "mixture_gate"
 """Under this name a learned gate is a part of the network while it is attached, beside its own parts."""
+RATE = 10.0
 
 
 @register
@@ -61,6 +62,11 @@ class MixtureAdapter(BaseAdapter):
         """See Adapter.trainable_parameters; what `train` in the settings names."""
         wanted = self.config.train or (*self.config.experts, GATE)
         return [parameter for name, parameter in self._parameters().items() if _part(name) in wanted]
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """A learned gate learns `RATE` times as fast as the experts: at theirs it is still unsure when they are done."""
+        return {MODULE: RATE} if self._gate is not None and GATE in (self.config.train or (GATE,)) else {}
 
     def auxiliary_loss(self) -> Tensor | None:
         """The gate's weighted losses in the last encoding of training; once, then None.
