@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule
 from . import targets as choose
-from .base import AdapterConfig, BaseAdapter, check_fit, register
+from .base import AdapterConfig, BaseAdapter, register
 from .in_place import InPlace
+from .states import check_fit
 
 
 @dataclass(frozen=True)

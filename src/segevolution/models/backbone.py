@@ -163,6 +163,7 @@ class PromptBatch:
             chosen(self.labels),
             chosen(self.boxes),
             chosen(self.masks),
+            None if self.wordings is None else tuple(self.wordings[row] for row in rows),
         )
 
 

@@ -19,7 +19,7 @@ from ..models.backbone import BackboneModule
 from ..vocabulary import closest
 from .auxiliary import SemanticHead
 from .building import TrainingBatch
-from .objective import prompt_loss, semantic_loss
+from .objective import prompt_loss, retain_loss, semantic_loss
 from .settings import FitSettings
 
 
@@ -56,6 +56,7 @@ class PromptableModule(lightning.LightningModule):
         stream = self.global_rank + self.trainer.world_size * (index % self.settings.accumulate)
         torch.manual_seed((self.settings.seed << 32) + (stream << 24) + self.global_step)
         objective = self.settings.objective
+        retained = self._retained(batch)  # first, as an adapter that steps aside may change weights in their place
         features = batch.features
         if features is None:
             assert batch.images is not None
@@ -64,6 +65,9 @@ class PromptableModule(lightning.LightningModule):
         parts = prompt_loss(masks, batch, objective, self.progress)
         if self.head is not None and self.progress < objective.semantic_until:
             parts["semantic"] = objective.semantic * semantic_loss(self.head(features), batch)
+        if retained is not None:
+            rows, before, weights = retained
+            parts["retain"] = retain_loss(masks.logits[rows].float(), before, weights)
         adapter = attached(self.backbone)
         auxiliary = None if adapter is None else adapter.auxiliary_loss()
         if auxiliary is not None:
@@ -71,6 +75,26 @@ class PromptableModule(lightning.LightningModule):
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=1)
         return loss
+
+    def _retained(self, batch: TrainingBatch) -> tuple[list[int], Tensor, Tensor] | None:
+        """Prompts whose answers are to stay: which, the logits before any adapter, their weights; None for none."""
+        adapter, wanted = attached(self.backbone), self.settings.objective.retain
+        shown = [batch.modalities[image] for image in batch.prompts.image_index.tolist()]
+        weights = [0.0 if modality is None else wanted.get(modality, 0.0) for modality in shown]
+        rows = [row for row, weight in enumerate(weights) if weight > 0]
+        if adapter is None or not rows:
+            return None
+        prompts = batch.prompts.rows(rows)
+        images, places = prompts.image_index.unique(return_inverse=True)
+        with torch.no_grad(), adapter.suspended() as base:
+            if batch.features is not None:
+                features = batch.features.rows(images.tolist())
+            else:
+                assert batch.images is not None
+                features = base.encode(batch.images[images], [batch.modalities[image] for image in images.tolist()])
+            told = [batch.contexts[row] for row in rows]
+            before = base.decode(features, replace(prompts, image_index=places), told, multimask=batch.multimask)
+        return rows, before.logits.float(), before.logits.new_tensor([weights[row] for row in rows])
 
     def transfer_batch_to_device(
         self, batch: TrainingBatch, device: torch.device, dataloader_idx: int

@@ -4,14 +4,16 @@ SegVol (Du et al. 2024, arXiv:2311.13385) sums BCE and Dice over six prompt comb
 is their mean over all prompts of a step, which AdamW cannot tell apart, so that any number of prompts will do.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from ..models.backbone import Masks
+from ..vocabulary import Modality
 from .building import TrainingBatch
 from .losses import bce_loss, dice_loss
 
@@ -27,6 +29,8 @@ class ObjectiveSettings:
             the start, as a power (0 none, 1 all); it falls linearly to 0 over `anneal` of the run.
         anneal: share of the run.
         iou: weight of the squared error of the predicted IoU.
+        retain: modality -> weight of staying with what the network said before an adapter entered it, on views of that
+            modality; for what an adaptation must not lose (Li and Hoiem 2017, arXiv:1606.09282).
         semantic: weight of the auxiliary semantic head, a training aid; 0 for none.
         semantic_until: share of the run after which the head is dropped.
     """
@@ -35,6 +39,7 @@ class ObjectiveSettings:
     foreground_weight: float = 0.0
     anneal: float = 0.5
     iou: float = 0.05
+    retain: dict[Modality, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
     semantic: float = 0.0
     semantic_until: float = 0.66
 
@@ -67,6 +72,24 @@ def prompt_loss(masks: Masks, batch: TrainingBatch, settings: ObjectiveSettings,
     true_iou = intersection_over_union(flat_logits.detach() > 0, flat_target > 0.5).view(-1, count)
     error = functional.mse_loss(masks.iou.float(), true_iou)
     return {"segmentation": best.mean(), "iou": settings.iou * error}
+
+
+def retain_loss(logits: Tensor, before: Tensor, weights: Tensor) -> Tensor:
+    """How far masks have moved from those of the network before it was adapted; a scalar, 0 where they are the same.
+
+    Kullback-Leibler divergence of each voxel, averaged, plus 1 - 2 sum(p t) / (sum p^2 + sum t^2) of each mask, whose
+    sums keep small structures from being outweighed by the background and which, with squares, is least at p = t.
+
+    Args:
+        logits: (P, M, d, h, w).
+        before: the same shape, without gradient.
+        weights: (P,), how much each prompt counts.
+    """
+    now, then = logits.flatten(0, 1).flatten(1), before.flatten(0, 1).flatten(1)
+    p, t = now.sigmoid(), then.sigmoid()
+    apart = bce_loss(now, t) - bce_loss(then, t)
+    overlap = 2 * (p * t).sum(1) / (p.square().sum(1) + t.square().sum(1)).clamp_min(1e-6)
+    return (weights * (apart + 1 - overlap).view(logits.shape[:2]).mean(1)).mean()
 
 
 def semantic_loss(logits: Tensor, batch: TrainingBatch) -> Tensor:

@@ -127,6 +127,7 @@ _LATER = {
         *("accumulate", "rates", "schedule", "plateau_factor", "plateau_patience", "patience", "keep"),
         *("checkpointing", "compile", "cache_features", "cache_dtype", "loggers", "nodes", "validation"),
     ),
+    "objective": ("retain",),
     "prompt": (*("templates", "synonyms", "box_larger", "box_smaller", "few", "many", "crowd", "border", "wrong"),),
 }
 

@@ -65,7 +65,7 @@ class MixtureAdapter(BaseAdapter):
 
     @property
     def rates(self) -> Mapping[str, float]:
-        """A learned gate learns `RATE` times as fast as the experts: at theirs it is still unsure when they are done."""
+        """A learned gate learns `RATE` times as fast as its experts, or it is still unsure when they are done."""
         return {MODULE: RATE} if self._gate is not None and GATE in (self.config.train or (GATE,)) else {}
 
     def auxiliary_loss(self) -> Tensor | None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ...models.backbone import BackboneModule
-from ..base import check_fit
 from ..lora import PREFIX, LoraConfig, Wrapped, activate, inject, named, remember
+from ..states import check_fit
 
 
 class Experts:
