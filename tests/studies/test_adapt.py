@@ -17,7 +17,7 @@ from segevolution.errors import AdapterError, OutputError, RecipeError, StoreErr
 from segevolution.inference.load import load
 from segevolution.studies.adapt import adapt
 from segevolution.studies.adapt_data import Brought, Wishes, sizes
-from segevolution.studies.adapt_recipe import Request, chosen_layers, make_recipe
+from segevolution.studies.adapt_recipe import RETAIN, Request, chosen_layers, make_recipe
 from segevolution.training.fit import fit
 from segevolution.vocabulary import Modality
 
@@ -259,8 +259,18 @@ def test_replayed_and_tested_patients_of_one_ct_store_are_different_ones(request
     (_, replayed) = quick_fit.calls[0]["groups"]
     assert len(replayed[1]) == 2
     assert replayed[0] == 0.5
+    assert quick_fit.calls[0]["settings"].objective.retain == {Modality.CT: RETAIN}
     assert report["ct"][0]["difference"]["patients"] == 2
     assert "CT of ct was replayed" in report["replay"]
+
+
+def test_what_the_base_says_of_ct_is_not_kept_where_ct_is_learned_or_none_is_replayed(
+    request_of, toy_root, tmp_path, quick_fit
+):
+    run(request_of(patients=2), fit=quick_fit)
+    own = {"overrides": Overrides(modality=Modality.CT), "output": tmp_path / "out" / "ct"}
+    run(request_of(patients=2, replay=str(toy_root / "ct"), **own), fit=quick_fit)
+    assert [call["settings"].objective.retain for call in quick_fit.calls] == [{}, {}]
 
 
 def test_simulated_ct_is_replayed_unless_told_otherwise(request_of, quick_fit, monkeypatch):
