@@ -29,7 +29,7 @@ from .routing import Group, back_in_order, groups, joined, of_prompts, selected
 
 MODULE = "mixture_gate"
 """Under this name a learned gate is a part of the network while it is attached, beside its own parts."""
-RATE = 10.0
+RATE = 3.0
 
 
 @register
