@@ -7,6 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from segevolution.adapters import create
 from segevolution.adapters.lora import LoraAdapter, LoraConfig
 from segevolution.models.backbone import PromptBatch
 from segevolution.models.tiny import TinyBackbone, TinyConfig
@@ -57,6 +58,20 @@ def test_kept_encodings_serve_both(tmp_path: Path):
     targets = ("keys", "queries", "voxels")
     free, held = (moved(tmp_path / str(weight), with_retain(weight, cache_features=2), targets) for weight in (0, 20.0))
     assert held[Modality.CT] < 0.7 * free[Modality.CT]
+
+
+def test_in_half_precision_what_trains_in_its_place_is_not_taken_for_the_base(tmp_path: Path):
+    said = []
+    for weight in (0, 1.0):
+        network = TinyBackbone(TinyConfig(seed=1)).eval()
+        create("full").attach(network)
+        with torch.no_grad():
+            for value in network.parameters():
+                value.mul_(0.5)  # as learned
+        settings = replace(with_retain(weight), steps=1, precision="bf16-mixed")
+        said.append(fit(network, GROUPS[:1], settings, tmp_path / str(weight), device="cpu", quiet=True).metrics)
+    assert said[1]["train/retain"] > 0.001
+    assert said[0]["train/segmentation"] == said[1]["train/segmentation"]
 
 
 def test_the_loss_is_nought_and_flat_where_nothing_has_moved():

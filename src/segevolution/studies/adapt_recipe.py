@@ -198,9 +198,7 @@ def _method(method: MethodName, modalities: set[Modality | None], layers: Mappin
                 "use --method lora, or say --modality."
             )
         return {"settings": {"experts": experts, "gate": "modality", "targets": layers["targets"]}}
-    if (
-        method == "decoder" and "text" in layers["targets"]
-    ):  # its names are new: the decoder alone cannot tell them apart
+    if method == "decoder" and "text" in layers["targets"]:  # the decoder alone cannot tell new names apart
         return {"settings": {"parts": ["mask_decoder", "text_encoder"]}}
     return {}
 

@@ -94,6 +94,7 @@ class PromptableModule(lightning.LightningModule):
                 features = base.encode(batch.images[images], [batch.modalities[image] for image in images.tolist()])
             told = [batch.contexts[row] for row in rows]
             before = base.decode(features, replace(prompts, image_index=places), told, multimask=batch.multimask)
+        torch.clear_autocast_cache()  # older Lightning keeps one: what trains in its place would be taken for the base
         return rows, before.logits.float(), before.logits.new_tensor([weights[row] for row in rows])
 
     def transfer_batch_to_device(

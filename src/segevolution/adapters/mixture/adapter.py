@@ -30,6 +30,7 @@ from .routing import Group, back_in_order, groups, joined, of_prompts, selected
 MODULE = "mixture_gate"
 """Under this name a learned gate is a part of the network while it is attached, beside its own parts."""
 RATE = 3.0
+"""The learning rate of a learned gate, in those of its experts."""
 
 
 @register
