@@ -135,6 +135,14 @@ def test_no_change_at_all_is_undecided_with_p_one(make_table):
     assert (found.estimate.mean, found.p, found.verdict) == (0, 1.0, "undecided")
 
 
+def test_three_equal_runs_do_not_differ_from_the_one_they_equal(make_table):
+    values = [0.1, 0.7, 0.3]  # whose mean over three runs is rounded
+    rows = [{"method": "base", "patient": str(place), "dice": value} for place, value in enumerate(values)]
+    rows += [{**row, "method": "mixture", "run": f"mixture-{number}"} for number in range(3) for row in rows]
+    assert sum([0.1] * 3) / 3 != 0.1
+    assert paired(make_table(rows), "mixture", "base")["dice"].tolist() == [0, 0, 0]
+
+
 def test_methods_without_a_common_patient_have_no_difference(make_table):
     found = difference(make_table([{"patient": "1"}, {"patient": "2", "method": "lora"}]), "lora", "base")
     assert found.estimate.patients == 0

@@ -123,11 +123,13 @@ def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice
 
     Each side is averaged over its runs first, so that a method with three seeds weighs as much as one.
     """
-    sides = [
-        table[table["method"] == name].dropna(subset=[metric]).groupby(list(QUESTION), observed=True)[metric].mean()
-        for name in (method, reference)
-    ]
-    joined = pd.concat(sides, axis=1, join="inner", keys=["method", "reference"])
+    keys = list(QUESTION)
+    asked = table.dropna(subset=[metric]).set_index(keys)
+    sides = [asked.loc[asked["method"] == name, metric] for name in (method, reference)]
+    # From one of the reference's values on, so that equal runs differ by 0 and not by the rounding of their means.
+    start = sides[1].groupby(level=keys, observed=True).first()
+    means = [(side - start.reindex(side.index)).groupby(level=keys, observed=True).mean().dropna() for side in sides]
+    joined = pd.concat(means, axis=1, join="inner", keys=["method", "reference"])
     return (joined["method"] - joined["reference"]).rename(metric).reset_index()
 
 
