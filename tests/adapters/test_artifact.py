@@ -54,7 +54,7 @@ def test_the_folder_holds_three_files_and_the_fingerprint_of_the_bare_base(saved
         "adapter_config.json",
         "adapter_model.safetensors",
     ]
-    config = json.loads((saved / "adapter_config.json").read_text())
+    config = json.loads((saved / "adapter_config.json").read_text("utf-8"))
     assert config["peft_type"] == "LORA"
     assert config["segevolution"]["base"] == {"name": "tiny-ct", "fingerprint": fingerprint(tiny)}
 
@@ -103,7 +103,7 @@ def test_what_is_not_an_adapter_folder_is_refused_in_a_sentence(saved, tiny, tmp
 
 def test_a_method_of_a_later_version_is_refused(saved, tiny):
     path = saved / "adapter_config.json"
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_text("utf-8"))
     config["segevolution"]["method"] = "telepathy"
     path.write_text(json.dumps(config))
     with pytest.raises(AdapterError, match="update segevolution"):
@@ -132,7 +132,7 @@ def test_an_adapter_is_replaced_with_force_only_and_anything_else_never(tiny, tm
     (other / "chapter.tex").write_text("years of work")
     with pytest.raises(OutputError, match="not an adapter folder"):
         save_adapter(adapter, tiny, other, force=True)
-    assert (other / "chapter.tex").read_text() == "years of work"
+    assert (other / "chapter.tex").read_text("utf-8") == "years of work"
 
 
 def test_a_failed_write_leaves_nothing_and_the_adapter_attached(tiny, tmp_path):
@@ -155,7 +155,7 @@ def test_describe_says_what_the_folder_holds_without_a_network(saved):
 
 
 def test_the_model_card_says_data_licences_metrics_and_what_it_is_not_for(saved):
-    card = (saved / "README.md").read_text()
+    card = (saved / "README.md").read_text("utf-8")
     for said in (
         "# Tiny for MRI",
         "tiny-ct",
@@ -174,6 +174,6 @@ def test_a_card_without_facts_says_that_they_are_not_stated(tiny, tmp_path):
     adapter = LoraAdapter()
     adapter.attach(tiny)
     save_adapter(adapter, tiny, tmp_path / "a")
-    card = (tmp_path / "a" / "README.md").read_text()
+    card = (tmp_path / "a" / "README.md").read_text("utf-8")
     assert card.count("Not stated.") == 4
     assert "Any clinical decision" in card

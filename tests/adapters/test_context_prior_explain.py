@@ -100,7 +100,7 @@ def test_an_explanation_is_written_whole_and_not_over_another(saved, tmp_path):
     write_explanation(found, tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"structures.csv", "similarity.csv", "analogies.csv", "similarity.png", "map.png"}
-    lines = (tmp_path / "out" / "similarity.csv").read_text().splitlines()
+    lines = (tmp_path / "out" / "similarity.csv").read_text("utf-8").splitlines()
     assert lines[0] == ",".join(("structure", *NAMES))
     assert float(lines[1].split(",")[2]) == pytest.approx(found.similarity[0, 1])
     assert all((tmp_path / "out" / name).read_bytes()[:4] == b"\x89PNG" for name in ("similarity.png", "map.png"))

@@ -150,7 +150,7 @@ def test_the_report_counts_confusion_load_and_abstentions(tiny, pair, tmp_path):
     assert unsure["confidence"] == pytest.approx(1 / 3)
     save_adapter(mixture, tiny, tmp_path / "mixture", gate_card(report))
     assert describe(tmp_path / "mixture")["card"] == {"gate": report, "ct_retention": "Not measured."}
-    assert "| confusion | CT identity 0" in (tmp_path / "mixture" / "README.md").read_text()
+    assert "| confusion | CT identity 0" in (tmp_path / "mixture" / "README.md").read_text("utf-8")
 
 
 def test_the_report_of_a_table_needs_no_network_and_is_always_sure(tiny, pair):

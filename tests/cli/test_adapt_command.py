@@ -71,7 +71,7 @@ def test_the_command_that_is_told_works_on_a_new_scan(place, capsys):
     assert run(*shlex.split(told)[1:], "--device", "cpu") == 0
     answer = nib.load(place / "new_seg.nii.gz")
     assert answer.shape == (16, 16, 8)
-    assert json.loads((place / "new_seg.json").read_text())["adapter"] == "adapters/Task99_Toy-mixture"
+    assert json.loads((place / "new_seg.json").read_text("utf-8"))["adapter"] == "adapters/Task99_Toy-mixture"
 
 
 def test_json_holds_the_report_and_quiet_says_nothing(place, capsys):
@@ -80,10 +80,10 @@ def test_json_holds_the_report_and_quiet_says_nothing(place, capsys):
     assert shown.err == ""
     found = json.loads(shown.out)
     assert (found["adapter"], found["fresh"], found["verdict"]) == ("mine", True, "not known")
-    assert {key: found[key] for key in json.loads(Path("mine/report.json").read_text())} == json.loads(
-        Path("mine/report.json").read_text()
+    assert {key: found[key] for key in json.loads(Path("mine/report.json").read_text("utf-8"))} == json.loads(
+        Path("mine/report.json").read_text("utf-8")
     )
-    assert "CC0" in Path("mine/README.md").read_text()
+    assert "CC0" in Path("mine/README.md").read_text("utf-8")
 
     assert run("adapt", "Task99_Toy", *TINY, "-o", "mine") == 0
     assert "nothing was missing" in capsys.readouterr().err

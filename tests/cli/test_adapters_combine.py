@@ -55,7 +55,7 @@ def test_a_learned_gate_is_to_be_trained_and_says_so(lab: Path) -> None:
     outcome = CliRunner().invoke(app, words)
     assert outcome.exit_code == 0, outcome.output
     assert "train it" in outcome.stderr
-    settings = json.loads((lab / "both" / "adapter_config.json").read_text())["segevolution"]["settings"]
+    settings = json.loads((lab / "both" / "adapter_config.json").read_text("utf-8"))["segevolution"]["settings"]
     assert settings["train"] == ["gate"]
 
 

@@ -68,7 +68,7 @@ def test_merge_writes_a_model_that_answers_as_the_adapted_one(lab):
         base = load_model(folder / "base").encode(images, [None]).tokens
     assert torch.allclose(found, expected, atol=1e-5)
     assert not torch.allclose(found, base, atol=1e-3)
-    assert "lora adapter mri" in (folder / "merged" / "README.md").read_text()
+    assert "lora adapter mri" in (folder / "merged" / "README.md").read_text("utf-8")
 
 
 def test_merge_refuses_another_base_and_an_output_that_exists(lab, capsys):

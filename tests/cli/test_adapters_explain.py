@@ -52,7 +52,7 @@ def test_explain_prints_what_the_tokens_say_without_the_base(lab):
 def test_explain_writes_figures_and_tables(lab):
     run(lab / "prior", "-o", lab / "out")
     assert (lab / "out" / "map.png").stat().st_size > 1000
-    assert (lab / "out" / "structures.csv").read_text().count("\n") == 6
+    assert (lab / "out" / "structures.csv").read_text("utf-8").count("\n") == 6
 
 
 def test_with_the_base_the_additive_part_is_measured_on_an_image(lab):
@@ -63,7 +63,7 @@ def test_with_the_base_the_additive_part_is_measured_on_an_image(lab):
     assert set(found["added"]) == set(NAMES)
     assert all(0 < size < 10 for size in found["added"].values())
     assert f"{100 * found['added']['liver']:.1f} %" in run(*words).stdout
-    row = (lab / "out" / "structures.csv").read_text().splitlines()[5].split(",")
+    row = (lab / "out" / "structures.csv").read_text("utf-8").splitlines()[5].split(",")
     assert float(row[2]) == pytest.approx(found["added"]["liver"])
 
 

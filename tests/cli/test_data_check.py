@@ -51,7 +51,7 @@ def test_a_leak_is_status_1_and_a_mended_split_0(
 ) -> None:
     split = tmp_path / "split.json"
     Split(("a_1",), ("b",), ("a_2", "c")).save(split)
-    before = split.read_text()
+    before = split.read_text("utf-8")
     assert run(store, "--split", split) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["severity", "check", "what", "what", "to", "do"]
@@ -59,12 +59,12 @@ def test_a_leak_is_status_1_and_a_mended_split_0(
     assert run(store, "--split", split, "--fix-splits") == 0
     assert "moved a_2 from test to train" in capsys.readouterr().err
     assert Split.load(tmp_path / "split-fixed.json") == Split(("a_1", "a_2"), ("b",), ("c",))
-    assert split.read_text() == before
+    assert split.read_text("utf-8") == before
     assert run(store, "--split", tmp_path / "split-fixed.json") == 0
     assert run(store, "--split", split, "--fix-splits", "-o", split) == 2
-    assert split.read_text() == before
+    assert split.read_text("utf-8") == before
     assert run(store, "--split", split, "--fix-splits", "-o", split, "--force", "-q") == 0
-    assert split.read_text() != before
+    assert split.read_text("utf-8") != before
 
 
 def test_json_holds_every_case_and_field(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

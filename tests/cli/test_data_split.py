@@ -74,4 +74,4 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_the_file(store, tmp_path
     shown = capsys.readouterr().err
     assert sentence in shown
     assert len(shown.strip().splitlines()) == 1
-    assert not place.exists() or place.read_text() == "mine"
+    assert not place.exists() or place.read_text("utf-8") == "mine"

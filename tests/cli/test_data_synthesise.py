@@ -47,7 +47,7 @@ def test_one_file_becomes_an_image_with_its_labels_and_names(
     assert np.allclose(image.affine, source.affine)
     first = np.asarray(image.dataobj).copy()
     assert first.shape == source.shape
-    assert json.loads((tmp_path / "made_labels.json").read_text()) == {"1": "liver", "4": "zorblax"}
+    assert json.loads((tmp_path / "made_labels.json").read_text("utf-8")) == {"1": "liver", "4": "zorblax"}
     assert run(*asked) == 2
     assert "--force" in capsys.readouterr().err
     assert run(*asked, "--force", "--seed", 3) == 0

@@ -76,7 +76,7 @@ def test_two_texts_give_one_label_map_on_the_scans_grid_with_a_key(run: Run, sca
     np.testing.assert_allclose(labels.grid.affine, image.grid.affine)
     assert set(np.unique(labels.array)) <= {0, 1, 2}
     assert labels.array[ORGAN] in (1, 2)
-    key = json.loads(scan.with_name("scan_seg.json").read_text())
+    key = json.loads(scan.with_name("scan_seg.json").read_text("utf-8"))
     assert key["labels"] == {"1": "liver", "2": "right kidney"}
     assert key["modality"] == "CT"
     assert "right kidney" in out
@@ -149,7 +149,7 @@ def test_candidates_are_three_files_with_their_predicted_overlap(run: Run, scan:
     status, _, err = run(scan, "--box", "3,5,2,18,18,10", "--candidates", "-o", tmp_path / "mask.nii.gz")
     assert status == 0, err
     assert [(tmp_path / f"mask_{number}.nii.gz").is_file() for number in (1, 2, 3)] == [True] * 3
-    rows = json.loads((tmp_path / "mask.json").read_text())["structures"]
+    rows = json.loads((tmp_path / "mask.json").read_text("utf-8"))["structures"]
     overlaps = [row["predicted_iou"] for row in rows]
     assert len(set(overlaps)) == 3
     assert overlaps == sorted(overlaps, reverse=True)
@@ -179,7 +179,7 @@ def test_what_was_assumed_and_what_it_is_for_are_said(
     assert lines[-2:] == [said, "for research, not a medical device"]
     assert lines[0] == f"wrote {tmp_path / 'mask.nii.gz'}"
     assert "modality" not in out
-    assert json.loads((tmp_path / "mask.json").read_text())["notes"] == lines[-2:]
+    assert json.loads((tmp_path / "mask.json").read_text("utf-8"))["notes"] == lines[-2:]
 
 
 def test_a_structure_that_is_not_found_has_an_empty_mask_and_a_note(run: Run, scan: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_files_that_cannot_be_read_are_findings_and_the_rest_is_looked_at(store:
 def test_a_record_that_lies_about_its_structures_is_found(store: Store) -> None:
     store.add(made("p0"))
     path = store.path / "cases/p0/case.json"
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text("utf-8"))
     record["voxels"]["liver"] += 1
     path.write_text(json.dumps(record))
     (finding,) = check([Store.open(store.path)]).findings

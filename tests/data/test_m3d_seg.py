@@ -226,7 +226,7 @@ def store(tmp_path: Path) -> Store:
 
 def as_segvol_reads(root: Path, code: str, part: str) -> list[tuple[np.ndarray, np.ndarray, list[str]]]:
     """Images (X, Y, Z), masks (K, X, Y, Z) and names, in the steps that SegVol's loaders take; numpy and scipy only."""
-    told = json.loads((root / code / f"{code}.json").read_text())
+    told = json.loads((root / code / f"{code}.json").read_text("utf-8"))
     names = list(told["labels"].values())
     names.remove("background")
     found = []
@@ -297,7 +297,7 @@ def test_modalities_that_label_different_structures_become_codes_of_their_own(st
 def test_a_split_decides_the_lists(store: Store, tmp_path: Path) -> None:
     report = export_m3d_seg(store, tmp_path / "out", split=Split(("p3",), ("p1",)))
     assert report.left_out == ("p2",)
-    told = json.loads((tmp_path / "out" / "clinic" / "clinic.json").read_text())
+    told = json.loads((tmp_path / "out" / "clinic" / "clinic.json").read_text("utf-8"))
     assert [told[key] for key in ("numTraining", "numValidation", "numTest")] == [1, 1, 0]
     assert told["validation"][0]["image"] == "clinic/p1/image.npy"
     with pytest.raises(StoreError, match="has no case p9, which the split names"):
@@ -343,7 +343,7 @@ def test_nothing_that_is_no_export_is_touched(store: Store, tmp_path: Path) -> N
     for force in (False, True):
         with pytest.raises(OutputError, match="is no export of this package"):
             export_m3d_seg(store, tmp_path / "out", force=force)
-    assert mine.read_text() == "mine"
+    assert mine.read_text("utf-8") == "mine"
 
 
 def test_numbers_that_float32_cannot_hold_are_not_written_raw(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def test_stray_files_of_archives_are_no_cases(miniature: Any, tmp_path: Path) ->
     for folder in ("imagesTr", "labelsTr"):
         (tmp_path / folder / "._a.nii.gz").write_bytes(b"\x00\x05\x16\x07")
         (tmp_path / folder / "notes.txt").write_text("hello")
-    told = json.loads((tmp_path / "dataset.json").read_text())
+    told = json.loads((tmp_path / "dataset.json").read_text("utf-8"))
     told["training"].append({"image": "./imagesTr/._a.nii.gz", "label": "./labelsTr/._a.nii.gz"})
     (tmp_path / "dataset.json").write_text(json.dumps(told))
     assert MSDSource(tmp_path).index() == ("a",)

@@ -109,7 +109,7 @@ def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path):
     (tmp_path / "a.pack").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
         write_pack(tmp_path / "a.pack", [], {})
-    assert (tmp_path / "a.pack").read_text() == "mine"
+    assert (tmp_path / "a.pack").read_text("utf-8") == "mine"
     write_pack(tmp_path / "a.pack", [], {}, force=True)
     assert read_pack(tmp_path / "a.pack").entries == ()
 

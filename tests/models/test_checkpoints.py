@@ -114,10 +114,10 @@ def test_truncated_weights_are_refused(folder: Path) -> None:
 
 
 def test_the_card_is_written_and_a_default_says_what_it_is_for(folder: Path, tmp_path: Path) -> None:
-    assert "not a medical device" in (folder / "README.md").read_text()
+    assert "not a medical device" in (folder / "README.md").read_text("utf-8")
     save_model(TinyBackbone(SMALL), tmp_path / "carded", card="# Mine\n")
-    assert (tmp_path / "carded" / "README.md").read_text() == "# Mine\n"
-    assert json.loads((folder / "config.json").read_text())["network"] == "tiny"
+    assert (tmp_path / "carded" / "README.md").read_text("utf-8") == "# Mine\n"
+    assert json.loads((folder / "config.json").read_text("utf-8"))["network"] == "tiny"
 
 
 def test_a_model_folder_is_replaced_whole_and_nothing_else_ever_is(folder: Path, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_model_folder_is_replaced_whole_and_nothing_else_ever_is(folder: Path,
     (tmp_path / "precious" / "thesis.tex").write_text("years")
     with pytest.raises(OutputError, match="not a model folder"):
         save_model(TinyBackbone(SMALL), tmp_path / "precious")
-    assert (tmp_path / "precious" / "thesis.tex").read_text() == "years"
+    assert (tmp_path / "precious" / "thesis.tex").read_text("utf-8") == "years"
 
 
 def test_a_failed_save_leaves_the_old_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def write_clip_tokenizer(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def full_names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, ...]]:
     golden = Path(__file__).parents[1] / "golden" / "segvol_state_dict.json"
-    return {name: tuple(shape) for name, (shape, _) in json.loads(golden.read_text()).items()}
+    return {name: tuple(shape) for name, (shape, _) in json.loads(golden.read_text("utf-8")).items()}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_pulling_the_published_layout_converts_it_and_the_model_loads_strictly(
     folder = hub.pull(full_size)
     assert folder == tmp_path / "models" / "SegVol" == hub.find("SegVol")
     assert not list(folder.glob("*.bin"))
-    assert (folder / "README.md").read_text() == "# A published card\n"
+    assert (folder / "README.md").read_text("utf-8") == "# A published card\n"
     model = load_model(folder)
     assert isinstance(model, SegVol)
     assert model.config == SegVolConfig.published()
@@ -308,7 +308,7 @@ def test_a_model_folder_of_ours_is_pulled_as_it_is(home: Path, tmp_path: Path) -
     save_model(TinyBackbone(TinyConfig(window=(4, 16, 16))), tmp_path / "shared-net", card="# Mine\n")
     folder = hub.pull(tmp_path / "shared-net")
     assert fingerprint(folder) == fingerprint(tmp_path / "shared-net")
-    assert (folder / "README.md").read_text() == "# Mine\n"
+    assert (folder / "README.md").read_text("utf-8") == "# Mine\n"
     assert hub.pulled_from(folder) == str(tmp_path / "shared-net")
 
 

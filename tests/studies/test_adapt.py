@@ -84,7 +84,7 @@ def test_a_folder_becomes_an_adapter_with_its_page_and_nothing_half(request_of):
     assert done.fresh
     assert said == ["dataset501_toy: 6 patients to learn from, 0 to choose the weights by, 6 held out (by lot, seed 0)"]
 
-    report = json.loads((request.output / "report.json").read_text())
+    report = json.loads((request.output / "report.json").read_text("utf-8"))
     own = [row for row in report["measured"] if not row["retention"]]
     assert [row["prompt"] for row in own] == ["text", "point", "box", "text+point", "text+box", "point+box"]
     assert all(row["difference"]["patients"] == 6 and row["p"] is not None for row in own)
@@ -93,12 +93,12 @@ def test_a_folder_becomes_an_adapter_with_its_page_and_nothing_half(request_of):
     cases = report["split"]["cases"]
     assert len(set(cases["train"]) | set(cases["test"])) == 12
 
-    page = (request.output / "report.md").read_text()
+    page = (request.output / "report.md").read_text("utf-8")
     assert report["headline"] in page
     assert "## When not to adapt" in page
     assert "| patches, LoRA | 2 |" in page
     assert "![dice](figures/dice.png)" in page
-    card = (request.output / "README.md").read_text()
+    card = (request.output / "README.md").read_text("utf-8")
     assert all(f"- dataset501_toy/{name}" in card for name in cases["train"])
     assert not any(f"dataset501_toy/{name}" in card for name in cases["test"])
     assert "n = 6" in card
@@ -364,7 +364,7 @@ def test_what_cannot_be_read_is_left_out_and_reported(request_of, quick_fit):
     report = run(request, fit=quick_fit, say=said.append).report
     assert list(report["left_out"]) == ["p01"]
     assert said[0].startswith("left out p01: ")
-    assert "1 cases were left out" in (request.output / "report.md").read_text()
+    assert "1 cases were left out" in (request.output / "report.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

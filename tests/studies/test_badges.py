@@ -93,11 +93,11 @@ def test_report_and_manifest_carry_the_badge(
     )
     recipe = changed(toy_recipe, methods=[{"name": "base"}], prompts=["box"])
     outcome = run_study(recipe, tmp_path / "run", root=toy_root, device="cpu", quiet=True, fit=quick_fit)
-    text = (tmp_path / "run" / "report.md").read_text()
+    text = (tmp_path / "run" / "report.md").read_text("utf-8")
     table = text.split("| method |")[0]
     rows = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| ")}
     assert "unadapted base" in rows["tested on"]
     assert "not zero-shot: 2 of 2 cases seen in training (BTCV)" in rows["CT (ct)"]
     assert rows["MRI (mri)"].rstrip(" |").endswith("| zero-shot")
-    assert '"unadapted_base": "zero-shot"' in (tmp_path / "run" / "manifest.json").read_text()
+    assert '"unadapted_base": "zero-shot"' in (tmp_path / "run" / "manifest.json").read_text("utf-8")
     assert isinstance(outcome.table, pd.DataFrame)

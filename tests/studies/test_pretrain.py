@@ -73,10 +73,10 @@ def test_a_network_is_trained_in_stages_and_saved_as_a_model(tmp_path):
     last = load_file(tmp_path / "stage-2" / "weights.safetensors")
     name = "image_encoder.patch_embedding.position_embeddings"
     torch.testing.assert_close(model.state_dict()[name], last[name].half().float())
-    card = (made.model / "README.md").read_text()
+    card = (made.model / "README.md").read_text("utf-8")
     assert "sim: 1 cases" in card
     assert "never trained on" in card
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "manifest.json").read_text("utf-8"))
     assert manifest["stages"][1]["sample"]["views"] == 1
     assert manifest["stages"][1]["accumulate"] == 1  # a default, spelt out
     assert set(manifest["data"]) == {"sim"}
@@ -100,7 +100,7 @@ def test_training_starts_from_a_pretrained_encoder_and_remembers_which(tmp_path)
         elif not name.startswith("text_encoder."):
             torch.testing.assert_close(found[1][name], found[0][name])
     pretrain(recipe, tmp_path / "begun", device="cpu", quiet=True)
-    told = json.loads((tmp_path / "begun" / "manifest.json").read_text())["encoder"]
+    told = json.loads((tmp_path / "begun" / "manifest.json").read_text("utf-8"))["encoder"]
     assert "encoder.safetensors" in told["from"]
     assert len(told["sha256"]) == 64
 

@@ -73,13 +73,13 @@ def test_a_network_is_trained_from_a_pack_alone_twice_alike_and_says_so(pack, tm
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
     sha256 = read_pack(pack).sha256
-    manifest = json.loads((runs[0] / "manifest.json").read_text())
+    manifest = json.loads((runs[0] / "manifest.json").read_text("utf-8"))
     assert {name: facts["sha256"] for name, facts in manifest["packed"].items()} == {
         "stage-1": sha256,
         "stage-2": sha256,
     }
     assert set(manifest["data"]) == {"ct", "more"}
-    card = (runs[0] / "model" / "README.md").read_text()
+    card = (runs[0] / "model" / "README.md").read_text("utf-8")
     assert "ct: 2 cases" in card
     assert "licence: toy licence; never trained on: ct" in card
     assert f"stage-1, stage-2: trained from a packed set, sha256 {sha256}: voxels no finer than 1.5 x 1.5 x 2.5" in card

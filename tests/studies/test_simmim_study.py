@@ -65,7 +65,7 @@ def test_a_recipe_leaves_an_encoder_that_says_how_it_came_about(values: dict[str
         SimMIMRecipe.model_validate(values), tmp_path / "run", root=tmp_path / "data", device="cpu", quiet=True
     )
     assert made.made == tmp_path / "run" / "encoder"
-    told = json.loads((made.made / "simmim.json").read_text())
+    told = json.loads((made.made / "simmim.json").read_text("utf-8"))
     assert told["steps"] == 3
     assert told["simmim"]["ratio"] == 0.6
     assert told["data"] == {"images": Store.open(tmp_path / "data" / "images").fingerprint()}

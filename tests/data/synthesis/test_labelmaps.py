@@ -146,7 +146,7 @@ def test_freesurfer_table_names_only_known_tissues() -> None:
 
 def test_the_real_torso_map_becomes_a_patient_with_all_its_structures(shared_data: Path) -> None:
     folder = shared_data / "ct_torso"
-    names = {int(key): name for key, name in json.loads((folder / "labels.json").read_text()).items()}
+    names = {int(key): name for key, name in json.loads((folder / "labels.json").read_text("utf-8")).items()}
     labels = nifti.read(folder / "labels.nii.gz")
     anatomy = from_label_map(labels, names, np.random.default_rng(0), spacing=(5.0, 5.0, 5.0))
     found = anatomy.structures()

@@ -39,7 +39,7 @@ def test_an_encoder_comes_back_into_another_network_and_the_rest_stays(
     save_encoder(first, tmp_path / "run" / "encoder", {"steps": 7})
     names = load_file(tmp_path / "run" / "encoder" / "encoder.safetensors").keys()
     assert all(name.startswith("image_encoder.") for name in names)
-    assert json.loads((tmp_path / "run" / "encoder" / "simmim.json").read_text())["steps"] == 7
+    assert json.loads((tmp_path / "run" / "encoder" / "simmim.json").read_text("utf-8"))["steps"] == 7
     for place in ("run", "run/encoder", "run/encoder/encoder.safetensors"):
         report = load_encoder(second, tmp_path / place)
         assert report == EncoderReport(tmp_path / "run" / "encoder" / "encoder.safetensors", len(names))
