@@ -36,7 +36,7 @@ def ct(change, patients=6):
 def test_gains_and_nothing_lost_is_to_be_used():
     found = advice(made({"text": 0.2, "box": [0.0, 0.03, -0.03]}), ct(0.0))
     assert found.answer is Answer.USE
-    assert "rose with text," in found.headline
+    assert "rose with text;" in found.headline
     assert "text: gained (+0.200 [+0.200, +0.200], 8 patients)." in found.reasons
     assert any(sentence.startswith("box: no gain within the interval") for sentence in found.reasons)
     assert found.when_not == ("box prompts: no gain was shown",)
@@ -71,6 +71,7 @@ def test_falls_without_a_gain_say_do_not_adapt():
 def test_ct_is_lost_from_two_hundredths_on(change, answer):
     found = advice(made({"text": 0.2}), ct(change))
     assert found.answer is answer
+    assert ("no kind of prompt fell, and CT was kept within 0.02 of Dice" in found.headline) == (answer is Answer.USE)
     assert any("more than 0.02 of Dice was lost" in sentence for sentence in found.reasons) == (answer is Answer.CARE)
     assert any(sentence.startswith("CT: it lost 0.030") for sentence in found.when_not) == (answer is Answer.CARE)
 
@@ -109,7 +110,7 @@ def test_a_name_that_the_base_does_not_know_has_no_before():
     table = table[(table["method"] == "lora") | (table["prompt"] == "box")]
     found = advice(table, ct(0.0))
     assert found.answer is Answer.USE
-    assert "rose with box," in found.headline
+    assert "rose with box;" in found.headline
     assert any(sentence.startswith("text: the base does not know these names") for sentence in found.reasons)
 
 

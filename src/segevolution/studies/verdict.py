@@ -159,7 +159,7 @@ def advise(rows: Sequence[Row], losses: Sequence[Loss], fallen: Sequence[str] = 
         f"{loss.modality}: it lost {-loss.change.estimate.mean:.3f} of Dice; ask the base without the adapter"
         for loss in lost
     ]
-    answer, headline = _answer(own, compared, decided, gained, fell, lost)
+    answer, headline = _answer(own, compared, decided, gained, fell, losses)
     return Advice(answer, headline, tuple(reasons), tuple(when_not))
 
 
@@ -169,7 +169,7 @@ def _answer(
     decided: Sequence[Row],
     gained: Sequence[str],
     fell: Sequence[str],
-    lost: Sequence[Loss],
+    losses: Sequence[Loss],
 ) -> tuple[Answer, str]:
     if not own:
         return Answer.UNKNOWN, "Nobody could be held out, so nothing says whether adapting helped: no gain is claimed."
@@ -181,9 +181,12 @@ def _answer(
             f"{_counted(most)} held out {'is' if most == 1 else 'are'} too few to know whether adapting helped "
             f"({FEW} are needed): no gain is claimed."
         )
-    prices = [f"{kind} prompts fell" for kind in fell] + [f"{loss.modality} ({loss.dataset}) was lost" for loss in lost]
+    prices = [f"{kind} prompts fell" for kind in fell]
+    prices += [f"{loss.modality} ({loss.dataset}) was lost" for loss in losses if loss.lost]
     if gained and not prices:
-        return Answer.USE, f"Use it: Dice rose with {_listed(gained)}, and nothing that was measured fell."
+        kept = sorted({loss.modality for loss in losses})
+        beside = f", and {_listed(kept)} was kept within {LOST:g} of Dice" if kept else ""
+        return Answer.USE, f"Use it: Dice rose with {_listed(gained)}; no kind of prompt fell{beside}."
     if gained:
         return Answer.CARE, f"Use it with care: Dice rose with {_listed(gained)}, but {_listed(prices)}."
     if prices:
