@@ -5,7 +5,7 @@ import torch
 
 from segevolution.models.backbone import Features, PromptBatch
 from segevolution.models.tiny import TinyBackbone
-from segevolution.vocabulary import Context, Modality
+from segevolution.vocabulary import Context, Modality, Wording
 
 
 def encoded(backbone: TinyBackbone, count: int) -> Features:
@@ -55,6 +55,9 @@ def test_rows_of_prompts_are_those_prompts(backbone: TinyBackbone) -> None:
     assert chosen.points is not None
     assert chosen.points[:, 0].tolist() == [[6.0, 7.0, 8.0], [3.0, 4.0, 5.0]]
     assert chosen.boxes is None
+    assert chosen.wordings is None
+    worded = dataclasses.replace(prompts(3), wordings=(Wording("hepar"), None, Wording("lien"))).rows([2, 1])
+    assert worded.wordings == (Wording("lien"), None)
 
 
 @torch.no_grad()

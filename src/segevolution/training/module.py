@@ -79,10 +79,12 @@ class PromptableModule(lightning.LightningModule):
     def _retained(self, batch: TrainingBatch) -> tuple[list[int], Tensor, Tensor] | None:
         """Prompts whose answers are to stay: which, the logits before any adapter, their weights; None for none."""
         adapter, wanted = attached(self.backbone), self.settings.objective.retain
+        if adapter is None or not wanted:
+            return None
         shown = [batch.modalities[image] for image in batch.prompts.image_index.tolist()]
         weights = [0.0 if modality is None else wanted.get(modality, 0.0) for modality in shown]
         rows = [row for row, weight in enumerate(weights) if weight > 0]
-        if adapter is None or not rows:
+        if not rows:
             return None
         prompts = batch.prompts.rows(rows)
         images, places = prompts.image_index.unique(return_inverse=True)

@@ -61,13 +61,12 @@ class MixtureAdapter(BaseAdapter):
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """See Adapter.trainable_parameters; what `train` in the settings names."""
-        wanted = self.config.train or (*self.config.experts, GATE)
-        return [parameter for name, parameter in self._parameters().items() if _part(name) in wanted]
+        return [parameter for name, parameter in self._parameters().items() if _part(name) in self._wanted]
 
     @property
     def rates(self) -> Mapping[str, float]:
         """A learned gate learns `RATE` times as fast as its experts, or it is still unsure when they are done."""
-        return {MODULE: RATE} if self._gate is not None and GATE in (self.config.train or (GATE,)) else {}
+        return {MODULE: RATE} if self._gate is not None and GATE in self._wanted else {}
 
     def auxiliary_loss(self) -> Tensor | None:
         """The gate's weighted losses in the last encoding of training; once, then None.
@@ -219,6 +218,11 @@ class MixtureAdapter(BaseAdapter):
         if self._experts is None:
             raise AdapterError("this mixture adapter is not attached to a network; call attach first.")
         return self._experts
+
+    @property
+    def _wanted(self) -> tuple[str, ...]:
+        """Whose parameters train: names of experts, and the gate's."""
+        return self.config.train or (*self.config.experts, GATE)
 
     def _mark(self) -> None:
         """Exactly what trains asks for gradients."""
