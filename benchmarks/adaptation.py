@@ -39,7 +39,7 @@ from measuring import network as make_network
 
 from segevolution.adapters import create, trainable
 from segevolution.adapters.targets import STUDY
-from segevolution.evaluation.evaluate import KINDS
+from segevolution.imaging.prompts import COMBINATIONS
 from segevolution.inference.load import load
 from segevolution.models.backbone import ABSENT, BackboneModule, PromptBatch
 from segevolution.training.building import TrainingBatch
@@ -84,11 +84,11 @@ def batch_of(model: BackboneModule, *, cached: bool) -> TrainingBatch:
     target = torch.zeros(window, dtype=torch.bool)
     target[tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))] = True
     points = torch.stack([low + 1, high - 2])
-    asked = [set(kind.split("+")) for kind in KINDS]
+    asked = [set(kind.split("+")) for kind in COMBINATIONS]
     prompts = PromptBatch(
-        torch.zeros(len(KINDS), dtype=torch.int64),
+        torch.zeros(len(COMBINATIONS), dtype=torch.int64),
         tuple("liver" if "text" in parts else None for parts in asked),
-        torch.stack([points] * len(KINDS)),
+        torch.stack([points] * len(COMBINATIONS)),
         torch.tensor([[1, 1] if "point" in parts else [ABSENT, ABSENT] for parts in asked]),
         torch.stack([torch.cat([low, high]) if "box" in parts else torch.full((6,), torch.nan) for parts in asked]),
     )
@@ -101,8 +101,8 @@ def batch_of(model: BackboneModule, *, cached: bool) -> TrainingBatch:
         images=None if cached else image,
         modalities=(Modality.CT,),
         prompts=prompts,
-        contexts=(Context(Modality.CT, "liver"),) * len(KINDS),
-        targets=target.expand(len(KINDS), *window),
+        contexts=(Context(Modality.CT, "liver"),) * len(COMBINATIONS),
+        targets=target.expand(len(COMBINATIONS), *window),
         semantic=None,
         labelled=None,
         multimask=False,

@@ -41,7 +41,7 @@ from measuring import (
 from segevolution.imaging.grid import Grid, Triple
 from segevolution.imaging.prompts import Prompt
 from segevolution.imaging.volume import Volume
-from segevolution.inference.aim import aim, resized
+from segevolution.inference.frame_prompt import resized, to_frame_prompt
 from segevolution.inference.published import PublishedPrompt, published
 from segevolution.inference.session import Session
 from segevolution.models.backbone import Features, Masks, PromptBatch
@@ -137,12 +137,12 @@ def measure_reference(model: SegVol, image: Volume, precision: Precision) -> Row
     frame = Session(model, image).frame
     voxels = torch.from_numpy(frame.image)
     seconds, encodings = [], []
-    for prompt in organs(image.grid):
-        goal = resized(aim(prompt, frame), voxels.shape, model.spec.window)
-        box = torch.tensor([*goal.box.start, *(stop - 1 for stop in goal.box.stop)], dtype=torch.float32)
+    for organ in organs(image.grid):
+        prompt = resized(to_frame_prompt(organ, frame), voxels.shape, model.spec.window)
+        box = torch.tensor([*prompt.box.start, *(stop - 1 for stop in prompt.box.stop)], dtype=torch.float32)
         started = time.perf_counter()
         with torch.inference_mode(), autocast(precision):
-            answer = published(model, voxels, PublishedPrompt(goal.structure, box=box), corrected=True)
+            answer = published(model, voxels, PublishedPrompt(prompt.structure, box=box), corrected=True)
         seconds.append(time.perf_counter() - started)
         encodings.append(1 + len(answer.starts))
     return _row(REFERENCE, precision, seconds, encodings)
@@ -197,7 +197,7 @@ def main() -> None:
         print(json.dumps(asdict(measure(options.alone, options.precision, toy=options.toy))))
         return
     rows = measure_apart(options, options.precision)
-    title = "One prompt and four more (goals: each under 10 % of the first; under 2.5 GB)"
+    title = "One prompt and four more (prompts: each under 10 % of the first; under 2.5 GB)"
     show(rows, as_json=options.json, title=title)
 
 

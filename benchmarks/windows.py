@@ -22,9 +22,10 @@ from measuring import arguments, begin, show
 
 from segevolution.data.store import Store
 from segevolution.data.synthesis.patients import simulate
-from segevolution.evaluation.evaluate import KINDS, PromptKind, Questions, Run, evaluate
+from segevolution.evaluation.evaluate import Questions, Run, evaluate
 from segevolution.evaluation.statistics import difference
 from segevolution.imaging.case import Case
+from segevolution.imaging.prompts import COMBINATIONS, Combination
 from segevolution.inference.load import load
 from segevolution.inference.zoom import Windows
 from segevolution.models.backbone import BackboneModule
@@ -54,7 +55,7 @@ class Row:
 
 
 def answers(
-    backbone: BackboneModule, cases: Iterable[Case], kinds: tuple[PromptKind, ...], structures: tuple[str, ...] = ()
+    backbone: BackboneModule, cases: Iterable[Case], kinds: tuple[Combination, ...], structures: tuple[str, ...] = ()
 ) -> pd.DataFrame:
     """Rows of `evaluation.results`, whose method says which windows; the ways take turns case by case."""
     rows = []
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=(), help="of the store; all if none is named")
     parser.add_argument("--patients", type=int, default=3, help="to simulate (3)")
     parser.add_argument("--modality", default="CT", choices=("CT", "MRI"), help="of the simulated scans (CT)")
-    parser.add_argument("--prompts", nargs="+", choices=KINDS, default=("text", "point", "box", "text+box"))
+    parser.add_argument("--prompts", nargs="+", choices=COMBINATIONS, default=("text", "point", "box", "text+box"))
     parser.add_argument("--structures", nargs="*", default=(), help="all that a case has if none is named")
     options = parser.parse_args()
     begin(options.threads)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from segevolution.errors import PromptError
-from segevolution.evaluation.evaluate import KINDS, Questions, Run, evaluate, simulated_prompts
+from segevolution.evaluation.evaluate import Questions, Run, evaluate, simulated_prompts
 from segevolution.evaluation.results import SCHEMA
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
+from segevolution.imaging.prompts import COMBINATIONS
 from segevolution.imaging.volume import WITHOUT_PLACE, Origin, Volume
 from segevolution.inference.session import Session
 from segevolution.metrics import dice
@@ -40,7 +41,9 @@ def backbone():
 
 def test_a_case_gives_one_row_a_structure_and_kind_with_all_columns(backbone, case):
     rows = evaluate(backbone, case, RUN, Questions(windows="off"), "exact").rows
-    assert [(row["structure"], row["prompt"]) for row in rows] == [(s, k) for s in ("liver", "spleen") for k in KINDS]
+    assert [(row["structure"], row["prompt"]) for row in rows] == [
+        (s, k) for s in ("liver", "spleen") for k in COMBINATIONS
+    ]
     assert all(set(row) == set(SCHEMA.names) for row in rows)
     assert {row["labels"] for row in rows} == {"exact"}
     assert {row["sequence"] for row in rows} == {"T2"}

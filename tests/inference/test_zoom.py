@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from segevolution.inference.aim import Aim, resized
 from segevolution.inference.encodings import Encodings
+from segevolution.inference.frame_prompt import FramePrompt, resized
 from segevolution.inference.windows import Block, Focus, focus_around, tight
 from segevolution.inference.zoom import Answer, answers, to_frame
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch, Windows
@@ -56,10 +56,10 @@ def image_of(volume: str) -> Tensor:
     return torch.from_numpy(outputs[f"volume/{volume}/image_uint8"].astype(np.float32) / 256)
 
 
-def ask(network: Recorded, volume: str, goal: Aim, windows: Windows = "roi") -> tuple[Answer, Encodings]:
+def ask(network: Recorded, volume: str, prompt: FramePrompt, windows: Windows = "roi") -> tuple[Answer, Encodings]:
     encodings = Encodings(network, image_of(volume), None)
     network.asked.clear()
-    (answer,) = answers(encodings, [goal], [Context()], windows=windows)
+    (answer,) = answers(encodings, [prompt], [Context()], windows=windows)
     return answer, encodings
 
 
@@ -76,7 +76,7 @@ LOCAL = [case for case in TEXTS if cases[case]["windows"]]
 @pytest.mark.parametrize("case", LOCAL)
 def test_text_finds_the_structure_at_least_as_well_as_published(network: Recorded, case: str, windows: Windows) -> None:
     facts = cases[case]
-    answer, encodings = ask(network, facts["volume"], Aim(facts["text"]), windows)
+    answer, encodings = ask(network, facts["volume"], FramePrompt(facts["text"]), windows)
     truth = outputs[f"volume/{facts['volume']}/label"] == {"liver": 1, "spleen": 2}[facts["text"]]
     assert answer.windows == encodings.counts.encodings - 1
     assert dice(answer.logits > 0, truth) >= facts["dice_with_toy_label"] - 0.01
@@ -84,36 +84,36 @@ def test_text_finds_the_structure_at_least_as_well_as_published(network: Recorde
 
 def test_beside_a_border_the_region_shows_image_where_the_published_one_shows_zeros(network: Recorded) -> None:
     truth = outputs["volume/corner/label"] == {"liver": 1, "spleen": 2}[cases["corner_text"]["text"]]
-    answer, _ = ask(network, "corner", Aim(cases["corner_text"]["text"]))
+    answer, _ = ask(network, "corner", FramePrompt(cases["corner_text"]["text"]))
     assert dice(outputs["corner_text/mask_as_published"], truth) < 0.7
     assert dice(answer.logits > 0, truth) > 0.95
 
 
 def test_windows_without_anything_known_in_them_are_not_encoded(network: Recorded) -> None:
-    answer, encodings = ask(network, "large", Aim("liver"))
+    answer, encodings = ask(network, "large", FramePrompt("liver"))
     assert 1 < answer.windows < cases["large_text"]["windows"]
     assert encodings.counts.encodings == answer.windows + 1
     assert encodings.counts.decodings == answer.windows + 1
-    coarse, _ = ask(network, "large", Aim("liver"), "off")
+    coarse, _ = ask(network, "large", FramePrompt("liver"), "off")
     unseen = answer.logits == coarse.logits
     assert unseen.any()
     assert (answer.logits[unseen] <= 0).all()
 
 
 def test_without_coarse_foreground_text_gets_the_coarse_answer(network: Recorded) -> None:
-    answer, encodings = ask(network, "blank", Aim("liver"))
+    answer, encodings = ask(network, "blank", FramePrompt("liver"))
     assert answer.windows == 0
     assert encodings.counts.encodings == 1
     assert not (answer.logits > 0).any()
 
 
 def test_without_coarse_foreground_a_box_or_a_point_still_says_where_to_look(network: Recorded) -> None:
-    box, _ = ask(network, "blank", Aim(box=Block((2, 10, 10), (6, 20, 20))))
+    box, _ = ask(network, "blank", FramePrompt(box=Block((2, 10, 10), (6, 20, 20))))
     assert box.windows == 1
     lone = network.asked[-1]
     assert lone.boxes is not None
     assert not lone.boxes.isnan().any()
-    point, _ = ask(network, "blank", Aim(points=((4.0, 15.0, 15.0),), labels=(1,)))
+    point, _ = ask(network, "blank", FramePrompt(points=((4.0, 15.0, 15.0),), labels=(1,)))
     assert point.windows == 1
 
 
@@ -123,7 +123,7 @@ def test_every_point_of_a_person_reaches_a_window_with_its_label(network: Record
     inside, outside = (np.argwhere(label == value)[::37][:5].astype(float) for value in (1, 2))
     points = tuple((float(d), float(h), float(w)) for d, h, w in [*inside, *outside])
     labels = (1,) * len(inside) + (0,) * len(outside)
-    answer, _ = ask(network, volume, Aim("liver", points, labels))
+    answer, _ = ask(network, volume, FramePrompt("liver", points, labels))
     assert answer.windows > 0
     told = torch.cat([batch.labels.flatten() for batch in network.asked[1:] if batch.labels is not None])
     assert (told == 1).sum() >= len(inside)
@@ -135,18 +135,18 @@ def test_box_and_points_together_are_answered(network: Recorded) -> None:
     d, h, w = np.argwhere(truth).T
     box = Block((d.min(), h.min(), w.min()), (d.max() + 1, h.max() + 1, w.max() + 1))
     middle = (float(d.mean()), float(h.mean()), float(w.mean()))
-    answer, _ = ask(network, "single", Aim("liver", (middle,), (1,), box))
+    answer, _ = ask(network, "single", FramePrompt("liver", (middle,), (1,), box))
     assert dice(answer.logits > 0, truth) > 0.9
 
 
 def test_several_prompts_and_alternatives_are_those_of_each_alone(network: Recorded) -> None:
-    goals = [Aim("liver"), Aim("spleen"), Aim(points=((6.0, 20.0, 24.0),), labels=(1,))]
+    prompts = [FramePrompt("liver"), FramePrompt("spleen"), FramePrompt(points=((6.0, 20.0, 24.0),), labels=(1,))]
     encodings = Encodings(network, image_of("single"), None, batch=3)
-    together = list(answers(encodings, goals, [Context()] * 3, multimask=True))
+    together = list(answers(encodings, prompts, [Context()] * 3, multimask=True))
     assert len(together) == 9
-    for place, goal in enumerate(goals):
+    for place, prompt in enumerate(prompts):
         alone = Encodings(network, image_of("single"), None, batch=1)
-        for number, answer in enumerate(answers(alone, [goal], [Context()], multimask=True)):
+        for number, answer in enumerate(answers(alone, [prompt], [Context()], multimask=True)):
             found = together[3 * place + number]
             assert torch.allclose(found.logits, answer.logits, atol=1e-3)
             assert found.windows == answer.windows
@@ -162,14 +162,14 @@ def test_coarse_logits_keep_their_place_on_the_frame() -> None:
 @pytest.mark.parametrize("windows", ["roi", "focus"])
 def test_a_closer_look_finds_more_than_the_whole_image_shows(network: Recorded, windows: Windows) -> None:
     truth = outputs["volume/corner/label"] == {"liver": 1, "spleen": 2}[cases["corner_text"]["text"]]
-    coarse, _ = ask(network, "corner", Aim(cases["corner_text"]["text"]), "off")
-    closer, _ = ask(network, "corner", Aim(cases["corner_text"]["text"]), windows)
+    coarse, _ = ask(network, "corner", FramePrompt(cases["corner_text"]["text"]), "off")
+    closer, _ = ask(network, "corner", FramePrompt(cases["corner_text"]["text"]), windows)
     assert dice(closer.logits > 0, truth) > dice(coarse.logits > 0, truth)
 
 
 def test_focus_looks_once_and_tells_the_point_where_it_lies(network: Recorded) -> None:
     point = tuple(float(value) for value in np.argwhere(outputs["volume/single/label"] == 1).mean(axis=0))
-    answer, encodings = ask(network, "single", Aim("liver", (point,), (1,)), "focus")  # type: ignore[arg-type]
+    answer, encodings = ask(network, "single", FramePrompt("liver", (point,), (1,)), "focus")  # type: ignore[arg-type]
     assert (answer.windows, encodings.counts.encodings, encodings.counts.decodings) == (1, 2, 2)
     told = network.asked[-1].points
     assert told is not None
@@ -177,10 +177,10 @@ def test_focus_looks_once_and_tells_the_point_where_it_lies(network: Recorded) -
 
 
 def test_focus_averages_its_look_with_the_whole_image(network: Recorded) -> None:
-    goal = Aim("liver")
+    prompt = FramePrompt("liver")
     encodings = Encodings(network, image_of("corner"), None)
-    (answer,) = answers(encodings, [goal], [Context()], windows="focus")
-    (coarse,) = answers(encodings, [goal], [Context()], windows="off")
+    (answer,) = answers(encodings, [prompt], [Context()], windows="focus")
+    (coarse,) = answers(encodings, [prompt], [Context()], windows="off")
     changed = answer.logits != coarse.logits
     region = tight(changed)
     assert answer.windows == 1
@@ -190,7 +190,7 @@ def test_focus_averages_its_look_with_the_whole_image(network: Recorded) -> None
     view = focus_around(inside, encodings.window, (*image_of("corner").shape,))  # type: ignore[arg-type]
     assert view.holds(region)
     look = Focus.on(view, encodings.window)
-    told = resized(Aim("liver", box=inside.shift(view.start, -1)), view.shape, encodings.window)
+    told = resized(FramePrompt("liver", box=inside.shift(view.start, -1)), view.shape, encodings.window)
     said, iou = encodings.decode([encodings.at(look)], [told], [Context()], multimask=False)
     mean = (look.carry(said[0, 0]) + coarse.logits[view.slices]) / 2
     torch.testing.assert_close(answer.logits[view.slices], mean)
@@ -199,7 +199,7 @@ def test_focus_averages_its_look_with_the_whole_image(network: Recorded) -> None
 
 @pytest.mark.parametrize(("windows", "boxed"), [("roi", False), ("focus", True)])
 def test_only_focus_tells_a_text_where_the_coarse_mask_lies(network: Recorded, windows: Windows, boxed: bool) -> None:
-    ask(network, "corner", Aim("liver"), windows)
+    ask(network, "corner", FramePrompt("liver"), windows)
     assert (network.asked[-1].boxes is not None) == boxed
     assert network.asked[-1].points is None
 

@@ -6,11 +6,12 @@ import torch
 
 from segevolution.data.windows import FramedCase
 from segevolution.errors import CheckpointError
+from segevolution.imaging.prompts import COMBINATIONS
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
 from segevolution.training.fit import fit
 from segevolution.training.objective import ObjectiveSettings
-from segevolution.training.prompting import COMBINATIONS, PromptSettings, draw_box, draw_points
+from segevolution.training.prompting import PromptSettings, draw_box, draw_points
 from segevolution.training.settings import FitSettings
 from segevolution.training.validation import combinations
 from segevolution.vocabulary import Modality

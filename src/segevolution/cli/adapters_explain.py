@@ -83,10 +83,9 @@ def _added(
 ) -> dict[str, float]:
     """Mean relative size of what the prototypes add, by structure."""
     from ..adapters import ContextPriorAdapter, attached
-    from ..imaging.prompts import Prompt
+    from ..imaging.prompts import Kind, Prompt
     from ..inference.load import load
     from ..inference.session import Session
-    from ..models.backbone import Kind
     from .console import progress_bar
 
     backbone = load(base, adapter=folder, device=device)

@@ -10,14 +10,14 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import PromptError
 from ..imaging.case import Case
-from ..imaging.prompts import Prompt
+from ..imaging.prompts import COMBINATIONS, Combination, Prompt
 from ..imaging.simulated_prompts import prompt_from_mask
 from ..imaging.volume import Volume
 from ..inference.session import Session
@@ -26,16 +26,13 @@ from ..models.backbone import BackboneModule, Spec, Windows
 
 Mask = npt.NDArray[np.bool_]
 
-PromptKind = Literal["text", "point", "box", "text+point", "text+box", "point+box"]
-KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
-
 
 @dataclass(frozen=True)
 class Questions:
     """What a case is asked, and how answers are measured.
 
     Attributes:
-        prompts: some of KINDS.
+        prompts: some of COMBINATIONS.
         contexts: "known" tells an adapter modality and structure, "withheld" neither.
         structures: those asked for where a case carries them; empty = all.
         windows: "roi", "lattice", "focus" or "off", see `inference.zoom`; None takes what the model prefers.
@@ -47,7 +44,7 @@ class Questions:
         drawn: the kind of prompt whose masks are kept for pictures; None keeps none.
     """
 
-    prompts: tuple[PromptKind, ...] = KINDS
+    prompts: tuple[Combination, ...] = COMBINATIONS
     contexts: tuple[Literal["known", "withheld"], ...] = ("known",)
     structures: tuple[str, ...] = ()
     windows: Windows | None = None
@@ -56,7 +53,7 @@ class Questions:
     box_jitter: float = 0.0
     tolerance_mm: float = 2.0
     surface: bool = True
-    drawn: PromptKind | None = None
+    drawn: Combination | None = None
 
 
 @dataclass(frozen=True)
@@ -129,8 +126,8 @@ def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[
         PromptError: a kind is unknown.
     """
     for kind in questions.prompts:
-        if kind not in KINDS:
-            raise PromptError(f'"{kind}" is no kind of prompt; known are {", ".join(KINDS)}.')
+        if kind not in COMBINATIONS:
+            raise PromptError(f'"{kind}" is no kind of prompt; known are {", ".join(COMBINATIONS)}.')
     told = f"{questions.seed}|{case.dataset}|{case.name}|{structure}"
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big"))
     full = prompt_from_mask(

@@ -5,7 +5,8 @@ A prompt belongs to a grid: its box is axis-aligned only there, while points tra
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,30 @@ from ..errors import PromptError, VolumeError
 from .grid import Floats, Grid, Turn
 
 Point = tuple[float, float, float]
+
+
+class Kind(StrEnum):
+    """The kinds of prompt; this is the only list of them."""
+
+    TEXT = "text"
+    POINT = "point"
+    BOX = "box"
+    SCRIBBLE = "scribble"
+    LASSO = "lasso"
+    MASK = "mask"
+
+
+Combination = Literal["text", "point", "box", "text+point", "text+box", "point+box"]
+"""The six combinations of SegVol's training and tests (Du et al. 2024, algorithm 1)."""
+COMBINATIONS: tuple[Combination, ...] = get_args(Combination)
+
+
+def kinds_in(combination: str) -> frozenset[Kind]:
+    """The kinds that a combination such as "text+box" joins; raises PromptError for an unknown kind."""
+    try:
+        return frozenset(Kind(part) for part in combination.split("+"))
+    except ValueError as error:
+        raise PromptError(f'"{combination}" is no kind of prompt; join some of {", ".join(Kind)} with "+".') from error
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ..models.backbone import BackboneModule, Features
 from ..vocabulary import Context, Modality
-from .aim import Aim, collate
+from .frame_prompt import FramePrompt, collate
 from .windows import Window
 
 Precision = Literal["fp32", "bf16"]
@@ -94,7 +94,12 @@ class Encodings:
         return self._windows[window]
 
     def decode(
-        self, views: Sequence[Features], aims: Sequence[Aim], contexts: Sequence[Context], *, multimask: bool = False
+        self,
+        views: Sequence[Features],
+        prompts: Sequence[FramePrompt],
+        contexts: Sequence[Context],
+        *,
+        multimask: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Decode one prompt a view, or every prompt on a lone view, a batch at a time.
 
@@ -102,14 +107,14 @@ class Encodings:
             Logits (P, M, D, H, W) in window voxels and predicted overlap (P, M), float32.
         """
         logits, overlaps = [], []
-        for start in range(0, len(aims), self.batch):
+        for start in range(0, len(prompts), self.batch):
             part = slice(start, start + self.batch)
             some = views[part] if len(views) > 1 else views
-            rows = list(range(len(some))) if len(views) > 1 else [0] * len(aims[part])
+            rows = list(range(len(some))) if len(views) > 1 else [0] * len(prompts[part])
             features = some[0] if len(some) == 1 else Features.stack(some)
-            prompts = collate(aims[part], rows, features.tokens.device)
+            batch = collate(prompts[part], rows, features.tokens.device)
             with torch.inference_mode(), self._autocast():
-                masks = self.backbone.decode(features, prompts, contexts[part], multimask=multimask)
+                masks = self.backbone.decode(features, batch, contexts[part], multimask=multimask)
                 logits.append(masks.full().float())
                 overlaps.append(masks.iou.float())
             self.counts.decodings += len(rows)

@@ -14,12 +14,12 @@ import torch
 
 from ..errors import PromptError
 from ..imaging.framing import Frame, frame
-from ..imaging.prompts import Prompt
+from ..imaging.prompts import Kind, Prompt
 from ..imaging.volume import Volume
-from ..models.backbone import BackboneModule, Kind, Windows
+from ..models.backbone import BackboneModule, Windows
 from ..vocabulary import Context, canonical, require_known
-from .aim import aim
 from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Encodings, Precision
+from .frame_prompt import to_frame_prompt
 from .segmentation import Segmentation
 from .zoom import Answer, answers
 
@@ -202,7 +202,7 @@ class Session:
         contexts = [Context(self.volume.modality, name) if self._told else Context() for name in named]
         found = answers(
             self._encodings,
-            [aim(prompt, self.frame) for prompt in asked],
+            [to_frame_prompt(prompt, self.frame) for prompt in asked],
             contexts,
             windows=self.windows,
             multimask=multimask,

@@ -28,8 +28,8 @@ from torch.nn import functional
 
 from ..models.backbone import Triple, Windows
 from ..vocabulary import Context
-from .aim import Aim, resized, seen_from, voxel
 from .encodings import Encodings
+from .frame_prompt import FramePrompt, resized, seen_from, voxel
 from .windows import Block, Focus, Window, focus_around, region_around, tight, windows_over
 
 _NEARLY_ALL = 0.7  # of the image
@@ -52,7 +52,7 @@ class Answer:
 
 def answers(
     encodings: Encodings,
-    aims: Sequence[Aim],
+    prompts: Sequence[FramePrompt],
     contexts: Sequence[Context],
     *,
     windows: Windows = "roi",
@@ -62,7 +62,7 @@ def answers(
 
     Args:
         encodings: of the frame's image.
-        aims: prompts in frame voxels.
+        prompts: prompts in frame voxels.
         contexts: one a prompt.
         windows: "roi" scans the region round each coarse mask, as published; "lattice" takes windows from a fixed
             lattice over the image, so that prompts share them; "focus" looks once, at the coarse mask and what
@@ -71,11 +71,11 @@ def answers(
         multimask: three alternatives a prompt, in order, instead of one answer.
     """
     shape = _triple(encodings.image.shape)
-    small = [resized(goal, shape, encodings.window) for goal in aims]
+    small = [resized(prompt, shape, encodings.window) for prompt in prompts]
     logits, overlaps = encodings.decode([encodings.whole()], small, contexts, multimask=multimask)
     jobs = [
-        _plan(encodings, goal, context, logits[row, mask], float(overlaps[row, mask]), windows, mask)
-        for row, (goal, context) in enumerate(zip(aims, contexts, strict=True))
+        _plan(encodings, prompt, context, logits[row, mask], float(overlaps[row, mask]), windows, mask)
+        for row, (prompt, context) in enumerate(zip(prompts, contexts, strict=True))
         for mask in range(logits.shape[1])
     ]
     encodings.plan(look.window for job in jobs for look in job.looks)
@@ -88,7 +88,7 @@ class _Look:
     """A window and what it is told; `weight` voxels of the coarse mask lie in it."""
 
     window: Window
-    told: Aim
+    told: FramePrompt
     weight: int
 
 
@@ -106,7 +106,13 @@ class _Job:
 
 
 def _plan(
-    encodings: Encodings, goal: Aim, context: Context, coarse: Tensor, iou: float, windows: Windows, alternative: int
+    encodings: Encodings,
+    prompt: FramePrompt,
+    context: Context,
+    coarse: Tensor,
+    iou: float,
+    windows: Windows,
+    alternative: int,
 ) -> _Job:
     """Find where to look, from the coarse logits (D, H, W) of the zoom-out."""
     shape = _triple(encodings.image.shape)
@@ -115,9 +121,9 @@ def _plan(
         return nothing
     mask = to_frame(coarse, shape) > 0
     found = tight(to_frame(_main(coarse), shape) > 0 if windows == "focus" else mask)
-    places = [voxel(point) for point in goal.positive]
-    if found is None and goal.box is not None:
-        places.append(goal.box)
+    places = [voxel(point) for point in prompt.positive]
+    if found is None and prompt.box is not None:
+        places.append(prompt.box)
     sought = [block for block in (found, *places) if block is not None]
     if not sought:
         return nothing
@@ -125,7 +131,7 @@ def _plan(
     for block in sought[1:]:
         whole = whole.join(block)
     if windows == "focus":
-        return _focus(encodings, goal, nothing, whole, found)
+        return _focus(encodings, prompt, nothing, whole, found)
     region = region_around(whole, encodings.window, shape)
     scanned = region if windows == "roi" else Block.whole(shape)
     looks = []
@@ -137,11 +143,11 @@ def _plan(
         elif not any(content.holds(place.meet(content)) and not place.meet(content).empty for place in places):
             continue
         weight = 0 if inside is None else int(mask[inside.slices].sum())
-        looks.append(_Look(window, seen_from(goal, window.view, inside, found), weight))
+        looks.append(_Look(window, seen_from(prompt, window.view, inside, found), weight))
     return _Job(coarse, iou, context, alternative, region, tuple(looks))
 
 
-def _focus(encodings: Encodings, goal: Aim, job: _Job, block: Block, found: Block | None) -> _Job:
+def _focus(encodings: Encodings, prompt: FramePrompt, job: _Job, block: Block, found: Block | None) -> _Job:
     """One look at a block and its surroundings; none where that is nearly the whole image, which was seen already.
 
     Its text is told the coarse mask's box, and its answer averaged with the zoom-out's: on segvol-mini's validation
@@ -153,7 +159,7 @@ def _focus(encodings: Encodings, goal: Aim, job: _Job, block: Block, found: Bloc
         return job
     window = Focus.on(region, encodings.window)
     inside = None if found is None else found.meet(region)
-    told = resized(seen_from(goal, region, inside, found, boxed=True), region.shape, encodings.window)
+    told = resized(seen_from(prompt, region, inside, found, boxed=True), region.shape, encodings.window)
     return replace(job, region=region, looks=(_Look(window, told, 1),), share=0.5)
 
 

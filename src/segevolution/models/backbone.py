@@ -8,27 +8,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..imaging.prompts import Kind
 from ..vocabulary import Context, Modality, Wording
 
 Triple = tuple[int, int, int]
 
 POSITIVE, NEGATIVE, PADDING, ABSENT = 1, 0, -1, -2
-
-
-class Kind(StrEnum):
-    """Kinds of prompt a network may accept."""
-
-    TEXT = "text"
-    POINT = "point"
-    BOX = "box"
-    MASK = "mask"
 
 
 # How a network looks closer after the whole image: see inference/zoom.py.

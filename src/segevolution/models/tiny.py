@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import CheckpointError, PromptError
+from ..imaging.prompts import Kind
 from ..vocabulary import STRUCTURES, Context, Modality, require_known
-from .backbone import NEGATIVE, POSITIVE, BackboneModule, DecoderSizes, Features, Kind, Masks, PromptBatch, Spec, Triple
+from .backbone import NEGATIVE, POSITIVE, BackboneModule, DecoderSizes, Features, Masks, PromptBatch, Spec, Triple
 
 PATCH: Triple = (2, 4, 4)
 POOL: Triple = (1, 2, 2)  # the decoder answers on the window pooled by this

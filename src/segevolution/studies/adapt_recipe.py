@@ -12,7 +12,7 @@ from ..data.record import CaseRecord
 from ..data.sources import Overrides
 from ..data.store import Store
 from ..errors import AdapterError
-from ..evaluation.evaluate import KINDS
+from ..imaging.prompts import COMBINATIONS
 from ..models import hub
 from ..models.backbone import BackboneModule, Spec
 from ..vocabulary import Modality
@@ -142,7 +142,7 @@ def make_recipe(
         "data": [own, *others],
         "methods": [{"name": UNTRAINED}, {"name": request.method, **_method(request.method, modalities, layers)}],
         "fit": {**_fit(request, validated, spec.windows, new), "objective": _objective(others, modalities)},
-        "prompts": [kind for kind in KINDS if set(kind.split("+")) <= set(spec.accepts)],
+        "prompts": [kind for kind in COMBINATIONS if set(kind.split("+")) <= set(spec.accepts)],
         "structures": list(dict.fromkeys([*structures, *told])),
         "surface": False,
     }

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..adapters import METHODS
 from ..errors import AdapterError, RecipeError, VocabularyError
-from ..evaluation.evaluate import KINDS, PromptKind
+from ..imaging.prompts import COMBINATIONS, Combination
 from ..models.backbone import Windows
 from ..training.settings import FitSettings
 from ..vocabulary import Modality, canonical, closest
@@ -187,7 +187,7 @@ class Recipe(Part):
     data: Annotated[list[Dataset], Field(min_length=1)]
     methods: Annotated[list[Method], Field(min_length=1)] = [Method(name=UNTRAINED)]
     fit: dict[str, Any] = {}  # fields of training's FitSettings, and replay: the weight of replayed patients
-    prompts: Annotated[list[PromptKind], Field(min_length=1)] = list(KINDS)
+    prompts: Annotated[list[Combination], Field(min_length=1)] = list(COMBINATIONS)
     contexts: Annotated[list[Literal["known", "withheld"]], Field(min_length=1)] = ["known"]
     structures: list[str] = []  # empty: all that a case carries and the base was trained on
     windows: Windows | None = None  # None: what the base prefers
@@ -196,7 +196,7 @@ class Recipe(Part):
     box_jitter: float = Field(default=0, ge=0)  # voxels; 0 = tight boxes
     surface_tolerance_mm: float = Field(default=2.0, gt=0)
     surface: bool = True  # whether NSD and HD95 are measured
-    pictures: PromptKind | None = None  # the prompt whose masks are drawn; None: the last of `prompts`
+    pictures: Combination | None = None  # the prompt whose masks are drawn; None: the last of `prompts`
     reference: str = UNTRAINED  # the method that the others are compared with
 
     @model_validator(mode="before")
@@ -258,7 +258,7 @@ class Recipe(Part):
         return Fit(settings, float(replay))
 
     @property
-    def drawn(self) -> PromptKind:
+    def drawn(self) -> Combination:
         """The prompt whose masks are kept for pictures."""
         return self.pictures or self.prompts[-1]
 

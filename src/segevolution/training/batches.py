@@ -15,12 +15,13 @@ from ..data.balance import Level, draw
 from ..data.windows import FramedCase, ViewSettings, draw_view, mask_of
 from ..errors import StoreError
 from ..imaging.grid import Array
-from ..models.backbone import Kind, Spec
+from ..imaging.prompts import Kind, kinds_in
+from ..models.backbone import Spec
 from ..vocabulary import Context
 from .aims import Aim, Aims
 from .building import Builder, Image, TrainingBatch
 from .pool import ViewPool, sizes_in
-from .prompting import COMBINATIONS, PromptSettings, coarse_mask, draw_box, draw_points, draw_wording
+from .prompting import PromptSettings, coarse_mask, draw_box, draw_points, draw_wording
 
 Rng = np.random.Generator
 
@@ -209,7 +210,7 @@ class StepDataset(Dataset[TrainingBatch]):
 
     def _add_prompt(self, builder: Builder, shown: "_Shown", name: str, combination: str, rng: Rng) -> None:
         mask = mask_of(shown.labels, shown.case.structures[name])
-        kinds = COMBINATIONS[combination]
+        kinds = kinds_in(combination)
         seen = coarse_mask(mask, rng) if self.prompt.coarse and rng.random() < self.prompt.coarse else mask
         points = draw_points(seen, rng, self.prompt) if Kind.POINT in kinds else None
         box = draw_box(seen, rng, self.prompt) if Kind.BOX in kinds else None

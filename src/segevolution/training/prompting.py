@@ -13,21 +13,12 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ..imaging.framing import foreground_box
-from ..models.backbone import ABSENT, NEGATIVE, POSITIVE, Kind
+from ..imaging.prompts import COMBINATIONS, Kind, kinds_in
+from ..models.backbone import ABSENT, NEGATIVE, POSITIVE
 from ..vocabulary import TEMPLATES, Wording, closest, other_names
 
 Rng = np.random.Generator
 Mask = npt.NDArray[np.bool_]
-
-# The six combinations of SegVol's training (Du et al. 2024, algorithm 1).
-COMBINATIONS: dict[str, frozenset[Kind]] = {
-    "text": frozenset({Kind.TEXT}),
-    "point": frozenset({Kind.POINT}),
-    "box": frozenset({Kind.BOX}),
-    "text+point": frozenset({Kind.TEXT, Kind.POINT}),
-    "text+box": frozenset({Kind.TEXT, Kind.BOX}),
-    "point+box": frozenset({Kind.POINT, Kind.BOX}),
-}
 
 _BORDER = 2  # voxels to either side that count as near a structure's border
 
@@ -89,7 +80,7 @@ class PromptSettings:
 
     def drawable(self, accepts: frozenset[Kind]) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
         """Names of the combinations a network accepts, and their probabilities."""
-        names = tuple(name for name, weight in self.combinations.items() if weight and COMBINATIONS[name] <= accepts)
+        names = tuple(name for name, weight in self.combinations.items() if weight and kinds_in(name) <= accepts)
         weights = np.array([self.combinations[name] for name in names])
         return names, weights / weights.sum()
 

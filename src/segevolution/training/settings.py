@@ -25,7 +25,7 @@ class ValidationSettings:
         volumes: validation volumes a validation, through `inference`; they take turns, in an order that the seed
             draws, and the score is the mean of each one's latest Dice. Nothing is chosen before all had their turn.
         structures: structures of a volume that are asked for in one turn; its others get turns of their own.
-        prompts: some of the six combinations of prompting.COMBINATIONS.
+        prompts: some of the six combinations of prompts.COMBINATIONS.
         points: positive points of a point prompt.
     """
 

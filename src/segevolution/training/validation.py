@@ -15,16 +15,16 @@ import torch
 from ..data.windows import FramedCase
 from ..errors import RecipeError
 from ..imaging.framing import foreground_box
-from ..inference.aim import Aim
+from ..imaging.prompts import Kind, kinds_in
 from ..inference.encodings import Encodings
+from ..inference.frame_prompt import FramePrompt
 from ..inference.windows import Block
 from ..inference.zoom import answers
-from ..models.backbone import POSITIVE, BackboneModule, Kind, Spec
+from ..models.backbone import POSITIVE, BackboneModule, Spec
 from ..vocabulary import Context
 from .batches import CaseGroup, StepDataset
 from .building import TrainingBatch
 from .objective import intersection_over_union
-from .prompting import COMBINATIONS
 from .settings import FitSettings
 from .standing import Table
 
@@ -100,7 +100,7 @@ class VolumeDice:
     def __init__(self, groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> None:
         chosen = settings.validation
         self._points, self._seed = chosen.points, settings.seed
-        self._kinds = tuple(kind for kind in chosen.prompts if COMBINATIONS[kind] <= spec.accepts)
+        self._kinds = tuple(kind for kind in chosen.prompts if kinds_in(kind) <= spec.accepts)
         self._precise = settings.precision != "bf16-mixed"
         parts = [
             (case, tuple(names[start : start + chosen.structures]))
@@ -130,19 +130,19 @@ class VolumeDice:
         table: Table = {}
         for name in names:
             truth = case.mask(name)
-            kinds = [kind for kind in self._kinds if not known or name in known or Kind.TEXT not in COMBINATIONS[kind]]
-            aims = [self._aim(kind, name, truth, case.name) for kind in kinds]
-            contexts = [Context(case.modality, name)] * len(aims)
-            found = answers(encodings, aims, contexts, windows=backbone.spec.windows) if aims else ()
+            kinds = [kind for kind in self._kinds if not known or name in known or Kind.TEXT not in kinds_in(kind)]
+            frame_prompts = [self._frame_prompt(kind, name, truth, case.name) for kind in kinds]
+            contexts = [Context(case.modality, name)] * len(frame_prompts)
+            found = answers(encodings, frame_prompts, contexts, windows=backbone.spec.windows) if frame_prompts else ()
             truth_there = torch.from_numpy(truth).to(backbone.device)
             table[f"{case.name}/{name}"] = {
                 kind: _dice(answer.logits > 0, truth_there) for kind, answer in zip(kinds, found, strict=True)
             }
         return table
 
-    def _aim(self, kind: str, name: str, truth: npt.NDArray[np.bool_], case: str) -> Aim:
+    def _frame_prompt(self, kind: str, name: str, truth: npt.NDArray[np.bool_], case: str) -> FramePrompt:
         """A prompt on the whole volume: the tight box, and points that the seed, case and structure decide."""
-        parts = COMBINATIONS[kind]
+        parts = kinds_in(kind)
         points: tuple[tuple[float, float, float], ...] = ()
         if Kind.POINT in parts:
             rng = np.random.default_rng([self._seed, *f"{case}/{name}".encode()])
@@ -152,7 +152,7 @@ class VolumeDice:
                 (float(d), float(h), float(w)) for d, h, w in np.stack(np.unravel_index(chosen, truth.shape), axis=1)
             )
         box = Block(*foreground_box(truth)) if Kind.BOX in parts else None
-        return Aim(name if Kind.TEXT in parts else None, points, (POSITIVE,) * len(points), box)
+        return FramePrompt(name if Kind.TEXT in parts else None, points, (POSITIVE,) * len(points), box)
 
 
 def _dice(answer: torch.Tensor, truth: torch.Tensor) -> float:
@@ -161,7 +161,7 @@ def _dice(answer: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 def combinations(batch: TrainingBatch) -> list[str]:
-    """Which prompt combination each prompt of a batch is, by the names of prompting.COMBINATIONS."""
+    """Which prompt combination each prompt of a batch is, by the names of prompts.COMBINATIONS."""
     prompts, names = batch.prompts, []
     for row in range(len(prompts)):
         parts = []

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from segevolution.errors import PromptError, VolumeError
-from segevolution.models.backbone import Backbone, Context, Kind, PromptBatch
+from segevolution.imaging.prompts import Kind
+from segevolution.models.backbone import Backbone, Context, PromptBatch
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.prompt_encoder import FourierCode
 from segevolution.models.segvol.segvol import SegVol

@@ -10,7 +10,8 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from segevolution.errors import CheckpointError, PromptError, VocabularyError
-from segevolution.models.backbone import Context, Kind, PromptBatch
+from segevolution.imaging.prompts import Kind
+from segevolution.models.backbone import Context, PromptBatch
 from segevolution.models.segvol.config import SegVolConfig, TextConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.text_encoder import TextEncoder

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import PromptError, VolumeError
+from ...imaging.prompts import Kind
 from ...vocabulary import Context, Modality, Wording, require_known, sentence
-from ..backbone import BackboneModule, DecoderSizes, Features, Kind, Masks, PromptBatch, Spec
+from ..backbone import BackboneModule, DecoderSizes, Features, Masks, PromptBatch, Spec
 from .config import SegVolConfig
 from .dense_prompts import DensePrompts
 from .image_encoder import ImageEncoder

@@ -19,7 +19,7 @@ Place = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Aim:
+class FramePrompt:
     """A prompt in voxels (d, h, w) of a frame, a resized frame, or a window.
 
     Attributes:
@@ -45,7 +45,7 @@ class Aim:
         return self.structure is None and self.box is None and not self.labels
 
 
-def aim(prompt: Prompt, frame: Frame) -> Aim:
+def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
     """A prompt in the voxels of its volume's frame; what lies in the cropped margin moves to the frame's border."""
     shape = frame.image.shape
     last = np.asarray(shape, np.float64) - 1
@@ -56,33 +56,36 @@ def aim(prompt: Prompt, frame: Frame) -> Aim:
         low, high = corners.min(axis=0), corners.max(axis=0) + 1
         box = Block(_whole(low), _whole(high))
     places = tuple(_place(row) for row in np.clip(points, 0, last))
-    return Aim(prompt.text, places, prompt.labels, box)
+    return FramePrompt(prompt.text, places, prompt.labels, box)
 
 
-def resized(goal: Aim, source: Triple, target: Triple) -> Aim:
-    """The aim in an array resized from shape `source` to `target`.
+def resized(prompt: FramePrompt, source: Triple, target: Triple) -> FramePrompt:
+    """The prompt in an array resized from shape `source` to `target`.
 
     A point keeps its relative place. A box becomes the box of the voxels whose nearest-exact source lies in it, as
     a box made from the resized label would be; a box between two such voxels becomes the nearest one.
     """
     scales = [wanted / length for length, wanted in zip(source, target, strict=True)]
     points = tuple(
-        _place((value + 0.5) * scale - 0.5 for value, scale in zip(point, scales, strict=True)) for point in goal.points
+        _place((value + 0.5) * scale - 0.5 for value, scale in zip(point, scales, strict=True))
+        for point in prompt.points
     )
-    if goal.box is None:
-        return replace(goal, points=points)
+    if prompt.box is None:
+        return replace(prompt, points=points)
     starts, stops = [], []
-    for low, high, length, side in zip(goal.box.start, goal.box.stop, source, target, strict=True):
+    for low, high, length, side in zip(prompt.box.start, prompt.box.stop, source, target, strict=True):
         picked = resize_nearest(np.arange(length).reshape(1, 1, length), (1, 1, side))[0, 0]
         hits = np.flatnonzero((picked >= low) & (picked < high))
         if not hits.size:
             hits = np.array([min(int((low + high) / 2 * side / length), side - 1)])
         starts.append(int(hits[0]))
         stops.append(int(hits[-1]) + 1)
-    return replace(goal, points=points, box=Block(_whole(starts), _whole(stops)))
+    return replace(prompt, points=points, box=Block(_whole(starts), _whole(stops)))
 
 
-def seen_from(goal: Aim, view: Block, inside: Block | None, coarse: Block | None, *, boxed: bool = False) -> Aim:
+def seen_from(
+    prompt: FramePrompt, view: Block, inside: Block | None, coarse: Block | None, *, boxed: bool = False
+) -> FramePrompt:
     """What a window is told: the text, the points inside it, and a box of what is known to lie inside it.
 
     A window that sees the whole coarse mask is told the person's own box, as far as it reaches into the window; any
@@ -90,7 +93,7 @@ def seen_from(goal: Aim, view: Block, inside: Block | None, coarse: Block | None
     at all. A window that would be told nothing is told one padding point, which the network knows.
 
     Args:
-        goal: in frame voxels.
+        prompt: in frame voxels.
         view: the window's block in frame voxels.
         inside: tight box, in frame voxels, of the coarse mask inside the window; None where it is empty there.
         coarse: tight box of the whole coarse mask; None if it is empty.
@@ -98,20 +101,20 @@ def seen_from(goal: Aim, view: Block, inside: Block | None, coarse: Block | None
     """
     kept = [
         (point, label)
-        for point, label in zip(goal.points, goal.labels, strict=True)
+        for point, label in zip(prompt.points, prompt.labels, strict=True)
         if all(low - 0.5 <= value < high - 0.5 for low, value, high in zip(view.start, point, view.stop, strict=True))
     ]
     box = inside
-    if box is not None and goal.box is None:
+    if box is not None and prompt.box is None:
         for point, label in kept:
             box = box.join(voxel(point)) if label == POSITIVE else box
-    own = goal.box.meet(view) if goal.box is not None else None
+    own = prompt.box.meet(view) if prompt.box is not None else None
     if own is not None and not own.empty and inside == coarse:
         box = own
-    if goal.box is None and not goal.points and not boxed:
+    if prompt.box is None and not prompt.points and not boxed:
         box = None
-    told = Aim(
-        goal.structure,
+    told = FramePrompt(
+        prompt.structure,
         tuple(_place(value - low for value, low in zip(point, view.start, strict=True)) for point, _ in kept),
         tuple(label for _, label in kept),
         None if box is None else box.shift(view.start, -1),
@@ -125,22 +128,22 @@ def voxel(point: Place) -> Block:
     return Block(start, _whole(value + 1 for value in start))
 
 
-def collate(aims: Sequence[Aim], image_index: Sequence[int], device: torch.device) -> PromptBatch:
-    """Aims in window voxels -> a batch for the network; short point lists are filled with the label ABSENT."""
-    most = max((len(goal.labels) for goal in aims), default=0)
-    points = torch.zeros(len(aims), most, 3)
-    labels = torch.full((len(aims), most), ABSENT, dtype=torch.int64)
-    boxes = torch.full((len(aims), 6), math.nan)
-    for row, goal in enumerate(aims):
-        if goal.labels:
-            points[row, : len(goal.labels)] = torch.tensor(goal.points)
-            labels[row, : len(goal.labels)] = torch.tensor(goal.labels)
-        if goal.box is not None:
-            boxes[row] = torch.tensor([*goal.box.start, *(stop - 1 for stop in goal.box.stop)], dtype=boxes.dtype)
-    any_box = any(goal.box is not None for goal in aims)
+def collate(prompts: Sequence[FramePrompt], image_index: Sequence[int], device: torch.device) -> PromptBatch:
+    """Prompts in window voxels -> a batch for the network; short point lists are filled with the label ABSENT."""
+    most = max((len(prompt.labels) for prompt in prompts), default=0)
+    points = torch.zeros(len(prompts), most, 3)
+    labels = torch.full((len(prompts), most), ABSENT, dtype=torch.int64)
+    boxes = torch.full((len(prompts), 6), math.nan)
+    for row, prompt in enumerate(prompts):
+        if prompt.labels:
+            points[row, : len(prompt.labels)] = torch.tensor(prompt.points)
+            labels[row, : len(prompt.labels)] = torch.tensor(prompt.labels)
+        if prompt.box is not None:
+            boxes[row] = torch.tensor([*prompt.box.start, *(stop - 1 for stop in prompt.box.stop)], dtype=boxes.dtype)
+    any_box = any(prompt.box is not None for prompt in prompts)
     return PromptBatch(
         torch.tensor(image_index, dtype=torch.int64, device=device),
-        tuple(goal.structure for goal in aims),
+        tuple(prompt.structure for prompt in prompts),
         points.to(device) if most else None,
         labels.to(device) if most else None,
         boxes.to(device) if any_box else None,
