@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segevolution.data.audit.registration import check_registration, outside_body
+from segevolution.data.audit import registration
+from segevolution.data.audit.registration import check_registration, outside_body, surface_fit
 from segevolution.data.record import record_of
 from segevolution.data.sources import open_source
 from segevolution.imaging.case import Case
@@ -63,6 +64,19 @@ def test_a_shifted_mask_is_found_with_the_way_back(body: Case) -> None:
     (message,) = said(replace(body, labels=np.roll(body.labels, 6, 0)))
     assert "seems shifted" in message
     assert "moved by -12 x 0 x 0 mm" in message
+
+
+@pytest.mark.parametrize(("gain", "findings"), [(0.03, 0), (0.06, 1)])
+@pytest.mark.parametrize("elsewhere", ["mirrored", "shifted"])
+def test_a_place_that_fits_a_little_better_is_not_believed(
+    body: Case, elsewhere: str, gain: float, findings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Healthy real cases gain up to 0.03 elsewhere, masks moved on purpose 0.06 and more."""
+    fit = surface_fit(body.volume.array, body.labels, (2.0, 2.0, 3.0))
+    assert fit is not None
+    level = replace(fit, own=0.6, mirrored=0.6, shifted=0.6)
+    monkeypatch.setattr(registration, "surface_fit", lambda *_: replace(level, **{elsewhere: 0.6 + gain}))
+    assert len(said(body)) == findings
 
 
 def test_one_voxel_is_no_shift(body: Case) -> None:

@@ -65,6 +65,11 @@ def test_soft_tissue_keeps_the_absolute_scale_of_ct():
     assert soft_tissue(np.arange(1000), Modality.MRI).max() == 1
 
 
+def test_soft_tissue_scales_mr_between_its_half_percent_tails():
+    scaled = soft_tissue(np.arange(1001.0), Modality.MRI)  # the 0.5 and 99.5 percentiles are 5 and 995
+    np.testing.assert_allclose(scaled[[5, 100, 500, 995]], [0, 95 / 990, 0.5, 1], atol=1e-6)
+
+
 def test_min_max_of_a_constant_image_is_zero():
     assert np.array_equal(min_max(np.full((2, 2, 2), 7)), np.zeros((2, 2, 2)))
 

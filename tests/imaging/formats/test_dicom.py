@@ -59,7 +59,14 @@ def test_a_mask_for_a_series_lies_on_it(dicom_series: Series, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("slope", "intercept", "dtype"),
-    [(1, -1024, np.int16), (2, 0, np.int16), (1000, 0, np.int32), (0.5, 0, np.float32), (None, None, np.int16)],
+    [
+        (1, -1024, np.int16),
+        (2, 0, np.int16),
+        (1000, 0, np.int32),
+        (0.5, 0, np.float32),
+        (0.5, -1024, np.float32),
+        (None, None, np.int16),
+    ],
 )
 def test_slope_and_intercept_are_applied(
     slope: float | None, intercept: float | None, dtype: type, dicom_series: Series
@@ -136,6 +143,20 @@ def test_a_slope_or_intercept_that_changes_by_slice_is_refused(tag: str, value: 
 def test_gantry_tilt_is_refused(dicom_series: Series) -> None:
     folder = dicom_series(each=lambda number: {"ImagePositionPatient": [-10, -20 + 0.5 * number, 2 * number]})
     _refused(folder, "sheared.*gantry tilt")
+
+
+@pytest.mark.parametrize(("sideways", "sheared"), [(0.01, False), (0.03, True)])
+def test_a_shear_of_half_a_degree_is_rounding_and_more_is_tilt(
+    sideways: float, sheared: bool, dicom_series: Series
+) -> None:
+    """38 mm of stack: 0.2 mm of sideways shift pass, 0.6 mm do not."""
+    folder = dicom_series(
+        tuple(range(0, 40, 2)), each=lambda number: {"ImagePositionPatient": [-10, sideways * number, 2 * number]}
+    )
+    if sheared:
+        _refused(folder, "sheared")
+    else:
+        assert read(folder).array.shape[2] == 20
 
 
 def test_slices_that_are_no_stack_are_refused(dicom_series: Series) -> None:
