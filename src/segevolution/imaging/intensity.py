@@ -4,6 +4,7 @@ The store keeps signal as measured; normalisation happens once, here, at the net
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -89,14 +90,39 @@ def _z_score(image: Array, modality: Modality | None) -> Image:
     return z_score(image)
 
 
-# name -> (signal (X, Y, Z), modality) -> float32 (X, Y, Z)
-NORMALISERS: dict[str, Callable[[Array, Modality | None], Image]] = {
-    "foreground": _foreground,  # SegVol as published
-    "soft_tissue": soft_tissue,  # segvol-mini
-    "z_score": _z_score,
+@dataclass(frozen=True)
+class Normaliser:
+    """A recipe from signal to the numbers that a network reads, and what is known of those numbers.
+
+    Attributes:
+        function: (signal (X, Y, Z), modality) -> float32 (X, Y, Z).
+        low: the smallest number it can give; None where there is no bound.
+        high: the largest; None where there is no bound.
+        pad: the number that stands outside the image; None = the image's own smallest, which is air.
+    """
+
+    function: Callable[[Array, Modality | None], Image]
+    low: float | None
+    high: float | None
+    pad: float | None
+
+    @property
+    def crops(self) -> bool:
+        """Whether its smallest number means that nothing is there, so that a margin of it may be cut away."""
+        return self.low is not None and self.low == self.pad
+
+    def pad_of(self, image: Image) -> float:
+        """The number that stands outside this normalised image."""
+        return float(image.min()) if self.pad is None else self.pad
+
+
+NORMALISERS: dict[str, Normaliser] = {
+    "foreground": Normaliser(_foreground, 0, 1, pad=0),  # SegVol as published
+    "soft_tissue": Normaliser(soft_tissue, 0, 1, pad=0),  # segvol-mini
+    "z_score": Normaliser(_z_score, None, None, pad=None),
 }
 
 
 def normalise(image: Array, recipe: str, modality: Modality | None) -> Image:
     """Apply a recipe of NORMALISERS to signal (X, Y, Z)."""
-    return NORMALISERS[recipe](image, modality)
+    return NORMALISERS[recipe].function(image, modality)

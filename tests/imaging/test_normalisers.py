@@ -1,0 +1,24 @@
+"""Each recipe gives numbers of the range that it states."""
+
+import numpy as np
+import pytest
+
+from segevolution.imaging.intensity import NORMALISERS, normalise
+from segevolution.vocabulary import Modality
+
+
+@pytest.mark.parametrize("modality", [Modality.CT, Modality.MRI, None])
+@pytest.mark.parametrize("name", NORMALISERS)
+def test_a_recipe_stays_in_its_range_and_its_padding_is_no_brighter_than_air(name: str, modality: Modality) -> None:
+    rng = np.random.default_rng(0)
+    signal = rng.gamma(2, 300, (12, 10, 8)) - (1000 if modality is Modality.CT else 0)
+    signal[:3] = -1000 if modality is Modality.CT else 0
+    recipe, image = NORMALISERS[name], normalise(signal, name, modality)
+    assert recipe.low is None or image.min() >= recipe.low
+    assert recipe.high is None or image.max() <= recipe.high
+    assert image.dtype == np.float32
+    np.testing.assert_allclose(image[0], recipe.pad_of(image), atol=1e-6)
+
+
+def test_only_where_the_smallest_number_is_nothing_a_margin_may_be_cut_away() -> None:
+    assert {name for name, recipe in NORMALISERS.items() if recipe.crops} == {"foreground", "soft_tissue"}
