@@ -16,9 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import OutputError
+from .errors import OutputError, SegevolutionError
 
 PARTIAL = ".partial-"
+
+# Signs that separate folders, or that some system or shell forbids in names.
+_UNSAFE = frozenset('/\\:*?"<>|`$')
+# Names of devices on Windows, whatever their suffix.
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
+# Bytes; file systems hold 255, and suffixes such as ".partial" come on top.
+_LONGEST_NAME = 180
 
 # No file takes longer to write; older leftovers go whoever made them, since a container's name never comes back.
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -116,6 +123,32 @@ def check_writable(path: Path, *, force: bool = True) -> None:
         raise OutputError(f"{path} cannot be written: {parent} is not a folder.")
     if not os.access(parent, os.W_OK):
         raise OutputError(f"{path} cannot be written: no permission to write in {parent}.")
+
+
+def safe_name(name: str, what: str, *, error: type[SegevolutionError] = OutputError) -> str:
+    """The name, if it can be that of one file or folder on every system, inside the folder that it is put into.
+
+    Letters and digits of any script, spaces and most signs are allowed; what leads elsewhere ("..", "/"), hides a
+    file, reads as an option ("-f") or cannot be printed is not.
+
+    Args:
+        what: is named, for the sentence: "a case", "a recipe".
+        error: the class that is raised.
+
+    Raises:
+        error: it cannot be such a name; the sentence shows it.
+    """
+    reserved = name.partition(".")[0].upper() in _RESERVED
+    ends_well = name == name.strip() and not name.startswith((".", "-", "~")) and not name.endswith(".")
+    if not name or not ends_well or reserved or not name.isprintable() or _UNSAFE & set(name):
+        shown = name[:_LONGEST_NAME].encode("unicode_escape").decode() if not name.isprintable() else name[:80]
+        raise error(
+            f'"{shown}" cannot be the name of {what}: use letters, digits, "_", "-", "+" and ".", and begin with a '
+            "letter or digit."
+        )
+    if len(name.encode("utf-8")) > _LONGEST_NAME:
+        raise error(f'"{name[:40]}..." is too long for the name of {what}: use at most {_LONGEST_NAME} letters.')
+    return name
 
 
 def write_text(path: Path, text: str) -> None:

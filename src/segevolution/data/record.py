@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import StoreError
+from ..files import safe_name
 from ..imaging.case import Case, Part
 from ..imaging.grid import Array, Floats, Grid, Triple
 from ..imaging.volume import Origin
@@ -117,9 +117,9 @@ def record_of(case: Case, source_grid: Grid) -> CaseRecord:
     structures = structures_present(case.labels, case.structures)
     counts = np.bincount(case.labels.ravel(), minlength=1 + max((max(v) for v in structures.values() if v), default=0))
     facts = CaseRecord(
-        name=check_name(case.name),
+        name=safe_name(case.name, "a case", error=StoreError),
         patient=case.patient,
-        dataset=check_name(case.dataset),
+        dataset=safe_name(case.dataset, "a dataset", error=StoreError),
         modality=case.volume.modality,
         sequence=case.sequence,
         site=case.site,
@@ -170,16 +170,6 @@ def content_hash(record: CaseRecord, signal: Array, labels: Array) -> str:
 def text_hash(lines: Iterable[str]) -> str:
     """SHA-256 of lines of text."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def check_name(name: str) -> str:
-    """The name, if it can be that of a folder everywhere; StoreError otherwise."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
-        raise StoreError(
-            f'"{name}" cannot be the name of a case or dataset: use letters, digits, "_", "-", "+" and ".", '
-            "and begin with a letter or digit."
-        )
-    return name
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError, StoreError
-from ..files import PARTIAL, check_writable, partial_folder, sweep, write_json
+from ..files import PARTIAL, check_writable, partial_folder, safe_name, sweep, write_json
 from ..imaging.case import Case
 from ..imaging.grid import Array, Triple
 from ..imaging.volume import Volume
 from ..vocabulary import Modality
 from .arrays import LABELS, native, read_array, signal_layout, unsigned_labels, write_array
-from .record import CaseRecord, check_name, content_hash, read_object, record_of, text_hash
+from .record import CaseRecord, content_hash, read_object, record_of, text_hash
 
 FORMAT = "segevolution store"
 VERSION = 1
@@ -143,7 +143,7 @@ class Store:
 
     def describe(self, dataset: str, facts: Mapping[str, Any]) -> None:
         """Keep what a source says of its dataset beside the cases."""
-        write_json(self.path / "datasets" / f"{check_name(dataset)}.json", dict(facts))
+        write_json(self.path / "datasets" / f"{_dataset_name(dataset)}.json", dict(facts))
 
     @property
     def skipped(self) -> dict[str, dict[str, str]]:
@@ -152,7 +152,7 @@ class Store:
 
     def note_skipped(self, dataset: str, reasons: Mapping[str, str]) -> None:
         """Keep which cases of a dataset could not be used, and why, in place of what was kept before."""
-        path = self.path / "skipped" / f"{check_name(dataset)}.json"
+        path = self.path / "skipped" / f"{_dataset_name(dataset)}.json"
         if reasons:
             if self.skipped.get(dataset) != reasons:
                 write_json(path, dict(sorted(reasons.items())))
@@ -302,6 +302,10 @@ class Store:
     @property
     def _folder(self) -> Path:
         return self.path / "cases"
+
+
+def _dataset_name(dataset: str) -> str:
+    return safe_name(dataset, "a dataset", error=StoreError)
 
 
 def _claim(holder: Path, target: Path) -> None:
