@@ -8,68 +8,36 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..imaging.prompts import Kind
 from ..vocabulary import Context, Modality, Wording
+from .spec import Adaptation, DecoderSizes, Spec, Triple, Windows
 
-Triple = tuple[int, int, int]
+__all__ = [
+    "ABSENT",
+    "NEGATIVE",
+    "PADDING",
+    "POSITIVE",
+    "Adaptation",
+    "Backbone",
+    "BackboneModule",
+    "Decode",
+    "DecoderSizes",
+    "Encode",
+    "Features",
+    "Hooks",
+    "Masks",
+    "PromptBatch",
+    "Spec",
+    "Triple",
+    "Windows",
+]
 
 POSITIVE, NEGATIVE, PADDING, ABSENT = 1, 0, -1, -2
-
-
-# How a network looks closer after the whole image: see inference/zoom.py.
-Windows = Literal["roi", "lattice", "focus", "off"]
-
-
-@dataclass(frozen=True)
-class DecoderSizes:
-    """What an adapter that enters through the hooks must fit.
-
-    Attributes:
-        width: C, channels of image tokens and of mask tokens.
-        masks: M, mask tokens before the hypernetworks.
-        vector: c, channels of the mask vectors and of the features they are multiplied with.
-    """
-
-    width: int
-    masks: int
-    vector: int
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What a network asks of its inputs, so that nothing outside guesses by name.
-
-    Attributes:
-        window: (D, H, W) voxels of one encoding.
-        accepts: kinds of prompt; the rest is refused in a sentence.
-        intensity: a name in `imaging.intensity.NORMALISERS`.
-        framing: "zoom" (whole volume, then windows) or "click" (a window round the first click).
-        spacing: (x, y, z) millimetres to resample to, or None for the volume's own.
-        adaptable: dotted names of the linear and convolution layers an adapter may wrap.
-        encoding: those of `adaptable` that run when an image is encoded; the others run when a prompt is decoded.
-        words: layers of the text tower, which run when a prompt is decoded, and are wrapped only where asked for.
-        structures: names that its text encoder was trained on; empty when any text may be tried.
-        windows: how zoom-in looks for it unless a caller says otherwise, see inference/zoom.py.
-        decoder: sizes at the hooks; None for a network that does not offer them to adapters.
-    """
-
-    window: Triple
-    accepts: frozenset[Kind]
-    intensity: str
-    framing: Literal["zoom", "click"] = "zoom"
-    spacing: tuple[float, float, float] | None = None
-    adaptable: tuple[str, ...] = ()
-    encoding: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    structures: tuple[str, ...] = ()
-    windows: Windows = "roi"
-    decoder: DecoderSizes | None = None
 
 
 @dataclass(frozen=True)
@@ -230,7 +198,7 @@ class Backbone(Protocol):
     hooks: Hooks
 
     def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
-        """(B, 1, D, H, W) in [0, 1] -> features. It never hears of a structure, so one encoding serves all."""
+        """(B, 1, D, H, W), normalised as the Spec says -> features, which serve all prompts: no structure is told."""
         ...
 
     def decode(
@@ -277,6 +245,13 @@ class BackboneModule(torch.nn.Module, ABC):
     def blocks(self) -> Sequence[torch.nn.Module]:
         """Parts whose activations training may compute twice instead of keeping them; none unless a network says."""
         return ()
+
+    def name_vectors(self, names: Sequence[str]) -> Tensor | None:
+        """(N, C): what its text encoder makes of the names of structures or modalities, near ones alike.
+
+        None where the network has no text encoder, or cannot read text as it was loaded.
+        """
+        return None
 
     @property
     def device(self) -> torch.device:

@@ -25,7 +25,8 @@ POOL: Triple = (1, 2, 2)  # the decoder answers on the window pooled by this
 MASK_TOKENS = 4  # the single answer, and three alternatives
 GAIN = 8.0  # logits from black to white before any training
 ENCODING = ("patches", "mlp.0", "mlp.2")
-ADAPTABLE = (*ENCODING, "keys", "queries", "voxels")
+DECODING = ("keys", "queries", "voxels")
+ADAPTABLE = (*ENCODING, *DECODING)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,13 @@ class TinyBackbone(BackboneModule):
             intensity="foreground",
             adaptable=ADAPTABLE,
             encoding=ENCODING,
+            layer_groups={"encoder": ENCODING, "decoder": DECODING},
+            parameter_groups={
+                "decoder": (*(f"{name}.**" for name in (*DECODING, "overlap")), "mask_tokens"),
+                "mask_tokens": ("mask_tokens",),
+                "prompt_tokens": ("said_point", "said_box"),
+                "text": ("text.**",),
+            },
             structures=self.config.structures,
             decoder=DecoderSizes(self.config.width, MASK_TOKENS, self.config.width),
         )

@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from ...errors import PromptError, VolumeError
 from ...imaging.prompts import Kind
 from ...vocabulary import Context, Modality, Wording, require_known, sentence
-from ..backbone import BackboneModule, DecoderSizes, Features, Masks, PromptBatch, Spec
+from ..backbone import Adaptation, BackboneModule, DecoderSizes, Features, Masks, PromptBatch, Spec
 from .config import SegVolConfig
 from .dense_prompts import DensePrompts
 from .image_encoder import ImageEncoder
+from .layer_groups import LAYER_GROUPS, PARAMETER_GROUPS
 from .mask_decoder import MASKS, MaskDecoder
 from .prompt_encoder import PromptEncoder, named
 from .text_encoder import TextEncoder
 from .tokenizer import Tokenizer
+
+_CONVOLUTIONS = ("stem", "dense", "upscaling")
 
 
 class SegVol(BackboneModule):
@@ -53,6 +56,9 @@ class SegVol(BackboneModule):
             ),
             encoding=(*groups["encoder"], *groups["stem"]),
             words=groups["text"],
+            layer_groups=LAYER_GROUPS,
+            parameter_groups=PARAMETER_GROUPS,
+            adaptation=_adaptation(any(groups[part] for part in _CONVOLUTIONS)),
             structures=config.structures,
             windows=config.windows,
             decoder=DecoderSizes(config.width, MASKS, config.width // 8),
@@ -69,6 +75,19 @@ class SegVol(BackboneModule):
     def blocks(self) -> tuple[nn.Module, ...]:
         """See BackboneModule.blocks: those of the image encoder."""
         return tuple(self.image_encoder.blocks)
+
+    def name_vectors(self, names: Sequence[str]) -> Tensor | None:
+        """See BackboneModule.name_vectors: of the sentences in which its prompts put them."""
+        if self.text_encoder is None or self.text_encoder.tokenizer is None:
+            return None
+        with torch.no_grad():
+            return self.text_encoder.encode([self._sentence_of(name) for name in names])
+
+    def _sentence_of(self, name: str) -> str:
+        modality = next((each for each in Modality if each.value == name), None)
+        if modality is None:
+            return sentence(name, None, self.config.template)
+        return sentence("body", modality, "modality")
 
     @property
     def adaptable_groups(self) -> dict[str, tuple[str, ...]]:
@@ -189,3 +208,8 @@ class SegVol(BackboneModule):
         if name is None or tokenizer is None or not tokenizer.knows(name):
             name = known
         return sentence(name, context.modality, wording.template or self.config.template)
+
+
+def _adaptation(convolutions: bool) -> Adaptation:
+    """LoRA on linear layers alone made boxes worse, so convolutions, where there are some, and norms join."""
+    return Adaptation(("linear", "convolutions") if convolutions else ("linear",), ("norms",))

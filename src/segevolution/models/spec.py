@@ -1,0 +1,137 @@
+"""What a network asks of its inputs and offers to adapters; everything outside a network reads this and its names.
+
+A Spec is obeyed or refused: a value that cannot be is a CheckpointError when the network is built, and a `framing`
+that no strategy answers to is one when it is loaded (`inference/strategies/`).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from ..errors import CheckpointError
+from ..imaging.intensity import NORMALISERS
+from ..imaging.prompts import Kind
+
+Triple = tuple[int, int, int]
+Axis = Literal["x", "y", "z"]
+
+# How the strategy "zoom" looks closer after the whole image: see inference/strategies/zoom.py.
+Windows = Literal["roi", "lattice", "focus", "off"]
+
+
+@dataclass(frozen=True)
+class DecoderSizes:
+    """What an adapter that enters through the hooks must fit.
+
+    Attributes:
+        width: C, channels of image tokens and of mask tokens.
+        masks: M, mask tokens before the hypernetworks.
+        vector: c, channels of the mask vectors and of the features they are multiplied with.
+    """
+
+    width: int
+    masks: int
+    vector: int
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """Where a low-rank adapter enters a network unless a person says otherwise.
+
+    Attributes:
+        targets: layers, in the words of `adapters.targets.layers`.
+        also_train: parameters of the base that train as they are, in the words of `adapters.targets.parameters`.
+    """
+
+    targets: tuple[str, ...] = ("linear",)
+    also_train: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a network asks of its inputs, so that nothing outside guesses by name.
+
+    Attributes:
+        window: (D, H, W) voxels of one encoding.
+        accepts: kinds of prompt; the rest is refused in a sentence.
+        intensity: a name in `imaging.intensity.NORMALISERS`.
+        framing: the strategy that answers prompts with it, a name in `inference.strategies.STRATEGIES`: "zoom" (whole
+            volume, then windows), "click" (a window round the prompt), "slices" (2-D) or "sliding" (no prompts).
+        spacing: (x, y, z) millimetres to resample to, axes as in RAS+, or None for the volume's own.
+        axis: across which the slices of a 2-D network are cut; None takes the axis of the thickest voxels.
+        previous: (d, h, w) of the logits by which an earlier answer is told, where MASK is accepted; those of
+            `Masks.logits`.
+        adaptable: dotted names of the linear and convolution layers an adapter may wrap.
+        encoding: those of `adaptable` that run when an image is encoded; the others run when a prompt is decoded.
+        words: layers of the text tower, which run when a prompt is decoded, and are wrapped only where asked for.
+        layer_groups: a name for several of these layers -> patterns of their names, see `adapters.targets.layers`.
+        parameter_groups: a name for several parameters -> patterns of theirs; "decoder" is what decoder-only
+            fine-tuning trains.
+        adaptation: where LoRA enters unless a person says otherwise.
+        structures: names that its text encoder was trained on; empty when any text may be tried.
+        windows: how "zoom" looks closer unless a caller says otherwise.
+        decoder: sizes at the hooks; None for a network that does not offer them to adapters.
+
+    Raises:
+        CheckpointError: a value that no network can have.
+    """
+
+    window: Triple
+    accepts: frozenset[Kind]
+    intensity: str
+    framing: str = "zoom"
+    spacing: tuple[float, float, float] | None = None
+    axis: Axis | None = None
+    previous: Triple | None = None
+    adaptable: tuple[str, ...] = ()
+    encoding: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    layer_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    parameter_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    adaptation: Adaptation = field(default_factory=Adaptation)
+    structures: tuple[str, ...] = ()
+    windows: Windows = "roi"
+    decoder: DecoderSizes | None = None
+
+    def __post_init__(self) -> None:
+        _require(_sides(self.window), f"the window {self.window}", "three whole numbers of at least 1")
+        kinds = isinstance(self.accepts, frozenset) and len(self.accepts) > 0
+        _require(
+            kinds and all(isinstance(kind, Kind) for kind in self.accepts),
+            f"the kinds of prompt {self.accepts}",
+            f"a frozenset of some of {', '.join(Kind)}",
+        )
+        _require(self.intensity in NORMALISERS, f'the intensity "{self.intensity}"', f"one of {', '.join(NORMALISERS)}")
+        _require(isinstance(self.framing, str) and self.framing != "", f"the framing {self.framing!r}", "a name")
+        _require(
+            self.spacing is None or _lengths(self.spacing), f"the spacing {self.spacing}", "three millimetres above 0"
+        )
+        _require(self.axis in (None, *get_args(Axis)), f"the axis {self.axis!r}", "x, y, z or None")
+        _require(
+            (self.previous is not None) == (Kind.MASK in self.accepts)
+            and (self.previous is None or _sides(self.previous)),
+            f"previous = {self.previous}",
+            "the (d, h, w) of its logits where it accepts a mask, and None where it does not",
+        )
+        _require(
+            self.windows in get_args(Windows),
+            f'the windows "{self.windows}"',
+            f"one of {', '.join(get_args(Windows))}",
+        )
+        beyond = sorted(set(self.encoding) - set(self.adaptable))
+        _require(not beyond, f"encoding layers {', '.join(beyond)}", "among its adaptable layers")
+        _require(len(set(self.structures)) == len(self.structures), "its list of structures", "free of doubles")
+
+
+def _require(condition: bool, what: str, wanted: str) -> None:
+    if not condition:
+        raise CheckpointError(f"a network cannot have {what}; it must be {wanted}.")
+
+
+def _sides(values: Sequence[int]) -> bool:
+    return len(values) == 3 and all(isinstance(side, int) and side >= 1 for side in values)
+
+
+def _lengths(values: Sequence[float]) -> bool:
+    return len(values) == 3 and all(math.isfinite(length) and length > 0 for length in values)

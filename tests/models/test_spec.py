@@ -1,0 +1,87 @@
+"""A Spec holds possible values only, and its groups name layers that are there."""
+
+import copy
+import re
+from typing import Any
+
+import pytest
+
+from segevolution.adapters.targets import layers
+from segevolution.errors import CheckpointError
+from segevolution.imaging.prompts import Kind
+from segevolution.models.backbone import BackboneModule, Spec
+from segevolution.models.segvol.config import SegVolConfig, StemConfig, TextConfig
+from segevolution.models.segvol.segvol import SegVol
+from segevolution.models.tiny import TinyBackbone
+
+POSSIBLE: dict[str, Any] = {"window": (8, 32, 32), "accepts": frozenset({Kind.POINT}), "intensity": "z_score"}
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({"window": (8, 0, 32)}, "window"),
+        ({"window": (8, 32)}, "window"),
+        ({"window": (8.0, 32, 32)}, "window"),
+        ({"accepts": frozenset()}, "kinds of prompt"),
+        ({"accepts": frozenset({"pointer"})}, "kinds of prompt"),
+        ({"intensity": "zscore"}, "foreground, soft_tissue, z_score"),
+        ({"framing": ""}, "framing"),
+        ({"spacing": (1.5, 1.5, 0.0)}, "millimetres"),
+        ({"spacing": (1.5, float("nan"), 1.5)}, "millimetres"),
+        ({"spacing": (1.5, 1.5)}, "millimetres"),
+        ({"axis": "w"}, "axis"),
+        ({"windows": "everywhere"}, "roi"),
+        ({"previous": (8, 16, 16)}, "accepts a mask"),
+        ({"accepts": frozenset({Kind.MASK})}, "accepts a mask"),
+        ({"encoding": ("patches",)}, "patches"),
+        ({"structures": ("liver", "liver")}, "doubles"),
+    ],
+)
+def test_a_value_that_no_network_can_have_is_refused_in_a_sentence(value: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(CheckpointError, match=sentence):
+        Spec(**{**POSSIBLE, **value})
+
+
+def test_what_a_second_network_asks_for_can_be_said() -> None:
+    spec = Spec(
+        window=(128, 128, 128),
+        accepts=frozenset({Kind.POINT, Kind.MASK}),
+        intensity="z_score",
+        framing="click",
+        spacing=(1.5, 1.5, 1.5),
+        previous=(32, 32, 32),
+    )
+    assert copy.deepcopy(spec) == spec
+
+
+def network_with_everything() -> SegVol:
+    sizes = {"width": 32, "depth": 1, "heads": 2, "mlp": 32, "decoder_heads": 2, "decoder_mlp": 16, "iou_hidden": 8}
+    return SegVol(
+        SegVolConfig(
+            (8, 32, 32),
+            (4, 8, 8),
+            text=TextConfig(kind="words", vocabulary=30, width=16, layers=1, heads=2, mlp=16, positions=8),
+            stem=StemConfig((4, 8, 16)),
+            high_resolution=True,
+            dense_prompts=True,
+            **sizes,
+        )
+    )
+
+
+def _matches(patterns: tuple[str, ...], names: list[str]) -> bool:
+    shapes = [re.escape(pattern).replace(r"\*\*", r".+").replace(r"\*", r"[^.]+") for pattern in patterns]
+    return all(any(re.fullmatch(shape, name) for name in names) for shape in shapes)
+
+
+@pytest.mark.parametrize("make", [TinyBackbone, network_with_everything])
+def test_every_pattern_of_a_group_names_something_that_is_there(make: type[BackboneModule]) -> None:
+    network = make()
+    offered = [*network.spec.adaptable, *network.spec.words]
+    for group, patterns in network.spec.layer_groups.items():
+        assert _matches(patterns, offered), group
+    named = [name for name, _ in network.named_parameters()]
+    for group, patterns in network.spec.parameter_groups.items():
+        assert _matches(patterns, named), group
+    assert layers(network, network.spec.adaptation.targets)
