@@ -10,6 +10,7 @@ from segevolution.errors import RecipeError
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.training import curves
+from segevolution.training.checkpoint_file import read_checkpoint
 from segevolution.training.module import PromptableModule, groups
 from segevolution.training.settings import FitSettings, decisive
 from segevolution.training.thrift import compiled, recomputing
@@ -23,7 +24,7 @@ def test_only_what_trains_has_gradients_and_optimiser_state(toy, tmp_path):
     assert trained
     assert all("lora_" in name for name in trained)
     assert all(value.grad is None for name, value in network.named_parameters() if name not in trained)
-    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    kept = read_checkpoint(tmp_path / "last.ckpt")
     state = kept["optimizer_states"][0]["state"]
     assert len(state) == len(trained)
     assert sum(entry["exp_avg"].numel() for entry in state.values()) == result.trained_parameters

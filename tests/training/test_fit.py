@@ -9,6 +9,7 @@ from segevolution.errors import CheckpointError
 from segevolution.imaging.prompts import COMBINATIONS
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
+from segevolution.training.checkpoint_file import read_checkpoint
 from segevolution.training.fit import fit
 from segevolution.training.objective import ObjectiveSettings
 from segevolution.training.prompting import PromptSettings, draw_box, draw_points
@@ -100,7 +101,7 @@ def test_what_is_frozen_does_not_move_and_is_not_saved(groups, tmp_path):
     before = weights(model)[frozen]
     result = fit(model, groups, SETTINGS, tmp_path, device="cpu", quiet=True)
     assert torch.equal(before, weights(model)[frozen])
-    saved = torch.load(tmp_path / "last.ckpt", weights_only=False)["state_dict"]
+    saved = read_checkpoint(tmp_path / "last.ckpt")["state_dict"]
     assert f"backbone.{frozen}" not in saved
     assert result.trained_parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
 

@@ -14,6 +14,7 @@ import torch
 
 from segevolution.errors import OutputError, StoreError
 from segevolution.training.batches import StepDataset
+from segevolution.training.checkpoint_file import read_checkpoint
 
 EVERYTHING = {
     "steps": 10,
@@ -39,7 +40,7 @@ def losses(folder) -> dict[int, str]:
 
 
 def checkpoint(folder, name="last.ckpt"):
-    return torch.load(folder / name, weights_only=True)
+    return read_checkpoint(folder / name)
 
 
 def test_a_run_killed_within_an_accumulation_ends_as_if_nothing_had_happened(toy, tmp_path):

@@ -14,6 +14,7 @@ from segevolution.imaging.simulated_prompts import tight_box
 from segevolution.imaging.volume import Volume
 from segevolution.inference.session import Session
 from segevolution.training.batches import CaseGroup
+from segevolution.training.checkpoint_file import read_checkpoint
 from segevolution.training.standing import Standing
 from segevolution.training.validation import VolumeDice, examiner
 from segevolution.vocabulary import Modality
@@ -98,7 +99,7 @@ def test_the_run_leaves_its_best_weights_where_that_is_asked_for(toy, tmp_path):
     network, result = toy.train(tmp_path, chosen)
     assert result.best_step is not None
     assert result.best_step < result.step == 8, "the last was best, so nothing was shown"
-    kept = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    kept = read_checkpoint(tmp_path / "best.ckpt")
     assert kept["global_step"] == result.best_step
     for name, value in network.named_parameters():
         assert torch.equal(value, kept["average"][f"backbone.{name}"])

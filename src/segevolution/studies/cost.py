@@ -16,6 +16,7 @@ from ..files import write_json
 from ..models.backbone import BackboneModule
 from ..runtime import resolve_device
 from ..training.batches import CaseGroup
+from ..training.checkpoint_file import step_of
 from ..training.fit import FitResult, fit
 from ..training.keeping import LAST
 from ..training.settings import FitSettings
@@ -69,7 +70,7 @@ class WatchedFit:
         quiet: bool = False,
     ) -> FitResult:
         """See `training.fit.fit`; a call that finds the run at its end leaves the note as it is."""
-        before, asking = _step(folder / LAST), trainable(backbone)
+        before, asking = step_of(folder / LAST), trainable(backbone)
         target = resolve_device(device)
         known = read_cost(folder)
         if known is None or known.parameters != asking:
@@ -94,13 +95,6 @@ def read_cost(folder: Path) -> Cost | None:
         return Cost(**values)
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _step(checkpoint: Path) -> int:
-    """Steps that a checkpoint stands for; 0 without one."""
-    if not checkpoint.is_file():
-        return 0
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=False)["global_step"])
 
 
 def _peak(device: torch.device) -> int:

@@ -1,8 +1,8 @@
 """Run training, and continue a run that was stopped or killed exactly where its last checkpoint stands.
 
-The folder holds `last.ckpt` (trained weights, optimiser, average, step), `best.ckpt` where validation chooses,
-`curves/N/metrics.csv` of each call, and `features/` where encodings are kept. A run that has reached its last step is
-not trained again.
+The folder holds `last.ckpt` (trained weights, optimiser, average, step: see `checkpoint_file`), `best.ckpt` where
+validation chooses, `curves/N/metrics.csv` of each call, and `features/` where encodings are kept. A run that has
+reached its last step is not trained again.
 """
 
 import logging
@@ -19,11 +19,12 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 from ..data.store import Store
 from ..data.windows import FramedCase
-from ..errors import OutputError, SegevolutionError, StoreError
+from ..errors import CheckpointError, OutputError, SegevolutionError, StoreError
 from ..files import sweep, write_json
 from ..models.backbone import BackboneModule, Spec
 from .auxiliary import SemanticHead
 from .batches import CaseGroup
+from .checkpoint_file import CheckpointFile, read_checkpoint, step_of
 from .curves import loggers
 from .keeping import BEST, LAST, Keeper
 from .loaders import Loaders
@@ -102,7 +103,7 @@ def fit(
 
     Raises:
         RecipeError: the settings do not fit the network or the patients.
-        CheckpointError: the folder holds another run.
+        CheckpointError: the folder holds another run, or a checkpoint that is damaged or a pickle.
         OutputError, StoreError: the folder cannot be written, or data not be read, any more; what was kept is whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +117,6 @@ def fit(
     started = time.monotonic()
     trainer = make_trainer(settings, folder, keeper, device, quiet)
     backbone.train()
-    last = folder / LAST
     with (
         warnings.catch_warnings(),
         explained(trainer, folder),
@@ -124,12 +124,12 @@ def fit(
         compiled(backbone, settings.compile),
     ):
         warnings.filterwarnings("ignore", module="lightning")
-        trainer.fit(module, datamodule=loaders, ckpt_path=str(last) if last.exists() else None, weights_only=False)
+        trainer.fit(module, datamodule=loaders, ckpt_path=last_checkpoint(folder))
     step, ended = trainer.global_step, keeper.standing.ended
     finished = step >= settings.steps or ended
     best = folder / BEST
     if settings.keep == "best" and finished and best.exists():
-        module.adopt(torch.load(best, map_location=module.device, weights_only=True))
+        module.adopt(read_checkpoint(best))
     else:
         module.adopt_average()
     backbone.eval()
@@ -152,12 +152,37 @@ def explained(trainer: lightning.Trainer, folder: Path) -> Iterator[None]:
         if "\n" not in said:
             raise
         raise type(error)(said.splitlines()[-1].partition(": ")[2] or said) from error  # a worker's, with its traceback
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        checkpoint_io = trainer.strategy.checkpoint_io
+        if not isinstance(checkpoint_io, CheckpointFile) or checkpoint_io.restoring is None:
+            raise
+        raise CheckpointError(
+            f"{checkpoint_io.restoring} is of a run with other settings or another network ({_first_line(error)}); "
+            "state the settings that it began with, or begin in a new folder."
+        ) from error
     except OSError as error:
         kept = f"{folder / LAST} is whole" if (folder / LAST).is_file() else "nothing was kept yet"
         raise OutputError(
             f"training stopped at step {trainer.global_step}: {error.filename or folder} cannot be used "
             f"({error.strerror or error}); {kept}, and the same call goes on from there."
         ) from error
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The checkpoint that a run in this folder goes on from; None where it begins.
+
+    Raises:
+        CheckpointError: what is there cannot be read; said before any work.
+    """
+    path = folder / LAST
+    if not path.exists():
+        return None
+    step_of(path)
+    return str(path)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _pool(backbone: BackboneModule, settings: FitSettings, folder: Path, device: str) -> ViewPool | None:
@@ -211,6 +236,7 @@ def make_trainer(settings: FitSettings, folder: Path, keeper: Keeper, device: st
         logger=loggers(settings, folder),
         log_every_n_steps=5,
         callbacks=callbacks,
+        plugins=[CheckpointFile()],
         enable_checkpointing=False,
         enable_progress_bar=not quiet,
         enable_model_summary=False,

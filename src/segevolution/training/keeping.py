@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from ..files import replacing
+from .checkpoint_file import CheckpointFile, check_restored
 from .module import PromptableModule
 from .settings import FitSettings
 from .standing import Standing, Table
@@ -58,8 +59,16 @@ class Keeper(Callback):
         trainer.should_stop = trainer.should_stop or bool(kept.get("ended"))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """What this call begins with is kept already."""
+        """What this call begins with is kept already.
+
+        Raises:
+            CheckpointError: the optimiser's restored state is of other shapes than the parameters.
+        """
         self._seen = trainer.global_step
+        checkpoint_io = trainer.strategy.checkpoint_io
+        if isinstance(checkpoint_io, CheckpointFile) and checkpoint_io.restoring is not None:
+            check_restored(trainer.optimizers, checkpoint_io.restoring)
+            checkpoint_io.restoring = None
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """See the module's docstring; nothing happens within an accumulation."""

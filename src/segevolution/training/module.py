@@ -172,11 +172,30 @@ class PromptableModule(lightning.LightningModule):
                 trained[name].copy_(value)
 
     def adopt(self, checkpoint: dict[str, Any]) -> None:
-        """Take the weights that a checkpoint of this run would leave: their average where there is one."""
+        """Take the weights that a checkpoint of this run would leave: their average where there is one.
+
+        Raises:
+            CheckpointError: it holds other parameters than those that are trained now.
+        """
+        self._check_parameters(checkpoint)
         trained = self.trained()
         with torch.no_grad():
             for name, value in {**checkpoint["state_dict"], **checkpoint["average"]}.items():
                 trained[name].copy_(value)
+
+    def _check_parameters(self, checkpoint: Mapping[str, Any]) -> None:
+        """Refuse, with a CheckpointError, names or shapes other than those of what is trained."""
+        trained, weights, average = self.trained(), checkpoint["state_dict"], checkpoint["average"]
+        shapes = {name: tuple(value.shape) for name, value in trained.items()}
+        odd = sorted(weights.keys() ^ shapes.keys()) or sorted(average.keys() - shapes.keys())
+        odd = odd or sorted(
+            name for part in (weights, average) for name, value in part.items() if tuple(value.shape) != shapes[name]
+        )
+        if odd:
+            raise CheckpointError(
+                f"the checkpoint of this run trains other parameters than the network now has ({odd[0]} and "
+                f"{len(odd) - 1} more); begin in a new folder."
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep only what is trained, and the average."""
@@ -190,13 +209,7 @@ class PromptableModule(lightning.LightningModule):
         Raises:
             CheckpointError: it holds other parameters than those that are trained now.
         """
-        there, wanted = checkpoint["state_dict"].keys(), self.trained().keys()
-        if there != wanted or checkpoint["average"].keys() - wanted:
-            odd = sorted(there ^ wanted) or sorted(checkpoint["average"].keys() - wanted)
-            raise CheckpointError(
-                f"the checkpoint of this run trains other parameters than the network now has ({odd[0]} and "
-                f"{len(odd) - 1} more); begin in a new folder."
-            )
+        self._check_parameters(checkpoint)
         self._average = {name: value.to(self.device) for name, value in checkpoint["average"].items()}
         done = checkpoint["global_step"] * self.settings.accumulate
         for progress in checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"].values():

@@ -29,8 +29,8 @@ from ..files import sweep, write_json
 from ..models.backbone import BackboneModule, Triple
 from ..models.segvol.image_encoder import ImageEncoder, Patches
 from ..models.segvol.segvol import SegVol
-from .fit import FitResult, explained, make_trainer
-from .keeping import LAST, Keeper
+from .fit import FitResult, explained, last_checkpoint, make_trainer
+from .keeping import Keeper
 from .loaders import From
 from .masking import ImagePool, MaskedBatch, MaskedDataset, MaskSettings
 from .module import PromptableModule
@@ -209,7 +209,7 @@ def learn(
         How it ended, and the mask token and head, for pictures.
 
     Raises:
-        CheckpointError: the network is no SegVol, or last.ckpt is of another.
+        CheckpointError: the network is no SegVol, or last.ckpt is damaged, a pickle, or of another.
         AdapterError: the adapter reaches beyond the encoder.
         RecipeError: the masking does not fit the network's tokens.
         OutputError, StoreError: the folder cannot be written, or data not be read, any more; what was kept is whole.
@@ -219,7 +219,6 @@ def learn(
     masking.hidden_units(network.config.grid)
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
-    last = folder / LAST
     started = time.monotonic()
     with (
         _learning(network, masking),
@@ -234,7 +233,7 @@ def learn(
         network.train()
         loaders = _Loaders(pools, network, masking, settings)
         with explained(trainer, folder):
-            trainer.fit(module, datamodule=loaders, ckpt_path=str(last) if last.exists() else None, weights_only=False)
+            trainer.fit(module, datamodule=loaders, ckpt_path=last_checkpoint(folder))
         module.adopt_average()
         trained = sum(value.numel() for name, value in module.trained().items() if name.startswith("backbone."))
     network.eval()
