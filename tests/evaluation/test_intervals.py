@@ -1,0 +1,117 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from segevolution.evaluation.intervals import interval_of
+from segevolution.evaluation.significance import equivalent, holm, not_worse, sign_flip
+
+VALUES = [0.02, 0.05, -0.01, 0.08, 0.03, 0.04, 0.06]
+
+
+def test_the_interval_lies_round_the_mean_and_near_students():
+    interval = interval_of(VALUES)
+    low, high = stats.t.interval(0.95, len(VALUES) - 1, np.mean(VALUES), stats.sem(VALUES))
+    assert interval.mean == pytest.approx(np.mean(VALUES))
+    assert interval.low < interval.mean < interval.high
+    assert interval.low == pytest.approx(low, abs=0.02)
+    assert interval.high == pytest.approx(high, abs=0.02)
+    assert interval.error == pytest.approx(stats.sem(VALUES))
+    assert interval.count == 7
+
+
+def test_the_same_values_have_the_same_interval_and_missing_ones_are_left_out():
+    assert interval_of([*VALUES, math.nan]) == interval_of(VALUES)
+    assert interval_of(VALUES, seed=1) != interval_of(VALUES)
+
+
+def test_equal_values_have_an_interval_without_width():
+    interval = interval_of([0.25] * 8)
+    assert (interval.low, interval.high) == (0.25, 0.25)
+
+
+def test_skewed_values_have_a_skewed_interval():
+    interval = interval_of([0.01, 0.02, 0.03, 0.02, 0.01, 0.9, 0.02, 0.03])
+    assert interval.high - interval.mean > 2 * (interval.mean - interval.low)
+
+
+@pytest.mark.parametrize(("values", "count"), [([], 0), ([0.5], 1)])
+def test_fewer_than_two_patients_have_no_bounds(values, count):
+    interval = interval_of(values)
+    assert interval.count == count
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+    assert not interval.shown
+
+
+@pytest.mark.parametrize(("patients", "shown"), [(2, False), (5, False), (6, True), (9, True)])
+def test_reports_show_bounds_from_six_patients_on(patients, shown):
+    assert interval_of(np.linspace(0, 1, patients)).shown is shown
+
+
+def test_infinite_values_are_refused():
+    with pytest.raises(ValueError, match="infinite"):
+        interval_of([1.0, math.inf])
+
+
+def test_runs_are_a_second_source_of_variance():
+    alone, same, apart = (interval_of(VALUES, run_means=runs) for runs in ([], [0.04, 0.04], [0.0, 0.08]))
+    assert same == alone
+    assert apart.error == pytest.approx(math.hypot(alone.error, 0.04))
+    assert apart.high - apart.low > (alone.high - alone.low) * apart.error / alone.error
+
+
+def test_runs_that_differ_widen_even_equal_patients():
+    assert interval_of([0.1] * 6, run_means=[0.05, 0.15]).low < 0.1
+
+
+def test_sign_flips_are_counted():
+    assert sign_flip([1.0, 2.0, 3.0]) == pytest.approx(2 / 8)
+    assert sign_flip([1.0, 2.0, 3.0], "greater") == pytest.approx(1 / 8)
+    assert sign_flip([1.0, 2.0, 3.0], "less") == 1
+    assert sign_flip([1.0, 2.0, -3.0]) == 1
+    assert sign_flip([0.0, 0.0]) == 1
+    assert math.isnan(sign_flip([]))
+
+
+def test_many_flips_are_drawn_and_never_say_nought():
+    assert 0 < sign_flip(np.ones(30)) < 1e-3
+
+
+def test_an_infinite_difference_is_ranked_highest_and_never_dropped():
+    finite = sign_flip([0.1, 0.2, 0.3, 0.4, 0.5, -0.6], "greater")
+    assert sign_flip([0.1, 0.2, 0.3, 0.4, 0.5, -math.inf], "greater") == pytest.approx(finite)
+    assert sign_flip([0.1, 0.2, 0.3, 0.4, 0.5], "greater") < finite
+
+
+def test_holm_corrects_step_by_step():
+    corrected = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan})
+    assert [corrected[name] for name in "abc"] == pytest.approx([0.03, 0.06, 0.06])
+    assert math.isnan(corrected["d"])
+    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+
+
+def test_kept_means_that_the_bound_lies_above_the_margin():
+    small = not_worse([-0.002, 0.001, -0.001, 0.002, 0.0, -0.001], 0.02)
+    assert small.kept
+    assert small.p < 0.001
+    scattered = not_worse([-0.04, 0.03, -0.05, 0.06, 0.0, -0.03], 0.02)
+    assert scattered.mean > -0.02
+    assert not scattered.kept
+
+
+def test_equal_to_the_last_bit_is_kept_and_one_patient_shows_nothing():
+    assert not_worse([0.0] * 5, 0.02).kept
+    assert not not_worse([0.0], 0.02).kept
+
+
+def test_equivalence_asks_both_sides():
+    gains = [0.1, 0.11, 0.09, 0.1, 0.12, 0.1]
+    assert not_worse(gains, 0.02).kept
+    assert not equivalent(gains, 0.02)
+
+
+def test_a_margin_of_nought_is_refused():
+    with pytest.raises(ValueError, match="margin"):
+        not_worse([0.1, 0.2], 0.0)
