@@ -4,6 +4,7 @@ Voxel indices are (x, y, z) in array order, voxel centres at whole numbers. Mill
 convention: x to the patient's Right, y to Anterior, z to Superior).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,8 @@ from ..errors import VolumeError
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Triple = tuple[int, int, int]
+
+_BODY_AXIS = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,30 @@ class Grid:
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(side) for side in self.shape))
 
+    @classmethod
+    def oriented(cls, shape: Triple, spacing: Sequence[float], orientation: str) -> "Grid":
+        """A grid along the body's axes, its middle at the origin.
+
+        Args:
+            shape: (X, Y, Z).
+            spacing: millimetres between voxels along each array axis.
+            orientation: where each array axis points, such as "LAS"; see `axis_codes`.
+
+        Raises:
+            VolumeError: the orientation is none, or the spacing is not three numbers above zero.
+        """
+        if len(spacing) != 3 or not all(np.isfinite(step) and step > 0 for step in spacing):
+            steps = " x ".join(f"{step:g}" for step in spacing)
+            raise VolumeError(
+                f"a voxel spacing of {steps} is impossible; give three numbers of millimetres above zero."
+            )
+        affine = np.eye(4)
+        affine[:3, :3] = 0
+        for axis, (body_axis, sign) in enumerate(nib.orientations.axcodes2ornt(axis_codes(orientation))):
+            affine[int(body_axis), axis] = sign * spacing[axis]
+        affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(shape) - 1) / 2)
+        return cls(shape, affine)
+
     @cached_property
     def spacing(self) -> tuple[float, float, float]:
         """Distance of neighbouring voxel centres along each array axis, in millimetres."""
@@ -135,6 +162,21 @@ class Grid:
             return False
         corners = np.stack(np.meshgrid(*[(0, side - 1) for side in self.shape], indexing="ij"), -1).reshape(-1, 3)
         return bool(np.abs(self.to_mm(corners) - other.to_mm(corners)).max() <= tolerance)
+
+
+def axis_codes(text: str) -> str:
+    """Read "las", "L-A-S" or "LAS" as where three array axes point.
+
+    Raises:
+        VolumeError: it does not name each body axis once by L or R, A or P, S or I.
+    """
+    codes = "".join(letter for letter in text.upper() if letter not in " -,")
+    if len(codes) != 3 or {_BODY_AXIS.get(letter) for letter in codes} != {0, 1, 2}:
+        raise VolumeError(
+            f'"{text}" is no orientation; name where the three axes of the array point, L or R, A or P, S or I, '
+            "each body axis once, such as LAS."
+        )
+    return codes
 
 
 def _flip(array: Array, flips: tuple[bool, bool, bool]) -> Array:

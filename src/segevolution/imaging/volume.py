@@ -10,6 +10,7 @@ from ..vocabulary import Modality
 from .grid import Array, Grid, Turn
 
 WITHOUT_PLACE = "npy"
+_SIDES = frozenset({"left", "right"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Volume:
         modality: None when not known.
         name: for messages and output names.
         origin: the file it came from, if any.
+        orientation_stated: whether a file or a person said where the axes point. Where nobody did, the grid holds a
+            guess, and left may be right.
+        spacing_stated: whether a file or a person said how far voxels lie apart. Where nobody did, the grid has 1 mm.
 
     Raises:
         VolumeError: the array is not 3-D, or its shape is not the grid's.
@@ -50,6 +54,8 @@ class Volume:
     modality: Modality | None = None
     name: str = "volume"
     origin: Origin | None = field(default=None, repr=False)
+    orientation_stated: bool = True
+    spacing_stated: bool = True
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3:
@@ -60,8 +66,39 @@ class Volume:
 
     @property
     def measurable(self) -> bool:
-        """Whether its millimetres mean anything; voxels that came without any place have none."""
-        return self.origin is None or self.origin.format != WITHOUT_PLACE
+        """Whether its millimetres mean anything; voxels that came without any place or spacing have none."""
+        return self.spacing_stated and (self.origin is None or self.origin.format != WITHOUT_PLACE)
+
+    def require_sides(self, structure: str) -> None:
+        """Refuse a structure of one side of the body where nobody said which side is which.
+
+        Args:
+            structure: a name such as "left kidney".
+
+        Raises:
+            VolumeError: the name holds "left" or "right", and the orientation is not stated.
+        """
+        if not self.orientation_stated and _SIDES & set(structure.lower().replace("_", " ").split()):
+            raise VolumeError(
+                f'{self.name} does not say where its axes point, so "{structure}" cannot be told from the other side; '
+                f"state it, for instance with --orientation {self.grid.orientation}."
+            )
+
+    @property
+    def unstated(self) -> tuple[str, ...]:
+        """What nobody said of its place, a sentence each; empty where all is stated."""
+        sentences = []
+        if not self.orientation_stated:
+            sentences.append(
+                f"{self.name} does not say where its axes point; {self.grid.orientation} was assumed, so left may be "
+                "right, and up down: state it with --orientation"
+            )
+        if not self.spacing_stated:
+            sentences.append(
+                f"{self.name} does not say how far its voxels lie apart; 1 mm was assumed, so millimetres and "
+                "millilitres mean nothing: state it with --spacing"
+            )
+        return tuple(sentences)
 
     def canonical(self) -> tuple["Volume", Turn]:
         """The same voxels in the axis order nearest to RAS+ (a view), and the turn that leads there."""

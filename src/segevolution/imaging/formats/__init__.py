@@ -6,16 +6,18 @@ volume it was made for, in the format that the path's suffix names, whole or not
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import FormatError, OutputError, VolumeError
+from ...memory import MemoryBudget
 from ...vocabulary import Modality
 from ..grid import Array
 from ..volume import Volume
-from .base import Format, sides
+from .base import Format, ReadOptions, placed, sides
 from .dicom import DICOM, SeriesInfo, list_series
 from .itk import METAIMAGE, NRRD
 from .nifti import NIFTI
@@ -25,13 +27,30 @@ __all__ = ["FORMATS", "Format", "SeriesInfo", "list_series", "read", "read_label
 FORMATS: tuple[Format, ...] = (NIFTI, NRRD, METAIMAGE, DICOM)
 
 
-def read(path: str | Path, *, modality: Modality | str | None = None, series: str | None = None) -> Volume:
+def read(
+    path: str | Path,
+    *,
+    modality: Modality | str | None = None,
+    series: str | None = None,
+    orientation: str | None = None,
+    spacing: Sequence[float] | None = None,
+    time: int | None = None,
+    allow_outside: bool = False,
+    max_gigabytes: float | None = None,
+) -> Volume:
     """Read an image and check that its voxels can be used.
 
     Args:
         path: a NIfTI, NRRD or MetaImage file, or a DICOM folder.
         modality: how it was acquired, or its name ("MRI", "mr"); None leaves what DICOM's Modality tag says, or None.
         series: SeriesInstanceUID, for a DICOM folder that holds several.
+        orientation: where the array's axes point, such as "LAS", for a file that does not say it. Without it such a
+            volume carries a guess and `orientation_stated` is False.
+        spacing: (x, y, z) millimetres between voxels, for a file that does not say it; else 1 mm is assumed and
+            `spacing_stated` is False.
+        time: which time point of a file that holds several, counted from 0.
+        allow_outside: let a detached header (.nhdr, .mhd) name a data file outside its own folder.
+        max_gigabytes: what the voxels may take; None takes half of the free memory.
 
     Raises:
         FormatError: the file is missing, truncated, not an image, not 3-D, or of inconsistent geometry.
@@ -39,19 +58,32 @@ def read(path: str | Path, *, modality: Modality | str | None = None, series: st
         VocabularyError: the modality is none that is known.
     """
     path = Path(path)
-    volume = _load(path, series)
+    memory = MemoryBudget.of(max_gigabytes)
+    volume = _load(path, ReadOptions(series, time, orientation, spacing, allow_outside, memory))
     replace(volume, name=str(path)).check_voxels()
     return volume if modality is None else replace(volume, modality=Modality.parse(modality))
 
 
-def read_labels(path: str | Path) -> Volume:
+def read_labels(
+    path: str | Path,
+    *,
+    orientation: str | None = None,
+    spacing: Sequence[float] | None = None,
+    time: int | None = None,
+    allow_outside: bool = False,
+    max_gigabytes: float | None = None,
+) -> Volume:
     """Read a label map as the narrowest unsigned integers that hold it; it may be all background.
+
+    Args:
+        path, orientation, spacing, time, allow_outside, max_gigabytes: as for `read`.
 
     Raises:
         FormatError: as for `read`, or values that are not whole numbers from 0.
     """
     path = Path(path)
-    volume = _load(path, None)
+    memory = MemoryBudget.of(max_gigabytes)
+    volume = _load(path, ReadOptions(None, time, orientation, spacing, allow_outside, memory))
     array = volume.array
     if not np.isfinite(array).all() or (array != np.rint(array)).any():
         raise FormatError(
@@ -109,12 +141,12 @@ def _write(array: Array, like: Volume, path: Path, force: bool) -> None:
     form.write(array, like, path, force)
 
 
-def _load(path: Path, series: str | None) -> Volume:
+def _load(path: Path, options: ReadOptions) -> Volume:
     form = _recognised(path)
-    if series is not None and form is not DICOM:
+    if options.series is not None and form is not DICOM:
         raise FormatError(f"{path} is no DICOM folder, so --series does not apply to it.")
     try:
-        return form.read(path, series)
+        return placed(form.read(path, options), path, options)
     except (OSError, MemoryError) as error:
         raise FormatError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
 

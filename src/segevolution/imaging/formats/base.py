@@ -1,15 +1,37 @@
 """What a file format is to the rest of the package: how a file is recognised, read and written."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import FormatError, VolumeError
-from ..grid import Array, Grid
+from ...memory import MemoryBudget
+from ..grid import Array, Grid, axis_codes
 from ..volume import Origin, Volume
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a person says beside the path.
+
+    Attributes:
+        series: SeriesInstanceUID, for a DICOM folder that holds several.
+        time: which time point of a file that holds several, counted from 0.
+        orientation: where the array's axes point, such as "LAS", for a file that does not say it.
+        spacing: (x, y, z) millimetres between voxels, for a file that does not say it.
+        allow_outside: whether a detached header may name a data file outside its own folder.
+        memory: what voxels may take.
+    """
+
+    series: str | None = None
+    time: int | None = None
+    orientation: str | None = None
+    spacing: Sequence[float] | None = None
+    allow_outside: bool = False
+    memory: MemoryBudget = field(default_factory=MemoryBudget.of)
 
 
 @dataclass(frozen=True)
@@ -20,7 +42,7 @@ class Format:
         name: what `Origin.format` holds.
         suffixes: of its files, lower case, with their dots.
         recognises: whether the first 512 bytes of a file (decompressed, if it was gzip) look like this format.
-        read: (path, wanted series or None) -> Volume; raises FormatError. Voxels are not yet judged.
+        read: (path, options) -> Volume; raises FormatError. Voxels are not yet judged.
         write: (array (X, Y, Z), the volume whose grid it lies on, path, force); None: this format is only read.
         writes: those of its suffixes that can be written.
     """
@@ -28,7 +50,7 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     recognises: Callable[[bytes], bool]
-    read: Callable[[Path, str | None], Volume]
+    read: Callable[[Path, ReadOptions], Volume]
     write: Callable[[Array, Volume, Path, bool], None] | None = None
     writes: tuple[str, ...] = ()
 
@@ -49,6 +71,44 @@ def make_volume(array: Array, affine: npt.ArrayLike, path: Path, origin: Origin)
         return Volume(array, grid, name=stem(path), origin=origin)
     except VolumeError as error:
         raise FormatError(f"{path}: {error}") from error
+
+
+def placed(volume: Volume, path: Path, options: ReadOptions) -> Volume:
+    """The volume, where the file says nothing of its place with what a person said instead.
+
+    Raises:
+        FormatError: orientation or spacing are given for a file that states others itself.
+        VolumeError: what was given is no orientation, or no spacing.
+    """
+    grid, orientation, spacing = volume.grid, volume.grid.orientation, volume.grid.spacing
+    if options.orientation is not None:
+        codes = axis_codes(options.orientation)
+        if volume.orientation_stated and codes != orientation:
+            raise FormatError(
+                f"{path} says itself that its axes point {orientation}, so --orientation {codes} contradicts it; "
+                "leave it out, or repair the header."
+            )
+        orientation = codes
+    if options.spacing is not None:
+        if len(options.spacing) != 3:
+            raise VolumeError(f"a spacing needs three numbers of millimetres; this one has {len(options.spacing)}.")
+        if volume.spacing_stated and not np.allclose(options.spacing, spacing, rtol=1e-3):
+            steps = " x ".join(f"{step:g}" for step in spacing)
+            raise FormatError(
+                f"{path} says itself that its voxels lie {steps} mm apart, so --spacing contradicts it; "
+                "leave it out, or repair the header."
+            )
+        if not volume.spacing_stated:
+            x, y, z = options.spacing
+            spacing = float(x), float(y), float(z)
+    if orientation != volume.grid.orientation or spacing != volume.grid.spacing:
+        grid = Grid.oriented(grid.shape, spacing, orientation)
+    return replace(
+        volume,
+        grid=grid,
+        orientation_stated=volume.orientation_stated or options.orientation is not None,
+        spacing_stated=volume.spacing_stated or options.spacing is not None,
+    )
 
 
 def check_dimensions(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:

@@ -20,7 +20,7 @@ from ...errors import FormatError, VocabularyError
 from ...vocabulary import Modality
 from ..grid import Array
 from ..volume import Origin, Volume
-from .base import Format, check_spacing, make_volume, scaled_whole
+from .base import Format, ReadOptions, check_spacing, make_volume, scaled_whole
 from .dicom_geometry import Plane, stack
 from .dicom_pixels import stored_pixels
 
@@ -59,7 +59,7 @@ def list_series(folder: Path) -> list[SeriesInfo]:
         return [info for info, _ in _series(Path(folder)).values()]
 
 
-def read(path: Path, series: str | None = None) -> Volume:
+def read(path: Path, options: ReadOptions) -> Volume:
     """Read one series as (columns, rows, slices), slices ascending along their normal.
 
     The rescale slope and intercept are applied; where both are whole numbers the signal stays integer (int16, or
@@ -67,7 +67,7 @@ def read(path: Path, series: str | None = None) -> Volume:
 
     Args:
         path: a folder, or one enhanced multi-frame file.
-        series: SeriesInstanceUID; needed only where the folder holds several.
+        options: its series is needed only where the folder holds several.
 
     Raises:
         FormatError: no such series, several to choose from, slices that do not form a volume, a slope that changes
@@ -75,7 +75,7 @@ def read(path: Path, series: str | None = None) -> Volume:
     """
     with _without_warnings():
         found = _series(path)
-        info, files = found[_chosen(found, series, path)]
+        info, files = found[_chosen(found, options.series, path)]
         slices: list[_Slice] = []
         for file in files:
             with _blaming(file):

@@ -15,14 +15,14 @@ from ...errors import FormatError, OutputError
 from ...files import replacing
 from ..grid import Array, Floats, Grid
 from ..volume import Origin, Volume
-from .base import Format, check_dimensions, check_spacing, make_volume
+from .base import Format, ReadOptions, check_dimensions, check_spacing, make_volume
 from .itk_headers import checked_kind, is_meta
 from .native_stderr import caught
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read(path: Path, series: str | None = None) -> Volume:
+def read(path: Path, options: ReadOptions) -> Volume:
     """Read one volume (X, Y, Z), dtype as stored.
 
     Raises:

@@ -8,6 +8,7 @@ become millimetres.
 import gzip
 import io
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ...errors import FormatError, OutputError
 from ...files import replacing
 from ..grid import Array, Floats
 from ..volume import Origin, Volume
-from .base import Format, check_dimensions, check_spacing, make_volume, scaled_whole
+from .base import Format, ReadOptions, check_dimensions, check_spacing, make_volume, scaled_whole
 
 _COLOURS = {128, 2304}
 _COMPLEX = {32, 1792, 2048}
@@ -26,7 +27,7 @@ _MOST_WHOLE = 2**31  # of a slope or intercept: 32 bits times it stay within 64
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 
 
-def read(path: Path, series: str | None = None) -> Volume:
+def read(path: Path, options: ReadOptions) -> Volume:
     """Read one volume (X, Y, Z).
 
     Integers stay integers, also with an scl_slope and scl_inter that are whole. With others the signal is float32, or
@@ -57,7 +58,10 @@ def read(path: Path, series: str | None = None) -> Volume:
         if len(data) < _expected_size(header):
             raise FormatError(f"{path} is truncated: voxels are missing at its end; copy it again.") from error
         raise FormatError(f"{path} cannot be read as NIfTI: {_first_line(error)}.") from error
-    return make_volume(array, affine, path, Origin(path, "nifti", header=header.binaryblock))
+    volume = make_volume(array, affine, path, Origin(path, "nifti", header=header.binaryblock))
+    stated = bool(header["sform_code"] or header["qform_code"])
+    unset = not stated and header.get_xyzt_units()[0] == "unknown" and (header["pixdim"][1:4] == 1).all()
+    return replace(volume, orientation_stated=stated, spacing_stated=not unset)
 
 
 def write(array: Array, like: Volume, path: Path, force: bool) -> None:
