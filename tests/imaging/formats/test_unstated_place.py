@@ -51,14 +51,14 @@ def test_what_a_person_states_is_taken(tmp_path: Path) -> None:
         np.testing.assert_allclose(volume.grid.to_mm([[1.5, 2, 2.5]]), [[0, 0, 0]], atol=1e-12)
 
 
-@pytest.mark.parametrize("codes", ["RAS", "LAS", "PIR", "ISL"])
+@pytest.mark.parametrize("codes", ["RAS", "LAS", "PIR", "SAL"])
 def test_every_orientation_can_be_stated(codes: str, tmp_path: Path) -> None:
     volume = read(bare_nifti(tmp_path / "bare.nii"), orientation=codes)
     assert volume.grid.orientation == codes
     assert volume.grid.spacing == (1.5, 2.0, 2.5)
 
 
-@pytest.mark.parametrize("text", ["RRS", "RA", "RASX", "XYZ", ""])
+@pytest.mark.parametrize("text", ["RRS", "ISL", "RA", "RASX", "XYZ", ""])
 def test_an_orientation_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match="is no orientation; name where the three axes"):
         read(bare_nifti(tmp_path / "bare.nii"), orientation=text)
