@@ -37,7 +37,7 @@ class ImageShift(BaseAdapter):
         self.backbone.hooks.fuse = None
 
     def _return(self):
-        self.backbone.hooks.fuse = lambda tokens, contexts: tokens + self.shift
+        self.backbone.hooks.fuse = lambda tokens, contexts: (tokens + self.shift, None)
 
     def _fold(self):
         raise AdapterError("what depends on the context cannot be folded into fixed weights.")

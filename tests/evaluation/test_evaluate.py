@@ -106,7 +106,7 @@ def test_points_lie_on_the_structure_and_a_tight_box_holds_it(case):
 
 def test_a_withheld_context_reaches_the_network_as_unknown(backbone, case):
     heard = []
-    backbone.hooks.fuse = lambda tokens, contexts: heard.extend(contexts) or tokens
+    backbone.hooks.fuse = lambda tokens, contexts: (heard.extend(contexts) or tokens, None)
     questions = Questions(prompts=("text",), structures=("liver",), windows="off", contexts=("known", "withheld"))
     rows = evaluate(backbone, case, RUN, questions, "exact").rows
     assert [row["context"] for row in rows] == ["known", "withheld"]

@@ -9,7 +9,7 @@ import torch
 
 from segevolution.errors import PromptError, VocabularyError, VolumeError
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import Prompt
+from segevolution.imaging.prompts import Kind, Prompt
 from segevolution.imaging.volume import Volume
 from segevolution.inference.segmentation import Segmentation
 from segevolution.inference.session import Session
@@ -240,7 +240,7 @@ def test_a_prompt_that_cannot_be_answered_is_refused(network: TinyBackbone) -> N
 
 def test_a_kind_that_the_model_does_not_take_is_refused_by_name() -> None:
     deaf = TinyBackbone()
-    deaf.spec = type(deaf.spec)(window=deaf.spec.window, accepts=frozenset({"point"}), intensity="foreground")  # type: ignore[arg-type]
+    deaf.spec = type(deaf.spec)(window=deaf.spec.window, accepts=frozenset({Kind.POINT}), intensity="foreground")
     with pytest.raises(PromptError, match="takes no text prompt; it takes point"):
         Session(deaf, patient()).segment(text="liver")
 
@@ -248,7 +248,7 @@ def test_a_kind_that_the_model_does_not_take_is_refused_by_name() -> None:
 def test_withheld_context_keeps_the_answer_of_a_network_without_adapter(network: TinyBackbone) -> None:
     known = Session(network, patient()).segment(text="liver")
     seen: list[object] = []
-    network.hooks.fuse = lambda tokens, contexts: (seen.extend(contexts), tokens)[1]
+    network.hooks.fuse = lambda tokens, contexts: (seen.extend(contexts) or tokens, None)
     try:
         withheld = Session(network, patient(), context="withheld").segment(text="liver")
         assert {(context.modality, context.structure) for context in seen} == {(None, None)}  # type: ignore[attr-defined]

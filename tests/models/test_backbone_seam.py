@@ -1,4 +1,7 @@
+import copy
 import dataclasses
+import pickle
+import threading
 
 import pytest
 import torch
@@ -76,3 +79,28 @@ def test_hooks_around_stand_in_place_of_the_network_and_get_its_own_work(backbon
 
 def test_what_runs_at_encoding_is_adaptable(backbone: TinyBackbone) -> None:
     assert set(backbone.spec.encoding) < set(backbone.spec.adaptable)
+
+
+def test_copies_and_pickles_have_a_lock_of_their_own_which_one_thread_may_take_twice(backbone: TinyBackbone) -> None:
+    copied, pickled = copy.deepcopy(backbone), pickle.loads(pickle.dumps(backbone))
+    assert len({id(each.lock) for each in (backbone, copied, pickled)}) == 3
+    with backbone.lock, backbone.lock:
+        assert copied.encode(torch.zeros(1, 1, *copied.spec.window), [None]).tokens.isfinite().all()
+        assert torch.equal(pickled.keys.weight, backbone.keys.weight)
+
+
+def test_the_lock_is_held_during_an_encoding_and_during_a_decoding(backbone: TinyBackbone) -> None:
+    taken: list[bool] = []
+
+    def another_thread_takes_it() -> None:
+        thread = threading.Thread(target=lambda: taken.append(backbone.lock.acquire(blocking=False)))
+        thread.start()
+        thread.join()
+
+    backbone.hooks.encode = lambda inner, *given: (another_thread_takes_it(), inner(*given))[1]
+    backbone.hooks.fuse = lambda tokens, _: (tokens, another_thread_takes_it())
+    features = encoded(backbone, 1)
+    backbone.decode(features, prompts(1), [Context()])
+    assert taken == [False, False]
+    another_thread_takes_it()
+    assert taken == [False, False, True]

@@ -1,5 +1,7 @@
 """The test double must answer as its docstring says, or tests built on it mean nothing."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
@@ -120,19 +122,26 @@ def test_hooks_reach_the_answer() -> None:
     model = TinyBackbone()
     plain = answer(model, structures=("liver",))
     seen: list[Context] = []
+    states: list[str | None] = []
 
-    def fuse(tokens: Tensor, contexts: object) -> Tensor:
-        seen.extend(contexts)  # type: ignore[arg-type]
-        return tokens + 1
+    def fuse(tokens: Tensor, contexts: Sequence[Context]) -> tuple[Tensor, str]:
+        seen.extend(contexts)
+        return tokens + 1, "a state"
+
+    def double(queries: Tensor, contexts: Sequence[Context], state: str | None) -> Tensor:
+        states.append(state)
+        return queries * 2
 
     model.hooks.fuse = fuse
     fused = answer(model, structures=("liver",))
     assert seen == [Context()]
     assert not torch.allclose(fused, plain)
+    model.hooks.mask_tokens = model.hooks.mask_vectors = double
+    answer(model, structures=("liver",))
     model.hooks.fuse = None
-    model.hooks.mask_tokens = lambda queries, contexts: queries * 2
     assert not torch.allclose(answer(model, structures=("liver",)), plain)
-    model.hooks.mask_tokens = None
+    assert states == ["a state", "a state", None, None]
+    model.hooks.mask_tokens = model.hooks.mask_vectors = None
     assert torch.equal(answer(model, structures=("liver",)), plain)
 
 

@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from threading import RLock
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -174,20 +175,22 @@ class Hooks:
 
     Within a decoding:
 
-    fuse: (image tokens (P, N, C), contexts) -> image tokens; called once a decoding, before the decoder.
-    mask_tokens: (mask tokens (P, M, C), contexts) -> mask tokens; called before the hypernetworks.
-    mask_vectors: (vectors (P, m, c), contexts) -> vectors; called before their inner product with the upscaled
+    fuse: (image tokens (P, N, C), contexts) -> (image tokens, state); called once a decoding, before the decoder. The
+        state is any value that the later hooks of the same decoding need, such as a posterior; the network only hands
+        it on, so that two decodings never share it.
+    mask_tokens: (mask tokens (P, M, C), contexts, state) -> mask tokens; called before the hypernetworks.
+    mask_vectors: (vectors (P, m, c), contexts, state) -> vectors; called before their inner product with the upscaled
         features, which gives the logits of the m masks that are answered.
 
-    In one decoding they are called in this order, with the same contexts.
+    In one decoding they are called in this order, with the same contexts; without `fuse` the state is None.
     """
 
     encode: Callable[[Encode, Tensor, Sequence[Modality | None]], Features] | None = None
     decode: Callable[[Decode, Features, PromptBatch, Sequence[Context], bool], Masks] | None = None
     again: Callable[[], AbstractContextManager[None]] | None = None
-    fuse: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
-    mask_tokens: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
-    mask_vectors: Callable[[Tensor, Sequence[Context]], Tensor] | None = None
+    fuse: Callable[[Tensor, Sequence[Context]], tuple[Tensor, Any]] | None = None
+    mask_tokens: Callable[[Tensor, Sequence[Context], Any], Tensor] | None = None
+    mask_vectors: Callable[[Tensor, Sequence[Context], Any], Tensor] | None = None
 
 
 @runtime_checkable
@@ -209,27 +212,45 @@ class Backbone(Protocol):
 
 
 class BackboneModule(torch.nn.Module, ABC):
-    """Base class of implementations: a Module that is a Backbone. Subclasses define `_encode` and `_decode`."""
+    """Base class of implementations: a Module that is a Backbone. Subclasses define `_encode` and `_decode`.
+
+    Attributes:
+        lock: re-entrant; held during one encoding or one decoding, and while an adapter enters or leaves. So several
+            threads may ask one network, and each gets the answer that it gets alone. A copy has a lock of its own.
+    """
 
     spec: Spec
+    lock: RLock
 
     def __init__(self) -> None:
         super().__init__()
         self.hooks = Hooks()
+        self.lock = RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which cannot hold a lock."""
+        return {name: value for name, value in self.__dict__.items() if name != "lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The way back from `__getstate__`."""
+        self.__dict__.update(state)
+        self.lock = RLock()
 
     def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
         """See Backbone.encode."""
-        if self.hooks.encode is not None:
-            return self.hooks.encode(self._encode, images, modalities)
-        return self._encode(images, modalities)
+        with self.lock:
+            if self.hooks.encode is not None:
+                return self.hooks.encode(self._encode, images, modalities)
+            return self._encode(images, modalities)
 
     def decode(
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
     ) -> Masks:
         """See Backbone.decode."""
-        if self.hooks.decode is not None:
-            return self.hooks.decode(self._decode, features, prompts, contexts, multimask)
-        return self._decode(features, prompts, contexts, multimask=multimask)
+        with self.lock:
+            if self.hooks.decode is not None:
+                return self.hooks.decode(self._decode, features, prompts, contexts, multimask)
+            return self._decode(features, prompts, contexts, multimask=multimask)
 
     @abstractmethod
     def _encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
@@ -256,4 +277,5 @@ class BackboneModule(torch.nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where the parameters live."""
-        return next(self.parameters()).device
+        with self.lock:  # an adapter of another thread may be entering
+            return next(self.parameters()).device

@@ -146,12 +146,13 @@ class TinyBackbone(BackboneModule):
         if prompts.masks is not None:
             raise PromptError("the tiny network accepts no mask prompt; give text, points or a box.")
         tokens = features.tokens[prompts.image_index]
+        state = None
         if self.hooks.fuse is not None:
-            tokens = self.hooks.fuse(tokens, contexts)
+            tokens, state = self.hooks.fuse(tokens, contexts)
         chosen = slice(1, MASK_TOKENS) if multimask else slice(0, 1)
         queries = self.mask_tokens[None] + self._said(prompts)[:, None]
         if self.hooks.mask_tokens is not None:
-            queries = self.hooks.mask_tokens(queries, contexts)
+            queries = self.hooks.mask_tokens(queries, contexts, state)
         queries = queries[:, chosen].contiguous()  # torch multiplies strided input otherwise when weights are frozen
 
         intensity = features.skips[-1][prompts.image_index]
@@ -159,7 +160,7 @@ class TinyBackbone(BackboneModule):
         logits = torch.einsum("pmk,pkdhw->pmdhw", self.voxels(queries), powers)
         vectors = self.queries(queries)
         if self.hooks.mask_vectors is not None:
-            vectors = self.hooks.mask_vectors(vectors, contexts)
+            vectors = self.hooks.mask_vectors(vectors, contexts, state)
         coarse = torch.einsum("pmc,pnc->pmn", vectors, self.keys(tokens)).unflatten(2, features.grid)
         logits = logits + functional.interpolate(coarse, logits.shape[2:], mode="trilinear", align_corners=False)
         logits = logits + (self._points(prompts) - self._outside(prompts))[:, None]

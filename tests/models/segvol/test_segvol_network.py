@@ -173,20 +173,21 @@ def test_hooks_see_each_prompt_with_its_context_and_identity_hooks_change_nothin
     plain = network.decode(features, every_combination, contexts).logits
     seen: dict[str, tuple[tuple[int, ...], Sequence[Context]]] = {}
 
-    def watch(name: str) -> Callable[[Tensor, Sequence[Context]], Tensor]:
-        def hook(tokens: Tensor, given: Sequence[Context]) -> Tensor:
-            seen[name] = (tuple(tokens.shape), given)
-            return tokens
+    def fuse(tokens: Tensor, given: Sequence[Context]) -> tuple[Tensor, str]:
+        seen["fuse"] = (tuple(tokens.shape), given)
+        return tokens, "a state"
 
-        return hook
+    def watch(tokens: Tensor, given: Sequence[Context], state: str) -> Tensor:
+        seen[state] = (tuple(tokens.shape), given)
+        return tokens
 
-    network.hooks.fuse, network.hooks.mask_tokens = watch("fuse"), watch("mask_tokens")
+    network.hooks.fuse, network.hooks.mask_tokens = fuse, watch
     watched = network.decode(features, every_combination, contexts).logits
     torch.testing.assert_close(watched, plain, rtol=1e-5, atol=1e-5)
-    assert seen == {"fuse": ((8, 32, 32), contexts), "mask_tokens": ((8, 4, 32), contexts)}
-    network.hooks.fuse = lambda tokens, _: tokens + torch.randn_like(tokens)
+    assert seen == {"fuse": ((8, 32, 32), contexts), "a state": ((8, 4, 32), contexts)}
+    network.hooks.fuse = lambda tokens, _: (tokens + torch.randn_like(tokens), None)
     assert not torch.allclose(network.decode(features, every_combination, contexts).logits, plain)
-    network.hooks.fuse, network.hooks.mask_tokens = None, lambda tokens, _: tokens + 1
+    network.hooks.fuse, network.hooks.mask_tokens = None, lambda tokens, *_: tokens + 1
     assert not torch.allclose(network.decode(features, every_combination, contexts).logits, plain)
     network.hooks.mask_tokens = None
     assert torch.equal(network.decode(features, every_combination, contexts).logits, plain)

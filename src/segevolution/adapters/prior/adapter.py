@@ -8,6 +8,7 @@ is the base, bit for bit.
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar
 
 import torch
@@ -28,6 +29,10 @@ MODULE = "context_prior"
 
 POOL = "prior.pool."
 _LOG = logging.getLogger(__name__)
+_MEASUREMENT: ContextVar[tuple["ContextPriorAdapter", dict[str, list[float]]] | None] = ContextVar(
+    "_MEASUREMENT", default=None
+)
+"""The adapter that a thread measures at the moment, and what was noted."""
 _KINDS = {"structures": "structure", "modalities": "modality"}
 
 
@@ -62,8 +67,7 @@ class LoraBeside(LoraAdapter):
 class ContextPriorAdapter(BaseAdapter):
     """Context priors, see the module; `ContextPriorConfig` holds the choices.
 
-    The tokens of a structure after fusion reach the decoder from one hook to the next: `fuse` keeps them until the
-    hook of the prototypes takes them, within one decoding. So one network decodes for one thread at a time.
+    The tokens of a structure after fusion reach the prototypes as the state that `fuse` hands to the later hooks.
 
     Attributes:
         stand_ins: for each name that was asked for and has no tokens, the one whose tokens were taken; None for those
@@ -90,9 +94,7 @@ class ContextPriorAdapter(BaseAdapter):
             else None
         )
         self._network: PriorNetwork | None = None
-        self._posterior: Tensor | None = None
         self._loss: Tensor | None = None
-        self._sizes: dict[str, list[float]] | None = None
         self.stand_ins: dict[tuple[str, str], str | None] = {}
 
     @property
@@ -155,17 +157,18 @@ class ContextPriorAdapter(BaseAdapter):
 
     @contextmanager
     def measured(self) -> Iterator[dict[str, list[float]]]:
-        """A context that notes how large the prototypes are, relative to what they are added to.
+        """A context that notes how large the prototypes are, relative to what they are added to, in this thread.
 
         Yields:
             By structure ("" where it is not known), for each prompt decoded meanwhile: length of the addition over
             length of the mask token (additive; the mean of all mask tokens) or mask vector (multiplicative).
         """
-        self._sizes = {}
+        sizes: dict[str, list[float]] = {}
+        token = _MEASUREMENT.set((self, sizes))
         try:
-            yield self._sizes
+            yield sizes
         finally:
-            self._sizes = None
+            _MEASUREMENT.reset(token)
 
     def _fill(self) -> None:
         self.stand_ins.clear()
@@ -204,7 +207,7 @@ class ContextPriorAdapter(BaseAdapter):
             delattr(self.backbone, MODULE)
         if self._lora is not None:
             self._lora.leave()
-        self._posterior = self._loss = None
+        self._loss = None
 
     def _return(self) -> None:
         if self._lora is not None:
@@ -229,31 +232,28 @@ class ContextPriorAdapter(BaseAdapter):
         fresh = {name: parameter for name, parameter in self._parameters().items() if name.startswith(POOL)}
         super()._write({**fresh, **state})
 
-    def _fuse(self, image: Tensor, contexts: Sequence[Context]) -> Tensor:
-        """Hooks.fuse."""
+    def _fuse(self, image: Tensor, contexts: Sequence[Context]) -> tuple[Tensor, Tensor]:
+        """Hooks.fuse; the state is the posteriors of the structures (P, T, w)."""
         network = self.network
         modalities = [self._held("modalities", context.modality) for context in contexts]
         structures = [self._held("structures", context.structure) for context in contexts]
         adapted, modality, structure = network(image, modalities, structures)
-        self._posterior = structure if self.config.prototype != "none" else None
         if network.head is not None and network.training and torch.is_grad_enabled():
             classes = [-1 if context.modality is None else CLASSES.index(context.modality) for context in contexts]
             loss = network.head(modality, torch.tensor(classes, device=modality.device))
             self._loss = None if loss is None else self.config.auxiliary * loss
-        fused: Tensor = adapted
-        return fused
+        return adapted, structure
 
-    def _add(self, values: Tensor, contexts: Sequence[Context]) -> Tensor:
+    def _add(self, values: Tensor, contexts: Sequence[Context], posterior: Tensor) -> Tensor:
         """Hooks.mask_tokens or Hooks.mask_vectors: (P, M, ...) plus the prototypes."""
         prototypes = self.network.additive or self.network.multiplicative
-        posterior, self._posterior = self._posterior, None
         assert prototypes is not None
-        assert posterior is not None, "a decoding calls fuse before the hooks of the mask"
         added: Tensor = prototypes(posterior).to(values.dtype)
-        if self._sizes is not None:
+        measuring, noted = _MEASUREMENT.get() or (None, {})
+        if measuring is self:
             sizes = (added.detach().float().norm(dim=-1) / values.detach().float().norm(dim=-1)).mean(dim=1)
             for context, size in zip(contexts, sizes.tolist(), strict=True):
-                self._sizes.setdefault(canonical(context.structure or ""), []).append(size)
+                noted.setdefault(canonical(context.structure or ""), []).append(size)
         return values + added
 
     def _held(self, kind: str, asked: str | None) -> str | None:

@@ -174,10 +174,10 @@ class SegVol(BackboneModule):
         rows = prompts.image_index.to(device)
         sparse, present = self.prompt_encoder(prompts, text)
         dense = None if self.dense_prompts is None else self.dense_prompts(prompts)
-        image, shared = features.tokens, True
+        image, shared, state = features.tokens, True, None
         fuse, adapt, blend = self.hooks.fuse, self.hooks.mask_tokens, self.hooks.mask_vectors
         if fuse is not None:
-            image, shared = fuse(image[rows], contexts), False
+            (image, state), shared = fuse(image[rows], contexts), False
         image = image + self.prompt_encoder.no_mask()
         if dense is not None:
             image, shared = (image[rows] if shared else image) + dense.tokens, False
@@ -193,8 +193,8 @@ class SegVol(BackboneModule):
             text=text,
             texts=named(prompts, device),
             multimask=multimask,
-            adapt=None if adapt is None else lambda tokens: adapt(tokens, contexts),
-            blend=None if blend is None else lambda vectors: blend(vectors, contexts),
+            adapt=None if adapt is None else lambda tokens: adapt(tokens, contexts, state),
+            blend=None if blend is None else lambda vectors: blend(vectors, contexts, state),
         )
         return Masks(logits, iou, self.config.window)
 
