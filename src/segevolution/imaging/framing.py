@@ -1,18 +1,27 @@
 """From a volume to what a network sees, and the way back; training and inference share it.
 
-A frame is the volume in canonical (RAS+) order, normalised, transposed to (D, H, W) = (Z, Y, X) and cropped to
-its voxels above zero (SegVol's foreground crop). It remembers every step, so that coordinates and masks travel
-both ways exactly. This is the only place where (X, Y, Z) becomes (D, H, W).
+A frame is the volume in canonical (RAS+) order, or in another that its network asks for, normalised, transposed to
+(D, H, W) = (Z, Y, X), cropped to its voxels above zero where zero means that nothing is there (SegVol's foreground
+crop), and resampled where the network has a spacing of its own. It remembers every step, so that coordinates and
+masks travel both ways exactly. This is the only place where (X, Y, Z) becomes (D, H, W).
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from .grid import Array, Floats, Grid, Triple, Turn
-from .intensity import Image, normalise
+from ..errors import VolumeError
+from .grid import BODY_AXIS, CANONICAL, Array, Floats, Grid, Triple, Turn
+from .intensity import NORMALISERS, Image, normalise
+from .resampling import Resampling
 from .volume import Volume
+
+Spacing = tuple[float, float, float]
+
+MOST_VOXELS = 1 << 30  # of a frame: 4 GB
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,51 +29,112 @@ class Frame:
     """A normalised image in network order and the way back to its volume.
 
     Attributes:
-        image: (D, H, W) float32 in [0, 1], cropped.
+        image: (D, H, W) float32, cropped, then resampled if it is.
         start: first voxel of the crop in the uncropped (D, H, W) array.
-        turn: file order -> canonical order, both (X, Y, Z).
+        turn: file order -> the frame's order, both (X, Y, Z).
         grid: of the volume in file order.
+        resampling: from the crop, in the volume's own voxels, to the image; None = the image is the crop.
+        pad: the number that stands outside the image.
     """
 
     image: Image
     start: Triple
     turn: Turn
     grid: Grid
+    resampling: Resampling | None = None
+    pad: float = 0.0
+
+    @property
+    def cropped(self) -> Triple:
+        """(D, H, W) of the crop in the volume's own voxels."""
+        return _whole(self.image.shape) if self.resampling is None else self.resampling.source
+
+    @property
+    def spacing(self) -> Spacing:
+        """Distance of neighbouring frame voxels along (D, H, W), in millimetres."""
+        own = np.asarray([self.grid.spacing[axis] for axis in self.turn.axes][::-1])
+        d, h, w = (own if self.resampling is None else own * self.resampling.step).tolist()
+        return d, h, w
 
     def indices(self, voxels: npt.ArrayLike) -> Floats:
         """File voxel indices (N, 3) as (x, y, z) -> frame voxels (N, 3) as (d, h, w); may lie outside the crop."""
-        return np.asarray(self.turn.apply_indices(voxels)[:, ::-1] - self.start)
+        own = np.asarray(self.turn.apply_indices(voxels)[:, ::-1] - self.start)
+        return own if self.resampling is None else self.resampling.forth(own)
 
     def voxels(self, indices: npt.ArrayLike) -> Floats:
         """Frame voxels (N, 3) as (d, h, w) -> file voxel indices (N, 3) as (x, y, z)."""
-        moved = np.asarray(indices, np.float64).reshape(-1, 3) + self.start
-        return self.turn.undo_indices(moved[:, ::-1])
+        own = np.asarray(indices, np.float64).reshape(-1, 3)
+        own = own if self.resampling is None else self.resampling.back(own)
+        return self.turn.undo_indices((own + self.start)[:, ::-1])
+
+    def block(self, low: Sequence[float], high: Sequence[float]) -> tuple[Triple, Triple]:
+        """A box of file voxels (x, y, z), both corners included -> first and one-past-last frame voxel (d, h, w).
+
+        What of it lies in the cropped margin moves to the frame's border.
+        """
+        corners = np.asarray(self.turn.apply_indices([low, high])[:, ::-1] - self.start)
+        if self.resampling is not None:
+            first, last = self.resampling.block(corners.min(axis=0), corners.max(axis=0))
+            return _whole(first), _whole(last)
+        nearest = np.clip(np.rint(corners), 0, np.asarray(self.image.shape, np.float64) - 1)
+        return _whole(nearest.min(axis=0)), _whole(nearest.max(axis=0) + 1)
 
     def crop(self, array: Array) -> Array:
-        """An array in file order (X, Y, Z), such as a label map -> (D, H, W) of this frame; a view."""
+        """An array in file order (X, Y, Z), such as a label map -> (D, H, W) of the crop, not resampled; a view."""
         ordered = self.turn.apply(array).transpose(2, 1, 0)
-        return np.asarray(ordered[tuple(slice(s, s + n) for s, n in zip(self.start, self.image.shape, strict=True))])
+        return np.asarray(ordered[tuple(slice(s, s + n) for s, n in zip(self.start, self.cropped, strict=True))])
 
     def restore(self, array: Array, fill: float = 0) -> Array:
-        """(D, H, W) of this frame -> (X, Y, Z) in file order on the volume's own grid; `fill` outside the crop."""
+        """(D, H, W) of the crop -> (X, Y, Z) in file order on the volume's own grid; `fill` outside the crop."""
         full_shape = tuple(self.grid.shape[axis] for axis in self.turn.axes)[::-1]
         full = np.full(full_shape, fill, array.dtype)
         full[tuple(slice(s, s + n) for s, n in zip(self.start, array.shape, strict=True))] = array
         return np.ascontiguousarray(self.turn.undo(full.transpose(2, 1, 0)))
 
+    def labels(self, array: Array) -> Array:
+        """A label map in file order (X, Y, Z) -> (D, H, W) of this frame, each voxel from the nearest one."""
+        cropped = self.crop(array)
+        return cropped if self.resampling is None else self.resampling.labels(cropped)
 
-def frame(volume: Volume, recipe: str) -> Frame:
-    """Turn, normalise (see intensity.NORMALISERS), transpose and crop a volume.
+    def on_crop(self, logits: Image) -> Image:
+        """Logits (D, H, W) of the frame -> of the crop, trilinearly; themselves where nothing was resampled."""
+        return logits if self.resampling is None else self.resampling.image_back(logits)
+
+
+def frame(volume: Volume, recipe: str, spacing: Spacing | None = None, order: str = CANONICAL) -> Frame:
+    """Turn, normalise, transpose, crop and resample a volume.
+
+    Args:
+        volume: signal as measured.
+        recipe: a name in intensity.NORMALISERS.
+        spacing: millimetres along the body's axes (x, y, z) to resample to; None keeps the volume's own.
+        order: the frame's orientation, as axis codes of (X, Y, Z), before it is transposed.
 
     Raises:
-        VolumeError: its voxels are constant or not finite.
+        VolumeError: its voxels are constant or not finite, or would be too many at that spacing.
     """
     volume.check_voxels()
-    ordered, turn = volume.canonical()
+    normaliser = NORMALISERS[recipe]
+    ordered, turn = volume.canonical(order)
     image = normalise(ordered.array, recipe, volume.modality).transpose(2, 1, 0)
-    start, stop = foreground_box(image)
-    cropped = image[tuple(slice(low, high) for low, high in zip(start, stop, strict=True))]
-    return Frame(np.ascontiguousarray(cropped), start, turn, volume.grid)
+    start, stop = foreground_box(image) if normaliser.crops else ((0, 0, 0), _whole(image.shape))
+    cropped = np.ascontiguousarray(image[tuple(slice(low, high) for low, high in zip(start, stop, strict=True))])
+    pad = normaliser.pad_of(image)
+    if spacing is None:
+        return Frame(cropped, start, turn, volume.grid, None, pad)
+    wanted = [spacing[BODY_AXIS[code]] for code in order]
+    resampling = Resampling.to_spacing(_whole(cropped.shape), ordered.grid.spacing[::-1], wanted[::-1])
+    if math.prod(resampling.target) > MOST_VOXELS:
+        raise VolumeError(
+            f"{volume.name} would have {' x '.join(map(str, resampling.target[::-1]))} voxels at the spacing that this "
+            "model works at; is its own spacing right? Otherwise crop it first."
+        )
+    return Frame(resampling.image(cropped), start, turn, volume.grid, resampling, pad)
+
+
+def _whole(values: Sequence[int] | Floats) -> Triple:
+    d, h, w = (int(value) for value in values)
+    return d, h, w
 
 
 def foreground_box(image: Array) -> tuple[Triple, Triple]:

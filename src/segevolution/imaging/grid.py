@@ -19,7 +19,8 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Triple = tuple[int, int, int]
 
-_BODY_AXIS = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
+BODY_AXIS = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
+CANONICAL = "RAS"  # the orientation of every array that is called canonical
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,12 @@ class Grid:
         rounded = np.rint(np.asarray(indices, np.float64).reshape(-1, 3))
         return np.asarray(((rounded >= 0) & (rounded < self.shape)).all(axis=1))
 
-    def canonical(self) -> tuple["Grid", Turn]:
-        """The same voxels in the axis order nearest to RAS+, and the turn that leads there."""
+    def canonical(self, order: str = CANONICAL) -> tuple["Grid", Turn]:
+        """The same voxels in the axis order nearest to `order`, axis codes as of `orientation`, and the turn there."""
         orientation = nib.io_orientation(self.affine)
         if np.isnan(orientation).any():
             raise VolumeError("the affine maps two axes onto one body axis; repair the header.")
+        orientation = nib.orientations.ornt_transform(orientation, nib.orientations.axcodes2ornt(tuple(order)))
         axes = np.argsort(orientation[:, 0])
         flips = orientation[axes, 1] < 0
         turn = Turn(
@@ -171,7 +173,7 @@ def axis_codes(text: str) -> str:
         VolumeError: it does not name each body axis once by L or R, A or P, S or I.
     """
     codes = "".join(letter for letter in text.upper() if letter not in " -,")
-    if len(codes) != 3 or {_BODY_AXIS.get(letter) for letter in codes} != {0, 1, 2}:
+    if len(codes) != 3 or {BODY_AXIS.get(letter) for letter in codes} != {0, 1, 2}:
         raise VolumeError(
             f'"{text}" is no orientation; name where the three axes of the array point, L or R, A or P, S or I, '
             "each body axis once, such as LAS."

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import VolumeError
 from ..vocabulary import Modality
-from .grid import Array, Grid, Turn
+from .grid import CANONICAL, Array, Grid, Turn
 
 WITHOUT_PLACE = "npy"
 _SIDES = frozenset({"left", "right"})
@@ -100,9 +100,9 @@ class Volume:
             )
         return tuple(sentences)
 
-    def canonical(self) -> tuple["Volume", Turn]:
-        """The same voxels in the axis order nearest to RAS+ (a view), and the turn that leads there."""
-        grid, turn = self.grid.canonical()
+    def canonical(self, order: str = CANONICAL) -> tuple["Volume", Turn]:
+        """The same voxels in the axis order nearest to RAS+, or to another (a view), and the turn that leads there."""
+        grid, turn = self.grid.canonical(order)
         return replace(self, array=turn.apply(self.array), grid=grid), turn
 
     def check_voxels(self) -> None:

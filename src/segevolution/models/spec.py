@@ -96,12 +96,13 @@ class Spec:
 
     def __post_init__(self) -> None:
         _require(_sides(self.window), f"the window {self.window}", "three whole numbers of at least 1")
-        kinds = isinstance(self.accepts, frozenset) and len(self.accepts) > 0
+        known = {kind.value for kind in Kind}
         _require(
-            kinds and all(isinstance(kind, Kind) for kind in self.accepts),
-            f"the kinds of prompt {self.accepts}",
-            f"a frozenset of some of {', '.join(Kind)}",
+            len(self.accepts) > 0 and set(self.accepts) <= known,
+            f"the kinds of prompt {sorted(self.accepts)}",
+            f"some of {', '.join(Kind)}",
         )
+        object.__setattr__(self, "accepts", frozenset(map(Kind, self.accepts)))
         _require(self.intensity in NORMALISERS, f'the intensity "{self.intensity}"', f"one of {', '.join(NORMALISERS)}")
         _require(isinstance(self.framing, str) and self.framing != "", f"the framing {self.framing!r}", "a name")
         _require(
