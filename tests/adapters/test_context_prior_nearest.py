@@ -25,7 +25,7 @@ def test_the_text_encoder_decides_where_there_is_one(words):
     best = int(torch.nn.functional.cosine_similarity(said[:1], said[1:]).argmax())
     assert nearest("kidney", KNOWN, words) == KNOWN[best]
     with torch.no_grad():  # make another one the nearest: the same vectors for "kidney" and "aorta"
-        tokens = words.text_encoder.clip_text_model.get_input_embeddings().weight
+        tokens = words.text_encoder.clip_text_model.embeddings.token_embedding.weight
         (a, b) = (int(words.text_encoder.tokenizer([name])[0, 1]) for name in ("kidney", "aorta"))
         tokens[a] = tokens[b]
     assert nearest("kidney", KNOWN, words) == "aorta"

@@ -10,7 +10,7 @@ from .backbone import BackboneModule
 from .segvol.config import SegVolConfig
 from .segvol.segvol import SegVol
 from .segvol.tokenizer import FILE as TOKENIZER
-from .segvol.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
+from .segvol.tokenizer import Tokenizer, load_tokenizer
 from .tiny import TinyBackbone, TinyConfig
 
 
@@ -31,10 +31,10 @@ class Network:
     save: Callable[[Any, Path], dict[str, Any]]
 
 
-def clip_tokenizer(folder: Path) -> ClipTokenizer | None:
+def clip_tokenizer(folder: Path) -> Tokenizer | None:
     """CLIP's tokenizer from a folder; None where its files are absent, so that everything but text works."""
     there = any((folder / name).is_file() for name in (TOKENIZER, "vocab.json"))
-    return ClipTokenizer.load(folder) if there else None
+    return load_tokenizer("clip", folder) if there else None
 
 
 def _build_segvol(sizes: Mapping[str, Any], folder: Path) -> SegVol:

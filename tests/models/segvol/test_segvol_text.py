@@ -12,10 +12,11 @@ from transformers import CLIPTokenizer
 from segevolution.errors import CheckpointError, PromptError, VocabularyError
 from segevolution.imaging.prompts import Kind
 from segevolution.models.backbone import Context, PromptBatch
+from segevolution.models.segvol.clip_tokenizer import ClipTokenizer
 from segevolution.models.segvol.config import SegVolConfig, TextConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.text_encoder import TextEncoder
-from segevolution.models.segvol.tokenizer import END, UNKNOWN, ClipTokenizer, WordTokenizer, load_tokenizer
+from segevolution.models.segvol.tokenizer import END, UNKNOWN, WordTokenizer, load_tokenizer
 from segevolution.vocabulary import STRUCTURES, TEMPLATES, Modality, sentence
 
 

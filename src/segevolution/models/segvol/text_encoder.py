@@ -1,15 +1,12 @@
-"""Sentences to text tokens: CLIP's text transformer at any size, then a linear layer to the decoder's width.
-
-Source: Radford et al. 2021, arXiv:2103.00020, in transformers' implementation.
-"""
+"""Sentences to text tokens: CLIP's text transformer at any size, then a linear layer to the decoder's width."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from ...errors import CheckpointError
 from .config import TextConfig
+from .text_tower import TextTower
 from .tokenizer import END, Tokenizer
 
 
@@ -31,18 +28,14 @@ class TextEncoder(nn.Module):
             )
         self.tokenizer = tokenizer
         self.positions = config.positions
-        self.clip_text_model = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=config.vocabulary,
-                hidden_size=config.width,
-                intermediate_size=config.mlp,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.heads,
-                max_position_embeddings=config.positions,
-                eos_token_id=END if config.kind == "words" else config.vocabulary - 1,
-                bos_token_id=None,
-                pad_token_id=None,
-            )
+        self.clip_text_model = TextTower(
+            vocabulary=config.vocabulary,
+            width=config.width,
+            mlp=config.mlp,
+            layers=config.layers,
+            heads=config.heads,
+            positions=config.positions,
+            end=END if config.kind == "words" else config.vocabulary - 1,
         )
         self.dim_align = nn.Linear(config.width, width)
         self.clip_text_model.requires_grad_(config.train_tower)
@@ -66,6 +59,6 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """(T, L) token ids -> (T, C). Attention is causal, so filling behind the end of a text changes nothing."""
-        pooled: Tensor = self.clip_text_model(input_ids=ids[:, : self.positions]).pooler_output
+        pooled: Tensor = self.clip_text_model(ids[:, : self.positions])
         aligned: Tensor = self.dim_align(pooled)
         return aligned

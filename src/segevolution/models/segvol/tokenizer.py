@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from ... import files
 from ...errors import CheckpointError
@@ -96,49 +96,13 @@ class WordTokenizer:
         return cls(words)
 
 
-class ClipTokenizer:
-    """CLIP's byte-pair tokenizer, from files."""
-
-    def __init__(self, tokenizer: CLIPTokenizer) -> None:
-        self._tokenizer = tokenizer
-
-    @property
-    def size(self) -> int:
-        """Number of token ids."""
-        return len(self._tokenizer)
-
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        """See Tokenizer; sentences beyond CLIP's 77 positions are cut."""
-        found = self._tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt")
-        ids: Tensor = found["input_ids"]
-        return ids
-
-    def knows(self, text: str) -> bool:
-        """See Tokenizer; byte pairs spell any word."""
-        return True
-
-    def save(self, folder: Path) -> None:
-        """Write the files that `load` reads."""
-        self._tokenizer.save_pretrained(folder)
-
-    @classmethod
-    def load(cls, folder: Path) -> "ClipTokenizer":
-        """Read CLIP's tokenizer files from a folder; never from the network.
-
-        Raises:
-            CheckpointError: the folder does not hold them.
-        """
-        if not any((folder / name).is_file() for name in (FILE, "vocab.json")):
-            raise CheckpointError(f"{folder} holds no CLIP tokenizer; put tokenizer.json or vocab.json there.")
-        try:
-            return cls(CLIPTokenizer.from_pretrained(folder, local_files_only=True))
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"the CLIP tokenizer in {folder} cannot be read: {error}.") from error
-
-
 def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
     """The tokenizer that a text config's `kind` asks for, from a model folder."""
-    return WordTokenizer.load(folder) if kind == "words" else ClipTokenizer.load(folder)
+    if kind == "words":
+        return WordTokenizer.load(folder)
+    # Imported when it is asked for: the library behind it takes seconds, and a word list has no need of it.
+    tokenizer: Tokenizer = import_module(".clip_tokenizer", __package__).ClipTokenizer.load(folder)
+    return tokenizer
 
 
 def _split(text: str) -> list[str]:
