@@ -18,8 +18,8 @@ from ..errors import AdapterError, OutputError
 from ..files import check_writable, replacing
 from ..models.backbone import BackboneModule
 from ..models.checkpoints import fingerprint
-from .base import METHODS, BaseAdapter, attached, create, trainable
-from .lora import LoraAdapter
+from .base import BaseAdapter, attached, trainable
+from .registry import METHODS, create
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
 SECTION = "segevolution"
@@ -63,11 +63,12 @@ def save_adapter(
     with adapter.suspended():
         base = fingerprint(backbone)
     said = dict(card or {})
+    name = str(said.get("base", type(backbone).__name__))
     section = {
         "format": FORMAT,
         "method": adapter.method,
         "settings": adapter.config.to_dict(),
-        "base": {"name": str(said.get("base", type(backbone).__name__)), "fingerprint": base},
+        "base": {"name": name, "fingerprint": base},
         "trained": sum(trainable(backbone).values()),
         "structures": list(adapter.structures),
         "card": said,
@@ -75,7 +76,7 @@ def save_adapter(
     state = {name: tensor.cpu().contiguous() for name, tensor in adapter.state().items()}
     with replacing(folder) as temporary:
         temporary.mkdir()
-        config = json.dumps({**_for_peft(adapter, section), SECTION: section}, indent=2, ensure_ascii=False)
+        config = json.dumps({**adapter.peft_settings(name), SECTION: section}, indent=2, ensure_ascii=False)
         (temporary / CONFIG).write_text(config + "\n", encoding="utf-8")
         save_file(state, temporary / WEIGHTS, metadata={"format": "pt"})
         (temporary / CARD).write_text(_card(folder.name, section), encoding="utf-8")
@@ -211,21 +212,6 @@ def check_replaceable(folder: Path, *, force: bool) -> None:
     check_writable(folder, force=force)
     if folder.exists() and not is_adapter(folder):
         raise OutputError(f"{folder} exists and is not an adapter folder, so it is not replaced; choose another name.")
-
-
-def _for_peft(adapter: BaseAdapter, section: Mapping[str, Any]) -> dict[str, Any]:
-    """peft's own settings, for the methods that peft knows."""
-    if not isinstance(adapter, LoraAdapter):
-        return {}
-    config = adapter.peft_config()
-    config.base_model_name_or_path = section["base"]["name"]
-    config.inference_mode = True
-    values: dict[str, Any] = json.loads(json.dumps(config.to_dict(), default=_plain))
-    return values
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, set) else str(value)
 
 
 def _card(name: str, section: Mapping[str, Any]) -> str:

@@ -114,27 +114,6 @@ class AdapterConfig:
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
-METHODS: dict[str, "type[BaseAdapter]"] = {}
-
-
-def register(cls: "type[BaseAdapter]") -> "type[BaseAdapter]":
-    """Class decorator: put a method into METHODS under its name."""
-    METHODS[cls.method] = cls
-    return cls
-
-
-def create(method: str, settings: Mapping[str, Any] | None = None) -> "BaseAdapter":
-    """A fresh adapter by the name of its method, not yet attached.
-
-    Raises:
-        AdapterError: no method has that name, or the settings do not fit it.
-    """
-    if method not in METHODS:
-        raise AdapterError(f'"{method}" is not a method of adaptation; known are {", ".join(sorted(METHODS))}.')
-    kind = METHODS[method]
-    return kind(kind.config_type.from_dict(settings or {}))
-
-
 _ATTACHED: "weakref.WeakKeyDictionary[nn.Module, BaseAdapter]" = weakref.WeakKeyDictionary()
 
 
@@ -169,6 +148,10 @@ class BaseAdapter(ABC):
     def structures(self) -> tuple[str, ...]:
         """Structures that it was trained on; the network answers to their names while it is attached."""
         return self._structures
+
+    def peft_settings(self, base: str) -> dict[str, Any]:
+        """What peft needs to read the saved adapter, as plain values; nothing for a method that peft does not know."""
+        return {}
 
     def teach(self, structures: Iterable[str]) -> None:
         """Name structures that it is, or will be, trained on."""

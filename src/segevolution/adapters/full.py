@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule
 from . import targets as choose
-from .base import AdapterConfig, BaseAdapter, register
+from .base import AdapterConfig, BaseAdapter
 from .in_place import InPlace
 from .states import check_fit
 
@@ -34,7 +34,6 @@ class FullConfig(AdapterConfig):
             raise AdapterError("parts is a list of names; put a single name into a list.")
 
 
-@register
 class FullAdapter(BaseAdapter):
     """Full fine-tuning: everything that the network itself lets train, so not what its config froze (a text tower)."""
 
@@ -86,7 +85,6 @@ class FullAdapter(BaseAdapter):
             parameter.copy_(state.get(name, self._in_place.base[name]))
 
 
-@register
 class DecoderAdapter(FullAdapter):
     """Decoder-only fine-tuning: the mask decoder; a network that calls its decoder otherwise needs `parts`."""
 
@@ -94,7 +92,6 @@ class DecoderAdapter(FullAdapter):
     parts: ClassVar[tuple[str, ...]] = ("mask_decoder",)
 
 
-@register
 class BiasAdapter(FullAdapter):
     """The biases of all adaptable layers, after BitFit (Ben Zaken et al. 2021, arXiv:2106.10199)."""
 

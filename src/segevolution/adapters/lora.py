@@ -5,6 +5,7 @@ alpha / rank, or alpha / sqrt(rank) when rank-stabilised (Kalajdzievski 2023, ar
 the adapted network therefore is the base, bit for bit.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule
 from . import targets as choose
-from .base import AdapterConfig, BaseAdapter, register
+from .base import AdapterConfig, BaseAdapter
 from .in_place import InPlace
 
 NAME = "default"  # the only adapter in each of peft's layers
@@ -73,7 +74,6 @@ class LoraConfig(AdapterConfig):
             raise AdapterError("targets and also_train are lists of names; put a single name into a list.")
 
 
-@register
 class LoraAdapter(BaseAdapter):
     """LoRA on the layers that its config names.
 
@@ -103,6 +103,14 @@ class LoraAdapter(BaseAdapter):
             AdapterError: it is not attached.
         """
         return _peft_config(self.config, tuple(self._originals) if self.backbone else ())
+
+    def peft_settings(self, base: str) -> dict[str, Any]:
+        """See BaseAdapter.peft_settings."""
+        config = self.peft_config()
+        config.base_model_name_or_path = base
+        config.inference_mode = True
+        values: dict[str, Any] = json.loads(json.dumps(config.to_dict(), default=_plain))
+        return values
 
     def _enter(self, backbone: BackboneModule) -> None:
         names = choose.layers(backbone, self.config.targets)
@@ -246,3 +254,7 @@ def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> peft.LoraConfig:
         bias="none",
         target_modules="|".join(re.escape(name) for name in names),
     )
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set) else str(value)

@@ -27,7 +27,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from ..adapters.artifact import save_adapter
-from ..adapters.base import BaseAdapter, create
+from ..adapters.base import BaseAdapter
+from ..adapters.registry import create
 from ..data.store import Store
 from ..errors import AdapterError, RecipeError
 from ..evaluation.results import surroundings

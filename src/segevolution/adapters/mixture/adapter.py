@@ -19,7 +19,7 @@ from ...errors import AdapterError
 from ...models.backbone import BackboneModule, Decode, Encode, Features, Masks, PromptBatch
 from ...vocabulary import Context, Modality
 from .. import targets as choose
-from ..base import BaseAdapter, register
+from ..base import BaseAdapter
 from ..lora import LoraAdapter
 from .config import GATE, MixtureConfig
 from .decision import Routing, Tally, by_scores, by_table, while_learning
@@ -33,7 +33,6 @@ RATE = 3.0
 """The learning rate of a learned gate, in those of its experts."""
 
 
-@register
 class MixtureAdapter(BaseAdapter):
     """A mixture of adapters, see the module; `MixtureConfig` holds the choices.
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...errors import AdapterError
 from ...models.backbone import BackboneModule
 from ...vocabulary import Context, Modality, canonical
-from ..base import AdapterConfig, BaseAdapter, register
+from ..base import AdapterConfig, BaseAdapter
 from ..lora import LoraAdapter, LoraConfig
 from .config import ContextPriorConfig
 from .nearest import nearest
@@ -63,7 +63,6 @@ class LoraBeside(LoraAdapter):
         return self._parameters()
 
 
-@register
 class ContextPriorAdapter(BaseAdapter):
     """Context priors, see the module; `ContextPriorConfig` holds the choices.
 

@@ -6,6 +6,8 @@ It is written here, and not taken from that library, since the library's import 
 Source: Radford et al. 2021, arXiv:2103.00020, section 2.4.
 """
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,18 +33,14 @@ class TextTower(nn.Module):
     ) -> None:
         super().__init__()
         self.embeddings = TextEmbeddings(vocabulary, width, positions)
-        self.encoder = nn.Module()
-        self.encoder.layers = nn.ModuleList(TextLayer(width, mlp, heads) for _ in range(layers))
+        self.encoder = TextLayers(TextLayer(width, mlp, heads) for _ in range(layers))
         self.final_layer_norm = nn.LayerNorm(width, EPSILON)
         self.end = end
         self._draw(width, layers)
 
     def forward(self, ids: Tensor) -> Tensor:
         """(T, L) int64 -> (T, W). Attention is causal, so what stands behind the end of a text changes nothing."""
-        values = self.embeddings(ids)
-        for layer in self.encoder.layers:
-            values = layer(values)
-        values = self.final_layer_norm(values)
+        values = self.final_layer_norm(self.encoder(self.embeddings(ids)))
         ends = (ids == self.end).int().argmax(dim=1)
         pooled: Tensor = values[torch.arange(len(values), device=values.device), ends]
         return pooled
@@ -53,7 +51,7 @@ class TextTower(nn.Module):
         inside = width**-0.5 * (2 * layers) ** -0.5
         for _ in range(2):
             _draw_all((self.embeddings.token_embedding, self.embeddings.position_embedding), (0.02, 0.02))
-        for layer in self.encoder.layers:
+        for layer in self.encoder:
             attention, mlp = layer.self_attn, layer.mlp
             projections = (attention.k_proj, attention.v_proj, attention.q_proj, attention.out_proj)
             _draw_all(projections, (0.02,) * 4)
@@ -76,6 +74,23 @@ class TextEmbeddings(nn.Module):
         places = torch.arange(ids.shape[1], device=ids.device)[None]
         embedded: Tensor = self.token_embedding(ids) + self.position_embedding(places)
         return embedded
+
+
+class TextLayers(nn.Module):
+    """Layers one after another, under the name that CLIP's files have for them."""
+
+    def __init__(self, layers: "Iterable[TextLayer]") -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def __iter__(self) -> "Iterator[TextLayer]":
+        return iter(self.layers)  # type: ignore[arg-type]
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(T, L, W) -> the same shape."""
+        for layer in self.layers:
+            values = layer(values)
+        return values
 
 
 class TextLayer(nn.Module):
