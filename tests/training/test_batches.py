@@ -139,3 +139,17 @@ def test_a_level_that_does_not_exist_is_refused_by_name():
     assert FitSettings(sample={"balance": ["dataset", "structure"]}).sample.balance == ("dataset", "structure")
     with pytest.raises(ValidationError, match="'dataset', 'modality' or 'structure'"):
         FitSettings(sample={"balance": ["scanner"]})
+
+
+@pytest.mark.parametrize(("power", "least", "most"), [(0.0, 0.35, 0.65), (1.0, 0.97, 1.0)])
+def test_structures_are_asked_for_by_a_power_of_their_size(power: float, least: float, most: float):
+    """One structure fills fifty times the voxels of the other."""
+    labels = np.zeros((8, 32, 32), np.uint8)
+    labels[1:7, 2:27, 2:27] = 1
+    labels[2:5, 28:31, 28:31] = 2
+    case = FramedCase("a", Modality.CT, np.ones(labels.shape, np.float16), labels, {"liver": (1,), "spleen": (2,)})
+    sample = SampleSettings(views=1, structures=1, prompts=1, size_power=power, absent=0, smallest=1)
+    view = ViewSettings(whole=1, native=0, still=1)
+    steps = StepDataset([CaseGroup((case,))], SPEC, 60, seed=0, sample=sample, view=view)
+    asked = Counter(steps[number].contexts[0].structure for number in range(60))
+    assert least <= asked["liver"] / 60 <= most

@@ -1,0 +1,474 @@
+"""One-line faults put into the code on purpose, to see whether a test notices each.
+
+Not part of `make test`, since it takes minutes:
+
+    python tests/mutations.py              all of them
+    python tests/mutations.py objective    those whose name or file holds a word
+    python tests/mutations.py --list       what there is
+
+Each mutation replaces one text, which must stand exactly once in `src`, in a copy of the code; then the tests that
+matter run against the copy. A survivor is a fault that no test notices. Exit status 0: none survived.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LONGEST = 300  # seconds; a test that hangs under a mutation has noticed it
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A fault.
+
+    Attributes:
+        name: what goes wrong.
+        file: where, below src/segevolution.
+        old, new: the text and what it becomes.
+        tests: files or folders below `tests` that should notice.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+OBJECTIVE, OBJECTIVE_TESTS = "training/objective.py", "training/test_objective.py"
+
+MUTATIONS = (
+    # The faults that no test noticed in the first round.
+    Mutation(
+        "the worst of three alternatives is trained", OBJECTIVE, ".min(1).values", ".max(1).values", OBJECTIVE_TESTS
+    ),
+    Mutation(
+        "an absent structure pays Dice",
+        OBJECTIVE,
+        "+ present * dice_loss(flat_logits",
+        "+ dice_loss(flat_logits",
+        OBJECTIVE_TESTS,
+    ),
+    Mutation("the loss of the overlap is not weighted", OBJECTIVE, "settings.iou * error", "error", OBJECTIVE_TESTS),
+    Mutation(
+        "the foreground's weight is never annealed",
+        OBJECTIVE,
+        "max(0.0, 1 - progress / max(settings.anneal, 1e-6))",
+        "1.0",
+        OBJECTIVE_TESTS,
+    ),
+    Mutation(
+        "absent structures are never asked for",
+        "training/batches.py",
+        "rng.random() < self.sample.absent",
+        "rng.random() < 0",
+        OBJECTIVE_TESTS,
+    ),
+    Mutation(
+        "DICOM's intercept is dropped with a fractional slope",
+        "imaging/formats/dicom.py",
+        "(stored * first.slope + first.intercept)",
+        "(stored * first.slope)",
+        "imaging/formats/test_dicom.py",
+    ),
+    Mutation(
+        "ten times the shear is let pass",
+        "imaging/formats/dicom_geometry.py",
+        "_SHEAR = 0.01",
+        "_SHEAR = 0.1",
+        "imaging/formats/test_dicom.py",
+    ),
+    Mutation(
+        "MR is cut at its second percentile",
+        "imaging/intensity.py",
+        "np.percentile(image, (0.5, 99.5))",
+        "np.percentile(image, (2, 99.5))",
+        "imaging/test_framing.py",
+    ),
+    Mutation(
+        "registration believes a gain of .005",
+        "data/audit/registration.py",
+        "_GAIN = 0.045",
+        "_GAIN = 0.005",
+        "data/test_audit_registration.py",
+    ),
+    # The objective's other terms.
+    Mutation(
+        "the background is weighted instead", OBJECTIVE, "(1 - share) / share", "share / (1 - share)", OBJECTIVE_TESTS
+    ),
+    Mutation("absent structures are weighted", OBJECTIVE, "** (power * present)", "** power", OBJECTIVE_TESTS),
+    Mutation(
+        "the decoder's resolution is always taken",
+        OBJECTIVE,
+        'settings.resolution == "window"',
+        "False",
+        OBJECTIVE_TESTS,
+    ),
+    Mutation(
+        "what is retained is not weighted",
+        OBJECTIVE,
+        "(weights * (apart + 1 - overlap)",
+        "((apart + 1 - overlap)",
+        OBJECTIVE_TESTS,
+    ),
+    Mutation("what is retained loses no overlap", OBJECTIVE, "apart + 1 - overlap", "apart", OBJECTIVE_TESTS),
+    Mutation(
+        "the semantic head learns what nobody labelled",
+        OBJECTIVE,
+        "logits.float()[batch.labelled]",
+        "logits.float()[batch.labelled | True]",
+        OBJECTIVE_TESTS,
+    ),
+    Mutation(
+        "empty answers to empty truths overlap by nought",
+        OBJECTIVE,
+        "torch.ones_like(both, dtype=torch.float)",
+        "torch.zeros_like(both, dtype=torch.float)",
+        OBJECTIVE_TESTS,
+    ),
+    Mutation("Dice is halved", "training/losses.py", "1 - 2 * overlap", "1 - overlap", "training/test_losses.py"),
+    Mutation(
+        "a weighted cross-entropy is a sum",
+        "training/losses.py",
+        "/ weight.sum(1)",
+        "",
+        "training/test_losses.py training/test_objective.py",
+    ),
+    # Geometry.
+    Mutation(
+        "a flipped axis is off by one",
+        "imaging/grid.py",
+        "np.float64)[list(self.axes)] - 1",
+        "np.float64)[list(self.axes)]",
+        "imaging",
+    ),
+    Mutation(
+        "a mask returns unflipped",
+        "imaging/grid.py",
+        "np.transpose(_flip(array, self.flips), np.argsort(self.axes))",
+        "np.transpose(array, np.argsort(self.axes))",
+        "imaging",
+    ),
+    Mutation("grids of any place are close", "imaging/grid.py", ".max() <= tolerance)", ".max() <= 1e9)", "imaging"),
+    Mutation("voxels round away from nothing", "imaging/grid.py", "(rounded >= 0)", "(rounded >= -1)", "imaging"),
+    Mutation(
+        "the crop's start is forgotten on the way back",
+        "imaging/framing.py",
+        "np.asarray(indices, np.float64).reshape(-1, 3) + self.start",
+        "np.asarray(indices, np.float64).reshape(-1, 3)",
+        "imaging inference",
+    ),
+    Mutation(
+        "nearest is not exact",
+        "imaging/framing.py",
+        "np.float32(0.5 if exact else 0)",
+        "np.float32(0)",
+        "imaging inference/test_frame_prompt.py",
+    ),
+    # Metrics.
+    Mutation(
+        "two empty masks agree",
+        "metrics/overlap.py",
+        "part / whole if whole else math.nan",
+        "part / whole if whole else 1.0",
+        "metrics",
+    ),
+    Mutation(
+        "sensitivity is precision",
+        "metrics/overlap.py",
+        "_share(_count(predicted_mask & true_mask), _count(true_mask))",
+        "_share(_count(predicted_mask & true_mask), _count(predicted_mask))",
+        "metrics",
+    ),
+    Mutation(
+        "volumes are in cubic centimetres times ten",
+        "metrics/overlap.py",
+        "CUBIC_MM_PER_ML = 1000.0",
+        "CUBIC_MM_PER_ML = 100.0",
+        "metrics",
+    ),
+    Mutation(
+        "HD95 takes the nearer direction",
+        "metrics/surface.py",
+        "        return max(\n            _percentile",
+        "        return min(\n            _percentile",
+        "metrics",
+    ),
+    Mutation(
+        "a missing surface is near",
+        "metrics/surface.py",
+        "np.full(len(areas), math.inf)",
+        "np.full(len(areas), 0.0)",
+        "metrics",
+    ),
+    Mutation(
+        "distances ignore the spacing",
+        "metrics/surface.py",
+        "distance_transform_edt(to == 0, sampling=steps)",
+        "distance_transform_edt(to == 0)",
+        "metrics",
+    ),
+    # Adapters.
+    Mutation(
+        "a LoRA merges without its scale",
+        "adapters/lora.py",
+        "dims=1) * layer.scaling[NAME]",
+        "dims=1)",
+        "adapters/test_lora.py",
+    ),
+    Mutation(
+        "a LoRA's bias settings change the base",
+        "adapters/lora.py",
+        "self.backbone.set_submodule(name, original)\n        self._in_place.restore()",
+        "self.backbone.set_submodule(name, original)",
+        "adapters/test_lora.py",
+    ),
+    Mutation(
+        "rank-stabilised scaling is off",
+        "adapters/lora.py",
+        "use_rslora=config.rank_stabilised",
+        "use_rslora=False",
+        "adapters/test_lora.py",
+    ),
+    Mutation(
+        "an unsure gate answers all the same",
+        "adapters/mixture/decision.py",
+        "abstained = confidence < config.confidence",
+        "abstained = confidence < 0",
+        "adapters/test_mixture.py",
+    ),
+    Mutation(
+        "a learned gate draws no noise",
+        "adapters/mixture/decision.py",
+        "noisy = scores.clean + torch.randn_like(scores.clean) * scores.spread",
+        "noisy = scores.clean",
+        "adapters/test_mixture.py",
+    ),
+    Mutation(
+        "a mixture answers in the order of its groups",
+        "adapters/mixture/routing.py",
+        "sorted(range(len(rows)), key=rows.__getitem__)",
+        "list(range(len(rows)))",
+        "adapters/test_mixture.py",
+    ),
+    Mutation(
+        "top two weigh the same as their scores",
+        "adapters/mixture/gates.py",
+        "best.values.softmax(dim=1)",
+        "best.values",
+        "adapters/test_mixture.py",
+    ),
+    Mutation(
+        "a modality that is not known is taught",
+        "adapters/prior/prototypes.py",
+        "known = truth >= 0",
+        "known = truth >= -1",
+        "adapters/test_context_prior.py training/test_context_prior_training.py",
+    ),
+    Mutation(
+        "prototypes start as something",
+        "adapters/prior/prototypes.py",
+        "self.outer = zero_linear(hidden, sizes.masks * sizes.width)",
+        "self.outer = nn.Linear(hidden, sizes.masks * sizes.width)",
+        "adapters/test_context_prior.py",
+    ),
+    # Training.
+    Mutation(
+        "matrices are not decayed",
+        "training/module.py",
+        '"weight_decay": settings.weight_decay, **rate',
+        '"weight_decay": 0.0, **rate',
+        "training",
+    ),
+    Mutation(
+        "warm-up begins at the full rate",
+        "training/module.py",
+        "return (step + 1) / settings.warmup",
+        "return 1.0",
+        "training/test_economy.py",
+    ),
+    Mutation(
+        "the cosine ends at nought",
+        "training/module.py",
+        "settings.final_rate + (1 - settings.final_rate) * 0.5",
+        "0.5",
+        "training/test_economy.py",
+    ),
+    Mutation(
+        "a case is drawn without its group's weight", "training/batches.py", "p=self._chances", "p=None", "training"
+    ),
+    Mutation(
+        "large structures are asked for as often as small ones",
+        "training/batches.py",
+        "** self.sample.size_power",
+        "** 0",
+        "training",
+    ),
+    # Views and data.
+    Mutation(
+        "columns are not moved to the middle",
+        "data/windows.py",
+        "columns = np.rint(centre[2]",
+        "columns = np.rint(centre[1]",
+        "data/test_windows.py",
+    ),
+    Mutation(
+        "what lies outside shows the border",
+        "data/windows.py",
+        "    image[outside] = 0\n    labels",
+        "    labels",
+        "data/test_windows.py",
+    ),
+    Mutation(
+        "sides are mirrored",
+        "data/windows.py",
+        '("left ", "right ")',
+        '("port ", "starboard ")',
+        "data/test_windows.py",
+    ),
+    Mutation(
+        "zero strength still inverts",
+        "data/augment.py",
+        "if not settings.inversion or rng.random() >= settings.inversion",
+        "if rng.random() >= settings.inversion + 0.5",
+        "data/test_augment.py training/test_batches.py",
+    ),
+    Mutation("padding is augmented", "data/augment.py", "    changed[outside] = 0\n", "", "data/test_augment.py"),
+    # Intensity.
+    Mutation(
+        "foreground is every voxel",
+        "imaging/intensity.py",
+        "signal[signal > signal.mean()]",
+        "signal[signal >= signal.min()]",
+        "imaging models",
+    ),
+    Mutation(
+        "the window of CT is that of bone",
+        "imaging/intensity.py",
+        "SOFT_TISSUE_WINDOW = (-125.0, 275.0)",
+        "SOFT_TISSUE_WINDOW = (-125.0, 1275.0)",
+        "imaging",
+    ),
+    # Inference.
+    Mutation(
+        "a point outside a window is told to it",
+        "inference/frame_prompt.py",
+        "if all(low - 0.5 <= value < high - 0.5",
+        "if any(low - 0.5 <= value < high - 0.5",
+        "inference",
+    ),
+    Mutation(
+        "a window with nothing to say says nothing",
+        "inference/frame_prompt.py",
+        "labels=(PADDING,)) if",
+        "labels=(0,)) if",
+        "inference",
+    ),
+    Mutation(
+        "a resized point is half a voxel off",
+        "inference/frame_prompt.py",
+        "(value + 0.5) * scale - 0.5",
+        "value * scale",
+        "inference",
+    ),
+    Mutation("windows do not overlap", "inference/windows.py", "OVERLAP = 0.5", "OVERLAP = 0.0", "inference"),
+    Mutation(
+        "the last window hangs over",
+        "inference/windows.py",
+        "min(number * step, length - side)",
+        "number * step",
+        "inference",
+    ),
+    # Network.
+    Mutation(
+        "a filler point is seen",
+        "models/tiny.py",
+        "(prompts.labels == POSITIVE).any(dim=1)",
+        "(prompts.labels != 0).any(dim=1)",
+        "models inference",
+    ),
+    Mutation(
+        "the tiny network forgets negative points",
+        "models/tiny.py",
+        "positive.to(near.dtype) - negative.to(near.dtype)",
+        "positive.to(near.dtype)",
+        "models inference",
+    ),
+    # Results.
+    Mutation(
+        "a part of another key counts as done",
+        "evaluation/results.py",
+        "return stored.get(_KEY) == part.key.encode()",
+        "return _KEY in stored",
+        "evaluation studies/test_run.py",
+    ),
+)
+
+
+def main() -> int:
+    """Run the mutations that were asked for; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("words", nargs="*", help="only mutations whose name or file holds one of these")
+    parser.add_argument("--list", action="store_true")
+    chosen = parser.parse_args()
+    mutations = [
+        one for one in MUTATIONS if not chosen.words or any(word in f"{one.name} {one.file}" for word in chosen.words)
+    ]
+    if chosen.list:
+        for one in mutations:
+            print(f"{one.file}: {one.name}")
+        return 0
+    lost = misplaced(mutations)
+    for one in lost:
+        print(f'MISPLACED  {one.file}: "{one.old}" does not stand there exactly once ({one.name})')
+    survivors = [one for one in mutations if one not in lost and survives(one)]
+    print(f"{len(mutations) - len(lost)} mutations, {len(survivors)} survivors, {len(lost)} misplaced")
+    return 1 if survivors or lost else 0
+
+
+def misplaced(mutations: Iterable[Mutation]) -> list[Mutation]:
+    """Mutations whose text does not stand exactly once in their file, or would change nothing."""
+    return [
+        one
+        for one in mutations
+        if not (path := ROOT / "src" / "segevolution" / one.file).is_file()
+        or path.read_text(encoding="utf-8").count(one.old) != 1
+        or one.old == one.new
+    ]
+
+
+def survives(mutation: Mutation) -> bool:
+    """Whether the tests pass on a copy of the code with the fault in it; prints a line."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "src"
+        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        path = source / "segevolution" / mutation.file
+        path.write_text(path.read_text(encoding="utf-8").replace(mutation.old, mutation.new), encoding="utf-8")
+        tests = [str(ROOT / "tests" / test) for test in mutation.tests.split()]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+        started = time.monotonic()
+        try:
+            status = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, timeout=LONGEST, check=False
+            ).returncode
+        except subprocess.TimeoutExpired:
+            status = 1
+    if status not in (0, 1):
+        print(f"BROKEN     {mutation.file}: {mutation.name} (pytest ended with {status})")
+        return True
+    word = "SURVIVED" if status == 0 else "noticed"
+    print(f"{word:10} {mutation.file}: {mutation.name} ({time.monotonic() - started:.0f} s)", flush=True)
+    return status == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
