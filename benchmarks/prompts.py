@@ -1,8 +1,8 @@
 """Four more prompts on a volume after the first, in time and memory. Goals: under 10 % of the first each, 2.5 GB.
 
 SegVol at its published size, random weights, a volume of 64x320x320 (D, H, W), through `inference.Session`, for each
-way of looking for windows ("off", "roi", "lattice", see inference/zoom.py). Each way runs in a process of its own,
-so that its peak memory (ru_maxrss) is its own; the model is warmed up on another image.
+way of looking for windows ("off", "roi", "lattice", see inference/strategies/zoom.py). Each way runs in a process of
+its own, so that its peak memory (ru_maxrss) is its own; the model is warmed up on another image.
 
 - first: the liver, by text and box, on a fresh session.
 - more: spleen, both kidneys and the aorta, likewise, on the same session. "roi" lays windows round each structure and

@@ -2,7 +2,7 @@
 
 "roi" lays windows round each coarse mask, as SegVol's authors do, and is the baseline; "lattice" takes them from a
 fixed lattice, so that prompts share encodings; "focus" looks once at each structure and its surroundings; "off"
-answers with the zoom-out alone. See inference/zoom.py.
+answers with the zoom-out alone. See inference/strategies/zoom.py.
 
 The cases come from a store (`--store`, `--cases`) or are simulated; prompts are simulated from their labels. Dice
 differences are paired by question and averaged by patient, with a 95 % bootstrap interval over patients. Encodings
@@ -27,9 +27,9 @@ from segevolution.evaluation.statistics import difference
 from segevolution.imaging.case import Case
 from segevolution.imaging.prompts import COMBINATIONS, Combination
 from segevolution.inference.load import load
-from segevolution.inference.zoom import Windows
 from segevolution.models.backbone import BackboneModule
 from segevolution.models.hub import DEFAULT
+from segevolution.models.spec import Windows
 
 BASELINE: Windows = "roi"
 WAYS: tuple[Windows, ...] = get_args(Windows)

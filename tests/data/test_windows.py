@@ -6,7 +6,7 @@ import pytest
 from segevolution.data.augment import AugmentSettings, augment
 from segevolution.data.windows import PUBLISHED_VIEWS, FramedCase, ViewSettings, draw_view
 from segevolution.imaging.case import Case
-from segevolution.imaging.framing import resize_nearest
+from segevolution.imaging.framing import frame, resize_nearest
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 from segevolution.vocabulary import Modality
@@ -125,6 +125,8 @@ def test_framing_keeps_what_the_model_knows_and_notes_what_this_patient_lacks():
         labels,
         {"liver": (1,), "odd": (2,), "aorta": (9,)},
     )
-    framed = FramedCase.make(case, "z_score", frozenset({"liver", "spleen"}), frozenset({"liver", "spleen"}))
+    framed = FramedCase.make(
+        case, frame(case.volume, "z_score"), frozenset({"liver", "spleen"}), frozenset({"liver", "spleen"})
+    )
     assert set(framed.structures) == {"liver"}
     assert framed.absent == ("spleen",)

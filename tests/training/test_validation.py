@@ -9,6 +9,7 @@ import torch
 from segevolution.data.windows import FramedCase
 from segevolution.errors import RecipeError
 from segevolution.imaging.case import Case
+from segevolution.imaging.framing import frame
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.simulated_prompts import tight_box
 from segevolution.imaging.volume import Volume
@@ -28,7 +29,7 @@ def test_a_volume_is_answered_as_inference_answers_it(toy):
     volume = Volume(image, Grid(labels.shape, np.diag([2.0, 2.0, 3.0, 1.0])), Modality.CT, "scan")
     case = Case("scan", "patient", "test", volume, labels, {"liver": (1,)})
     network = toy.model().eval()
-    framed = FramedCase.make(case, network.spec.intensity)
+    framed = FramedCase.make(case, frame(volume, network.spec.intensity))
     chosen = toy.settings(validation={"volumes": 1, "prompts": ["text", "box"]})
     table = VolumeDice([CaseGroup((framed,))], network.spec, chosen).measure(network, 0, 0, 1)
     session, truth = Session(network, volume), labels == 1

@@ -52,12 +52,37 @@ class AugmentSettings:
     inversion: float = 0.0
 
 
-def augment(image: Image, rng: Rng, settings: AugmentSettings | None = None) -> Image:
-    """Change intensities of an image (D, H, W) in [0, 1]; the result is float32 in [0, 1], zero padding kept.
+def augment(
+    image: Image,
+    rng: Rng,
+    settings: AugmentSettings | None = None,
+    *,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    pad: float = 0.0,
+) -> Image:
+    """Change intensities of an image (D, H, W); the result is float32 within the same bounds, its padding kept.
 
     What is off draws no numbers: with the later three off, a generator gives what it gave before they were added.
+
+    Args:
+        image: normalised.
+        rng: the only source of chance.
+        settings: see AugmentSettings; shares are shares of the bounds.
+        bounds: the smallest and largest number that the image may hold.
+        pad: the number that stands outside the image.
     """
     settings = settings or AugmentSettings()
+    low, high = bounds
+    if bounds == (0.0, 1.0) and pad == 0:
+        return _augmented(image, rng, settings)
+    outside, span = image == np.float32(pad), max(high - low, 1e-8)
+    changed = _augmented(((image - low) / span).astype(np.float32), rng, settings) * np.float32(span) + np.float32(low)
+    changed[outside] = pad
+    return np.asarray(changed, np.float32)
+
+
+def _augmented(image: Image, rng: Rng, settings: AugmentSettings) -> Image:
+    """As `augment`, between 0 and 1, where 0 is padding, too."""
     outside = image == 0
     scene = Scene(Grid(_three(image.shape), np.eye(4)), 0.0, 1.0, Modality.MRI, nonnegative=True)
     chances = rng.random(5) < settings.chance

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ..imaging.case import Case
-from ..imaging.framing import frame
+from ..imaging.framing import Frame
 from ..imaging.grid import Array, Triple
 from ..vocabulary import Modality
 
@@ -29,10 +29,12 @@ class FramedCase:
     """A case as a network sees it, kept in memory for training.
 
     Attributes:
-        image: (D, H, W) float16 in [0, 1].
+        image: (D, H, W) float16, normalised.
         labels: (D, H, W) unsigned integers.
         structures: canonical name -> label values.
         absent: structures that the dataset labels and this patient lacks (a text may ask for them in vain).
+        pad: the number that stands outside the image.
+        bounds: the smallest and largest number that the image may hold.
     """
 
     name: str
@@ -41,30 +43,41 @@ class FramedCase:
     labels: Array
     structures: Mapping[str, tuple[int, ...]]
     absent: tuple[str, ...] = ()
+    pad: float = 0.0
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def make(
         cls,
         case: Case,
-        recipe: str,
+        framed: Frame,
         labelled: frozenset[str] = frozenset(),
         known: frozenset[str] = frozenset(),
     ) -> "FramedCase":
-        """Frame a case by an intensity recipe.
+        """A case in the frame of its volume.
 
         Args:
             case: from a store or a source.
-            recipe: a name in intensity.NORMALISERS.
+            framed: its volume as the network's strategy prepares it.
             labelled: all structures that its dataset labels.
             known: the only structures to keep; empty keeps all.
         """
-        framed = frame(case.volume, recipe)
-        labels = np.ascontiguousarray(framed.crop(case.labels))
+        labels = np.ascontiguousarray(framed.labels(case.labels))
         present = set(np.unique(labels).tolist())
         kept = {name: values for name, values in sorted(case.structures.items()) if not known or name in known}
         structures = {name: values for name, values in kept.items() if present.intersection(values)}
         absent = tuple(sorted(name for name in labelled - set(structures) if not known or name in known))
-        return cls(case.name, case.volume.modality, framed.image.astype(np.float16), labels, structures, absent)
+        image = framed.image.astype(np.float16)
+        return cls(
+            case.name,
+            case.volume.modality,
+            image,
+            labels,
+            structures,
+            absent,
+            float(np.float16(framed.pad)),
+            framed.bounds,
+        )
 
     def mask(self, structure: str) -> npt.NDArray[np.bool_]:
         """(D, H, W) boolean."""
@@ -128,7 +141,7 @@ PUBLISHED_VIEWS: dict[str, ViewSettings] = {
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One training input: image (D, H, W) float32 in [0, 1] and labels, both window-sized."""
+    """One training input: image (D, H, W) float32 and labels, both window-sized."""
 
     image: npt.NDArray[np.float32]
     labels: Array
@@ -219,7 +232,7 @@ def _inside(centre: Floats, extent: Floats, shape: tuple[int, ...]) -> Floats:
 def _sample(
     case: FramedCase, window: Triple, centre: Floats, step: Floats, angle: float
 ) -> tuple[npt.NDArray[np.float32], Array]:
-    """Pick voxels on a scaled grid rotated in the axial plane about `centre`; zero outside the volume."""
+    """Pick voxels on a scaled grid rotated in the axial plane about `centre`; padding outside the volume."""
     d, h, w = ((np.arange(side) - (side - 1) / 2) * pace for side, pace in zip(window, step, strict=True))
     depth = np.rint(centre[0] + d).astype(np.intp)
     rows = np.rint(centre[1] + np.cos(angle) * h[:, None] - np.sin(angle) * w[None, :]).astype(np.intp)
@@ -231,6 +244,6 @@ def _sample(
     planes = np.clip(depth, 0, size[0] - 1)
     image = case.image.reshape(size[0], -1)[planes][:, flat].astype(np.float32)
     labels = case.labels.reshape(size[0], -1)[planes][:, flat]
-    image[outside] = 0
+    image[outside] = case.pad
     labels[outside] = 0
     return image, labels

@@ -35,7 +35,7 @@ class Questions:
         prompts: some of COMBINATIONS.
         contexts: "known" tells an adapter modality and structure, "withheld" neither.
         structures: those asked for where a case carries them; empty = all.
-        windows: "roi", "lattice", "focus" or "off", see `inference.zoom`; None takes what the model prefers.
+        windows: "roi", "lattice", "focus" or "off", see `inference.strategies.zoom`; None takes what the model prefers.
         seed: of the simulated prompts.
         points: positive points of a point prompt; 1 and 4 more, as SegVol draws them.
         box_jitter: how far, in voxels, each face of a box may move; 0 = tight.

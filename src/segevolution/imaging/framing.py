@@ -35,6 +35,7 @@ class Frame:
         grid: of the volume in file order.
         resampling: from the crop, in the volume's own voxels, to the image; None = the image is the crop.
         pad: the number that stands outside the image.
+        bounds: the smallest and largest number that it may hold: its normaliser's, else its own.
     """
 
     image: Image
@@ -43,6 +44,7 @@ class Frame:
     grid: Grid
     resampling: Resampling | None = None
     pad: float = 0.0
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
     def cropped(self) -> Triple:
@@ -119,9 +121,9 @@ def frame(volume: Volume, recipe: str, spacing: Spacing | None = None, order: st
     image = normalise(ordered.array, recipe, volume.modality).transpose(2, 1, 0)
     start, stop = foreground_box(image) if normaliser.crops else ((0, 0, 0), _whole(image.shape))
     cropped = np.ascontiguousarray(image[tuple(slice(low, high) for low, high in zip(start, stop, strict=True))])
-    pad = normaliser.pad_of(image)
+    pad, bounds = normaliser.pad_of(image), normaliser.bounds_of(image)
     if spacing is None:
-        return Frame(cropped, start, turn, volume.grid, None, pad)
+        return Frame(cropped, start, turn, volume.grid, None, pad, bounds)
     wanted = [spacing[BODY_AXIS[code]] for code in order]
     resampling = Resampling.to_spacing(_whole(cropped.shape), ordered.grid.spacing[::-1], wanted[::-1])
     if math.prod(resampling.target) > MOST_VOXELS:
@@ -129,7 +131,7 @@ def frame(volume: Volume, recipe: str, spacing: Spacing | None = None, order: st
             f"{volume.name} would have {' x '.join(map(str, resampling.target[::-1]))} voxels at the spacing that this "
             "model works at; is its own spacing right? Otherwise crop it first."
         )
-    return Frame(resampling.image(cropped), start, turn, volume.grid, resampling, pad)
+    return Frame(resampling.image(cropped), start, turn, volume.grid, resampling, pad, bounds)
 
 
 def _whole(values: Sequence[int] | Floats) -> Triple:

@@ -115,6 +115,11 @@ class Normaliser:
         """The number that stands outside this normalised image."""
         return float(image.min()) if self.pad is None else self.pad
 
+    def bounds_of(self, image: Image) -> tuple[float, float]:
+        """The smallest and largest number that this normalised image may hold; its own where there is no bound."""
+        low, high = self.low, self.high
+        return float(image.min()) if low is None else low, float(image.max()) if high is None else high
+
 
 NORMALISERS: dict[str, Normaliser] = {
     "foreground": Normaliser(_foreground, 0, 1, pad=0),  # SegVol as published

@@ -37,8 +37,9 @@ class Encodings:
 
     Args:
         backbone: in eval mode.
-        image: (D, H, W) float32 in [0, 1].
+        image: (D, H, W) float32 of a frame.
         modality: what the encoder may know.
+        pad: the number that stands outside the image.
         precision: "bf16" runs the network under autocast; answers are float32 either way.
         batch: windows encoded, and prompts decoded, in one call of the network.
         memory: bytes of window encodings to keep; the least recently used go first.
@@ -50,12 +51,14 @@ class Encodings:
         image: Tensor,
         modality: Modality | None,
         *,
+        pad: float = 0.0,
         precision: Precision = "fp32",
         batch: int = DEFAULT_BATCH,
         memory: int = DEFAULT_MEMORY,
     ) -> None:
         self.backbone = backbone
         self.image = image
+        self.pad = pad
         self.counts = Counts()
         self._modality = modality
         self._precision = precision
@@ -86,7 +89,7 @@ class Encodings:
         if window not in self._windows:
             ahead = self._planned[self._planned.index(window) :] if window in self._planned else [window]
             missing = [entry for entry in ahead if entry not in self._windows][: self.batch]
-            encoded = self._encode(torch.stack([entry.cut(self.image) for entry in missing])[:, None])
+            encoded = self._encode(torch.stack([entry.cut(self.image, self.pad) for entry in missing])[:, None])
             for row, entry in enumerate(missing):
                 self._windows[entry] = _row(encoded, row, alone=len(missing) == 1)
             self._forget_down_to(len(missing))

@@ -5,10 +5,11 @@ The published inference carries prompts as maps, which thin axes can lose; coord
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..imaging.framing import Frame, resize_nearest
 from ..imaging.prompts import Prompt
@@ -16,6 +17,19 @@ from ..models.backbone import ABSENT, PADDING, POSITIVE, PromptBatch, Triple
 from .windows import Block
 
 Place = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Previous:
+    """An earlier answer, or a mask to begin with, as it is told to a network that accepts one.
+
+    Attributes:
+        view: the block of frame voxels (d, h, w) that it covers.
+        logits: (d, h, w) of any size, spread evenly over the view; foreground is > 0.
+    """
+
+    view: Block
+    logits: Tensor
 
 
 @dataclass(frozen=True)
@@ -27,12 +41,14 @@ class FramePrompt:
         points: voxel centres at whole numbers; need not be whole.
         labels: one a point: 1 positive, 0 negative, -1 the padding token.
         box: whole voxels, half-open as every Block; None = no box.
+        previous: an earlier answer to the same question; None = none.
     """
 
     structure: str | None = None
     points: tuple[Place, ...] = ()
     labels: tuple[int, ...] = ()
     box: Block | None = None
+    previous: Previous | None = field(default=None, compare=False)
 
     @property
     def positive(self) -> tuple[Place, ...]:
@@ -52,9 +68,7 @@ def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
     points = frame.indices(prompt.points) if prompt.points else np.zeros((0, 3))
     box = None
     if prompt.box is not None:
-        corners = np.clip(np.rint(frame.indices([prompt.box.low, prompt.box.high])), 0, last).astype(int)
-        low, high = corners.min(axis=0), corners.max(axis=0) + 1
-        box = Block(_whole(low), _whole(high))
+        box = Block(*frame.block(prompt.box.low, prompt.box.high))
     places = tuple(_place(row) for row in np.clip(points, 0, last))
     return FramePrompt(prompt.text, places, prompt.labels, box)
 

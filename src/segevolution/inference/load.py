@@ -7,6 +7,7 @@ from ..models import hub
 from ..models.backbone import BackboneModule
 from ..models.checkpoints import load_model
 from ..runtime import resolve_device
+from .strategies import strategy_of
 
 
 def load(name: str | Path = hub.DEFAULT, *, adapter: str | Path | None = None, device: str = "auto") -> BackboneModule:
@@ -18,12 +19,13 @@ def load(name: str | Path = hub.DEFAULT, *, adapter: str | Path | None = None, d
         device: "auto" (CUDA where it is), "cpu", "cuda" ...
 
     Raises:
-        CheckpointError: there is no such model, or its weights do not fit.
+        CheckpointError: there is no such model, its weights do not fit, or it asks for a framing that is not known.
         AdapterError: the folder is no adapter, or one for another base.
         DeviceError: the device is not there.
     """
     target = resolve_device(device)
     backbone = load_model(hub.find(name), target)
+    strategy_of(backbone.spec)
     if adapter is not None:
         load_adapter(Path(adapter), backbone)
     return backbone.to(target).eval()

@@ -13,15 +13,16 @@ from typing import Literal, overload
 import torch
 
 from ..errors import PromptError
-from ..imaging.framing import Frame, frame
+from ..imaging.framing import Frame
 from ..imaging.prompts import Kind, Prompt
 from ..imaging.volume import Volume
 from ..models.backbone import BackboneModule, Windows
 from ..vocabulary import Context, canonical, require_known
-from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Encodings, Precision
+from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
 from .frame_prompt import to_frame_prompt
 from .segmentation import Segmentation
-from .zoom import Answer, answers
+from .strategies import strategy_of
+from .strategies.base import Answer, OpenImage, Options
 
 Numbers = Sequence[float]
 
@@ -34,7 +35,8 @@ class Session:
     Args:
         backbone: in eval mode, with its adapter attached if it has one; see `load`.
         volume: signal as measured, in its file's own order.
-        windows: "roi", "lattice", "focus" or "off", see zoom.py; None takes what the model prefers.
+        windows: "roi", "lattice", "focus" or "off", how a network that zooms looks closer, see strategies/zoom.py;
+            None takes what the model prefers. Other strategies do not read it.
         precision: "bf16" runs the network under autocast.
         batch: windows encoded, and prompts decoded, in one call of the network.
         memory: bytes of window encodings to keep.
@@ -43,6 +45,7 @@ class Session:
 
     Raises:
         VolumeError: the voxels are constant or not finite.
+        CheckpointError: the network asks for a framing that this version does not know.
     """
 
     def __init__(
@@ -59,23 +62,22 @@ class Session:
         self.backbone = backbone
         self.volume = volume
         self.windows: Windows = windows or backbone.spec.windows
-        self.frame: Frame = frame(volume, backbone.spec.intensity)
+        strategy = strategy_of(backbone.spec)
+        self.frame: Frame = strategy.prepare(volume, backbone.spec)
         self._told = context == "known"
-        image = torch.from_numpy(self.frame.image).to(backbone.device)
-        self._encodings = Encodings(
+        self._image: OpenImage = strategy.open(
             backbone,
-            image,
+            torch.from_numpy(self.frame.image).to(backbone.device),
+            self.frame.pad,
             volume.modality if self._told else None,
-            precision=precision,
-            batch=batch,
-            memory=memory,
+            Options(self.windows, precision, batch, memory),
         )
         self._history: list[Segmentation] = []
 
     @property
     def counts(self) -> Counts:
         """Encodings and decodings done so far."""
-        return self._encodings.counts
+        return self._image.counts
 
     @overload
     def segment(
@@ -200,12 +202,8 @@ class Session:
         asked = [self._checked(prompt) for prompt in prompts]
         named = [prompt.text or (None if structure is None else canonical(structure)) for prompt in asked]
         contexts = [Context(self.volume.modality, name) if self._told else Context() for name in named]
-        found = answers(
-            self._encodings,
-            [to_frame_prompt(prompt, self.frame) for prompt in asked],
-            contexts,
-            windows=self.windows,
-            multimask=multimask,
+        found = self._image.answers(
+            [to_frame_prompt(prompt, self.frame) for prompt in asked], contexts, multimask=multimask
         )
         each = 3 if multimask else 1
         return [
@@ -214,7 +212,7 @@ class Session:
         ]
 
     def _segmentation(self, answer: Answer, prompt: Prompt, name: str | None, keep_logits: bool) -> Segmentation:
-        mask = self.frame.restore((answer.logits > 0).cpu().numpy())
+        mask = self.frame.restore(self.frame.on_crop(answer.logits.cpu().numpy()) > 0)
         logits = answer.logits.half().cpu().numpy() if keep_logits else None
         return Segmentation(mask, self.volume.grid, prompt, name, answer.iou, logits)
 

@@ -80,14 +80,14 @@ class Window:
 
     Attributes:
         view: the block it looks at; the size of the network's window, possibly reaching outside the frame.
-        content: the part of it that shows the image; the rest is zero.
+        content: the part of it that shows the image; the rest is padding.
     """
 
     view: Block
     content: Block
 
-    def cut(self, image: Tensor) -> Tensor:
-        """Its voxels (..., D, H, W) of an image (..., d, h, w), zero where it shows nothing."""
+    def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
+        """Its voxels (..., D, H, W) of an image (..., d, h, w), `pad` where it shows nothing."""
         inside = image[(..., *self.content.slices)]
         margins = [
             margin
@@ -97,7 +97,7 @@ class Window:
                 self.view.stop[axis] - self.content.stop[axis],
             )
         ]
-        return functional.pad(inside, margins) if any(margins) else inside
+        return functional.pad(inside, margins, value=pad) if any(margins) else inside
 
     def carry(self, answer: Tensor) -> Tensor:
         """What the network says of this view (D, H, W), in voxels of the frame: as it is."""
@@ -119,7 +119,7 @@ class Focus(Window):
         """A block inside the frame."""
         return cls(block, block, size)
 
-    def cut(self, image: Tensor) -> Tensor:
+    def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
         """Its voxels picked to the network's size, as the whole image's are."""
         inside = image[(..., *self.content.slices)]
         return functional.interpolate(inside[None, None], self.size, mode="nearest-exact")[0, 0]
@@ -213,7 +213,7 @@ def scan(shape: Triple, window: Triple, overlap: float = OVERLAP) -> list[Triple
 
 
 def windows_over(region: Block, window: Triple, overlap: float = OVERLAP) -> list[Window]:
-    """The windows that scan a region, in order; they show the region only, zero beyond it."""
+    """The windows that scan a region, in order; they show the region only, padding beyond it."""
     margins = padding(region.shape, window)
     padded = _triple(side + sum(margin) for side, margin in zip(region.shape, margins, strict=True))
     origin = _triple(low - margin[0] for low, margin in zip(region.start, margins, strict=True))

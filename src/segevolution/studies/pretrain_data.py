@@ -9,6 +9,7 @@ from ..data.pack import Entry, Pack, read_pack, thinned, write_pack
 from ..data.store import Store
 from ..errors import OutputError, RecipeError
 from ..files import check_writable, sweep
+from ..imaging.framing import frame
 from ..models.backbone import Spec
 from ..training.batches import CaseGroup
 from ..training.fit import framed, load_group
@@ -238,5 +239,5 @@ def _entries(
     store = data.store(dataset)
     for role in _ROLES:
         for name in chosen[role]:
-            for case in framed(store, [name], recipe.intensity, recipe.known):
+            for case in framed(store, [name], lambda volume: frame(volume, recipe.intensity), recipe.known):
                 yield Entry(dataset.name, role, thinned(case, store.record(name).spacing, limits), limits.levels)

@@ -12,10 +12,11 @@ from torch.utils.data import Dataset
 
 from ..data.augment import AugmentSettings, augment
 from ..data.balance import Level, draw
-from ..data.windows import FramedCase, ViewSettings, draw_view, mask_of
+from ..data.windows import FramedCase, ViewSettings, mask_of
 from ..errors import StoreError
 from ..imaging.grid import Array
 from ..imaging.prompts import Kind, kinds_in
+from ..inference.strategies import strategy_of
 from ..models.backbone import Spec
 from ..vocabulary import Context
 from .aims import Aim, Aims
@@ -105,6 +106,7 @@ class StepDataset(Dataset[TrainingBatch]):
         semantic: Sequence[str] = (),
     ) -> None:
         self.groups = [group for group in groups if group.cases and group.weight > 0]
+        self._strategy = strategy_of(spec)
         self.spec, self.length, self.seed, self.stream = spec, length, seed, stream
         self.world, self.accumulate, self.pool = world, accumulate, pool
         self.sample = sample or SampleSettings()
@@ -159,10 +161,10 @@ class StepDataset(Dataset[TrainingBatch]):
         for _ in range(_TRIES):
             if aim is None:
                 case = self._draw_case(rng)
-                view = draw_view(case, self.spec.window, rng, self.view)
+                view = self._strategy.view(case, self.spec, rng, self.view)
             else:
                 case = aim.case
-                view = draw_view(aim.alone, self.spec.window, rng, self.view)
+                view = self._strategy.view(aim.alone, self.spec, rng, self.view)
             sizes = sizes_in(view.labels, case)
             if max(sizes.values(), default=0) >= self.sample.smallest:
                 found = case, view, sizes
@@ -173,7 +175,8 @@ class StepDataset(Dataset[TrainingBatch]):
                 f"no view of {case.name} shows a structure of {self.sample.smallest} voxels; leave it out."
             )
         case, view, sizes = found
-        return _Shown(case, augment(view.image, rng, self.intensity), view.labels, sizes)
+        image = augment(view.image, rng, self.intensity, bounds=case.bounds, pad=case.pad)
+        return _Shown(case, image, view.labels, sizes)
 
     def _kept(self, pool: ViewPool, rng: Rng, aim: Aim | None) -> "_Shown":
         """One of the pool's views of a case, which shows the structure aimed at where one does."""

@@ -8,7 +8,7 @@ reached its last step is not trained again.
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from ..data.store import Store
 from ..data.windows import FramedCase
 from ..errors import CheckpointError, OutputError, SegevolutionError, StoreError
 from ..files import sweep, write_json
+from ..imaging.framing import Frame
+from ..imaging.volume import Volume
+from ..inference.strategies import strategy_of
 from ..models.backbone import BackboneModule, Spec
 from .auxiliary import SemanticHead
 from .batches import CaseGroup
@@ -64,17 +67,22 @@ def load_group(store: Store, names: Sequence[str], spec: Spec, weight: float = 1
     Raises:
         StoreError: a case carries no structure.
     """
-    return CaseGroup(tuple(framed(store, names, spec.intensity, spec.structures)), weight)
+    strategy = strategy_of(spec)
+    cases = framed(store, names, lambda volume: strategy.prepare(volume, spec), spec.structures)
+    return CaseGroup(tuple(cases), weight)
 
 
-def framed(store: Store, names: Sequence[str], intensity: str, structures: Sequence[str]) -> Iterator[FramedCase]:
-    """The same cases one by one, sorted by name, for who does not need all in memory."""
+def framed(
+    store: Store, names: Sequence[str], prepare: Callable[[Volume], Frame], structures: Sequence[str]
+) -> Iterator[FramedCase]:
+    """The same cases one by one, sorted by name, for who does not need all in memory; `prepare` frames a volume."""
     records = store.select(names=names)
     groups = {(record.dataset, record.modality) for record in records}
     labelled = {group: store.labelled(*group) for group in groups}
     known = frozenset(structures)
     for record in records:
-        case = FramedCase.make(store.read(record.name), intensity, labelled[record.dataset, record.modality], known)
+        read = store.read(record.name)
+        case = FramedCase.make(read, prepare(read.volume), labelled[record.dataset, record.modality], known)
         if not case.structures:
             raise StoreError(f"{record.name} carries no structure that this model knows, so it cannot be trained on.")
         yield case

@@ -19,6 +19,7 @@ from ..data.augment import AugmentSettings, augment
 from ..data.store import Store
 from ..data.windows import FramedCase, ViewSettings, draw_view
 from ..errors import RecipeError
+from ..imaging.framing import frame
 from ..models.backbone import Triple
 from ..vocabulary import closest
 
@@ -130,7 +131,7 @@ class ImagePool:
         if name not in self._kept:
             case = self.store.read(name)
             bare = replace(case, labels=np.zeros(case.labels.shape, np.uint8), structures={})
-            self._kept[name] = FramedCase.make(bare, self.intensity)
+            self._kept[name] = FramedCase.make(bare, frame(bare.volume, self.intensity))
             while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > self.memory:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(name)
@@ -209,7 +210,8 @@ class MaskedDataset(Dataset[MaskedBatch]):
         images, hidden = [], []
         for _ in range(self.views):
             pool = self.pools[rng.choice(len(self.pools), p=self._chances)]
-            view = draw_view(pool[int(rng.integers(len(pool)))], self.window, rng, self.view)
-            images.append(augment(view.image, rng, self.intensity))
+            case = pool[int(rng.integers(len(pool)))]
+            view = draw_view(case, self.window, rng, self.view)
+            images.append(augment(view.image, rng, self.intensity, bounds=case.bounds, pad=case.pad))
             hidden.append(draw_mask(self.grid, rng, self.masking))
         return MaskedBatch(torch.from_numpy(np.stack(images))[:, None], torch.from_numpy(np.stack(hidden)))

@@ -21,10 +21,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..data.augment import AugmentSettings, augment
-from ..data.windows import FramedCase, View, ViewSettings, draw_view
+from ..data.windows import FramedCase, View, ViewSettings
 from ..errors import OutputError, RecipeError, StoreError
 from ..files import replacing
 from ..imaging.grid import Array
+from ..inference.strategies import strategy_of
 from ..models.backbone import BackboneModule, Features, Spec, Triple
 from ..vocabulary import Modality
 
@@ -67,6 +68,7 @@ class ViewPool:
         intensity: AugmentSettings,
         half: bool = False,
     ) -> None:
+        self._strategy = strategy_of(spec)
         self.folder, self.spec, self.views, self.seed = folder, spec, views, seed
         self.smallest, self.view, self.intensity, self.half = smallest, view, intensity, half
         self._told = [encoder, views, seed, smallest, asdict(view), asdict(intensity), list(spec.window), half]
@@ -116,9 +118,9 @@ class ViewPool:
         """
         rng = np.random.default_rng([self.seed, int(self._key(case)[:12], 16), number])
         for _ in range(_TRIES):
-            view = draw_view(case, self.spec.window, rng, self.view)
+            view = self._strategy.view(case, self.spec, rng, self.view)
             if max(sizes_in(view.labels, case).values(), default=0) >= self.smallest:
-                return View(augment(view.image, rng, self.intensity), view.labels)
+                return View(augment(view.image, rng, self.intensity, bounds=case.bounds, pad=case.pad), view.labels)
         raise StoreError(f"no view of {case.name} shows a structure of {self.smallest} voxels; leave it out.")
 
     def read(self, case: FramedCase, number: int) -> tuple[Features, Array]:
@@ -174,7 +176,14 @@ class ViewPool:
         if case not in self._keys:
             content = hashlib.sha256(np.ascontiguousarray(case.image).data)
             content.update(np.ascontiguousarray(case.labels).data)
-            named = [case.name, case.modality, sorted(case.structures.items()), sorted(case.absent)]
+            named = [
+                case.name,
+                case.modality,
+                sorted(case.structures.items()),
+                sorted(case.absent),
+                case.pad,
+                case.bounds,
+            ]
             told = json.dumps([self._told, named, content.hexdigest()], sort_keys=True, default=str)
             self._keys[case] = hashlib.sha256(told.encode()).hexdigest()[:24]
         return self._keys[case]

@@ -16,10 +16,10 @@ from ..data.windows import FramedCase
 from ..errors import RecipeError
 from ..imaging.framing import foreground_box
 from ..imaging.prompts import Kind, kinds_in
-from ..inference.encodings import Encodings
 from ..inference.frame_prompt import FramePrompt
+from ..inference.strategies import strategy_of
+from ..inference.strategies.base import Options
 from ..inference.windows import Block
-from ..inference.zoom import answers
 from ..models.backbone import POSITIVE, BackboneModule, Spec
 from ..vocabulary import Context
 from .batches import CaseGroup, StepDataset
@@ -125,7 +125,8 @@ class VolumeDice:
 
     def _volume(self, backbone: BackboneModule, case: FramedCase, names: Sequence[str]) -> Table:
         image = torch.from_numpy(case.image.astype(np.float32)).to(backbone.device)
-        encodings = Encodings(backbone, image, case.modality, precision="fp32" if self._precise else "bf16")
+        options = Options(precision="fp32" if self._precise else "bf16")
+        opened = strategy_of(backbone.spec).open(backbone, image, case.pad, case.modality, options)
         known = frozenset(backbone.spec.structures)
         table: Table = {}
         for name in names:
@@ -133,7 +134,7 @@ class VolumeDice:
             kinds = [kind for kind in self._kinds if not known or name in known or Kind.TEXT not in kinds_in(kind)]
             frame_prompts = [self._frame_prompt(kind, name, truth, case.name) for kind in kinds]
             contexts = [Context(case.modality, name)] * len(frame_prompts)
-            found = answers(encodings, frame_prompts, contexts, windows=backbone.spec.windows) if frame_prompts else ()
+            found = opened.answers(frame_prompts, contexts) if frame_prompts else ()
             truth_there = torch.from_numpy(truth).to(backbone.device)
             table[f"{case.name}/{name}"] = {
                 kind: _dice(answer.logits > 0, truth_there) for kind, answer in zip(kinds, found, strict=True)

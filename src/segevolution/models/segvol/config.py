@@ -94,7 +94,7 @@ class SegVolConfig:
         template: a key of vocabulary.TEMPLATES. The published weights only ever saw "ct".
         structures: names that the text tower was trained on; empty when any text may be tried.
         intensity: a name in imaging.intensity.NORMALISERS.
-        windows: how zoom-in looks unless a caller says otherwise, see inference/zoom.py.
+        windows: how zoom-in looks unless a caller says otherwise, see inference/strategies/zoom.py.
         coordinates: "published" keeps the published mix-up of axes between grid and prompt codes, which is
             trained into its weights; "matching" gives one place one code, for networks trained from scratch.
         stem, high_resolution, dense_prompts: the optional parts, absent from the published network.

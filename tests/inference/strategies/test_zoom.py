@@ -12,14 +12,15 @@ from torch import Tensor
 
 from segevolution.inference.encodings import Encodings
 from segevolution.inference.frame_prompt import FramePrompt, resized
+from segevolution.inference.strategies.base import Answer
+from segevolution.inference.strategies.zoom import answers, to_frame
 from segevolution.inference.windows import Block, Focus, focus_around, tight
-from segevolution.inference.zoom import Answer, answers, to_frame
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch, Windows
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.vocabulary import Context, Modality
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 outputs = np.load(GOLDEN / "zoom_outputs.npz", allow_pickle=False)
 cases = json.loads(str(outputs["cases"]))
 

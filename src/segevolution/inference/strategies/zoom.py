@@ -1,8 +1,8 @@
 """Zoom-out-zoom-in (SegVol, Du et al. 2024, section 3.3), deterministic and without the published code's faults.
 
 Zoom-out: the whole image in one window gives a coarse mask. Zoom-in: windows at full resolution over the region
-round it, each told what is known to lie inside it, averaged with equal weight. `published.py` is the same method
-fault by fault; the differences here:
+round it, each told what is known to lie inside it, averaged with equal weight. `inference/published.py` is the same
+method fault by fault; the differences here:
 
 - prompts are coordinates, not maps, so none vanishes and none is shifted by padding;
 - every point that a person gave is kept in the windows that see it, negative ones too, and none is drawn by chance;
@@ -19,6 +19,7 @@ fault by fault; the differences here:
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,28 +27,48 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from ..models.backbone import Triple, Windows
-from ..vocabulary import Context
-from .encodings import Encodings
-from .frame_prompt import FramePrompt, resized, seen_from, voxel
-from .windows import Block, Focus, Window, focus_around, region_around, tight, windows_over
+from ...data.windows import FramedCase, View, ViewSettings, draw_view
+from ...models.backbone import Triple, Windows
+from ...models.spec import Spec
+from ...vocabulary import Context
+from ..encodings import Encodings
+from ..frame_prompt import FramePrompt, resized, seen_from, voxel
+from ..windows import Block, Focus, Window, focus_around, region_around, tight, windows_over
+from .base import Answer, OpenImage, Options, Strategy
 
 _NEARLY_ALL = 0.7  # of the image
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What the network says to one prompt (or one alternative of it).
+class Zoom(Strategy):
+    """Zoom-out-zoom-in, for networks that see a whole volume squeezed into their window."""
 
-    Attributes:
-        logits: (D, H, W) float32 on the frame; foreground is > 0.
-        iou: predicted overlap with the truth: the zoom-out's, or the mean over the windows that answered.
-        windows: number of windows that answered; 0 where the coarse answer stands.
+    name: ClassVar[str] = "zoom"
+
+    def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
+        return ZoomImage(encodings, options.windows or encodings.backbone.spec.windows)
+
+    def view(self, case: FramedCase, spec: Spec, rng: np.random.Generator, settings: ViewSettings) -> View:
+        """See Strategy.view: between the whole volume and a native window, or round a structure."""
+        return draw_view(case, spec.window, rng, settings)
+
+
+class ZoomImage(OpenImage):
+    """An image seen whole, and then closer.
+
+    Args:
+        encodings: of the frame's image.
+        windows: how it looks closer, see `answers`.
     """
 
-    logits: Tensor
-    iou: float
-    windows: int
+    def __init__(self, encodings: Encodings, windows: Windows) -> None:
+        super().__init__(encodings)
+        self.windows: Windows = windows
+
+    def answers(
+        self, prompts: Sequence[FramePrompt], contexts: Sequence[Context], *, multimask: bool = False
+    ) -> Iterator[Answer]:
+        """See OpenImage.answers."""
+        return answers(self.encodings, prompts, contexts, windows=self.windows, multimask=multimask)
 
 
 def answers(

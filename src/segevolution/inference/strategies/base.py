@@ -1,0 +1,153 @@
+"""What stands between a volume and a network: how its image is prepared, and how prompts are answered with it.
+
+`Spec.framing` names a strategy of the registry in `strategies/__init__.py`. A session, an evaluation, a training window
+and a validation all go through the strategy, so that nothing above it knows which network answers. A strategy is one
+file here, one line there, one test.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from ...data.windows import FramedCase, View, ViewSettings
+from ...errors import CheckpointError
+from ...imaging.framing import Frame, frame
+from ...imaging.volume import Volume
+from ...models.backbone import BackboneModule
+from ...models.spec import Spec, Windows
+from ...vocabulary import Context, Modality
+from ..encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Encodings, Precision
+from ..frame_prompt import FramePrompt, Previous
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the work is done.
+
+    Attributes:
+        windows: how "zoom" looks closer, see zoom.py; None takes what the network prefers. Others read it not.
+        precision: "bf16" runs the network under autocast; answers are float32 either way.
+        batch: windows encoded, and prompts decoded, in one call of the network.
+        memory: bytes of window encodings to keep; the least recently used go first.
+    """
+
+    windows: Windows | None = None
+    precision: Precision = "fp32"
+    batch: int = DEFAULT_BATCH
+    memory: int = DEFAULT_MEMORY
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the network says to one prompt (or one alternative of it).
+
+    Attributes:
+        logits: (D, H, W) float32 on the frame; foreground is > 0.
+        iou: predicted overlap with the truth, the mean over the windows that answered.
+        windows: number of windows that answered beside a first look at the whole image.
+        previous: the answer as it is told back with the next prompt, for a network that accepts that.
+    """
+
+    logits: Tensor
+    iou: float
+    windows: int
+    previous: Previous | None = None
+
+
+class OpenImage(ABC):
+    """One image before one network, ready for any number of prompts.
+
+    Attributes:
+        encodings: of the image, shared by all prompts.
+    """
+
+    def __init__(self, encodings: Encodings) -> None:
+        self.encodings = encodings
+
+    @property
+    def counts(self) -> Counts:
+        """Encodings and decodings done so far."""
+        return self.encodings.counts
+
+    @abstractmethod
+    def answers(
+        self, prompts: Sequence[FramePrompt], contexts: Sequence[Context], *, multimask: bool = False
+    ) -> Iterator[Answer]:
+        """Answer prompts in order, each as if it were alone.
+
+        Args:
+            prompts: in frame voxels.
+            contexts: one a prompt.
+            multimask: three alternatives a prompt, in order, instead of one answer.
+        """
+
+
+class Strategy(ABC):
+    """How one kind of network looks at a volume.
+
+    Attributes:
+        name: what `Spec.framing` calls it.
+    """
+
+    name: ClassVar[str]
+
+    def check(self, spec: Spec) -> None:
+        """Refuse a network that this strategy cannot serve.
+
+        Raises:
+            CheckpointError: names what does not fit.
+        """
+        if spec.window[0] == 1:
+            raise CheckpointError(
+                f'a network of 2-D windows {spec.window} cannot be framed by "{self.name}"; its framing is "slices".'
+            )
+
+    def prepare(self, volume: Volume, spec: Spec) -> Frame:
+        """The volume as the network sees it: its intensity, spacing and order.
+
+        Raises:
+            VolumeError: its voxels are constant or not finite, or would be too many at the network's spacing.
+        """
+        return frame(volume, spec.intensity, spec.spacing)
+
+    def open(
+        self, backbone: BackboneModule, image: Tensor, pad: float, modality: Modality | None, options: Options
+    ) -> OpenImage:
+        """Make an image ready for prompts; nothing is encoded yet.
+
+        Args:
+            backbone: in eval mode.
+            image: (D, H, W) float32 of a frame, on the network's device.
+            pad: the number that stands outside it.
+            modality: what the encoder may know.
+            options: see Options.
+        """
+        encodings = Encodings(
+            backbone,
+            image,
+            modality,
+            pad=pad,
+            precision=options.precision,
+            batch=options.batch,
+            memory=options.memory,
+        )
+        return self._opened(encodings, options)
+
+    @abstractmethod
+    def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
+        """The image as this strategy answers with it."""
+
+    @abstractmethod
+    def view(self, case: FramedCase, spec: Spec, rng: np.random.Generator, settings: ViewSettings) -> View:
+        """Draw a training window of what the network meets when it answers.
+
+        Args:
+            case: prepared by this strategy.
+            spec: of the network.
+            rng: the only source of chance.
+            settings: how views are drawn, as far as this strategy has what they speak of.
+        """
