@@ -176,14 +176,7 @@ class ViewPool:
         if case not in self._keys:
             content = hashlib.sha256(np.ascontiguousarray(case.image).data)
             content.update(np.ascontiguousarray(case.labels).data)
-            named = [
-                case.name,
-                case.modality,
-                sorted(case.structures.items()),
-                sorted(case.absent),
-                case.pad,
-                case.bounds,
-            ]
+            named = [case.name, case.modality, sorted(case.structures.items()), sorted(case.absent)]
             told = json.dumps([self._told, named, content.hexdigest()], sort_keys=True, default=str)
             self._keys[case] = hashlib.sha256(told.encode()).hexdigest()[:24]
         return self._keys[case]
