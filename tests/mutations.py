@@ -104,7 +104,6 @@ MUTATIONS = (
     Mutation(
         "the background is weighted instead", OBJECTIVE, "(1 - share) / share", "share / (1 - share)", OBJECTIVE_TESTS
     ),
-    Mutation("absent structures are weighted", OBJECTIVE, "** (power * present)", "** power", OBJECTIVE_TESTS),
     Mutation(
         "the decoder's resolution is always taken",
         OBJECTIVE,

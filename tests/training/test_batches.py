@@ -148,7 +148,7 @@ def test_structures_are_asked_for_by_a_power_of_their_size(power: float, least: 
     labels[1:7, 2:27, 2:27] = 1
     labels[2:5, 28:31, 28:31] = 2
     case = FramedCase("a", Modality.CT, np.ones(labels.shape, np.float16), labels, {"liver": (1,), "spleen": (2,)})
-    sample = SampleSettings(views=1, structures=1, prompts=1, size_power=power, absent=0, smallest=1)
+    sample = SampleSettings(views=1, structures=1, prompts=1, size_power=power, unnamed=0, smallest=1)
     view = ViewSettings(whole=1, native=0, still=1)
     steps = StepDataset([CaseGroup((case,))], SPEC, 60, seed=0, sample=sample, view=view)
     asked = Counter(steps[number].contexts[0].structure for number in range(60))
