@@ -181,6 +181,7 @@ STRUCTURES: tuple[str, ...] = (
     "brain tumour non-enhancing core",
 )
 
+# Other names that mean one structure wherever they stand.
 SYNONYMS: dict[str, str] = {
     "kidney right": "right kidney",
     "kidney left": "left kidney",
@@ -191,45 +192,26 @@ SYNONYMS: dict[str, str] = {
     "arota": "aorta",
     "postcava": "inferior vena cava",
     "ivc": "inferior vena cava",
-    "vena cava": "inferior vena cava",
     "portal vein and splenic vein": "portal and splenic vein",
     "portal/splenic vein": "portal and splenic vein",
-    "veins": "portal and splenic vein",
     "adrenal gland right": "right adrenal gland",
     "adrenal gland left": "left adrenal gland",
-    "rad": "right adrenal gland",
-    "lad": "left adrenal gland",
     "right adrenal": "right adrenal gland",
     "left adrenal": "left adrenal gland",
     "urinary bladder": "bladder",
     "prostate or uterus": "prostate/uterus",
     "prostate uterus": "prostate/uterus",
-    "peripheral zone": "prostate peripheral zone",
-    "pz": "prostate peripheral zone",
-    "transition zone": "prostate transition zone",
-    "tz": "prostate transition zone",
-    "central gland": "prostate transition zone",
     "kidneys": "kidney",
-    "rv": "right ventricle",
     "heart ventricle right": "right ventricle",
     "right ventricle cavity": "right ventricle",
-    "lv": "left ventricle",
     "heart ventricle left": "left ventricle",
     "left ventricle cavity": "left ventricle",
-    "myo": "myocardium",
     "heart myocardium": "myocardium",
     "left ventricular myocardium": "myocardium",
-    "la": "left atrium",
     "heart atrium left": "left atrium",
-    "anterior": "anterior hippocampus",
-    "posterior": "posterior hippocampus",
     "hippocampus anterior": "anterior hippocampus",
     "hippocampus posterior": "posterior hippocampus",
-    "white matter": "cerebral white matter",
-    "cortex": "cerebral cortex",
-    "csf": "cerebrospinal fluid",
     "brainstem": "brain stem",
-    "ventricles": "lateral ventricles",
     "lungs": "lung",
     "lung right": "right lung",
     "lung left": "left lung",
@@ -240,22 +222,53 @@ SYNONYMS: dict[str, str] = {
     "hepatic vessel": "hepatic vessels",
 }
 
+# Names that mean a structure only where everything around them speaks of one region: LAD is an adrenal gland beside
+# liver and spleen, and a coronary artery beside the ventricles. Name -> (structure, region).
+ABBREVIATIONS: dict[str, tuple[str, str]] = {
+    "vena cava": ("inferior vena cava", "abdomen"),
+    "veins": ("portal and splenic vein", "abdomen"),
+    "rad": ("right adrenal gland", "abdomen"),
+    "lad": ("left adrenal gland", "abdomen"),
+    "peripheral zone": ("prostate peripheral zone", "prostate"),
+    "pz": ("prostate peripheral zone", "prostate"),
+    "transition zone": ("prostate transition zone", "prostate"),
+    "tz": ("prostate transition zone", "prostate"),
+    "central gland": ("prostate transition zone", "prostate"),
+    "rv": ("right ventricle", "heart"),
+    "lv": ("left ventricle", "heart"),
+    "myo": ("myocardium", "heart"),
+    "la": ("left atrium", "heart"),
+    "anterior": ("anterior hippocampus", "hippocampus"),
+    "posterior": ("posterior hippocampus", "hippocampus"),
+    "white matter": ("cerebral white matter", "brain"),
+    "cortex": ("cerebral cortex", "brain"),
+    "csf": ("cerebrospinal fluid", "brain"),
+    "ventricles": ("lateral ventricles", "brain"),
+}
+
 # Structures of which a body has a right and a left: such cases are never mirrored in training.
 SIDES = ("right ", "left ")
 
 
 def canonical(name: str) -> str:
-    """One name a structure: lower case, single spaces, synonyms joined. Unknown names pass through tidied.
+    """One name a structure: lower case, single spaces, synonyms joined. Other names pass through tidied.
 
-    "Arota" -> "aorta", "kidney_right" -> "right kidney", "left_ventricle" -> "left ventricle".
+    "Arota" -> "aorta", "kidney_right" -> "right kidney", "left_ventricle" -> "left ventricle"; "LAD" -> "lad", since an
+    abbreviation means a structure only among others (see ABBREVIATIONS).
     """
-    tidy = re.sub(r"[\s_]+", " ", name).strip().lower()
+    tidy = tidied(name)
     return SYNONYMS.get(tidy, tidy)
 
 
+def tidied(name: str) -> str:
+    """A name in small letters, its words parted by single spaces: "Kidney_Right" -> "kidney right"."""
+    return re.sub(r"[\s_]+", " ", name).strip().lower()
+
+
 def other_names(structure: str) -> list[str]:
-    """The synonyms of a canonical name, in alphabetical order."""
-    return sorted(name for name, meant in SYNONYMS.items() if meant == structure)
+    """The synonyms and abbreviations of a canonical name, in alphabetical order."""
+    names = [name for name, meant in SYNONYMS.items() if meant == structure]
+    return sorted([*names, *(name for name, (meant, _) in ABBREVIATIONS.items() if meant == structure)])
 
 
 def has_side(structure: str) -> bool:
@@ -270,13 +283,15 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 def require_known(name: str, known: Iterable[str]) -> str:
-    """The canonical name, if it is among `known`.
+    """The canonical name, if it is among `known`; an abbreviation means what it stands for there.
 
     Raises:
         VocabularyError: it is not; the sentence names the closest known structure.
     """
     names = list(known)
     structure = canonical(name)
+    if structure not in names:
+        structure = ABBREVIATIONS.get(structure, (structure, ""))[0]
     if structure in names:
         return structure
     near = closest(structure, names)

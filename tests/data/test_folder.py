@@ -12,7 +12,8 @@ import SimpleITK as sitk
 from segevolution.data.overview import overview
 from segevolution.data.prepare import prepare
 from segevolution.data.sources import Overrides, open_source
-from segevolution.data.sources.folder import FolderSource, NnUNetSource
+from segevolution.data.sources.folder import FolderSource
+from segevolution.data.sources.nnunet import NnUNetSource
 from segevolution.data.store import Store
 from segevolution.errors import FormatError, StoreError
 from segevolution.imaging.case import Case

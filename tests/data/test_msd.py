@@ -338,7 +338,7 @@ def test_layouts_that_are_not_there_are_refused(miniature: Any, tmp_path: Path) 
         open_source("msd", tmp_path)
     assert open_source("auto", tmp_path, Overrides(modality=Modality.US)).read("a").volume.modality is Modality.US
     miniature.msd(tmp_path, ("a",), training={"image": "x"})
-    with pytest.raises(StoreError, match="is no pair of image and label"):
+    with pytest.raises(StoreError, match='"training" must be a list, not an object'):
         MSDSource(tmp_path).index()
     miniature.msd(tmp_path, ("a",))
     with pytest.raises(StoreError, match="has no case b"):

@@ -15,6 +15,8 @@ from .data_synthesise import synthesise_command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
+SHOWN = 8  # decisions of one kind that are printed
+
 
 @app.command("prepare")
 def prepare_command(
@@ -29,7 +31,20 @@ def prepare_command(
     sequence: Annotated[str | None, typer.Option(help="MR sequence of every case, such as T2.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the dataset in the store.")] = None,
     patients: Annotated[
-        str | None, typer.Option(help="Regular expression whose group, in a file name, is the patient.")
+        str | None,
+        typer.Option(
+            "--patient-from",
+            "--patients",
+            help="Who is the patient: a regular expression whose group, in a file name, says it, or a table of file "
+            "names and patients (.csv, .tsv, .json).",
+        ),
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prepare the cases of this split only, and note their parts: a file of data split, or nnU-Net's "
+            "splits_final.json (its fold 3: splits_final.json:3)."
+        ),
     ] = None,
     prefix: Annotated[str, typer.Option(help="Put before each case's name in the store.")] = "",
     update: Annotated[
@@ -40,16 +55,21 @@ def prepare_command(
 ) -> None:
     """Put every case of a dataset into a store.
 
-    Run it again to go on after a stop. A case that cannot be used is skipped with its reason on stderr, and the
-    status is 1; the store keeps the reasons, see "data show".
+    What was taken for granted is said on stderr: which file is of which patient, labels that are called otherwise,
+    files and channels that are not read. Run it again to go on after a stop. A case that cannot be used is skipped
+    with its reason, and the status is 1; the store keeps the reasons, see "data show". Where none can be used, the
+    status is 2.
     """
     from ..data.prepare import prepare
     from ..data.sources import Overrides, open_source
+    from ..data.splits import Split
     from ..data.store import Store
+    from ..errors import StoreError
     from ..vocabulary import Modality
 
     overrides = Overrides(dataset, Modality.parse(modality) if modality else None, sequence, patients)
     found = open_source(source, folder, overrides)
+    wanted = Split.load(split) if split else None
     store = Store.ensure(output)
     with progress_bar(quiet) as bar:
         task = bar.add_task(f"prepare {found.dataset}", total=None)
@@ -60,8 +80,16 @@ def prepare_command(
             strict=strict,
             prefix=prefix,
             update=update,
+            split=wanted,
             progress=lambda done, total, _: bar.update(task, completed=done, total=total),
         )
+    for kind in dict.fromkeys(decision.kind for decision in report.decisions):
+        texts = [decision.text for decision in report.decisions if decision.kind == kind]
+        more = f"; and {len(texts) - SHOWN} more, see --json" if len(texts) > SHOWN else ""
+        note(f"{kind}: {'; '.join(texts[:SHOWN])}{more}", quiet=quiet)
+    if not report.usable:
+        first = next(iter(report.failed.values()))
+        raise StoreError(f"none of the {len(report.failed)} cases of {folder} can be used: {first}")
     for case, reason in report.failed.items():
         note(f"skipped {case}: {reason}")
     for remark in dict.fromkeys(report.notes.values()):

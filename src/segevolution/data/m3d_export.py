@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..documents import read_json
 from ..errors import OutputError, StoreError
 from ..files import check_writable, sweep, write_json, write_text
 from ..imaging.case import Part
@@ -21,7 +22,7 @@ from ..imaging.intensity import foreground_normalise
 from ..imaging.volume import WITHOUT_PLACE
 from ..vocabulary import STRUCTURES
 from .m3d_seg import IMAGE, mask_name, write_item
-from .record import CaseRecord, read_object
+from .record import CaseRecord
 from .splits import Split
 from .store import Store
 
@@ -180,7 +181,7 @@ def _claim(folder: Path, state: Mapping[str, Any], force: bool) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not (folder / _STATE).is_file():
             raise OutputError(f"{folder} is there and is no export of this package; choose another place.")
-        before = read_object(folder / _STATE)
+        before = read_json(folder / _STATE, dict[str, Any], error=StoreError)
         if not _goes_on(before, state):
             if not force:
                 raise OutputError(

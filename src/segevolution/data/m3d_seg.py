@@ -10,13 +10,13 @@ Row r of the masks is the label r + 1 of the json. Nothing tells where the voxel
 import ast
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 from scipy import sparse
 
 from ..errors import OutputError, StoreError
@@ -25,6 +25,8 @@ from ..imaging.case import Part
 from ..imaging.grid import Array, Triple
 
 IMAGE = "image.npy"
+# A sparse matrix has at most an index of 8 bytes and a value of 8 bytes for each voxel of each row.
+_BYTES_A_VOXEL, _MOST_ROWS, _HEADERS_BYTES = 16, 256, 2**20
 # The parts of a dataset by the names of their lists: the published files say train and test, AMS's readers training.
 PARTS: dict[str, Part] = {
     "train": "train",
@@ -33,6 +35,33 @@ PARTS: dict[str, Part] = {
     "val": "validation",
     "test": "test",
 }
+
+
+class M3DItem(BaseModel):
+    """One item of a list; what our export knows beside the two paths is optional."""
+
+    image: str
+    label: str
+    patient: str | int | None = None
+    sequence: str | None = None
+    site: str | None = None
+    modality: str | int | None = None
+    affine: list[list[float]] | None = None
+
+
+class M3DHeader(BaseModel):
+    """The json of a dataset."""
+
+    licence: str | None = None
+    license: str | None = None
+    modality: str | dict[str, str] | None = None
+    labels: dict[str, int | float | str | list[int | float | str]] | None = None
+    train: list[M3DItem] | None = None
+    training: list[M3DItem] | None = None
+    validation: list[M3DItem] | None = None
+    val: list[M3DItem] | None = None
+    test: list[M3DItem] | None = None
+
 
 Places = npt.NDArray[np.integer]
 
@@ -44,7 +73,8 @@ def read_image(path: Path) -> Array:
         StoreError: it is missing, is no `.npy` of numbers, or has not one channel.
     """
     try:
-        array: Array = np.load(path, allow_pickle=False)
+        # Mapped first: a header that promises more than the file holds allocates nothing.
+        array: Array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except (OSError, EOFError, ValueError) as error:
         raise StoreError(f"{path} is missing or cannot be read as an .npy of numbers; copy it again.") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
@@ -62,13 +92,18 @@ def read_masks(path: Path, shape: Triple) -> tuple[Places, ...]:
     Raises:
         StoreError: the file is missing or no sparse matrix, or its shape is not that of its name and of the image.
     """
+    named = shape_of_name(path.name)
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > _BYTES_A_VOXEL * int(np.prod(shape)) * (named[0] if named else _MOST_ROWS) + _HEADERS_BYTES:
+            raise StoreError(f"{path} unpacks to {size:,} bytes, more than masks of its image can have.")
         matrix = sparse.csr_matrix(sparse.load_npz(path))  # never unpickles
         matrix.check_format(full_check=True)
     except (OSError, EOFError, ValueError, TypeError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path} is missing or is no sparse matrix of scipy; copy it again.") from error
     rows, voxels = (int(side) for side in matrix.shape)
-    named = shape_of_name(path.name) or (rows, *shape)
+    named = named or (rows, *shape)
     if named[1:] != shape:
         raise StoreError(f"{path} has masks of shape {named[1:]}, its image {shape}; they do not belong together.")
     if (rows, voxels) != (named[0], int(np.prod(shape))):
@@ -118,19 +153,13 @@ def write_item(folder: Path, image: Array, masks: Iterable[npt.NDArray[np.bool_]
     return folder / IMAGE, folder / label
 
 
-def listed(header: Mapping[str, Any], path: Path) -> list[tuple[Part, Mapping[str, Any]]]:
+def listed(header: M3DHeader, path: Path) -> list[tuple[Part, M3DItem]]:
     """(part, item) of every item that the json of a dataset lists.
 
     Raises:
-        StoreError: it has no such list, or something in one that is no pair of image and label.
+        StoreError: it has no such list.
     """
-    lists = {name: header[name] for name in PARTS if isinstance(header.get(name), Sequence)}
+    lists = {name: items for name in PARTS if (items := getattr(header, name)) is not None}
     if not lists:
         raise StoreError(f'{path} is not in the layout of M3D-Seg: it has no list "train", "training" or "test".')
-    found: list[tuple[Part, Mapping[str, Any]]] = []
-    for name, items in lists.items():
-        for item in items:
-            if not (isinstance(item, Mapping) and all(isinstance(item.get(key), str) for key in ("image", "label"))):
-                raise StoreError(f'{path}: {item!r} in "{name}" is no pair of image and label.')
-            found.append((PARTS[name], item))
-    return found
+    return [(PARTS[name], item) for name, items in lists.items() for item in items]

@@ -13,16 +13,19 @@ bytes.
 import hashlib
 import io
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import blosc2
 import numpy as np
+from pydantic import Field
 
+from ..documents import Document, json_from_text
 from ..errors import OutputError, StoreError
 from ..files import replacing
 from ..imaging.framing import resize_nearest
@@ -34,6 +37,7 @@ FORMAT = "segevolution pack"
 VERSION = 1
 
 _INDEX = "pack.json"
+_LARGEST_RATIO = 100
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: a date of writing would make equal packs differ
 _MOST_VALUES = 255  # label values that uint8 numbers, beside 0
 _COMPRESSION = blosc2.CParams(
@@ -99,12 +103,12 @@ class Pack:
     path: Path
     sha256: str
     facts: Mapping[str, Any]
-    entries: tuple[Mapping[str, Any], ...]
+    entries: tuple["PackedCase", ...]
     archive: zipfile.ZipFile
 
     def names(self, dataset: str, role: str) -> list[str]:
         """Names of cases, in their order."""
-        return [str(entry["name"]) for entry in self._of(dataset, role)]
+        return [entry.name for entry in self._of(dataset, role)]
 
     def cases(self, dataset: str, role: str) -> tuple[FramedCase, ...]:
         """Cases ready for training, in their order.
@@ -117,21 +121,47 @@ class Pack:
         except (KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise _damaged(self.path) from error
 
-    def _of(self, dataset: str, role: str) -> list[Mapping[str, Any]]:
-        return [entry for entry in self.entries if (entry["dataset"], entry["role"]) == (dataset, role)]
+    def _of(self, dataset: str, role: str) -> list["PackedCase"]:
+        return [entry for entry in self.entries if (entry.dataset, entry.role) == (dataset, role)]
 
-    def _case(self, entry: Mapping[str, Any]) -> FramedCase:
-        number, shape = entry["number"], tuple(entry["shape"])
+    def _case(self, entry: "PackedCase") -> FramedCase:
+        number, shape = entry.number, entry.shape
         steps = _unpacked(self.archive.read(f"cases/{number}/image"), shape)
-        image = np.cumsum(steps, axis=2, dtype=np.uint8).astype(np.float32) / np.float32(entry["levels"] - 1)
+        image = np.cumsum(steps, axis=2, dtype=np.uint8).astype(np.float32) / np.float32(entry.levels - 1)
         return FramedCase(
-            entry["name"],
-            Modality(entry["modality"]) if entry["modality"] else None,
+            entry.name,
+            entry.modality,
             image.astype(np.float16),
             _unpacked(self.archive.read(f"cases/{number}/labels"), shape),
-            {name: tuple(values) for name, values in entry["structures"].items()},
-            tuple(entry["absent"]),
+            {name: tuple(values) for name, values in entry.structures.items()},
+            tuple(entry.absent),
         )
+
+
+_Side = Annotated[int, Field(gt=0, le=4096)]
+
+
+class PackedCase(Document):
+    """What `pack.json` says of a case; see `Entry`."""
+
+    number: Annotated[int, Field(ge=0)]
+    dataset: str
+    role: str
+    name: str
+    modality: Modality | None
+    shape: tuple[_Side, _Side, _Side]
+    levels: Annotated[int, Field(ge=2, le=256)]
+    structures: dict[str, list[int]]
+    absent: list[str]
+
+
+class _Index(Document):
+    """`pack.json`."""
+
+    format: str
+    version: int
+    facts: dict[str, Any]
+    cases: list[PackedCase]
 
 
 def thinned(case: FramedCase, spacing: tuple[float, float, float], limits: Limits) -> FramedCase:
@@ -218,16 +248,26 @@ def read_pack(path: Path) -> Pack:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-        header = json.loads(archive.read(_INDEX))
+        _check_sizes(archive, path)
+        index = archive.read(_INDEX)
         whole = archive.testzip() is None
-        kind, version = header["format"], header["version"]
     except (KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path) from error
-    if kind != FORMAT or not whole:
+    header = json_from_text(index, _Index, where=f"{path}, {_INDEX}", error=StoreError)
+    if header.format != FORMAT or not whole:
         raise _damaged(path)
-    if version != VERSION:
-        raise StoreError(f"{path} is a pack of version {version}, this package reads {VERSION}; update the package.")
-    return Pack(path, hashlib.sha256(content).hexdigest(), header["facts"], tuple(header["cases"]), archive)
+    if header.version != VERSION:
+        raise StoreError(
+            f"{path} is a pack of version {header.version}, this package reads {VERSION}; update the package."
+        )
+    return Pack(path, hashlib.sha256(content).hexdigest(), header.facts, tuple(header.cases), archive)
+
+
+def _check_sizes(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse an archive whose members unpack to far more than they are, as no pack's do: they are compressed before."""
+    for member in archive.infolist():
+        if member.file_size > _LARGEST_RATIO * member.compress_size + 2**20:
+            raise StoreError(f"{path} holds {member.filename[:60]}, which unpacks to {member.file_size:,} bytes.")
 
 
 def _write_case(archive: zipfile.ZipFile, number: int, entry: Entry) -> dict[str, Any]:
@@ -265,6 +305,8 @@ def _packed(array: Array) -> bytes:
 
 def _unpacked(content: bytes, shape: tuple[int, ...]) -> Array:
     """A uint8 array of its own; ValueError where the content is of another size."""
+    if blosc2.get_cbuffer_sizes(content)[0] != math.prod(shape):
+        raise ValueError("another size")
     return np.frombuffer(bytearray(blosc2.decompress2(content)), np.uint8).reshape(shape)
 
 

@@ -11,19 +11,22 @@ import os
 import threading
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from ..errors import OutputError, SegevolutionError, StoreError
+from ..imaging.case import Part
 from .audit.intensity import outlying
 from .record import CaseRecord
-from .sources import Source
-from .sources.collection import datasets_of
+from .sources import Decision, Source
+from .sources.collection import datasets_of, decisions_of
+from .sources.naming import contents
+from .splits import PARTS, Split
 from .store import Store
 
 # Told after each case: how many are done, how many there are, and the name of the case.
@@ -40,6 +43,8 @@ class PrepareReport:
         failed: case -> why it was skipped.
         notes: case -> what is odd about a case that is in the store, its reader's remark first.
         updated: in the store before, replaced by what the source holds now.
+        decisions: what the source took for granted, changed or left out: names of labels, unions, files and channels
+            that are not read, and which file is of which patient.
     """
 
     added: tuple[str, ...]
@@ -47,6 +52,12 @@ class PrepareReport:
     failed: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     updated: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def usable(self) -> int:
+        """How many cases of the source are in the store now."""
+        return len(self.added) + len(self.kept) + len(self.updated)
 
 
 def prepare(
@@ -59,6 +70,7 @@ def prepare(
     prefix: str = "",
     only: Collection[str] | None = None,
     update: bool = False,
+    split: Split | None = None,
 ) -> PrepareReport:
     """Write every case of a source into a store.
 
@@ -68,18 +80,27 @@ def prepare(
         prefix: put before each case's name in the store, where two datasets use the same names.
         only: the cases to prepare; None takes all.
         update: read the cases that are in the store again, and replace those that differ or are damaged.
+        split: who is in which part, in names of cases or of their files; only these are prepared, and their records
+            carry the part.
 
     Raises:
-        StoreError: with `strict`, for the first bad case; or a worker was killed.
+        StoreError: with `strict`, for the first bad case; a worker was killed; the source holds no case; or the split
+            names none of its cases.
         OutputError: the store cannot be written; what is in it stays, so that the run can go on later.
     """
+    index = source.index()
+    if not index:
+        raise StoreError(f"no case was found in the layout {source.name}{_where(source)}.")
+    parts = _parts(source, index, split)
     store.sweep()
+    decisions = decisions_of(source)
     facts = {"source": source.name, "licence": source.licence}
     datasets = datasets_of(source)
     for dataset in datasets:
         if store.datasets.get(dataset) != facts:
             store.describe(dataset, facts)
-    wanted = [case for case in source.index() if only is None or case in only]
+        store.note_decisions(dataset, [asdict(decision) for decision in decisions])
+    wanted = [case for case in index if (only is None or case in only) and (split is None or case in parts)]
     outcomes: dict[str, _Outcome] = {}
     todo = []
     for case in wanted:
@@ -94,7 +115,7 @@ def prepare(
         else:
             outcomes[name] = _Outcome("kept")
     stop = strict and any(outcome.kind == "failed" for outcome in outcomes.values())
-    with closing(_outcomes(source, store, [] if stop else todo, prefix, workers, update)) as finished:
+    with closing(_outcomes(source, store, [] if stop else todo, _How(prefix, update, parts), workers)) as finished:
         for done, (case, outcome) in enumerate(finished, start=len(outcomes) + 1):
             outcomes[prefix + case] = outcome
             if progress is not None:
@@ -102,12 +123,53 @@ def prepare(
             if strict and outcome.kind == "failed":
                 break
     store.refresh()
-    report = _report(store, dict(sorted(outcomes.items())), update)
+    report = replace(_report(store, dict(sorted(outcomes.items())), update), decisions=decisions)
     _note_skipped(store, source.dataset, report)
     if strict and report.failed:
         name, reason = next(iter(report.failed.items()))
         raise StoreError(f"stopped at case {name} because of --strict: {reason}")
     return report
+
+
+@dataclass(frozen=True)
+class _How:
+    """How cases are put into the store; see `prepare`."""
+
+    prefix: str
+    update: bool
+    parts: Mapping[str, Part]
+
+
+def _parts(source: Source, index: Sequence[str], split: Split | None) -> dict[str, Part]:
+    """Case -> its part, by the names of cases or of their files."""
+    if split is None:
+        return {}
+    part_of = {name: part for part in PARTS for name in getattr(split, part)}
+    # A case of one channel of several is named after its file, then the channel.
+    found = {case: part_of.get(case) or part_of.get(_file_of(case, part_of)) for case in index}
+    parts = {case: part for case, part in found.items() if part is not None}
+    if not parts:
+        some = ", ".join(list(part_of)[:3])
+        raise StoreError(f"the split names none of the {len(index)} cases{_where(source)}; it names {some} ...")
+    return parts
+
+
+def _file_of(case: str, names: Collection[str]) -> str:
+    """The longest of the names that a case's name begins with, up to an underscore; "" where there is none."""
+    while "_" in case:
+        case = case.rpartition("_")[0]
+        if case in names:
+            return case
+    return ""
+
+
+def _where(source: Source) -> str:
+    """What lies where a source looked: its folder, or those of images and labels in it."""
+    folder = getattr(source, "path", None)
+    if not isinstance(folder, Path):
+        return ""
+    inner = [path for name in ("imagesTr", "images", "labelsTr", "labels") if (path := folder / name).is_dir()]
+    return f": {' and '.join(f'{path} holds {contents(path)}' for path in inner or [folder])}"
 
 
 @dataclass(frozen=True)
@@ -157,17 +219,17 @@ def _notes(records: Mapping[str, CaseRecord], changed: Mapping[str, str]) -> dic
 
 
 def _outcomes(
-    source: Source, store: Store, todo: list[str], prefix: str, workers: int, update: bool
+    source: Source, store: Store, todo: list[str], how: _How, workers: int
 ) -> Generator[tuple[str, _Outcome], None, None]:
     """Each case and what became of it, as they are finished."""
     if workers <= 1 or len(todo) <= 1:
         for case in todo:
-            yield case, _prepare_case(source, store.path, case, prefix, update)
+            yield case, _prepare_case(source, store.path, case, how)
         return
     # Spawned, not forked: a forked copy of a process with threads (torch, blosc2) may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_leave_with_parent) as pool:
-        futures = {pool.submit(_prepare_case, source, store.path, case, prefix, update): case for case in todo}
+        futures = {pool.submit(_prepare_case, source, store.path, case, how): case for case in todo}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -192,13 +254,13 @@ def _leave_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _prepare_case(source: Source, store: Path, case: str, prefix: str, update: bool) -> _Outcome:
+def _prepare_case(source: Source, store: Path, case: str, how: _How) -> _Outcome:
     opened = Store(store)
     try:
         found = source.read(case)
-        named = replace(found, name=prefix + found.name)
+        named = replace(found, name=how.prefix + found.name, part=how.parts.get(case, found.part))
         before = opened.written(named.name)
-        opened.add(named, update=update)
+        opened.add(named, update=how.update)
         if before is None:
             return _Outcome("added")
         return _Outcome("kept" if before == opened.written(named.name) else "updated")

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
-from ..errors import StoreError
+from ..documents import Document, Limits, read_json
+from ..errors import StoreError, VolumeError
 from ..files import safe_name
 from ..imaging.case import Case, Part
 from ..imaging.grid import Array, Floats, Grid, Triple
@@ -88,28 +90,83 @@ class CaseRecord:
         return value
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], name: str) -> "CaseRecord":
-        """Read what `to_json` made; StoreError if it is something else."""
+    def load(cls, path: Path, name: str) -> "CaseRecord":
+        """Read a `case.json`.
+
+        Raises:
+            StoreError: it is missing or damaged, or of another case than `name`.
+        """
         try:
-            facts = dict(value)
-            origin = facts.pop("origin")
-            facts["modality"] = Modality(facts["modality"]) if facts["modality"] else None
-            facts |= {key: np.asarray(facts[key], np.float64) for key in ("affine", "source_affine")}
-            facts |= {key: tuple(facts[key]) for key in ("shape", "source_shape", "signal")}
-            facts["structures"] = {key: tuple(values) for key, values in facts["structures"].items()}
-            return cls(**facts, origin=_origin_from_json(origin) if origin else None)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"the record of case {name} is damaged ({error}); delete it and prepare again.") from error
+            value = read_json(path, _RecordFile, error=StoreError, limits=_LIMITS)
+            if value.name != name:
+                raise StoreError(f'{path}: name must be "{name}", as its folder, not "{value.name[:60]}".')
+            return _record(value)
+        except (StoreError, VolumeError, ValueError, TypeError) as error:
+            raise StoreError(
+                f"the record of case {name} is damaged ({str(error).rstrip('.')}); delete its folder and prepare again."
+            ) from error
+
+
+_Row = tuple[float, float, float, float]
+_Affine = tuple[_Row, _Row, _Row, _Row]
+_Side = Annotated[int, Field(gt=0, le=100_000)]
+_Shape = tuple[_Side, _Side, _Side]
+_Count = Annotated[int, Field(ge=0)]
+_LIMITS = Limits(bytes=8 * 2**20, items=200_000)
+
+
+class _OriginFile(Document):
+    path: str
+    format: str
+    header: str | None = None
+    series: str | None = None
+
+
+class _RecordFile(Document):
+    """case.json; see `CaseRecord`."""
+
+    name: str
+    patient: str
+    dataset: str
+    modality: Modality | None
+    sequence: str | None
+    site: str | None
+    shape: _Shape
+    affine: _Affine
+    structures: dict[str, list[_Count]]
+    voxels: dict[str, _Count]
+    signal: tuple[float, float, float, float, float]
+    dtype: str
+    source_shape: _Shape
+    source_affine: _Affine
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    origin: _OriginFile | None
+    part: Part | None = None
+    remark: str | None = None
+
+
+def _record(value: _RecordFile) -> CaseRecord:
+    """A record of what its file says; ValueError, TypeError or VolumeError where that cannot be."""
+    facts = {key: getattr(value, key) for key in _RecordFile.model_fields}
+    facts |= {key: np.asarray(facts[key], np.float64) for key in ("affine", "source_affine")}
+    facts["structures"] = {name: tuple(values) for name, values in value.structures.items()}
+    if value.structures.keys() != value.voxels.keys():
+        raise ValueError("structures and voxels name different structures")
+    if np.dtype(value.dtype).kind not in "biuf":
+        raise ValueError(f"dtype must be a kind of number, not {value.dtype}")
+    facts["origin"] = None
+    if value.origin is not None:
+        header = base64.b64decode(value.origin.header, validate=True) if value.origin.header else None
+        facts["origin"] = Origin(Path(value.origin.path), value.origin.format, header, value.origin.series)
+    record = CaseRecord(**facts)
+    for grid in (record.grid, record.source_grid):
+        grid.spacing  # noqa: B018  # an impossible affine is said here
+    return record
 
 
 def _origin_to_json(origin: Origin) -> dict[str, Any]:
     header = base64.b64encode(origin.header).decode() if origin.header else None
     return asdict(origin) | {"path": str(origin.path), "header": header}
-
-
-def _origin_from_json(value: Mapping[str, Any]) -> Origin:
-    header = base64.b64decode(value["header"]) if value["header"] else None
-    return Origin(**dict(value) | {"path": Path(value["path"]), "header": header})
 
 
 def record_of(case: Case, source_grid: Grid) -> CaseRecord:
@@ -170,16 +227,3 @@ def content_hash(record: CaseRecord, signal: Array, labels: Array) -> str:
 def text_hash(lines: Iterable[str]) -> str:
     """SHA-256 of lines of text."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; StoreError if it cannot be read or is none."""
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise StoreError(f"{path} is not JSON ({error}).") from error
-    if not isinstance(value, dict):
-        raise StoreError(f"{path} must hold a JSON object, not a {type(value).__name__}.")
-    return value

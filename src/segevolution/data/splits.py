@@ -18,7 +18,7 @@ from ..errors import StoreError
 from ..files import write_json
 from ..imaging.case import Part
 from ..vocabulary import Modality
-from .record import read_object
+from .split_files import FromFile, identifiers, read_parts
 
 Person = tuple[str, str]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -78,14 +78,26 @@ class Split:
 
     @classmethod
     def load(cls, path: Path) -> "Split":
-        """Read what `save` wrote, or a person's own file of that form; StoreError if it is neither."""
-        value = read_object(path)
-        sound = all(
-            isinstance(names, list) and all(isinstance(name, str) for name in names) for names in value.values()
-        )
-        if not sound or not value.keys() <= set(PARTS) or "train" not in value:
-            raise StoreError(f'{path} must map "train", "validation" and "test" to lists of case names.')
-        return cls(**{part: tuple(names) for part, names in value.items()})
+        """Read what `save` wrote, a person's own file of that form, or nnU-Net's `splits_final.json`.
+
+        Raises:
+            StoreError: it is none of these; see `split_files`.
+        """
+        parts = read_parts(path)
+        return cls(parts["train"], parts["validation"], parts["test"])
+
+    def matched(self, records: Iterable[FromFile]) -> "Split":
+        """The same split in names of cases: a file's name, as other programs have it, stands for all cases of the file.
+
+        Names that no record has stay as they are.
+        """
+        records = list(records)
+        names, of_file = {record.name for record in records}, identifiers(records)
+
+        def cases(part: Sequence[str]) -> tuple[str, ...]:
+            return tuple(case for name in part for case in ((name,) if name in names else of_file.get(name, (name,))))
+
+        return Split(cases(self.train), cases(self.validation), cases(self.test))
 
 
 def split_patients(

@@ -3,6 +3,7 @@
     STORE/store.json                   says that this is a store, and of which format version
     STORE/datasets/<dataset>.json      what is known of a dataset: licence, link, source
     STORE/skipped/<dataset>.json       cases that could not be used, each with its reason; absent where there is none
+    STORE/decisions/<dataset>.json     what its source took for granted: names, unions, patients; absent where nothing
     STORE/cases/<case>/case.json       a `CaseRecord`
     STORE/cases/<case>/signal.b2nd     blosc2, lossless, the dtype that was measured (see `arrays`)
     STORE/cases/<case>/labels.b2nd     blosc2, unsigned integers
@@ -13,22 +14,33 @@ voxels are turned, never resampled, and the record keeps the grid of the file th
 """
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from ..documents import read_json
 from ..errors import OutputError, StoreError
-from ..files import PARTIAL, check_writable, partial_folder, safe_name, sweep, write_json
+from ..files import PARTIAL, check_writable, partial_folder, sweep, write_json
 from ..imaging.case import Case
 from ..imaging.grid import Array, Triple
 from ..imaging.volume import Volume
 from ..vocabulary import Modality
 from .arrays import LABELS, native, read_array, signal_layout, unsigned_labels, write_array
-from .record import CaseRecord, content_hash, read_object, record_of, text_hash
+from .notes import read_notes, write_note
+from .record import CaseRecord, content_hash, record_of, text_hash
 
 FORMAT = "segevolution store"
 VERSION = 1
+
+
+class _StoreFile(BaseModel):
+    """store.json."""
+
+    format: str
+    version: int
 
 
 class Store:
@@ -80,12 +92,12 @@ class Store:
             raise StoreError(
                 f'{path} is not a store (it has no store.json); make one with "segevolution data prepare".'
             )
-        header = read_object(path / "store.json")
-        if header.get("format") != FORMAT:
+        header = read_json(path / "store.json", _StoreFile, error=StoreError)
+        if header.format != FORMAT:
             raise StoreError(f"{path} is not a store: its store.json is of something else.")
-        if header.get("version") != VERSION:
+        if header.version != VERSION:
             raise StoreError(
-                f"{path} is a store of version {header.get('version')}, this package reads {VERSION}; "
+                f"{path} is a store of version {header.version}, this package reads {VERSION}; "
                 "update the package, or prepare the data again."
             )
         return cls(path)
@@ -115,7 +127,7 @@ class Store:
     @property
     def datasets(self) -> dict[str, dict[str, Any]]:
         """Dataset -> what its source said of it (licence, link, kind of source)."""
-        return {path.stem: read_object(path) for path in sorted((self.path / "datasets").glob("*.json"))}
+        return read_notes(self.path / "datasets", dict[str, Any])
 
     def __len__(self) -> int:
         return len(self.names)
@@ -131,7 +143,7 @@ class Store:
         if name not in self._records:
             if name not in self:
                 raise StoreError(f"{self.path} has no case {name}; it holds {len(self)} cases, see data show.")
-            self._records[name] = CaseRecord.from_json(read_object(self._folder / name / "case.json"), name)
+            self._records[name] = CaseRecord.load(self._folder / name / "case.json", name)
         return self._records[name]
 
     def written(self, name: str) -> float | None:
@@ -143,23 +155,28 @@ class Store:
 
     def describe(self, dataset: str, facts: Mapping[str, Any]) -> None:
         """Keep what a source says of its dataset beside the cases."""
-        write_json(self.path / "datasets" / f"{_dataset_name(dataset)}.json", dict(facts))
+        write_note(self.path / "datasets", dataset, dict(facts))
 
     @property
     def skipped(self) -> dict[str, dict[str, str]]:
         """Dataset -> case -> why it is not in the store, where the last `prepare` of it left cases out."""
-        return {path.stem: read_object(path) for path in sorted((self.path / "skipped").glob("*.json"))}
+        return read_notes(self.path / "skipped", dict[str, str])
 
     def note_skipped(self, dataset: str, reasons: Mapping[str, str]) -> None:
         """Keep which cases of a dataset could not be used, and why, in place of what was kept before."""
-        path = self.path / "skipped" / f"{_dataset_name(dataset)}.json"
-        if reasons:
-            if self.skipped.get(dataset) != reasons:
-                write_json(path, dict(sorted(reasons.items())))
-        elif path.exists():
-            path.unlink()
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()
+        if self.skipped.get(dataset, {}) != reasons:
+            write_note(self.path / "skipped", dataset, dict(sorted(reasons.items())))
+
+    @property
+    def decisions(self) -> dict[str, list[dict[str, str]]]:
+        """Dataset -> what its source took for granted, changed or left out, each a "kind" and a "text"."""
+        return read_notes(self.path / "decisions", list[dict[str, str]])
+
+    def note_decisions(self, dataset: str, decisions: Sequence[Mapping[str, str]]) -> None:
+        """Keep what a source decided, in place of what was kept before."""
+        values = [dict(decision) for decision in decisions]
+        if values != self.decisions.get(dataset, []):
+            write_note(self.path / "decisions", dataset, values)
 
     def add(self, case: Case, *, update: bool = False) -> CaseRecord:
         """Write a case; it is there whole when this returns, and not there at all if it raises.
@@ -292,7 +309,7 @@ class Store:
 
     def sweep(self) -> int:
         """Delete what killed processes of this machine left, and what is a day old; returns how many folders."""
-        folders = (self.path, self._folder, self.path / "datasets", self.path / "skipped")
+        folders = (self.path, self._folder, self.path / "datasets", self.path / "skipped", self.path / "decisions")
         return sum(sweep(folder) for folder in folders)
 
     def refresh(self) -> None:
@@ -302,10 +319,6 @@ class Store:
     @property
     def _folder(self) -> Path:
         return self.path / "cases"
-
-
-def _dataset_name(dataset: str) -> str:
-    return safe_name(dataset, "a dataset", error=StoreError)
 
 
 def _claim(holder: Path, target: Path) -> None:

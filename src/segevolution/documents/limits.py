@@ -47,7 +47,7 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
         with Path(path).open("rb") as stream:
             content = stream.read(limits.bytes + 1)
     except FileNotFoundError as error:
-        raise DocumentFault("does not exist; check the path") from error
+        raise DocumentFault("cannot be read: there is no such file") from error
     except (OSError, ValueError) as error:
         raise DocumentFault(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > limits.bytes:

@@ -54,15 +54,16 @@ def validation_sentence(error: ValidationError, values: Any, schema: Any) -> str
     place, fault = places[chosen], faults[chosen]
     name = ".".join(place)
     if fault["type"] in ("missing", "missing_argument"):
-        return f': "{fault["loc"][-1]}" is missing{f" in {name}" if name else ""}'
+        return f': "{fault["loc"][-1]}" is missing' + (f' in "{name}"' if name else "")
     if fault["type"] in _UNKNOWN_KEYS:
         key, hint = str(fault["loc"][-1]), _nearest_key(fault["loc"], schema)
-        return f': "{key[:_LONGEST_SHOWN]}" means nothing{f" in {name}" if name else " here"}{hint}'
+        where = f'in "{name}"' if name else "here"
+        return f': "{key[:_LONGEST_SHOWN]}" means nothing {where}{hint}'
     alike = [other for other, where in zip(faults, places, strict=True) if where == place]
     own = next((other for other in alike if other["type"] in ("value_error", "assertion_error")), None)
     if own is not None:
         message = str(own["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        return f": {name}: {message}" if name else f": {message}"
+        return f': "{name}": {message}' if name else f": {message}"
     return _expectation(name, alike)
 
 
@@ -76,7 +77,7 @@ def _expectation(name: str, faults: Sequence[Any]) -> str:
     expected = list(dict.fromkeys(_expected(fault) for fault in faults))
     alternatives = expected[0] if len(expected) == 1 else f"{', '.join(expected[:-1])} or {expected[-1]}"
     value = faults[0]["input"]
-    start = f": {name} must be" if name else "must hold"
+    start = f': "{name}" must be' if name else "must hold"
     return f"{start} {alternatives}, not {shown(value)}{_hint(faults, value)}"
 
 

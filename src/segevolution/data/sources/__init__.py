@@ -5,19 +5,22 @@ from pathlib import Path
 from ...errors import StoreError
 from ...vocabulary import closest
 from .amos import AMOSSource
-from .base import Overrides, Source
+from .base import Decision, Overrides, Source
 from .bids import BIDSSource
 from .brats import BraTSSource
 from .chaos import CHAOSSource
-from .folder import FolderSource, NnUNetSource
+from .folder import FolderSource, read_folder_header
+from .headers import read_dataset_header
 from .m3d_seg import M3DSegSource
 from .msd import MSDSource
+from .naming import contents
+from .nnunet import NnUNetSource
 from .promise12 import PROMISE12Source
 from .saml import SAMLSource
 from .single import SingleSource
 from .t2w_prostate import T2WProstateSource
 
-__all__ = ["SOURCES", "Overrides", "Source", "open_source"]
+__all__ = ["SOURCES", "Decision", "Overrides", "Source", "open_source"]
 
 SOURCES: dict[str, type[Source]] = {
     source.name: source
@@ -53,11 +56,21 @@ def open_source(name: str, path: Path, overrides: Overrides | None = None) -> So
     if name == "auto":
         name = next((key for key, source in SOURCES.items() if source.recognises(path)), "")
         if not name:
+            _read_headers(path)
             raise StoreError(
-                f"{path} is in no layout that is known; known are {', '.join(SOURCES)} (see data sources)."
+                f"{path} is in no layout that is known; known are {', '.join(SOURCES)} (see data sources). It holds "
+                f"{contents(path)}."
             )
     if name not in SOURCES:
         near = closest(name, SOURCES)
         hint = f'did you mean "{near}"?' if near else f"known are {', '.join(SOURCES)}."
         raise StoreError(f'"{name}" is not a source; {hint}')
     return SOURCES[name](path, overrides)
+
+
+def _read_headers(path: Path) -> None:
+    """Say what is wrong with a description that no layout could read; nothing where there is none."""
+    if (path / "dataset.json").is_file():
+        read_dataset_header(path / "dataset.json")
+    if (path / "labels.json").is_file():
+        read_folder_header(path / "labels.json")

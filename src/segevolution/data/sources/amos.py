@@ -17,16 +17,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ...errors import StoreError
 from ...imaging.case import Case, Part
 from ...vocabulary import Modality
-from ..record import read_object
 from .base import Overrides, Provenance
-from .naming import images_in, parse_labels
+from .headers import DatasetHeader, read_dataset_header
+from .naming import images_in
 from .paired import PairedSource
 from .pairs import Pair
+from .structure_names import structure_names
 
 TABLE = "labeled_data_meta_0000_0599.csv"
 
@@ -104,10 +105,11 @@ class AMOSSource(PairedSource):
             )
         self._root = _root(self.path)
         facts = self._root / "dataset.json"
-        said: dict[str, Any] = read_object(facts) if facts.is_file() else {}
-        self._header = {"licence": said.get("licence") or said.get("license") or self.provenance.licence}
-        labels = said.get("labels") or {str(value): name for value, name in enumerate(LABELS, start=1)}
-        self._structures = parse_labels(labels, facts)
+        header = read_dataset_header(facts) if facts.is_file() else DatasetHeader()
+        self._licence = header.licence or header.license or self.provenance.licence
+        labels = header.labels or {str(value): name for value, name in enumerate(LABELS, start=1)}
+        names = structure_names(labels, facts, title="amos")
+        self._structures, self._decisions = names.values, names.decisions
         self._dataset = self.overrides.dataset or "amos"
         self._table = read_table(self._root, self.path.resolve().parent)
 

@@ -29,6 +29,19 @@ class Overrides:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """Something that a source took for granted, changed or left out, for a person to see and to decide otherwise.
+
+    Attributes:
+        kind: "renamed", "merged", "kept apart", "union", "no union", "background", "not read", "channel", "patients".
+        text: what was decided, without a full stop.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a dataset comes from.
 

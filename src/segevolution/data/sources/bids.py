@@ -9,23 +9,26 @@ A label belongs to every image of its subject whose entities (ses, acq, run, ...
 may overlap. Labels in a template's space ("space-MNI152...") lie on no image of the person and are passed over.
 """
 
-import csv
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from pydantic import BaseModel
+
+from ...documents import read_json
 from ...errors import StoreError
 from ...imaging.case import Case
-from ...vocabulary import STRUCTURES, Modality, canonical
-from ..record import read_object
-from .base import Overrides, Provenance
+from ...vocabulary import Modality
+from .base import Decision, Overrides, Provenance
+from .bids_labels import read_table, renamed, rows, structure_of
 from .masks import LabelFile, read_label_files
 from .naming import SEQUENCES, image_stem, slug
 from .pairs import Pair
+from .patients import Grouping, group_patients
+from .structure_names import StructureNames
 
 # Entities that say how a derivative was made, not which image it was made from.
 _OF_DERIVATIVES = {"label", "desc", "space", "res", "den", "atlas", "seg", "hemi", "scale"}
@@ -33,7 +36,6 @@ _OWN_SPACE = {"orig", "native", "individual", "scanner", "subject"}
 _LABELS = {"dseg", "mask"}
 _NO_IMAGES = _LABELS | {"probseg", "defacemask", "xfm"}
 _SEQUENCES = SEQUENCES | {"pdw": "PD", "t2starw": "T2*", "inplanet1": "T1", "inplanet2": "T2", "unit1": "T1"}
-_ABBREVIATIONS = {"gm": "grey matter", "wm": "cerebral white matter", "sc": "spinal cord"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,20 @@ class Named:
         return frozenset(item for item in self.entities.items() if item[0] not in _OF_DERIVATIVES)
 
 
+class _Description(BaseModel):
+    """dataset_description.json."""
+
+    Name: str | None = None
+    License: str | None = None
+
+
+class _Sidecar(BaseModel):
+    """The sidecar of a derivative."""
+
+    Sources: str | list[str] | None = None
+    RawSources: str | list[str] | None = None
+
+
 class BIDSSource:
     """A BIDS dataset with one pipeline of labels; of several, IN is the folder of one, `derivatives/PIPELINE`.
 
@@ -82,9 +98,12 @@ class BIDSSource:
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
         self.path = Path(path)
         self.overrides = overrides or Overrides()
+        self._tables: dict[Path, StructureNames] = {}
         self._root, self._pipeline = _root_and_pipeline(self.path.resolve())
         description = self._root / "dataset_description.json"
-        self._header: dict[str, Any] = read_object(description) if description.is_file() else {}
+        self._header = (
+            read_json(description, _Description, error=StoreError) if description.is_file() else _Description()
+        )
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -96,12 +115,12 @@ class BIDSSource:
     @property
     def dataset(self) -> str:
         """The name given, else that of the description or the folder."""
-        return self.overrides.dataset or slug(str(self._header.get("Name") or "")) or slug(self._root.name)
+        return self.overrides.dataset or slug(self._header.Name or "") or slug(self._root.name)
 
     @property
     def licence(self) -> str:
         """As the description says, or "not stated"."""
-        return str(self._header.get("License") or "not stated")
+        return self._header.License or "not stated"
 
     def index(self) -> Sequence[str]:
         """Images with labels; labels without an image, and one image of a subject without any, which are faults."""
@@ -122,11 +141,39 @@ class BIDSSource:
         if not labels:
             raise StoreError(f"{case} has no label: no file below {self._pipeline} has the entities of {image.path}.")
         modality, sequence = _acquired_as(image)
-        patient = f"sub-{image.entities['sub']}"
+        subject = f"sub-{image.entities['sub']}"
         pair = Pair(
-            case, image.stem, image.path, image.path, modality, sequence, patient=patient, site=self._site(patient)
+            case,
+            image.stem,
+            image.path,
+            image.path,
+            modality,
+            sequence,
+            patient=self.grouping.patients[image.stem],
+            site=self._site(subject),
         )
         return read_label_files(pair, [self._label_file(label) for label in labels], self.dataset, self.overrides)
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Who the patients are, and what the labels of the tables are called."""
+        found: dict[Decision, None] = {}
+        for _, labels in self._cases.values():
+            for label in labels:
+                one, table = label.entities.get("label"), self._table_path(label)
+                if table is not None and not (label.suffix == "mask" and one):
+                    found |= dict.fromkeys(self._read_table(table).decisions)
+                elif one:
+                    found |= dict.fromkeys(renamed(one))
+        return (*found, Decision("patients", self.grouping.sentence))
+
+    @cached_property
+    def grouping(self) -> Grouping:
+        """Which image is of which patient: by the subject in its name, or as a person says."""
+        images = [image for image, _ in self._cases.values() if image is not None]
+        if self.overrides.patient_pattern is not None:
+            return group_patients((image.stem for image in images), self.overrides.patient_pattern)
+        return Grouping({image.stem: f"sub-{image.entities['sub']}" for image in images}, "their subjects")
 
     @cached_property
     def _cases(self) -> dict[str, tuple[Named | None, tuple[Named, ...]]]:
@@ -156,31 +203,36 @@ class BIDSSource:
         """What a label file holds: by its table, or the one structure that its name tells."""
         one = label.entities.get("label")
         if label.suffix == "mask" and one:
-            return LabelFile.mask(label.path, _structure(one))
-        table = self._table(label)
+            return LabelFile.mask(label.path, structure_of(one))
+        table = self._table_path(label)
         if table is not None:
-            return LabelFile(label.path, table)
+            return LabelFile(label.path, self._read_table(table).values)
         if one:
-            return LabelFile(label.path, {_structure(one): (1,)})
+            return LabelFile(label.path, {structure_of(one): (1,)})
         raise StoreError(
             f"{label.path} has no table of names: put {label.stem}.tsv beside it, or dseg.tsv into {self._pipeline}, "
             'with the columns "index" and "name".'
         )
 
-    def _table(self, label: Named) -> dict[str, tuple[int, ...]] | None:
-        """Structures of the nearest table whose entities are the label's: beside it, then further up, then the root."""
+    def _read_table(self, path: Path) -> StructureNames:
+        if path not in self._tables:
+            self._tables[path] = read_table(path)
+        return self._tables[path]
+
+    def _table_path(self, label: Named) -> Path | None:
+        """The nearest table whose entities are the label's: beside it, then further up, then the root."""
         upwards = [folder for folder in label.path.parents if folder.is_relative_to(self._pipeline)]
         for folder in (*upwards, *([] if self._root in upwards else [self._root])):
             tables = [Named.parse(path, path.stem) for path in sorted(folder.glob("*dseg.tsv")) if _visible(path)]
             fitting = [table for table in tables if table.entities.items() <= label.entities.items()]
             if fitting:
-                return _read_table(max(fitting, key=lambda table: len(table.entities)).path)
+                return max(fitting, key=lambda table: len(table.entities)).path
         return None
 
     @cached_property
     def _participants(self) -> list[dict[str, str]]:
         path = self._root / "participants.tsv"
-        return _rows(path) if path.is_file() else []
+        return rows(path) if path.is_file() else []
 
     def _site(self, patient: str) -> str | None:
         sites = {row.get("participant_id"): row.get("site") for row in self._participants}
@@ -252,9 +304,9 @@ def _sources(label: Path) -> set[str]:
     sidecar = label.with_name(f"{image_stem(label.name)}.json")
     if not sidecar.is_file():
         return set()
-    told = read_object(sidecar)
-    listed = told.get("Sources") or told.get("RawSources") or []
-    return {str(source).rsplit("/", 1)[-1] for source in ([listed] if isinstance(listed, str) else listed)}
+    read = read_json(sidecar, _Sidecar, error=StoreError)
+    listed = read.Sources or read.RawSources or []
+    return {source.rsplit("/", 1)[-1] for source in ([listed] if isinstance(listed, str) else listed)}
 
 
 def _acquired_as(image: Named) -> tuple[Modality, str | None]:
@@ -263,30 +315,3 @@ def _acquired_as(image: Named) -> tuple[Modality, str | None]:
         return Modality.parse(suffix), None
     sequence = _SEQUENCES.get(suffix, image.suffix)
     return Modality.MRI, f"{sequence}-CE" if "ce" in image.entities else sequence
-
-
-def _structure(said: str) -> str:
-    """Our name of a structure: BIDS allows labels of letters and digits only, so words are told by their capitals."""
-    tidy = _ABBREVIATIONS.get(said.lower(), said)
-    ways = (tidy, tidy.replace("-", " "), re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tidy))
-    return next((canonical(way) for way in ways if canonical(way) in STRUCTURES), canonical(ways[-1]))
-
-
-def _read_table(path: Path) -> dict[str, tuple[int, ...]]:
-    structures: dict[str, tuple[int, ...]] = {}
-    for row in _rows(path):
-        index, name = row.get("index"), row.get("name")
-        if not name or not index or not index.isdigit():
-            raise StoreError(f'{path} is no table of labels: every line needs a whole number in "index" and a "name".')
-        structure = _structure(name)
-        if int(index) and structure != "background":
-            structures[structure] = (*structures.get(structure, ()), int(index))
-    return structures
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return list(csv.DictReader(stream, delimiter="\t"))
-    except (OSError, ValueError, csv.Error) as error:
-        raise StoreError(f"{path} cannot be read as a table of tab-separated columns: {error}.") from error

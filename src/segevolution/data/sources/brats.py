@@ -14,9 +14,10 @@ from typing import ClassVar
 from ...errors import StoreError
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
-from .naming import images_in, nested_folders, unions_of
+from .naming import images_in, nested_folders
 from .paired import PairedSource
 from .pairs import Pair
+from .structure_names import unions_of
 
 _PATIENT = re.compile(r"BraTS2021_\d{5}")
 _SEQUENCES = {"flair": "FLAIR", "t1": "T1", "t1ce": "T1-CE", "t2": "T2"}
@@ -46,8 +47,8 @@ class BraTSSource(PairedSource):
         self.path = Path(path)
         self.overrides = overrides or Overrides()
         self._dataset = self.overrides.dataset or "brats2021"
-        self._header = {"licence": self.provenance.licence}
-        self._structures = _LABELS | unions_of(_LABELS)
+        self._licence = self.provenance.licence
+        self._structures = _LABELS | unions_of(_LABELS)[0]
         if not self.recognises(self.path):
             raise StoreError(f"{self.path} is not in BraTS 2021's layout: it holds no folder such as BraTS2021_00000.")
 

@@ -22,9 +22,9 @@ from ...imaging.formats import read
 from ...imaging.grid import Array
 from ...imaging.volume import Volume
 from ...vocabulary import Modality
-from .base import Overrides, Provenance
-from .naming import patient_of
+from .base import Decision, Overrides, Provenance
 from .pairs import place_labels
+from .patients import Grouping, group_patients
 from .slice_masks import check_order, read_slice_masks
 
 STRUCTURES = {"liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}
@@ -116,16 +116,27 @@ class CHAOSSource:
             labels = place_labels(volume, replace(named, array=drawn))
         _check(volume, labels, series)
         present = set(np.unique(labels).tolist())
-        pattern = self.overrides.patient_pattern
         return Case(
             name=case,
-            patient=series.patient if pattern is None else patient_of(case, pattern),
+            patient=self.grouping.patients[case],
             dataset=self.dataset,
             volume=volume,
             labels=labels,
             structures={name: (value,) for name, value in STRUCTURES.items() if value in present},
             sequence=self.overrides.sequence or series.sequence,
         )
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Who the patients are."""
+        return (Decision("patients", self.grouping.sentence),)
+
+    @cached_property
+    def grouping(self) -> Grouping:
+        """Which case is of which patient: by the folders, or as a person says."""
+        if self.overrides.patient_pattern is not None:
+            return group_patients(self._cases, self.overrides.patient_pattern)
+        return Grouping({name: series.patient for name, series in self._cases.items()}, "the dataset's folders")
 
     @cached_property
     def _cases(self) -> dict[str, _Series]:

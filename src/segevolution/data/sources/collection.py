@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from .base import Source
+from .base import Decision, Source
 
 
 @runtime_checkable
@@ -14,6 +14,21 @@ class Collection(Source, Protocol):
     def datasets(self) -> Sequence[str]:
         """Their names in the store."""
         ...
+
+
+@runtime_checkable
+class Deciding(Source, Protocol):
+    """A source that says what it took for granted, changed or left out."""
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        """One for each name that was changed, file that is not read, and the grouping of the patients."""
+        ...
+
+
+def decisions_of(source: Source) -> tuple[Decision, ...]:
+    """What a source decided; nothing where it has nothing to say."""
+    return tuple(source.decisions) if isinstance(source, Deciding) else ()
 
 
 def datasets_of(source: Source) -> tuple[str, ...]:

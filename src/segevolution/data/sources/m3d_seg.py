@@ -8,25 +8,27 @@ its affine, as our export writes it, that is used.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from ...documents import read_json
 from ...errors import StoreError, VolumeError
 from ...imaging.case import Case, Part
 from ...imaging.grid import Grid, Triple
 from ...imaging.volume import WITHOUT_PLACE, Origin, Volume
 from ...vocabulary import Modality
-from ..m3d_seg import listed, read_image, read_masks
-from ..record import read_object
+from ..m3d_seg import M3DHeader, M3DItem, listed, read_image, read_masks
 from .amos import modality_of_id
-from .base import Overrides, Provenance
+from .base import Decision, Overrides, Provenance
 from .masks import labels_of
-from .naming import nested_folders, parse_labels, patient_of, slug
+from .naming import nested_folders, slug
+from .patients import Grouping, group_patients
+from .structure_names import StructureNames, structure_names
 
 # What a code means by a word that says less than it should.
 CODE_NAMES: dict[str, dict[str, str]] = {
@@ -49,7 +51,7 @@ class _Code:
     code: str
     folder: Path
     header_path: Path
-    header: Mapping[str, Any]
+    header: M3DHeader
     dataset: str
 
 
@@ -57,7 +59,7 @@ class _Code:
 class _Entry:
     code: _Code
     case: str
-    items: tuple[tuple[Part, Mapping[str, Any]], ...]
+    items: tuple[tuple[Part, M3DItem], ...]
 
 
 class M3DSegSource:
@@ -93,7 +95,8 @@ class M3DSegSource:
     def _opened(self, path: Path) -> _Code:
         code = path.parent.resolve().name
         named = f"m3d_{code}" if re.fullmatch(r"\d{4}", code) else slug(code)
-        return _Code(code, path.parent, path, read_object(path), self.overrides.dataset or named)
+        header = read_json(path, M3DHeader, error=StoreError)
+        return _Code(code, path.parent, path, header, self.overrides.dataset or named)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -113,8 +116,34 @@ class M3DSegSource:
     @property
     def licence(self) -> str:
         """As the json says where there is one code, else as the collection was published."""
-        said = self._codes[0].header if len(self._codes) == 1 else {}
-        return str(said.get("licence") or said.get("license") or self.provenance.licence)
+        header = self._codes[0].header if len(self._codes) == 1 else M3DHeader()
+        return header.licence or header.license or self.provenance.licence
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What the labels are called, and who the patients are."""
+        named = [decision for code in self._codes for decision in self._names[code.code].decisions]
+        return (*dict.fromkeys(named), Decision("patients", self.grouping.sentence))
+
+    @cached_property
+    def grouping(self) -> Grouping:
+        """Which case is of which patient: as the items say, else by the names of all cases."""
+        names = [entry.case for entry in self._entries.values()]
+        grouped = group_patients(names, self.overrides.patient_pattern)
+        if self.overrides.patient_pattern is not None:
+            return grouped
+        listed = {e.case: str(e.items[0][1].patient) for e in self._entries.values() if e.items[0][1].patient}
+        rule = "what the dataset lists" if len(listed) == len(set(names)) else grouped.rule
+        return Grouping({**grouped.patients, **listed}, rule, None if listed else grouped.doubt)
+
+    @cached_property
+    def _names(self) -> dict[str, StructureNames]:
+        return {
+            code.code: structure_names(
+                code.header.labels, code.header_path, names=CODE_NAMES.get(code.code), title=code.dataset
+            )
+            for code in self._codes
+        }
 
     def index(self) -> Sequence[str]:
         """Every case that a json lists."""
@@ -131,18 +160,18 @@ class M3DSegSource:
             raise StoreError(f"{self.path} has no case {case}; it has {len(self._entries)} cases.")
         entry = self._entries[case]
         code = entry.code
-        if len({(part, str(item["image"])) for part, item in entry.items}) > 1:
+        if len({(part, item.image) for part, item in entry.items}) > 1:
             raise StoreError(
                 f"{code.header_path} lists {entry.case} more than once ({', '.join(part for part, _ in entry.items)}); "
                 "a case is one image in one part."
             )
         part, item = entry.items[0]
-        image = _found(code, str(item["image"]))
+        image = _found(code, item.image)
         array = read_image(image)
         volume = Volume(array, _grid(array.shape, item, case), self._modality(entry, item), case, _origin(image, item))
         volume.check_voxels()
-        rows = read_masks(_found(code, str(item["label"])), volume.grid.shape)
-        names = parse_labels(code.header.get("labels"), code.header_path, CODE_NAMES.get(code.code))
+        rows = read_masks(_found(code, item.label), volume.grid.shape)
+        names = self._names[code.code].values
         numbers = sorted({number for group in names.values() for number in group})
         if len(numbers) != len(rows):
             raise StoreError(
@@ -151,13 +180,13 @@ class M3DSegSource:
         labels, structures = labels_of(dict(zip(numbers, rows, strict=True)), names, volume.grid.shape)
         return Case(
             name=case,
-            patient=self._patient(entry, item),
+            patient=self.grouping.patients[entry.case],
             dataset=code.dataset,
             volume=volume,
             labels=labels,
             structures=structures,
-            sequence=self.overrides.sequence or item.get("sequence"),
-            site=item.get("site"),
+            sequence=self.overrides.sequence or item.sequence,
+            site=item.site,
             part=part,
         )
 
@@ -166,28 +195,24 @@ class M3DSegSource:
         found: dict[str, _Entry] = {}
         for code in self._codes:
             for part, item in listed(code.header, code.header_path):
-                case = PurePosixPath(str(item["image"])).parent.name
+                case = PurePosixPath(item.image).parent.name
                 stem = re.sub(r"[^A-Za-z0-9._+-]+", "_", case)
                 name = stem if stem.startswith(f"{code.dataset}_") else f"{code.dataset}_{stem}"
                 before = found[name].items if name in found else ()
                 found[name] = _Entry(code, case, (*before, (part, item)))
         return found
 
-    def _patient(self, entry: _Entry, item: Mapping[str, Any]) -> str:
-        if "patient" in item and self.overrides.patient_pattern is None:
-            return str(item["patient"])
-        return patient_of(entry.case, self.overrides.patient_pattern)
-
-    def _modality(self, entry: _Entry, item: Mapping[str, Any]) -> Modality:
+    def _modality(self, entry: _Entry, item: M3DItem) -> Modality:
         """A person's word, AMOS's ids, the item's, the json's, else CT, as which M3D-Seg was published."""
         if self.overrides.modality is not None:
             return self.overrides.modality
         number = re.search(r"(\d+)$", entry.case)
         if entry.code.code == AMOS and number:
             return modality_of_id(int(number.group(1))) or Modality.CT  # unlabelled ids are not in this collection
-        said = entry.code.header.get("modality", "CT")
-        known = {str(key): str(text) for key, text in said.items()} if isinstance(said, Mapping) else {"0": str(said)}
-        text = str(item["modality"]) if "modality" in item else next(iter(known.values()), "") if len(known) < 2 else ""
+        header = "CT" if entry.code.header.modality is None else entry.code.header.modality
+        known = {"0": header} if isinstance(header, str) else header
+        only = next(iter(known.values()), "") if len(known) < 2 else ""
+        text = only if item.modality is None else str(item.modality)
         if not text:
             raise StoreError(
                 f"{entry.code.header_path} does not tell the modality of {entry.case}; give --modality CT or MRI."
@@ -212,10 +237,10 @@ def _header(folder: Path) -> Path | None:
         path = folder / name
         if path.is_file():
             try:
-                items = listed(read_object(path), path)
+                items = listed(read_json(path, M3DHeader, error=StoreError), path)
             except StoreError:
                 continue
-            if any(str(item["image"]).endswith(".npy") for _, item in items):
+            if any(item.image.endswith(".npy") for _, item in items):
                 return path
     return None
 
@@ -231,13 +256,13 @@ def _found(code: _Code, listed_as: str) -> Path:
     raise StoreError(f"{code.header_path} lists {listed_as}, which is missing; unpack the dataset again.")
 
 
-def _grid(shape: Triple, item: Mapping[str, Any], case: str) -> Grid:
+def _grid(shape: Triple, item: M3DItem, case: str) -> Grid:
     try:
-        return Grid(shape, np.asarray(item.get("affine", np.eye(4)), np.float64))
+        return Grid(shape, np.asarray(np.eye(4) if item.affine is None else item.affine, np.float64))
     except (TypeError, ValueError) as error:
         raise VolumeError(f"{case}: the affine that its item carries is no 4 x 4 matrix of numbers.") from error
 
 
-def _origin(image: Path, item: Mapping[str, Any]) -> Origin:
+def _origin(image: Path, item: M3DItem) -> Origin:
     """ "npy": voxels of no place, whose millimetres mean nothing; "m3d-seg": the item told the affine."""
-    return Origin(image, "m3d-seg" if "affine" in item else WITHOUT_PLACE)
+    return Origin(image, "m3d-seg" if item.affine is not None else WITHOUT_PLACE)

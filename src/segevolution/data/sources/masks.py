@@ -12,8 +12,8 @@ from ...imaging.case import Case, label_map_at
 from ...imaging.formats import read, read_labels
 from ...imaging.grid import Array
 from .base import Overrides
-from .naming import unions_of
 from .pairs import Pair, case_of, place_labels
+from .structure_names import unions_of
 
 Places = npt.NDArray[np.integer]
 
@@ -64,7 +64,7 @@ def read_label_files(pair: Pair, files: Sequence[LabelFile], dataset: str, overr
             inside = np.isin(labels, values) if values else labels != 0
             numbers[name] = (len(masks) + 1,)
             masks[len(masks) + 1] = np.flatnonzero(inside)
-    labels, structures = labels_of(masks, numbers | unions_of(numbers), image.grid.shape)
+    labels, structures = labels_of(masks, numbers | unions_of(numbers)[0], image.grid.shape)
     return case_of(pair, dataset, image, labels, structures, overrides)
 
 

@@ -1,26 +1,27 @@
 """The Medical Segmentation Decathlon's layout (Antonelli et al. 2022, Nature Communications 13:4128), any of its tasks
 and whatever else was written in it: `dataset.json`, `imagesTr/`, `labelsTr/`.
 
-A 4-D image is one case a channel, all of one patient. The patient is the file's name without its frame or phase.
+A 4-D image is one case a channel, all of one patient. Who the patient is, the files' names tell (see `patients`).
 Images without labels (`imagesTs`) are no cases. Of the prostate task both zones are kept, and `prostate` as their
 union. Which number is which zone was decided from the anatomy of all 32 men: in 30 of the 30 that have both, label 1
 lies behind label 2 (`zones.py`), so dataset.json is right; the other two carry the whole gland as label 1.
 """
 
 import re
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ...errors import StoreError
 from ...imaging.case import Case
 from ...vocabulary import Modality
-from ..record import read_object
-from .base import Overrides, Provenance
-from .naming import image_stem, images_in, parse_channel, parse_labels, require_modality, slug
+from .base import Decision, Overrides, Provenance
+from .headers import ListedPair, read_dataset_header, try_dataset_header
+from .naming import ImageFiles, image_files, image_stem, parse_channel, require_modality, slug
+from .nnunet import is_version_1, unread_files
 from .paired import PairedSource
 from .pairs import Pair
+from .structure_names import structure_names
 from .zones import PERIPHERAL, TRANSITION, check_zones
 
 _BRAIN_TUMOUR = {
@@ -65,31 +66,46 @@ class MSDSource(PairedSource):
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
         self.path = Path(path)
         self.overrides = overrides or Overrides()
-        if not (self.path / "dataset.json").is_file():
+        header_path = self.path / "dataset.json"
+        if not header_path.is_file():
             raise StoreError(f"{self.path} is not in MSD layout: it has no dataset.json; check the folder.")
-        self._header = read_object(self.path / "dataset.json")
-        if "training" not in self._header or not isinstance(self._header.get("modality"), Mapping):
-            raise StoreError(
-                f'{self.path / "dataset.json"} is not in MSD layout: it needs "modality", "labels" and "training".'
-            )
-        title = str(self._header.get("name") or self.path.name)
-        self._dataset = self.overrides.dataset or slug(title)
-        self._structures = parse_labels(
-            self._header.get("labels"), self.path / "dataset.json", _task_names(title, self.path)
+        header = read_dataset_header(header_path)
+        if header.training is None or header.modality is None:
+            raise StoreError(f'{header_path} is not in MSD layout: it needs "modality", "labels" and "training".')
+        if is_version_1(self.path, header):
+            raise StoreError(f"{self.path} is in the layout of nnU-Net v1 (imagesTr/CASE_0000); give nnunet as source.")
+        self._training = header.training
+        self._licence = header.licence or header.license
+        title = header.name or self.path.resolve().name
+        self._dataset = self.overrides.dataset or slug(title) or slug(self.path.resolve().name)
+        names = structure_names(
+            header.labels,
+            header_path,
+            names=_task_names(title, self.path),
+            title=f"{title} {self.path.resolve().name}",
         )
-        said = [str(text) for _, text in sorted(self._header["modality"].items(), key=lambda item: int(item[0]))]
-        self._channels = [parse_channel(text, title) for text in said]
-        for text, (modality, _) in zip(said, self._channels, strict=True):
-            require_modality(self.overrides.modality or modality, [text], self.path / "dataset.json")
+        self._structures, self._decisions = names.values, names.decisions
+        self._channels = [parse_channel(text, title) for text in header.channels]
+        for text, (modality, _) in zip(header.channels, self._channels, strict=True):
+            require_modality(self.overrides.modality or modality, [text], header_path)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether there is a dataset.json that lists training pairs and modalities."""
-        try:
-            header = read_object(Path(path) / "dataset.json")
-        except StoreError:
+        header = try_dataset_header(Path(path) / "dataset.json")
+        if header is None or header.training is None or header.modality is None:
             return False
-        return isinstance(header.get("training"), list) and "modality" in header
+        return not is_version_1(Path(path), header)
+
+    @property
+    def _decisions_on_files(self) -> tuple[Decision, ...]:
+        listed = {path for pair in self._pairs.values() for path in (pair.image, pair.label)}
+        strays = [path for files in self._folders for path in files.strays if path not in listed]
+        return unread_files(strays, None)
+
+    @cached_property
+    def _folders(self) -> tuple[ImageFiles, ImageFiles]:
+        return image_files(self.path / "imagesTr"), image_files(self.path / "labelsTr")
 
     def read(self, case: str) -> Case:
         """One case, the zones of a prostate checked against the anatomy (see `zones.check_zones`).
@@ -103,12 +119,12 @@ class MSDSource(PairedSource):
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
         files: dict[str, tuple[Path, Path]] = {}
-        for entry in self._header["training"]:
+        for entry in self._training:
             image, label = self._listed(entry)
             stem = image_stem(image.name)
             if stem and not image.name.startswith("."):
                 files[stem] = (image, label)
-        images, labels = images_in(self.path / "imagesTr"), images_in(self.path / "labelsTr")
+        images, labels = (files.by_stem for files in self._folders)
         for stem in sorted((images.keys() | labels.keys()) - files.keys()):
             image = images.get(stem, self.path / "imagesTr" / f"{stem}.nii.gz")
             files[stem] = (image, labels.get(stem, self.path / "labelsTr" / f"{stem}.nii.gz"))
@@ -120,16 +136,22 @@ class MSDSource(PairedSource):
             modality, sequence = self._channels[0]
             return [Pair(stem, stem, image, label, modality, sequence)]
         return [
-            Pair(f"{stem}_{_suffix(modality, sequence, number)}", stem, image, label, modality, sequence, number)
+            Pair(
+                f"{stem}_{_suffix(modality, sequence, number)}",
+                stem,
+                image,
+                label,
+                modality,
+                sequence,
+                number,
+                channels=len(self._channels),
+            )
             for number, (modality, sequence) in enumerate(self._channels)
         ]
 
-    def _listed(self, entry: Any) -> tuple[Path, Path]:
+    def _listed(self, entry: ListedPair) -> tuple[Path, Path]:
         """The paths of one entry of "training", which are relative and may begin with "./"."""
-        if not (isinstance(entry, Mapping) and {"image", "label"} <= entry.keys()):
-            raise StoreError(f'{self.path / "dataset.json"}: {entry!r} in "training" is no pair of image and label.')
-        image, label = (self.path / PurePosixPath(str(entry[key])) for key in ("image", "label"))
-        return image, label
+        return self.path / PurePosixPath(entry.image), self.path / PurePosixPath(entry.label)
 
 
 def _task_names(title: str, folder: Path) -> dict[str, str]:

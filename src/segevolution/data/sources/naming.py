@@ -1,69 +1,19 @@
 """What the names of files, labels and channels tell of a dataset."""
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import StoreError, VocabularyError
 from ...imaging.formats import FORMATS
-from ...vocabulary import Modality, canonical
-
-# Two frames, phases or visits of one person are one patient: "patient001_frame12" -> "patient001".
-PATIENT_PATTERN = r"^(.+?)(?:[_-](?:frame|phase|time|ses|session|visit|scan)[_-]?\d+)*$"
-
-# A union exists where a dataset labels all the parts of one of its recipes.
-UNIONS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "prostate": (("prostate peripheral zone", "prostate transition zone"),),
-    "hippocampus": (("anterior hippocampus", "posterior hippocampus"),),
-    "brain tumour": (
-        ("brain tumour oedema", "brain tumour enhancing", "brain tumour non-enhancing core"),
-        ("brain tumour oedema", "brain tumour enhancing", "brain tumour necrotic core"),
-    ),
-}
+from ...vocabulary import Modality
 
 # Sequences that datasets name in different ways; others keep their own name.
 SEQUENCES = {"t1w": "T1", "t2w": "T2", "t1gd": "T1-CE", "t1ce": "T1-CE", "flair": "FLAIR", "adc": "ADC"}
 
 _MRI_SEQUENCE = re.compile(r"(?:t1|t2|pd|flair|adc|dwi|swi|bold|cine|stir)(?![a-z]{4})", re.IGNORECASE)
-
-
-def parse_labels(raw: object, path: Path, names: Mapping[str, str] | None = None) -> dict[str, tuple[int, ...]]:
-    """Canonical structure -> label values, from {"1": "liver"} (MSD) or {"liver": 1, "kidney": [2, 3]} (nnU-Net).
-
-    Background and "ignore" are no structures; unions of UNIONS are added.
-
-    Args:
-        raw: the "labels" of a dataset.json.
-        names: this dataset's own names -> ours, before synonyms are joined.
-
-    Raises:
-        StoreError: it is neither form.
-    """
-    if not isinstance(raw, Mapping) or not raw:
-        raise StoreError(f'{path} has no "labels" that map values to names; see the layout of this source.')
-    structures: dict[str, tuple[int, ...]] = {}
-    for key, value in raw.items():
-        number_first = str(key).isdigit() and isinstance(value, str)
-        name, numbers = (value, [int(key)]) if number_first else (key, value if isinstance(value, list) else [value])
-        if not all(isinstance(number, int) and number >= 0 for number in numbers):
-            raise StoreError(f"{path}: the label {key!r}: {value!r} is neither value to name nor name to value.")
-        tidy = canonical(str(name))
-        tidy = canonical((names or {}).get(tidy, tidy))
-        if tidy == "background" or numbers == [0]:
-            continue
-        structures[tidy] = tuple(sorted({*structures.get(tidy, ()), *numbers} - {0}))
-    structures.pop("ignore", None)
-    return structures | unions_of(structures)
-
-
-def unions_of(structures: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """The unions that a dataset's structures allow and that it does not label itself."""
-    found: dict[str, tuple[int, ...]] = {}
-    for union, recipes in UNIONS.items():
-        for parts in recipes:
-            if union not in structures and all(part in structures for part in parts):
-                found[union] = tuple(sorted({value for part in parts for value in structures[part]}))
-    return found
 
 
 def parse_channel(text: str, dataset: str) -> tuple[Modality | None, str | None]:
@@ -81,29 +31,83 @@ def parse_channel(text: str, dataset: str) -> tuple[Modality | None, str | None]
     return modality, next((word for word in re.split(r"[\s_]+", dataset) if _MRI_SEQUENCE.match(word)), None)
 
 
-def patient_of(stem: str, pattern: str | None = None) -> str:
-    """The patient that a file name tells of; the whole name where the pattern does not fit.
+@dataclass(frozen=True)
+class ImageFiles:
+    """The image files of a folder.
 
-    Raises:
-        StoreError: the pattern is no regular expression with a group.
+    Attributes:
+        by_stem: stem -> path; of several files of one stem the one whose ending most files of the folder have.
+        strays: image files that are not read: of another ending, or beside another file of their stem.
+        twice: stems of which nothing tells which file is meant.
     """
-    try:
-        match = re.search(pattern or PATIENT_PATTERN, stem)
-        return match.group(1) or stem if match else stem
-    except (re.error, IndexError) as error:
-        raise StoreError(f"the patient pattern {pattern!r} must be a regular expression with one group.") from error
+
+    by_stem: Mapping[str, Path]
+    strays: tuple[Path, ...] = ()
+    twice: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+
+def image_files(folder: Path, ending: str | None = None) -> ImageFiles:
+    """The image files of a folder, and DICOM folders in it; hidden ones and those of archives ("._x") are left out.
+
+    Args:
+        ending: of every file that counts, such as ".nii.gz"; None takes every format.
+    """
+    paths = [path for path in _entries(folder) if not path.name.startswith(".") and not path.name.startswith("__")]
+    stems: dict[str, list[Path]] = defaultdict(list)
+    strays: list[Path] = []
+    for path in paths:
+        if ending is not None and path.name.lower().endswith(ending.lower()) and not path.is_dir():
+            stems[path.name[: -len(ending)]].append(path)
+        elif (stem := image_stem(path.name)) is not None and not path.is_dir():
+            if path.name.lower().endswith(".img") and path.with_suffix(".hdr").exists():
+                continue  # the voxels of the .hdr beside it
+            if ending is None:
+                stems[stem].append(path)
+            else:
+                strays.append(path)
+        elif ending is None and path.is_dir() and _holds_dicom(path):
+            stems[path.name].append(path)
+    usual = Counter(_ending(path) for those in stems.values() for path in those)
+    chosen: dict[str, Path] = {}
+    twice: dict[str, tuple[Path, ...]] = {}
+    for stem, those in stems.items():
+        ranked = sorted(those, key=lambda path: -usual[_ending(path)])
+        if len(ranked) > 1 and usual[_ending(ranked[0])] == usual[_ending(ranked[1])]:
+            twice[stem] = tuple(sorted(ranked))
+        chosen[stem] = ranked[0]
+        strays += ranked[1:]
+    return ImageFiles(chosen, tuple(sorted(strays)), twice)
 
 
 def images_in(folder: Path) -> dict[str, Path]:
     """Stem -> path of each image file of a folder, stray files of archives ("._x", hidden ones) left out."""
-    if not folder.is_dir():
-        return {}
-    found = {}
-    for path in sorted(folder.iterdir()):
-        stem = image_stem(path.name)
-        if stem is not None and not path.name.startswith("."):
-            found[stem] = path
-    return found
+    return dict(image_files(folder).by_stem)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:  # not a folder, or not ours to read
+        return []
+
+
+def _ending(path: Path) -> str:
+    stem = image_stem(path.name)
+    return "" if stem is None or path.is_dir() else path.name[len(stem) :].lower()
+
+
+def _holds_dicom(folder: Path) -> bool:
+    """Whether a folder's first file looks like DICOM: its name, or the mark that Part 10 puts at byte 128."""
+    files = [path for path in _entries(folder) if path.is_file() and not path.name.startswith(".")]
+    if not files:
+        return False
+    if files[0].suffix.lower() in (".dcm", ".ima"):
+        return True
+    try:
+        with files[0].open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def nested_folders(path: Path) -> list[Path]:
@@ -121,8 +125,19 @@ def _folders_in(path: Path) -> list[Path]:
 
 def image_stem(name: str) -> str | None:
     """A file name without the suffix of an image format, or None if it has none."""
-    suffixes = sorted((suffix for form in FORMATS for suffix in form.suffixes), key=len, reverse=True)
+    suffixes = sorted((".seg.nrrd", *(suffix for form in FORMATS for suffix in form.suffixes)), key=len, reverse=True)
     return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), None)
+
+
+def contents(folder: Path) -> str:
+    """What a folder holds, in words, for a sentence: "3 .mgz files, 2 .png files and 1 folder"."""
+    kinds = Counter(
+        "folder" if path.is_dir() else f"{''.join(path.suffixes[-2:]) or 'nameless'} file"
+        for path in _entries(folder)
+        if not path.name.startswith(".")
+    )
+    words = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in kinds.most_common(6)]
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0] if words else "nothing"
 
 
 def slug(text: str) -> str:

@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from ...errors import StoreError
 from ...imaging.case import Case
-from .base import Overrides
+from .base import Decision, Overrides, Provenance
 from .pairs import Pair, read_pair
+from .patients import Grouping, group_patients
 
 
 class PairedSource(ABC):
@@ -16,8 +19,10 @@ class PairedSource(ABC):
 
     path: Path
     overrides: Overrides
-    _header: Mapping[str, Any]
-    _structures: dict[str, tuple[int, ...]]
+    provenance: ClassVar[Provenance]
+    _licence: str | None = None
+    _structures: Mapping[str, tuple[int, ...]]
+    _decisions: tuple[Decision, ...] = ()
     _dataset: str
 
     @property
@@ -27,8 +32,28 @@ class PairedSource(ABC):
 
     @property
     def licence(self) -> str:
-        """As the header says, or "not stated"."""
-        return str(self._header.get("licence") or self._header.get("license") or "not stated")
+        """As the dataset's files say, or "not stated"."""
+        return self._licence or "not stated"
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was taken for granted or left out, for a person to see: names, unions, files, patients."""
+        return (*self._decisions, *self._decisions_on_files, Decision("patients", self.grouping.sentence))
+
+    @property
+    def _decisions_on_files(self) -> tuple[Decision, ...]:
+        return ()
+
+    @cached_property
+    def grouping(self) -> Grouping:
+        """Which file is of which patient, and how that was decided."""
+        known = {pair.stem: pair.patient for pair in self._pairs.values() if pair.patient is not None}
+        stems = [pair.stem for pair in self._pairs.values()]
+        if self.overrides.patient_pattern is None and known:
+            unknown = group_patients(stem for stem in stems if stem not in known)
+            rule = "the names of their folders" if len(known) == len(set(stems)) else f"their layout and {unknown.rule}"
+            return Grouping({**unknown.patients, **known}, rule, unknown.doubt)
+        return group_patients(stems, self.overrides.patient_pattern)
 
     def index(self) -> Sequence[str]:
         """Every case that is listed, or of which at least one file is there."""
@@ -41,9 +66,14 @@ class PairedSource(ABC):
             StoreError: it is not there, lacks one of its files, or its files do not belong together.
             FormatError, VolumeError: a file cannot be used.
         """
+        return read_pair(self._pair(case), self.dataset, self._structures, self.overrides)
+
+    def _pair(self, case: str) -> Pair:
+        """The files of a case, with its patient."""
         if case not in self._pairs:
             raise StoreError(f"{self.path} has no case {case}; it has {len(self._pairs)} cases.")
-        return read_pair(self._pairs[case], self.dataset, self._structures, self.overrides)
+        pair = self._pairs[case]
+        return replace(pair, patient=self.grouping.patients[pair.stem])
 
     @property
     @abstractmethod

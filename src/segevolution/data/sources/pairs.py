@@ -15,7 +15,6 @@ from ...imaging.grid import Array, Grid
 from ...imaging.volume import Origin, Volume
 from ...vocabulary import Modality
 from .base import Overrides
-from .naming import patient_of
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,10 @@ class Pair:
         name: of the case.
         stem: of the file, from which the patient is read.
         channel: of a 4-D image; None for a 3-D one.
+        channels: how many a 4-D image should have; more are said in the case's remark.
         patient: where the layout knows better than the stem.
         site, part: see `Case`.
+        fault: a sentence on why the files cannot be used, known from their names alone.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Pair:
     patient: str | None = None
     site: str | None = None
     part: Part | None = None
+    channels: int | None = None
+    fault: str | None = None
 
 
 def read_pair(
@@ -61,6 +64,8 @@ def read_pair(
         FormatError, VolumeError: a file is missing or cannot be used.
         StoreError: the two do not lie on one grid, or the labels hold a value that the dataset does not name.
     """
+    if pair.fault is not None:
+        raise StoreError(pair.fault)
     for kind, path, other in (("label", pair.label, pair.image), ("image", pair.image, pair.label)):
         if not path.exists():
             there = (
@@ -94,7 +99,7 @@ def case_of(
     """A case of what was read, with what the pair and a person know of it."""
     return Case(
         name=pair.name,
-        patient=pair_patient(pair, overrides),
+        patient=pair.patient or pair.stem,
         dataset=dataset,
         volume=image,
         labels=labels,
@@ -103,13 +108,6 @@ def case_of(
         site=pair.site,
         part=pair.part,
     )
-
-
-def pair_patient(pair: Pair, overrides: Overrides) -> str:
-    """The patient that a person's pattern, the layout, or the file's name tells of."""
-    if pair.patient is not None and overrides.patient_pattern is None:
-        return pair.patient
-    return patient_of(pair.stem, overrides.patient_pattern)
 
 
 def place_labels(image: Volume, labels: Volume) -> Array:

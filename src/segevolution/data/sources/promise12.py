@@ -48,7 +48,7 @@ class PROMISE12Source(PairedSource):
         self.path = Path(path)
         self.overrides = overrides or Overrides()
         self._dataset = self.overrides.dataset or "promise12"
-        self._header = {"licence": self.provenance.licence}
+        self._licence = self.provenance.licence
         self._structures = {"prostate": (1,)}
         if not self.recognises(self.path):
             raise StoreError(

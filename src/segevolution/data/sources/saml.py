@@ -45,7 +45,7 @@ class SAMLSource(PairedSource):
         self.path = Path(path)
         self.overrides = overrides or Overrides()
         self._dataset = self.overrides.dataset or "saml"
-        self._header = {"licence": self.provenance.licence}
+        self._licence = self.provenance.licence
         self._structures = {"prostate": (1, 2)}
         if not self.recognises(self.path):
             raise StoreError(

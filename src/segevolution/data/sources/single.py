@@ -2,14 +2,15 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ...errors import StoreError
-from ..record import read_object
 from .base import Overrides, Provenance
-from .naming import images_in, parse_labels, require_modality, slug
+from .folder import read_folder_header
+from .naming import images_in, require_modality, slug
 from .paired import PairedSource
 from .pairs import Pair
+from .structure_names import structure_names
 
 
 class SingleSource(PairedSource):
@@ -30,8 +31,10 @@ class SingleSource(PairedSource):
         if not self.recognises(self.path):
             raise StoreError(f"{self.path} is not in this layout: it needs image, labels and labels.json.")
         require_modality(self.overrides.modality, ["nothing"], self.path)
-        self._structures = parse_labels(read_object(self.path / "labels.json"), self.path / "labels.json")
-        self._header: dict[str, Any] = {}
+        header = read_folder_header(self.path / "labels.json")
+        names = structure_names(header.labels, self.path / "labels.json", title=self._stem)
+        self._structures, self._decisions = names.values, names.decisions
+        self._licence = header.licence or header.license
         self._dataset = self.overrides.dataset or self._stem
         self._files = files
 

@@ -61,7 +61,7 @@ class T2WProstateSource(PairedSource):
         self.path = Path(path)
         self.overrides = overrides or Overrides()
         self._dataset = self.overrides.dataset or "t2w_prostate"
-        self._header = {"licence": self.provenance.licence}
+        self._licence = self.provenance.licence
         self._structures = {"prostate": tuple(range(1, 256))}
         home = _home(self.path)
         if home is None:

@@ -4,17 +4,19 @@ Strict readers (`label_tissues.describe`) refuse a name that no rule knows. Here
 knows is imaged as soft tissue, a value without a name is left to the made-up body, and both are said.
 """
 
-import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...documents import json_from_text, read_json
 from ...errors import StoreError
 from .label_tissues import FREESURFER, describe_any, freesurfer_parcel
 
 FREESURFER_NAMES = "freesurfer"
 NAMES_BESIDE = "json"
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _TABLES = ("labels.json", "dataset.json")
 
 Names = Mapping[int, str] | str
@@ -44,7 +46,7 @@ def parse_names(text: str) -> Names:
     if text.strip().lower() in (FREESURFER_NAMES, NAMES_BESIDE):
         return text.strip().lower()
     if text.lstrip().startswith("{"):
-        return _table(_parsed(text, "--names"), "--names")
+        return _table(json_from_text(text, dict[str, Any], where="--names", error=StoreError), "--names")
     return read_table(Path(text).expanduser())
 
 
@@ -68,14 +70,12 @@ def read_table(path: Path) -> dict[int, str]:
     Raises:
         StoreError: it cannot be read, or is no such table.
     """
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
+    if not path.exists():
         raise StoreError(
-            f"{path} cannot be read ({error.strerror or error}); --names takes freesurfer, json, a JSON object such as "
+            f"{path} cannot be read (it is not there); --names takes freesurfer, json, a JSON object such as "
             '{"1": "liver"}, or the path of a JSON file.'
-        ) from error
-    return _table(_parsed(text, str(path)), str(path))
+        )
+    return _table(read_json(path, dict[str, Any], error=StoreError), str(path))
 
 
 def describe_labels(values: Iterable[int], names: Names) -> Described:
@@ -120,19 +120,12 @@ def _listed(items: Iterable[object], most: int = 8) -> str:
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise StoreError(f"{where} is not JSON ({error}).") from error
-
-
-def _table(raw: Any, where: str) -> dict[int, str]:
-    found = raw.get("labels", raw) if isinstance(raw, Mapping) else raw
+def _table(raw: Mapping[str, Any], where: str) -> dict[int, str]:
+    labels = raw.get("labels", raw)
     table: dict[int, str] = {}
-    for key, value in found.items() if isinstance(found, Mapping) else ():
-        number, name = (key, value) if str(key).isdigit() else (value, key)
-        if not str(number).isdigit() or not isinstance(name, str):
+    for key, value in labels.items() if isinstance(labels, Mapping) else ():
+        number, name = (key, value) if _NUMBER.fullmatch(key) else (value, key)
+        if not _NUMBER.fullmatch(str(number)) or not isinstance(name, str):
             raise StoreError(f"{where}: the label {key!r}: {value!r} is neither value to name nor name to value.")
         if int(number):
             table[int(number)] = name

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...documents import read_json
 from ...errors import StoreError
 from ...files import write_json
 from ...imaging.case import Case
 from ...vocabulary import Modality
-from ..record import read_object
 from ..sources.base import Provenance
 from ..sources.naming import images_in
 from ..store import Store
@@ -174,7 +174,7 @@ def claim(store: Store, source: SimulatedSource | SynthesisedSource) -> None:
     if not place.is_file():
         write_json(place, settings)
         return
-    before = read_object(place)
+    before = read_json(place, dict[str, Any], error=StoreError)
     for key in sorted(settings.keys() | before.keys()):
         if settings.get(key) != before.get(key):
             raise StoreError(

@@ -1,0 +1,182 @@
+"""nnU-Net's raw layouts (Isensee et al. 2021, Nature Methods 18:203): each channel of a case is a case here.
+
+v2   dataset.json ("channel_names", "labels": {"liver": 1, "organs": [1, 2]}, "file_ending"),
+     imagesTr/CASE_0000.nii.gz (one file a channel), labelsTr/CASE.nii.gz; or "dataset" lists the files of each case
+v1   dataset.json ("modality", "labels": {"1": "liver"}, "training" with imagesTr/CASE.nii.gz, which is not there),
+     imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz
+
+Only files that end in "file_ending" are read (v1: .nii.gz); others are named. Voxels that nnU-Net marks "ignore" have
+no truth, and a store has no word for that: such a case is refused.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from ...errors import StoreError
+from ...vocabulary import Modality
+from .base import Decision, Overrides, Provenance
+from .headers import DatasetHeader, read_dataset_header, try_dataset_header
+from .naming import ImageFiles, image_files, parse_channel, require_modality, slug
+from .paired import PairedSource
+from .pairs import Pair
+from .structure_names import structure_names
+
+HEADER = "dataset.json"
+_FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
+_CHANNEL = re.compile(r"_(\d{4})$")
+_SHOWN = 3
+
+
+class NnUNetSource(PairedSource):
+    """A raw dataset of nnU-Net, version 1 or 2.
+
+    Raises:
+        StoreError: a folder or dataset.json is missing or damaged, or nothing tells the modality.
+    """
+
+    name: ClassVar[str] = "nnunet"
+    summary: ClassVar[str] = "nnU-Net v1 and v2 raw: dataset.json, imagesTr/CASE_0000, labelsTr/CASE"
+    provenance: ClassVar[Provenance] = Provenance()
+
+    def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
+        self.path = Path(path)
+        self.overrides = overrides or Overrides()
+        header_path = self.path / HEADER
+        self._header = read_dataset_header(header_path)
+        if not self._header.channels or self._header.labels is None:
+            raise StoreError(
+                f'{header_path} is not of nnU-Net: it needs "channel_names" (v2) or "modality" (v1), and "labels".'
+            )
+        self._images, self._labels = _folders(self.path, self._header)
+        title = self._header.name or self.path.resolve().name
+        names = structure_names(self._header.labels, header_path, title=f"{title} {self.path.resolve().name}")
+        self._structures, self._decisions = names.values, names.decisions
+        self._licence = self._header.licence or self._header.license
+        self._dataset = self.overrides.dataset or slug(title) or slug(self.path.resolve().name)
+        self._channels = [parse_channel(text, title) for text in self._header.channels]
+        for text, (modality, _) in zip(self._header.channels, self._channels, strict=True):
+            require_modality(self.overrides.modality or modality, [text], header_path)
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether a dataset.json names channels, or modalities beside files of nnU-Net v1."""
+        header = try_dataset_header(Path(path) / HEADER)
+        return header is not None and (header.channel_names is not None or is_version_1(Path(path), header))
+
+    @property
+    def _decisions_on_files(self) -> tuple[Decision, ...]:
+        return (
+            *self._unread_channels,
+            *unread_files((*self._image_files.strays, *self._label_files.strays), self._ending),
+        )
+
+    @property
+    def _ending(self) -> str:
+        return self._header.file_ending or ".nii.gz"
+
+    @cached_property
+    def _image_files(self) -> ImageFiles:
+        return image_files(self._images, self._ending)
+
+    @cached_property
+    def _label_files(self) -> ImageFiles:
+        return image_files(self._labels, self._ending)
+
+    @cached_property
+    def _unread_channels(self) -> tuple[Decision, ...]:
+        """Channels that lie in the folder and that dataset.json does not declare."""
+        declared = len(self._channels)
+        numbers = sorted(
+            {
+                int(match[1])
+                for stem in self._image_files.by_stem
+                if (match := _CHANNEL.search(stem)) and stem not in self._label_files.by_stem
+            }
+        )
+        unread = [f"_{number:04d}" for number in numbers if number >= declared]
+        if not unread:
+            return ()
+        text = f"the images of channel {', '.join(unread)} are not read, since {HEADER} declares {declared}"
+        return (Decision("channel", f"{text}; name them there to read them"),)
+
+    @cached_property
+    def _pairs(self) -> dict[str, Pair]:
+        if self._header.dataset is not None:
+            return {pair.name: pair for pair in self._listed()}
+        images, labels = self._image_files.by_stem, self._label_files.by_stem
+        ending = self._ending
+        stems = labels.keys() | {_CHANNEL.sub("", stem) for stem in images.keys() - labels.keys()}
+        pairs: dict[str, Pair] = {}
+        for stem in sorted(stems):
+            label = labels.get(stem, self._labels / f"{stem}{ending}")
+            files = [f"{stem}_{number:04d}" for number in range(len(self._channels))]
+            paths = [images.get(file, self._images / f"{file}{ending}") for file in files]
+            pairs |= {pair.name: pair for pair in self._channels_of(stem, paths, label)}
+        return pairs
+
+    def _listed(self) -> Iterable[Pair]:
+        """The cases that "dataset" lists, paths below the dataset's folder or absolute."""
+        for stem, files in sorted((self._header.dataset or {}).items()):
+            images = [self.path / image for image in files.images]
+            fault = None
+            if len(images) < len(self._channels):
+                count = len(self._channels)
+                fault = f"{stem}: {self.path / HEADER} lists {len(images)} images of it, for {count} channels."
+                images += [images[-1] if images else self.path] * (len(self._channels) - len(images))
+            yield from self._channels_of(stem, images, self.path / files.label, fault)
+
+    def _channels_of(self, stem: str, images: list[Path], label: Path, fault: str | None = None) -> list[Pair]:
+        several = len(self._channels) > 1
+        return [
+            Pair(
+                f"{stem}_{slug(sequence or '') or f'channel_{number}'}" if several else stem,
+                stem,
+                images[number],
+                label,
+                modality,
+                sequence,
+                fault=fault,
+            )
+            for number, (modality, sequence) in enumerate(self._distinct_channels)
+        ]
+
+    @cached_property
+    def _distinct_channels(self) -> list[tuple[Modality | None, str | None]]:
+        """Modality and sequence of each channel; a sequence that two channels share tells none of them."""
+        sequences = [sequence for _, sequence in self._channels]
+        return [
+            (modality, sequence if sequences.count(sequence) == 1 else None) for modality, sequence in self._channels
+        ]
+
+
+def is_version_1(path: Path, header: DatasetHeader) -> bool:
+    """Whether a dataset of the Decathlon's header is nnU-Net v1's: its images carry the number of a channel."""
+    if header.modality is None:
+        return False
+    images, labels = (image_files(path / folder).by_stem for folder in _FOLDERS[0])
+    numbered = [stem for stem in labels if stem not in images and f"{stem}_0000" in images]
+    plain = [stem for stem in labels if stem in images]
+    return len(numbered) > len(plain)
+
+
+def unread_files(files: Iterable[Path], ending: str | None) -> tuple[Decision, ...]:
+    """A decision that names files that are not read; none where there are none."""
+    paths = list(files)
+    if not paths:
+        return ()
+    shown = ", ".join(f"{path.parent.name}/{path.name}" for path in paths[:_SHOWN])
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    why = f"only files that end in {ending} are" if ending else "another file of that name is"
+    return (Decision("not read", f"not read: {shown}{more} ({why})"),)
+
+
+def _folders(path: Path, header: DatasetHeader) -> tuple[Path, Path]:
+    for images, labels in _FOLDERS:
+        if (path / images).is_dir() and (path / labels).is_dir():
+            return path / images, path / labels
+    if header.dataset is not None:
+        return path / "imagesTr", path / "labelsTr"
+    raise StoreError(f"{path} has neither imagesTr and labelsTr nor images and labels; check the folder.")
