@@ -93,7 +93,7 @@ def test_what_was_skipped_is_told_later_until_it_is_mended(
     capsys.readouterr()
     assert run("data", "show", store) == 0
     assert capsys.readouterr().err == ""
-    assert sorted(path.name for path in store.iterdir()) == ["cases", "datasets", "store.json"]
+    assert sorted(path.name for path in store.iterdir()) == ["cases", "datasets", "decisions", "store.json"]
 
 
 def test_several_stores_are_shown_at_once(task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def read_parts(path: Path) -> Parts:
     if file.suffix.lower() == ".pkl":
         raise StoreError(f"{file} is a pickle, which is never opened; save it as JSON, as nnU-Net v2 does.")
     value: Any = read_json(file, Any, error=StoreError)
-    whole = f"{file} must hold a JSON object that maps {_FORM} to lists of case names"
+    whole = f"{file} must map {_FORM} to lists of case names"
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         folds = check(value, list[_Fold], where=f"{file}, a list of folds", error=StoreError)
         if fold >= len(folds):
@@ -69,7 +69,8 @@ def read_parts(path: Path) -> Parts:
     if isinstance(value, dict) and fold == 0 and "train" in value:
         parts = check(value, _SplitFile, where=whole, error=StoreError)
         return {"train": tuple(parts.train), "validation": tuple(parts.validation), "test": tuple(parts.test)}
-    raise StoreError(f"{whole}, or the list of folds of nnU-Net.")
+    kind = "" if isinstance(value, dict) else ": it must hold a JSON object, or the list of folds of nnU-Net"
+    raise StoreError(f"{whole}{kind}.")
 
 
 def _file_and_fold(path: Path) -> tuple[Path, int]:

@@ -24,6 +24,8 @@ from .nifti import NIFTI
 
 __all__ = ["FORMATS", "Format", "SeriesInfo", "list_series", "read", "read_labels", "write_mask", "write_volume"]
 
+_LABEL_NOISE = 1e-3
+
 FORMATS: tuple[Format, ...] = (NIFTI, NRRD, METAIMAGE, DICOM)
 
 
@@ -79,16 +81,19 @@ def read_labels(
         path, orientation, spacing, time, allow_outside, max_gigabytes: as for `read`.
 
     Raises:
-        FormatError: as for `read`, or values that are not whole numbers from 0.
+        FormatError: as for `read`, or values that are not whole numbers from 0, but for noise of rounding.
     """
     path = Path(path)
     memory = MemoryBudget.of(max_gigabytes)
     volume = _load(path, ReadOptions(None, time, orientation, spacing, allow_outside, memory))
     array = volume.array
-    if not np.isfinite(array).all() or (array != np.rint(array)).any():
+    whole = np.rint(array)
+    # A slope in the header turns 1 into 1.0000153: noise of rounding is no other label.
+    if not np.isfinite(array).all() or (np.abs(array - whole) > _LABEL_NOISE * np.maximum(1, np.abs(whole))).any():
         raise FormatError(
             f"{path} holds values that are not whole numbers, so it is no label map; give the labels file."
         )
+    array = whole
     if array.min() < 0 or array.max() > np.iinfo(np.uint32).max:
         raise FormatError(f"{path} holds the label {array.min():g}; labels are whole numbers from 0.")
     return replace(volume, array=array.astype(np.min_scalar_type(int(array.max()))))
