@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from segevolution.imaging.simulated_prompts import PromptSettings
 from segevolution.studies.reading import load_recipe
-from segevolution.training.prompting import PromptSettings
 
 RECIPE = load_recipe("prompt_ablation")
 SETTINGS = {method.name: RECIPE.fit_of(method).settings for method in RECIPE.methods if method.trained_as == "lora"}

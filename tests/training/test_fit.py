@@ -12,7 +12,6 @@ from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
 from segevolution.training.checkpoint_file import read_checkpoint
 from segevolution.training.fit import fit
 from segevolution.training.objective import ObjectiveSettings
-from segevolution.training.prompting import PromptSettings, draw_box, draw_points
 from segevolution.training.settings import FitSettings
 from segevolution.training.validation import combinations
 from segevolution.vocabulary import Modality
@@ -131,26 +130,6 @@ def test_all_six_combinations_are_drawn_for_each_structure(groups):
     batch = StepDataset(groups, TinyBackbone(TinyConfig(seed=0)).spec, 1, seed=0, sample=sample)[0]
     assert sorted(combinations(batch)) == sorted(COMBINATIONS)
     assert len({tuple(target.flatten().tolist()) for target in batch.targets}) == 1
-
-
-def test_boxes_are_never_inverted_and_stay_in_the_window():
-    mask = np.zeros((6, 10, 10), bool)
-    mask[0:2, 8:10, 4:5] = True
-    wild = PromptSettings(box_jitter=2.0, exact_boxes=0)
-    for seed in range(200):
-        box = draw_box(mask, np.random.default_rng(seed), wild)
-        assert (box[:3] <= box[3:]).all()
-        assert (box >= 0).all()
-        assert (box[3:] < mask.shape).all()
-
-
-def test_points_lie_where_their_labels_say():
-    mask = np.zeros((6, 10, 10), bool)
-    mask[2:4, 3:7, 3:7] = True
-    for seed in range(50):
-        points, labels = draw_points(mask, np.random.default_rng(seed), PromptSettings())
-        assert labels[0] == 1
-        assert [int(mask[tuple(point)]) for point in points.astype(int)] == list(labels)
 
 
 def test_a_checkpoint_of_another_network_is_refused(groups, tmp_path):

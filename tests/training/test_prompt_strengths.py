@@ -5,12 +5,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from segevolution.imaging.simulated_prompts import PromptSettings, draw_wording
+from segevolution.imaging.simulated_prompts.boxes import draw_box
+from segevolution.imaging.simulated_prompts.points import draw_points
 from segevolution.models.backbone import PromptBatch
 from segevolution.models.segvol.config import SegVolConfig, TextConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
 from segevolution.training.batches import SampleSettings, StepDataset
-from segevolution.training.prompting import PromptSettings, draw_box, draw_points, draw_wording
 from segevolution.training.settings import FitSettings
 from segevolution.vocabulary import Context, Modality, Wording, canonical
 
@@ -37,14 +39,13 @@ def drawn(what, mask, **changes):
 )
 def test_what_is_off_changes_no_draw(mask, off):
     for one, other in zip(drawn(draw_points, mask), drawn(draw_points, mask, **off), strict=True):
-        assert np.array_equal(one[0], other[0])
-        assert one[1] == other[1]
-    assert np.array_equal(drawn(draw_box, mask), drawn(draw_box, mask, **off))
+        assert one == other
+    assert drawn(draw_box, mask) == drawn(draw_box, mask, **off)
     assert draw_wording("liver", np.random.default_rng(0), PromptSettings(**off)) is None
 
 
 def volumes(boxes):
-    return np.array([np.prod(box[3:] - box[:3] + 1) for box in boxes])
+    return np.array([np.prod(np.array(box.high) - np.array(box.low) + 1) for box in boxes])
 
 
 def test_boxes_grow_and_shrink_about_the_structure(mask):
@@ -56,7 +57,7 @@ def test_boxes_grow_and_shrink_about_the_structure(mask):
     assert max(volumes(drawn(draw_box, mask, **still, box_smaller=0.3))) <= tight
     assert min(volumes(drawn(draw_box, mask, **still, box_smaller=0.3))) < 0.7 * tight
     for box in drawn(draw_box, mask, **still, box_larger=0.3):
-        assert np.allclose((box[:3] + box[3:]) / 2, [7.5, 18.5, 20.5], atol=1)
+        assert np.allclose((np.array(box.low) + np.array(box.high)) / 2, [7.5, 18.5, 20.5], atol=1)
 
 
 def test_boxes_are_never_inverted_however_much_they_shrink_and_move(mask):
@@ -64,13 +65,13 @@ def test_boxes_are_never_inverted_however_much_they_shrink_and_move(mask):
     speck[3, 17, 21] = True
     for what in (mask, speck):
         for box in drawn(draw_box, what, exact_boxes=0.0, box_jitter=1.0, box_smaller=0.99, box_larger=2.0):
-            assert (box[:3] <= box[3:]).all()
-            assert (box >= 0).all()
-            assert (box[3:] < what.shape).all()
+            assert (np.array(box.low) <= box.high).all()
+            assert (np.array(box.low) >= 0).all()
+            assert (np.array(box.high) < what.shape).all()
 
 
 def test_points_are_few_or_many(mask):
-    assert all(labels == [1] for _, labels in drawn(draw_points, mask, few=1.0))
+    assert all(labels == (1,) for _, labels in drawn(draw_points, mask, few=1.0))
     for _, labels in drawn(draw_points, mask, many=1.0, crowd=30):
         assert 6 <= labels.count(1) <= 30
         assert 4 <= labels.count(0) <= 30
@@ -85,7 +86,7 @@ def test_points_lie_near_the_border(mask):
     outer = np.zeros_like(mask)
     outer[2:14, 6:32, 8:34] = True
     for points, labels in drawn(draw_points, mask, border=1.0):
-        places = tuple(points.astype(int).T)
+        places = tuple(np.array(points, int).T)
         assert not inner[places].any()
         assert outer[places].all()
         assert mask[places].tolist() == [label == 1 for label in labels]
@@ -94,7 +95,7 @@ def test_points_lie_near_the_border(mask):
 def test_a_share_of_points_is_wrong_but_never_the_first(mask):
     right = []
     for points, labels in drawn(draw_points, mask, wrong=0.3):
-        truth = mask[tuple(points.astype(int).T)]
+        truth = mask[tuple(np.array(points, int).T)]
         assert labels[0] == 1
         assert truth[0]
         right += [inside == (label == 1) for inside, label in zip(truth[1:], labels[1:], strict=True)]

@@ -5,7 +5,6 @@ structure only, never on the model: every method is asked exactly the same quest
 "text+point" has the points of "point", "point+box" the box of "box".
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from ..errors import PromptError
 from ..imaging.case import Case
 from ..imaging.prompts import COMBINATIONS, Combination, Prompt
-from ..imaging.simulated_prompts import prompt_from_mask
+from ..imaging.simulated_prompts import prompt_from_mask, prompt_generator
 from ..imaging.volume import Volume
 from ..inference.session import Session
 from ..metrics import dice, surface_distances
@@ -128,8 +127,7 @@ def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[
     for kind in questions.prompts:
         if kind not in COMBINATIONS:
             raise PromptError(f'"{kind}" is no kind of prompt; known are {", ".join(COMBINATIONS)}.')
-    told = f"{questions.seed}|{case.dataset}|{case.name}|{structure}"
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big"))
+    rng = prompt_generator(questions.seed, case.dataset, case.name, structure)
     full = prompt_from_mask(
         case.mask(structure),
         case.volume.grid,

@@ -73,6 +73,14 @@ def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
     return FramePrompt(prompt.text, places, prompt.labels, box)
 
 
+def on_view(prompt: Prompt) -> FramePrompt:
+    """A prompt whose grid is a view itself, (d, h, w), as training draws it."""
+    box = None
+    if prompt.box is not None:
+        box = Block(_whole(prompt.box.low), _whole(high + 1 for high in prompt.box.high))
+    return FramePrompt(prompt.text, prompt.points, prompt.labels, box)
+
+
 def resized(prompt: FramePrompt, source: Triple, target: Triple) -> FramePrompt:
     """The prompt in an array resized from shape `source` to `target`.
 
@@ -169,6 +177,6 @@ def _place(values: Iterable[float]) -> Place:
     return d, h, w
 
 
-def _whole(values: Iterable[int]) -> Triple:
+def _whole(values: Iterable[float]) -> Triple:
     d, h, w = (int(value) for value in values)
     return d, h, w

@@ -16,13 +16,14 @@ from ..data.windows import FramedCase, ViewSettings, mask_of
 from ..errors import StoreError
 from ..imaging.grid import Array
 from ..imaging.prompts import Kind, kinds_in
+from ..imaging.simulated_prompts import PromptSettings, draw_prompt, draw_wording
+from ..inference.frame_prompt import FramePrompt, on_view
 from ..inference.strategies import strategy_of
 from ..models.backbone import Spec
 from ..vocabulary import Context
 from .aims import Aim, Aims
 from .building import Builder, Image, TrainingBatch
 from .pool import ViewPool, sizes_in
-from .prompting import PromptSettings, coarse_mask, draw_box, draw_points, draw_wording
 
 Rng = np.random.Generator
 
@@ -153,7 +154,7 @@ class StepDataset(Dataset[TrainingBatch]):
             name = missing[rng.integers(len(missing))]
             wording = draw_wording(name, rng, self.prompt)
             nothing = np.zeros(shown.labels.shape, bool)
-            builder.add_prompt(name, Context(case.modality, name), None, None, nothing, wording)
+            builder.add_prompt(FramePrompt(name), Context(case.modality, name), nothing, wording)
 
     def _new(self, rng: Rng, aim: Aim | None) -> "_Shown":
         """Draw views until one shows a structure large enough to ask for: the one aimed at, unless none shows it."""
@@ -213,15 +214,11 @@ class StepDataset(Dataset[TrainingBatch]):
 
     def _add_prompt(self, builder: Builder, shown: "_Shown", name: str, combination: str, rng: Rng) -> None:
         mask = mask_of(shown.labels, shown.case.structures[name])
-        kinds = kinds_in(combination)
-        seen = coarse_mask(mask, rng) if self.prompt.coarse and rng.random() < self.prompt.coarse else mask
-        points = draw_points(seen, rng, self.prompt) if Kind.POINT in kinds else None
-        box = draw_box(seen, rng, self.prompt) if Kind.BOX in kinds else None
+        prompt = draw_prompt(mask, kinds_in(combination), name, rng, self.prompt)
         withheld = rng.random() < self.sample.unnamed
         context = Context(shown.case.modality, None if withheld else name)
-        text = name if Kind.TEXT in kinds else None
-        wording = None if text is None else draw_wording(text, rng, self.prompt)
-        builder.add_prompt(text, context, points, box, mask, wording)
+        wording = None if prompt.text is None else draw_wording(prompt.text, rng, self.prompt)
+        builder.add_prompt(on_view(prompt), context, mask, wording)
 
 
 @dataclass(frozen=True, eq=False)

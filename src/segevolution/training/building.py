@@ -1,6 +1,5 @@
 """The tensors of one training step, and what they are put together from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -11,12 +10,11 @@ from torch import Tensor
 
 from ..data.windows import FramedCase, mask_of
 from ..imaging.grid import Array
+from ..inference.frame_prompt import FramePrompt, collate
 from ..models.backbone import Features, PromptBatch
 from ..vocabulary import Context, Modality, Wording
-from .prompting import pad_points
 
 Image = npt.NDArray[np.float32] | Features  # (D, H, W) in [0, 1], or its encoding
-Points = tuple[npt.NDArray[np.float32], Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,9 @@ class Builder:
         self.features: list[Features] = []
         self.labels: list[Array] = []
         self.image_index: list[int] = []
-        self.texts: list[str | None] = []
+        self.prompts: list[FramePrompt] = []
         self.wordings: list[Wording | None] = []
         self.contexts: list[Context] = []
-        self.points: list[Points | None] = []
-        self.boxes: list[npt.NDArray[np.float32]] = []
         self.targets: list[npt.NDArray[np.bool_]] = []
 
     def add_image(self, case: FramedCase, image: Image, labels: Array) -> None:
@@ -89,33 +85,23 @@ class Builder:
 
     def add_prompt(
         self,
-        text: str | None,
+        prompt: FramePrompt,
         context: Context,
-        points: Points | None,
-        box: npt.NDArray[np.float32] | None,
         target: npt.NDArray[np.bool_],
         wording: Wording | None = None,
     ) -> None:
-        """A prompt on the last view; `target` (D, H, W)."""
+        """A prompt on the last view, in its voxels; `target` (D, H, W)."""
         self.image_index.append(len(self.cases) - 1)
-        self.texts.append(text)
+        self.prompts.append(prompt)
         self.wordings.append(wording)
         self.contexts.append(context)
-        self.points.append(points)
-        self.boxes.append(np.full(6, np.nan, np.float32) if box is None else box)
         self.targets.append(target)
 
     def finish(self, semantic: tuple[str, ...], multimask: bool) -> TrainingBatch:
         """Everything as tensors; `semantic` names the structures of the auxiliary head."""
-        points, labels = pad_points(self.points)
-        prompts = PromptBatch(
-            torch.tensor(self.image_index),
-            tuple(self.texts),
-            torch.from_numpy(points) if points.shape[1] else None,
-            torch.from_numpy(labels) if points.shape[1] else None,
-            torch.from_numpy(np.stack(self.boxes)),
-            wordings=tuple(self.wordings) if any(self.wordings) else None,
-        )
+        prompts = collate(self.prompts, self.image_index, torch.device("cpu"))
+        boxes = torch.full((len(prompts), 6), torch.nan) if prompts.boxes is None else prompts.boxes
+        prompts = replace(prompts, boxes=boxes, wordings=tuple(self.wordings) if any(self.wordings) else None)
         maps, labelled = self._semantic(semantic) if semantic else (None, None)
         return TrainingBatch(
             torch.from_numpy(np.stack(self.images))[:, None] if self.images else None,

@@ -8,9 +8,9 @@ from pydantic.dataclasses import dataclass
 
 from ..data.augment import AugmentSettings
 from ..data.windows import ViewSettings
+from ..imaging.simulated_prompts import PromptSettings
 from .batches import SampleSettings
 from .objective import ObjectiveSettings
-from .prompting import PromptSettings
 
 _STRICT = ConfigDict(extra="forbid")
 

@@ -1,0 +1,81 @@
+"""A whole prompt about one structure, from its mask."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from ...errors import PromptError
+from ..grid import Array, Grid
+from ..prompts import Kind, Point, Prompt
+from .boxes import Unit, draw_box, jittered_box
+from .clicks import deepest_voxel
+from .masks import Mask, Rng, coarse_mask, require_mask
+from .points import draw_points, sample_points
+from .settings import PromptSettings
+
+SIMULATED_KINDS = frozenset({Kind.TEXT, Kind.POINT, Kind.BOX})
+
+
+def prompt_from_mask(
+    mask: Array,
+    grid: Grid,
+    kinds: Collection[str],
+    structure: str,
+    rng: Rng,
+    *,
+    positive: int = 1,
+    negative: int = 0,
+    deepest: bool = False,
+    jitter: float = 0.0,
+    unit: Unit = "voxel",
+    larger: float = 0.0,
+) -> Prompt:
+    """What a person might say about one structure.
+
+    Args:
+        mask: (X, Y, Z) boolean, on `grid`.
+        kinds: some of SIMULATED_KINDS.
+        structure: the text.
+        positive, negative: numbers of points, where "point" is among the kinds.
+        deepest: one point in the mask's deepest voxel, instead of points anywhere.
+        jitter, unit, larger: how far each face of the box may move, and by what share it is enlarged first; see
+            `jittered_box`.
+
+    Raises:
+        PromptError: the mask is empty, lies on another grid, or a kind is unknown.
+    """
+    unknown = sorted(set(kinds) - SIMULATED_KINDS)
+    if unknown:
+        raise PromptError(
+            f"{', '.join(unknown)} cannot be made from a mask; known kinds are {', '.join(sorted(SIMULATED_KINDS))}."
+        )
+    require_mask(mask, grid)
+    box = jittered_box(mask, grid, jitter, unit, rng, larger=larger) if Kind.BOX in kinds else None
+    points: tuple[Point, ...] = ()
+    labels: tuple[int, ...] = ()
+    if Kind.POINT in kinds and deepest:
+        points, labels = (deepest_voxel(mask, grid.spacing),), (1,)
+    elif Kind.POINT in kinds:
+        points, labels = sample_points(mask, positive, negative, rng)
+    return Prompt(grid, structure if Kind.TEXT in kinds else None, points, labels, box)
+
+
+def draw_prompt(mask: Mask, kinds: Collection[Kind], structure: str, rng: Rng, settings: PromptSettings) -> Prompt:
+    """What training asks about one structure of a view, with the errors that its settings allow.
+
+    Args:
+        mask: the view's; not empty.
+        kinds: of prompt.
+        structure: the text.
+        rng: of the training step.
+        settings: see PromptSettings.
+
+    Returns:
+        A prompt on a grid of the view's own shape, in the view's axis order, one millimetre a voxel.
+    """
+    seen = coarse_mask(mask, rng) if settings.coarse and rng.random() < settings.coarse else mask
+    points, labels = draw_points(seen, rng, settings) if Kind.POINT in kinds else ((), ())
+    box = draw_box(seen, rng, settings) if Kind.BOX in kinds else None
+    depth, height, width = mask.shape
+    grid = Grid((depth, height, width), np.eye(4))
+    return Prompt(grid, structure if Kind.TEXT in kinds else None, points, labels, box)
