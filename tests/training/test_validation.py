@@ -130,3 +130,18 @@ def test_too_few_validations_to_see_everyone_are_refused(toy):
     chosen = toy.settings(keep="best", validate_every=3, validation={"volumes": 1, "structures": 1})
     with pytest.raises(RecipeError, match=r"2 validations are planned.*only after 4"):
         examiner(toy.validation(), toy.model().spec, chosen)
+
+
+def test_validation_asks_points_that_dataset_case_structure_and_seed_decide(toy):
+    case = toy.validation()[0].cases[0]
+    spec, truth = toy.model().spec, case.mask("liver")
+
+    def points(seed=0, name="liver", **changes):
+        dice = VolumeDice(toy.validation(), spec, toy.settings(seed=seed, validation={"volumes": 1, "points": 3}))
+        return dice._frame_prompts(["point"], name, truth, replace(case, **changes))[0].points
+
+    asked = [points(), points(seed=1), points(name="spleen"), points(dataset="chaos"), points(name="liver")]
+    asked.insert(4, points(**{"dataset": "amos"}))
+    assert asked[0] == asked[-1]
+    assert len(set(asked)) == 5
+    assert all(truth[tuple(map(int, point))] for point in asked[0])

@@ -35,6 +35,7 @@ class FramedCase:
         absent: structures that the dataset labels and this patient lacks (a text may ask for them in vain).
         pad: the number that stands outside the image.
         bounds: the smallest and largest number that the image may hold.
+        dataset: within which its name is unique.
     """
 
     name: str
@@ -45,6 +46,7 @@ class FramedCase:
     absent: tuple[str, ...] = ()
     pad: float = 0.0
     bounds: tuple[float, float] = (0.0, 1.0)
+    dataset: str = ""
 
     @classmethod
     def make(
@@ -77,6 +79,7 @@ class FramedCase:
             absent,
             float(np.float16(framed.pad)),
             framed.bounds,
+            case.dataset,
         )
 
     def mask(self, structure: str) -> npt.NDArray[np.bool_]:

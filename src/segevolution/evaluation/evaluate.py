@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..errors import PromptError
 from ..imaging.case import Case
-from ..imaging.prompts import COMBINATIONS, Combination, Prompt
+from ..imaging.prompts import COMBINATIONS, Combination, Prompt, kinds_in
 from ..imaging.simulated_prompts import prompt_from_mask, prompt_generator
 from ..imaging.volume import Volume
 from ..inference.session import Session
@@ -137,12 +137,7 @@ def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[
         positive=questions.points,
         jitter=questions.box_jitter,
     )
-    return {kind: _part(full, kind.split("+")) for kind in questions.prompts}
-
-
-def _part(full: Prompt, said: list[str]) -> Prompt:
-    points, labels = (full.points, full.labels) if "point" in said else ((), ())
-    return Prompt(full.grid, full.text if "text" in said else None, points, labels, full.box if "box" in said else None)
+    return {kind: full.only(kinds_in(kind)) for kind in questions.prompts}
 
 
 def _speaks(spec: Spec, structure: str) -> bool:

@@ -3,7 +3,7 @@
 A prompt belongs to a grid: its box is axis-aligned only there, while points travel anywhere through millimetres.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, get_args
@@ -93,6 +93,12 @@ class Prompt:
             where = ", ".join(f"{value:g}" for value in point)
             ranges = ", ".join(f"{axis} 0..{side - 1}" for axis, side in zip("xyz", self.grid.shape, strict=True))
             raise PromptError(f"the {what} ({where}) lies outside the image; its voxels run over {ranges}.")
+
+    def only(self, kinds: Collection[Kind]) -> "Prompt":
+        """The parts of this prompt that are of some kinds."""
+        points, labels = (self.points, self.labels) if Kind.POINT in kinds else ((), ())
+        text, box = (self.text if Kind.TEXT in kinds else None), (self.box if Kind.BOX in kinds else None)
+        return Prompt(self.grid, text, points, labels, box)
 
     def turned(self, grid: Grid, turn: Turn) -> "Prompt":
         """The same prompt in the voxel indices of `grid`, which `turn` leads to."""

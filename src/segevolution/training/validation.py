@@ -14,13 +14,13 @@ import torch
 
 from ..data.windows import FramedCase
 from ..errors import RecipeError
-from ..imaging.framing import foreground_box
+from ..imaging.grid import Grid
 from ..imaging.prompts import Kind, kinds_in
-from ..inference.frame_prompt import FramePrompt
+from ..imaging.simulated_prompts import prompt_from_mask, prompt_generator
+from ..inference.frame_prompt import FramePrompt, on_view
 from ..inference.strategies import strategy_of
 from ..inference.strategies.base import Options
-from ..inference.windows import Block
-from ..models.backbone import POSITIVE, BackboneModule, Spec
+from ..models.backbone import BackboneModule, Spec
 from ..vocabulary import Context
 from .batches import CaseGroup, StepDataset
 from .building import TrainingBatch
@@ -132,7 +132,7 @@ class VolumeDice:
         for name in names:
             truth = case.mask(name)
             kinds = [kind for kind in self._kinds if not known or name in known or Kind.TEXT not in kinds_in(kind)]
-            frame_prompts = [self._frame_prompt(kind, name, truth, case.name) for kind in kinds]
+            frame_prompts = self._frame_prompts(kinds, name, truth, case)
             contexts = [Context(case.modality, name)] * len(frame_prompts)
             found = opened.answers(frame_prompts, contexts) if frame_prompts else ()
             truth_there = torch.from_numpy(truth).to(backbone.device)
@@ -141,19 +141,15 @@ class VolumeDice:
             }
         return table
 
-    def _frame_prompt(self, kind: str, name: str, truth: npt.NDArray[np.bool_], case: str) -> FramePrompt:
-        """A prompt on the whole volume: the tight box, and points that the seed, case and structure decide."""
-        parts = kinds_in(kind)
-        points: tuple[tuple[float, float, float], ...] = ()
-        if Kind.POINT in parts:
-            rng = np.random.default_rng([self._seed, *f"{case}/{name}".encode()])
-            inside = np.flatnonzero(truth)
-            chosen = rng.choice(inside, min(self._points, inside.size), replace=False)
-            points = tuple(
-                (float(d), float(h), float(w)) for d, h, w in np.stack(np.unravel_index(chosen, truth.shape), axis=1)
-            )
-        box = Block(*foreground_box(truth)) if Kind.BOX in parts else None
-        return FramePrompt(name if Kind.TEXT in parts else None, points, (POSITIVE,) * len(points), box)
+    def _frame_prompts(
+        self, kinds: Sequence[str], name: str, truth: npt.NDArray[np.bool_], case: FramedCase
+    ) -> list[FramePrompt]:
+        """Prompts on the whole volume: the tight box, and points that seed, dataset, case and structure decide."""
+        depth, height, width = truth.shape
+        grid = Grid((depth, height, width), np.eye(4))
+        rng = prompt_generator(self._seed, case.dataset, case.name, name)
+        prompt = prompt_from_mask(truth, grid, ("text", "point", "box"), name, rng, positive=self._points)
+        return [on_view(prompt.only(kinds_in(kind))) for kind in kinds]
 
 
 def _dice(answer: torch.Tensor, truth: torch.Tensor) -> float:
