@@ -40,7 +40,7 @@ def test_steps_read_what_the_encoder_would_say(toy, tmp_path, monkeypatch):
         found = []
         for case in toy.groups()[0].cases:
             for number in range(2):
-                view = pool.draw(case, number)
+                view, _ = pool.draw(case, number)
                 image = torch.from_numpy(view.image)[None, None]
                 with torch.no_grad():
                     features = network.encode(image, (case.modality,))

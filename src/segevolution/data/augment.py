@@ -1,10 +1,11 @@
-"""Random changes of a view's intensities in training; geometry is drawn in windows.py.
+"""Random changes of a view's intensities in training; geometry is drawn in windows.py, other contrasts in contrast.py.
 
 Bias field, gamma, noise, resolution and inversion are those of `appearance`, with which a model is tested, too. A
 view knows no millimetres and lies in [0, 1], so strengths here are in voxels and in shares of that range.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,12 @@ from ..appearance.noise import gaussian
 from ..appearance.resolution import Resolution
 from ..imaging.grid import Grid
 from ..vocabulary import Modality
+from .contrast import ContrastSettings, recontrast
+from .texture import FIELD_OF_VIEW
+from .windows import FramedCase, View
 
 Rng = np.random.Generator
 Image = npt.NDArray[np.float32]
-
-_FIELD_OF_VIEW = 350.0  # mm; each side of a view, for the waves of a bias field
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class AugmentSettings:
         bias_field: largest logarithm of the loudest over the quietest gain.
         resolution: largest acquired spacing along one random axis, in voxels of the view; up to 1 is off.
         inversion: probability that bright becomes dark.
+        recontrast: a share of the views gets another contrast first, and stronger changes afterwards.
     """
 
     gamma: float = 0.25
@@ -50,6 +53,48 @@ class AugmentSettings:
     bias_field: float = 0.0
     resolution: float = 0.0
     inversion: float = 0.0
+    recontrast: ContrastSettings = field(default_factory=ContrastSettings)
+
+    def key(self) -> dict[str, Any]:
+        """As plain values for a key; what was added later is left out where it is off, so that keys stay."""
+        values = asdict(self)
+        if not self.recontrast.share:
+            del values["recontrast"]
+        return values
+
+
+def augment_view(
+    view: View, case: FramedCase, rng: Rng, settings: AugmentSettings | None = None
+) -> tuple[Image, FramedCase]:
+    """Change a view's intensities, and its contrast where the settings give its modality a share.
+
+    Args:
+        view: of the case.
+        case: its structures are what gets a contrast of its own.
+        rng: the only source of chance.
+        settings: strengths.
+
+    Returns:
+        The image (D, H, W) float32 within the case's bounds, and the case as a network is told of it: of modality MRI
+        where the view got another contrast and `recontrast.as_mri` says so, else as it was.
+    """
+    settings = settings or AugmentSettings()
+    own = settings.recontrast
+    if not own.drawn(case.modality, rng):
+        return augment(view.image, rng, settings, bounds=case.bounds, pad=case.pad), case
+    low, high = case.bounds
+    padding, span = view.image == np.float32(case.pad), np.float32(max(high - low, 1e-8))
+    unit = np.where(padding, np.float32(0), (view.image - np.float32(low)) / span)
+    unit = recontrast(unit, view.labels, case.structures, rng, own)
+    image = np.where(padding & (unit == 0), np.float32(case.pad), unit * span + np.float32(low))
+    after = replace(
+        settings,
+        bias_field=max(settings.bias_field, own.bias_field),
+        noise=max(settings.noise, own.noise),
+        resolution=max(settings.resolution, own.resolution),
+    )
+    image = augment(image, rng, after, bounds=case.bounds, pad=case.pad)
+    return image, replace(case, modality=Modality.MRI) if own.as_mri else case
 
 
 def augment(
@@ -117,7 +162,7 @@ def _bias(image: Image, scene: Scene, rng: Rng, settings: AugmentSettings) -> Im
     """Multiply by a coil's gain, and scale back to the view's own maximum as a network's normaliser would."""
     if not settings.bias_field or rng.random() >= settings.chance:
         return image
-    grid = Grid(scene.grid.shape, np.diag([*(_FIELD_OF_VIEW / np.array(image.shape)), 1.0]))
+    grid = Grid(scene.grid.shape, np.diag([*(FIELD_OF_VIEW / np.array(image.shape)), 1.0]))
     change = draw_bias_field(settings.bias_field * rng.random(), grid, rng)
     changed = change.apply(image, replace(scene, grid=grid))
     brightest = changed.max()

@@ -5,12 +5,12 @@ number.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from ..data.augment import AugmentSettings, augment
+from ..data.augment import AugmentSettings, augment_view
 from ..data.balance import Level, draw
 from ..data.windows import FramedCase, ViewSettings, mask_of
 from ..errors import StoreError
@@ -176,8 +176,8 @@ class StepDataset(Dataset[TrainingBatch]):
                 f"no view of {case.name} shows a structure of {self.sample.smallest} voxels; leave it out."
             )
         case, view, sizes = found
-        image = augment(view.image, rng, self.intensity, bounds=case.bounds, pad=case.pad)
-        return _Shown(case, image, view.labels, sizes)
+        image, shown_as = augment_view(view, case, rng, self.intensity)
+        return _Shown(shown_as, image, view.labels, sizes)
 
     def _kept(self, pool: ViewPool, rng: Rng, aim: Aim | None) -> "_Shown":
         """One of the pool's views of a case, which shows the structure aimed at where one does."""
@@ -188,7 +188,8 @@ class StepDataset(Dataset[TrainingBatch]):
             numbers = [number for number in numbers if every[number] >= self.sample.smallest] or numbers
         number = numbers[rng.integers(len(numbers))]
         features, labels = pool.read(case, number)
-        return _Shown(case, features, labels, pool.sizes(case, number))
+        shown_as = replace(case, modality=features.modalities[0])  # of another contrast, where the pool made it so
+        return _Shown(shown_as, features, labels, pool.sizes(case, number))
 
     def _draw_case(self, rng: Rng) -> FramedCase:
         group = self.groups[rng.choice(len(self.groups), p=self._chances)]
@@ -223,7 +224,10 @@ class StepDataset(Dataset[TrainingBatch]):
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """A view as it is trained on; `sizes`: voxels of each structure of the case that are seen."""
+    """A view as it is trained on, and the case as the network is told of it.
+
+    `sizes`: voxels of each structure of the case that are seen.
+    """
 
     case: FramedCase
     image: Image

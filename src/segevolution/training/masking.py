@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..data.augment import AugmentSettings, augment
+from ..data.augment import AugmentSettings, augment_view
 from ..data.store import Store
 from ..data.windows import FramedCase, ViewSettings, draw_view
 from ..errors import RecipeError
@@ -212,6 +212,6 @@ class MaskedDataset(Dataset[MaskedBatch]):
             pool = self.pools[rng.choice(len(self.pools), p=self._chances)]
             case = pool[int(rng.integers(len(pool)))]
             view = draw_view(case, self.window, rng, self.view)
-            images.append(augment(view.image, rng, self.intensity, bounds=case.bounds, pad=case.pad))
+            images.append(augment_view(view, case, rng, self.intensity)[0])
             hidden.append(draw_mask(self.grid, rng, self.masking))
         return MaskedBatch(torch.from_numpy(np.stack(images))[:, None], torch.from_numpy(np.stack(hidden)))

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..data.augment import AugmentSettings, augment
+from ..data.augment import AugmentSettings, augment_view
 from ..data.windows import FramedCase, View, ViewSettings
 from ..errors import OutputError, RecipeError, StoreError
 from ..files import replacing
@@ -71,7 +71,7 @@ class ViewPool:
         self._strategy = strategy_of(spec)
         self.folder, self.spec, self.views, self.seed = folder, spec, views, seed
         self.smallest, self.view, self.intensity, self.half = smallest, view, intensity, half
-        self._told = [encoder, views, seed, smallest, asdict(view), asdict(intensity), list(spec.window), half]
+        self._told = [encoder, views, seed, smallest, asdict(view), intensity.key(), list(spec.window), half]
         self._keys: WeakKeyDictionary[FramedCase, str] = WeakKeyDictionary()  # a dead case's id may come again
         self._sizes: dict[tuple[str, int], dict[str, int]] = {}
 
@@ -102,16 +102,17 @@ class ViewPool:
         try:
             with context, torch.no_grad():
                 for case, number in missing:
-                    view = self.draw(case, number)
+                    view, shown_as = self.draw(case, number)
                     image = torch.from_numpy(view.image)[None, None].to(backbone.device)
-                    self._write(self._path(case, number), backbone.encode(image, (case.modality,)), view.labels)
+                    features = backbone.encode(image, (shown_as.modality,))
+                    self._write(self._path(case, number), features, view.labels)
         finally:
             for module, mode in modes.items():
                 module.training = mode
         return len(missing)
 
-    def draw(self, case: FramedCase, number: int) -> View:
-        """A view of the pool, image and labels, as it was before it was encoded.
+    def draw(self, case: FramedCase, number: int) -> tuple[View, FramedCase]:
+        """A view of the pool, as it was before it was encoded, and the case as a network is told of it.
 
         Raises:
             StoreError: none of the views that are tried shows a structure.
@@ -120,7 +121,8 @@ class ViewPool:
         for _ in range(_TRIES):
             view = self._strategy.view(case, self.spec, rng, self.view)
             if max(sizes_in(view.labels, case).values(), default=0) >= self.smallest:
-                return View(augment(view.image, rng, self.intensity, bounds=case.bounds, pad=case.pad), view.labels)
+                image, shown_as = augment_view(view, case, rng, self.intensity)
+                return View(image, view.labels), shown_as
         raise StoreError(f"no view of {case.name} shows a structure of {self.smallest} voxels; leave it out.")
 
     def read(self, case: FramedCase, number: int) -> tuple[Features, Array]:
@@ -136,7 +138,8 @@ class ViewPool:
         skips = tuple(tensors[f"skip.{level}"] for level in range(len(tensors)) if f"skip.{level}" in tensors)
         depth, height, width = found["grid"].tolist()
         grid: Triple = (depth, height, width)
-        features = Features(tensors["tokens"], grid, skips, (case.modality,), tensors.get("routing"))
+        modality = list(Modality)[int(found["modality"])] if "modality" in found else case.modality
+        features = Features(tensors["tokens"], grid, skips, (modality,), tensors.get("routing"))
         return features, found["labels"].numpy()
 
     def sizes(self, case: FramedCase, number: int) -> dict[str, int]:
@@ -163,6 +166,9 @@ class ViewPool:
         kind = np.uint8 if labels.max(initial=0) < 256 else np.int32
         kept["labels"] = torch.from_numpy(np.ascontiguousarray(labels.astype(kind)))
         kept["grid"] = torch.tensor(features.grid)
+        (modality,) = features.modalities
+        if modality is not None:
+            kept["modality"] = torch.tensor(list(Modality).index(modality))
         with replacing(path) as temporary:
             try:
                 save_file(kept, temporary)

@@ -128,6 +128,7 @@ _LATER = {
         *("checkpointing", "compile", "cache_features", "cache_dtype", "loggers", "nodes", "validation"),
     ),
     "objective": ("retain",),
+    "intensity": ("recontrast",),
     "prompt": (*("templates", "synonyms", "box_larger", "box_smaller", "few", "many", "crowd", "border", "wrong"),),
 }
 
