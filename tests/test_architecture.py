@@ -13,7 +13,9 @@ _FLOORS = (
     {"adapters", "data"},
     {"inference"},
     {"training", "evaluation"},
-    {"studies"},
+    {"recipes"},
+    {"studies", "pretraining"},
+    {"adaptation"},
     {"cli", "server"},
 )
 _FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc", "core"}

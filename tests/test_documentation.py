@@ -13,8 +13,9 @@ import yaml
 import segevolution
 from segevolution.cli.app import COMMANDS, app
 from segevolution.evaluation.results import SCHEMA
+from segevolution.recipes.dataset import Dataset
 from segevolution.studies.reading import load_recipe
-from segevolution.studies.recipe import Dataset, Method, Recipe
+from segevolution.studies.recipe import Method, Recipe
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DOCS = _ROOT / "docs"

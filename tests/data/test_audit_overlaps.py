@@ -53,7 +53,7 @@ def test_chaos_mri_is_new_to_segvol_and_amos_mri_is_not() -> None:
 
 def test_the_table_of_segvol_mini_is_its_recipe() -> None:
     folder = Path(segevolution.__file__).parent
-    recipe = yaml.safe_load((folder / "studies/trainings/segvol_mini.yaml").read_text("utf-8"))
+    recipe = yaml.safe_load((folder / "pretraining/trainings/segvol_mini.yaml").read_text("utf-8"))
     for entry in recipe["data"]:
         held_out = set(entry.get("validation", []))
         for patient in {"anyone", *held_out}:

@@ -1,109 +1,16 @@
-"""Toy patients in a store, a tiny base in a folder, and a recipe over both: a whole study in seconds."""
+"""The toy study, see toy_study.py."""
 
-from collections.abc import Callable, Sequence
+import importlib.util
+import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pytest
-import torch
+_NAME = "segevolution_toy_study"
 
-from segevolution.data.store import Store
-from segevolution.imaging.case import Case
-from segevolution.imaging.grid import Grid
-from segevolution.imaging.volume import Volume
-from segevolution.models.checkpoints import save_model
-from segevolution.models.tiny import TinyBackbone
-from segevolution.studies.recipe import Recipe
-from segevolution.training.fit import FitResult
-from segevolution.vocabulary import Modality
+if _NAME not in sys.modules:
+    spec = importlib.util.spec_from_file_location(_NAME, Path(__file__).parents[1] / "toy_study.py")
+    sys.modules[_NAME] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[_NAME])
 
-
-def toy_case(name: str, dataset: str, modality: Modality, seed: int) -> Case:
-    """A body with a liver and a spleen, brighter than the rest on CT, and a little on MRI."""
-    rng = np.random.default_rng(seed)
-    signal = rng.normal(300, 5, (32, 32, 12)).astype(np.float32)
-    labels = np.zeros(signal.shape, np.uint8)
-    x, y = rng.integers(2, 6, 2)
-    labels[x : x + 12, y : y + 12, 2:10], labels[20:27, 20:27, 3:8] = 1, 2
-    signal[labels > 0] += 200 if modality is Modality.CT else 40
-    volume = Volume(signal, Grid(signal.shape, np.diag([2.0, 2.0, 4.0, 1.0])), modality, name)
-    return Case(name, name.split("_scan")[0], dataset, volume, labels, {"liver": (1,), "spleen": (2,)})
-
-
-@pytest.fixture
-def toy_root(tmp_path: Path) -> Path:
-    """A data root with the stores `ct` and `mri`, and the model folder `tiny`."""
-    root = tmp_path / "data"
-    for dataset, modality in (("ct", Modality.CT), ("mri", Modality.MRI)):
-        store = Store.create(root / dataset)
-        for number in range(4):
-            store.add(toy_case(f"{dataset}{number}", dataset, modality, number))
-    save_model(TinyBackbone(), root / "tiny")
-    return root
-
-
-@pytest.fixture
-def toy_values(toy_root: Path) -> dict[str, Any]:
-    """What a recipe file of the toy study would hold."""
-    return {
-        "name": "toy",
-        "base": str(toy_root / "tiny"),
-        "data": [
-            {"name": "ct", "path": "ct", "labels": "exact", "replay": 1, "test": 2},
-            {"name": "mri", "path": "mri", "labels": "exact", "train": 2, "test": 2},
-        ],
-        "methods": [{"name": "base"}, {"name": "lora", "settings": {"rank": 2}}],
-        "fit": {"steps": 3, "warmup": 1, "sample": {"views": 1, "structures": 1}},
-        "prompts": ["text", "box"],
-        "windows": "off",
-    }
-
-
-@pytest.fixture
-def toy_recipe(toy_values: dict[str, Any]) -> Recipe:
-    return Recipe.model_validate(toy_values)
-
-
-class QuickFit:
-    """Stands where `training.fit` stands: nudges what asks for gradients, and remembers what it was given."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
-
-    def __call__(
-        self,
-        backbone: Any,
-        groups: Sequence[Any],
-        settings: Any,
-        folder: Path,
-        *,
-        validation: Sequence[Any] = (),
-        device: str = "auto",
-        quiet: bool = False,
-    ) -> FitResult:
-        names = [(group.weight, [case.name for case in group.cases]) for group in groups]
-        self.calls.append({"groups": names, "settings": settings, "folder": folder, "validation": validation})
-        trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-        with torch.no_grad():
-            for parameter in trained:
-                parameter.add_(0.05 * torch.randn_like(parameter))
-        return FitResult(settings.steps, True, 0.0, sum(parameter.numel() for parameter in trained), {})
-
-
-@pytest.fixture
-def quick_fit() -> QuickFit:
-    return QuickFit()
-
-
-@pytest.fixture
-def changed() -> Callable[..., Recipe]:
-    """A recipe with other values, checked anew."""
-    return lambda recipe, **values: Recipe.model_validate({**recipe.model_dump(exclude_unset=True), **values})
-
-
-@pytest.fixture
-def plain_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of a toy study's time; most tests do not look."""
-    monkeypatch.setattr("segevolution.studies.run.draw_slice", lambda *given: b"a slice")
-    monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
+toy = sys.modules[_NAME]
+toy_root, toy_values, toy_recipe = toy.toy_root, toy.toy_values, toy.toy_recipe
+quick_fit, changed, plain_pictures = toy.quick_fit, toy.changed, toy.plain_pictures

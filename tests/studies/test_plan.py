@@ -7,8 +7,10 @@ from hypothesis import strategies as some
 from pydantic import ValidationError
 
 from segevolution.errors import RecipeError
-from segevolution.studies.plan import ROLES, assign, plan, plan_data
-from segevolution.studies.recipe import Dataset, Recipe
+from segevolution.recipes.dataset import Dataset
+from segevolution.recipes.roles import ROLES, assign
+from segevolution.studies.plan import plan, plan_data
+from segevolution.studies.recipe import Recipe
 
 
 def records(count, scans=1, dataset="d", parts=()):

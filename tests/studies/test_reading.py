@@ -3,7 +3,8 @@ import yaml
 
 from segevolution.errors import RecipeError
 from segevolution.models.tiny import TinyBackbone
-from segevolution.studies.reading import load_recipe, shipped
+from segevolution.recipes.reading import shipped
+from segevolution.studies.reading import STUDIES, load_recipe
 from segevolution.studies.recipe import known_structures
 
 
@@ -24,7 +25,7 @@ def write(tmp_path):
 
 
 def test_shipped_recipes_are_valid_and_say_what_they_are_about():
-    names = shipped()
+    names = shipped(STUDIES)
     assert {"demo", "ct_to_mri"} <= names.keys()
     for name, about in names.items():
         assert load_recipe(name).name == name

@@ -10,6 +10,7 @@ from segevolution.adapters import describe
 from segevolution.errors import RecipeError
 from segevolution.evaluation.results import Results, read_table
 from segevolution.files import sha256
+from segevolution.imaging.prompts import Kind
 from segevolution.inference.load import load
 from segevolution.models.checkpoints import save_model
 from segevolution.studies import methods
@@ -250,7 +251,7 @@ def test_a_prompt_that_the_base_does_not_take_is_refused_before_anything_is_done
 
     def deaf(*given, **rest):
         backbone = loaded(*given, **rest)
-        backbone.spec = replace(backbone.spec, accepts=frozenset({"box"}))
+        backbone.spec = replace(backbone.spec, accepts=frozenset({Kind.BOX}))
         return backbone
 
     monkeypatch.setattr(running, "load", deaf)

@@ -88,10 +88,10 @@ def adapt(
 
     segevolution adapt my_mri --modality MRI --method mixture --shots 5 -o adapters/my_mri
     """
+    from ..adaptation.adapt import adapt as run
+    from ..adaptation.data import Wishes
+    from ..adaptation.recipe import Request
     from ..data.sources import Overrides
-    from ..studies.adapt import adapt as run
-    from ..studies.adapt_data import Wishes
-    from ..studies.adapt_recipe import Request
     from ..vocabulary import Modality
 
     if split is not None and (validation is not None or test is not None):

@@ -38,10 +38,10 @@ def train(
 ) -> None:
     """Train a network by a recipe, or go on with a run that was stopped: call it again with the same folder."""
     from ..errors import RecipeError
-    from ..studies.pretrain import pretrain
-    from ..studies.pretrain_data import pack_training
-    from ..studies.pretrain_recipe import TRAININGS, load_pretraining
-    from ..studies.reading import says
+    from ..pretraining.data import pack_training
+    from ..pretraining.pretrain import pretrain
+    from ..pretraining.recipe import TRAININGS, load_pretraining
+    from ..recipes.reading import says
 
     if packed is not None and (pack is not None or data is not None):
         raise RecipeError("--packed trains from that file alone; leave --pack and --data out.")
@@ -82,7 +82,7 @@ def _without_labels(
 ) -> None:
     """The same for a recipe of SimMIM, which leaves an encoder or an adapter."""
     from ..errors import RecipeError
-    from ..studies.simmim import load_simmim, pretrain_simmim
+    from ..pretraining.simmim import load_simmim, pretrain_simmim
 
     what = load_simmim(recipe, changes)
     if encoder is not None:

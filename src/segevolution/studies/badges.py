@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from ..data.audit.overlaps import base_of, seen_by
 from ..data.record import CaseRecord
 from ..data.splits import Person
+from ..recipes.roles import CaseName
 from .plan import Plan
 from .recipe import SCRATCH
-from .roles import CaseName
 
 ZERO_SHOT = "zero-shot"
 

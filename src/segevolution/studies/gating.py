@@ -20,16 +20,17 @@ from ..adapters import attached
 from ..adapters.artifact import copy_with_card, describe
 from ..adapters.mixture import MixtureAdapter, gate_card, gate_report
 from ..data.store import Store
+from ..evaluation.retention import losses_of
 from ..evaluation.statistics import difference
 from ..files import replacing, write_json
 from ..imaging.framing import frame
 from ..inference.load import load
 from ..models.backbone import BackboneModule
+from ..recipes.keys import digest
 from ..vocabulary import Context, Modality
 from .methods import trained_folder
-from .plan import EvaluateJob, Plan, TrainJob, digest
+from .plan import EvaluateJob, Plan, TrainJob
 from .recipe import UNTRAINED, Recipe
-from .verdict import losses_of
 
 NOTE = "gate.json"
 TEXT_AND_BOX = "text+box"

@@ -18,6 +18,7 @@ from ..files import replacing, write_json
 from ..inference.load import load
 from ..models.backbone import BackboneModule, Spec
 from ..models.registry import network_of
+from ..recipes.roles import CaseName
 from ..runtime import resolve_device, seed_everything
 from ..training.batches import CaseGroup
 from ..training.fit import FitResult, fit, load_group
@@ -25,7 +26,6 @@ from ..training.settings import FitSettings
 from ..vocabulary import canonical
 from .plan import TrainJob
 from .recipe import SCRATCH, Recipe
-from .roles import CaseName
 from .starting import BEFORE, read_start
 
 

@@ -4,31 +4,20 @@ A job has a key: a digest of everything that decides its result. What is done is
 call does only what is missing, and a changed recipe repeats exactly what the change touches.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, Literal
 
 from ..data.record import CaseRecord
 from ..errors import RecipeError
 from ..evaluation.results import PartName
-from ..imaging.case import Part
+from ..recipes.keys import digest
+from ..recipes.roles import CaseName, RoleSplit, assign
+from ..recipes.stores import PrepareJob, prepare_job
 from ..training.settings import decisive
-from ..vocabulary import closest
-from .recipe import LOT, UNTRAINED, Dataset, Fit, Method, Recipe, Role
-from .roles import PART_OF, CaseName, learned, pools
-
-ROLES = ("train", "replay", "validation", "test")
-
-
-@dataclass(frozen=True)
-class PrepareJob:
-    """Bring a dataset into a store."""
-
-    dataset: Dataset
-    key: str
+from .learning import learned
+from .recipe import UNTRAINED, Fit, Method, Recipe
 
 
 @dataclass(frozen=True)
@@ -80,32 +69,9 @@ class Plan:
         return [job.part for job in self.evaluations]
 
 
-@dataclass(frozen=True)
-class Split:
-    """Which patients of one dataset do what in one fold."""
-
-    patients: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    def of(self, role: str, records: Iterable[CaseRecord]) -> list[str]:
-        """Names of the cases whose patient has a role."""
-        return [record.name for record in records if record.patient in self.patients[role]]
-
-
-def digest(value: Any) -> str:
-    """A key: the first 16 hexadecimal digits of the SHA-256 of canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def plan_data(recipe: Recipe) -> list[PrepareJob]:
     """One job a dataset."""
     return [prepare_job(dataset) for dataset in recipe.data]
-
-
-def prepare_job(dataset: Dataset) -> PrepareJob:
-    """How a dataset is brought into a store; its key does not change when only roles do."""
-    made_of = {"name", "simulate", "source", "path", "modality"}
-    return PrepareJob(dataset, digest(dataset.model_dump(include=made_of)))
 
 
 def plan(
@@ -175,91 +141,6 @@ def plan(
     return Plan(tuple(trainings), tuple(evaluations))
 
 
-def assign(dataset: Dataset, records: Sequence[CaseRecord]) -> tuple[Split, ...]:
-    """Patients to roles, one split a fold; a patient, with all its cases, has one role in a fold.
-
-    Named patients are taken first; the others are ordered by a lot that depends on the seed and their own name
-    only, and dealt in the order test, train, replay, validation, so that a larger `train` never changes who is
-    tested. With a `split`, each role is dealt from its own part.
-
-    Raises:
-        RecipeError: a patient is named that is not there or in two roles, there are too few, or the split is unusable.
-    """
-    there = sorted({record.patient for record in records})
-    if dataset.patients is not None:
-        _require(dataset, dataset.patients, there)
-        there = sorted(set(dataset.patients))
-    wishes: dict[str, Role] = {role: getattr(dataset, role) for role in ROLES}
-    named: dict[str, list[str]] = {role: wish for role, wish in wishes.items() if isinstance(wish, list)}
-    for role, names in named.items():
-        _require(dataset, names, there)
-        for other, others in named.items():
-            twice = sorted(set(names) & set(others)) if other != role else []
-            if twice:
-                raise RecipeError(f"{dataset.name}: {twice[0]} is in both {role} and {other}; choose one.")
-    if dataset.split != LOT:
-        kept = [record for record in records if record.patient in set(there)]
-        return (_deal_parts(dataset, wishes, pools(dataset, kept)),)
-    taken = {name for names in named.values() for name in names}
-    free = _shuffled(dataset, set(there) - taken)
-    if dataset.folds == 1:
-        return (_deal(dataset, wishes, free, len(there)),)
-    if dataset.folds > len(free):
-        raise RecipeError(f"{dataset.name} has {len(free)} patients, too few for {dataset.folds} folds.")
-    splits = []
-    for fold in range(dataset.folds):
-        tested = free[fold :: dataset.folds]
-        rest = [name for name in free if name not in tested]
-        splits.append(_deal(dataset, {**wishes, "test": tested}, rest, len(there)))
-    return tuple(splits)
-
-
-def _deal(dataset: Dataset, wishes: Mapping[str, Role], free: Sequence[str], total: int) -> Split:
-    left, dealt = list(free), {}
-    for role in ("test", "train", "replay", "validation"):
-        wish = wishes[role]
-        if isinstance(wish, list):
-            dealt[role] = frozenset(wish)
-        elif wish != "rest":
-            count = round(wish * total) if isinstance(wish, float) else int(wish)
-            if count > len(left):
-                raise RecipeError(f"{dataset.name}: {role} wants {count} patients, but only {len(left)} are left.")
-            dealt[role], left = frozenset(left[:count]), left[count:]
-    for role in ROLES:
-        if wishes[role] == "rest":
-            dealt[role] = frozenset(left)
-    return Split(
-        {
-            role: frozenset(_shuffled(dataset, patients)[: dataset.cap[role]]) if role in dataset.cap else patients
-            for role, patients in dealt.items()
-        }
-    )
-
-
-def _deal_parts(dataset: Dataset, wishes: Mapping[str, Role], parts: Mapping[Part, Sequence[str]]) -> Split:
-    """Each role from the patients of its part; fractions are of these."""
-    dealt: dict[str, frozenset[str]] = {}
-    for part, pool in parts.items():
-        inside = {role: wish for role, wish in wishes.items() if PART_OF[role] == part}
-        named = [name for wish in inside.values() if isinstance(wish, list) for name in wish]
-        _require(dataset, named, pool, f"'s {part} part")
-        split = _deal(dataset, dict.fromkeys(ROLES, 0) | inside, _shuffled(dataset, set(pool) - set(named)), len(pool))
-        dealt |= {role: split.patients[role] for role in inside}
-    return Split(dealt)
-
-
-def _shuffled(dataset: Dataset, patients: Iterable[str]) -> list[str]:
-    return sorted(patients, key=lambda name: digest([dataset.seed, dataset.name, name]))
-
-
-def _require(dataset: Dataset, names: Sequence[str], there: Sequence[str], where: str = "") -> None:
-    for name in names:
-        if name not in there:
-            near = closest(name, there)
-            hint = f'did you mean "{near}"?' if near else f"there are {len(there)} others."
-            raise RecipeError(f'{dataset.name}{where} has no patient "{name}"; {hint}')
-
-
 def _named(method: Method, shots: int | Literal["all"] | None) -> tuple[str, str]:
     """How a run's name begins, and how the tables name its method."""
     if shots is None:
@@ -292,7 +173,7 @@ def _evaluation(
     return EvaluateJob(PartName(run, name.dataset, name.case, key), method, seed, needs)
 
 
-def _at(splits: Sequence[Split], fold: int) -> Split:
+def _at(splits: Sequence[RoleSplit], fold: int) -> RoleSplit:
     return splits[fold if len(splits) > 1 else 0]
 
 

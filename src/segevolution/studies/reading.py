@@ -1,32 +1,11 @@
-"""A recipe from a name or a path, with changes from a command line, each fault one sentence that names its place.
+"""The recipe of a study from a name or a path, with changes from a command line."""
 
-Any value can be changed by its dotted path, list items by their name or number:
-`seeds=[0,1,2] methods.lora.fit.steps=300 data.mri.train=5`.
-"""
+from collections.abc import Sequence
 
-from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
-from pydantic import BaseModel, ValidationError
-
-from ..errors import RecipeError
-from ..vocabulary import closest
+from ..recipes.reading import folder_of, read_as
 from .recipe import Recipe
 
-STUDIES = "recipes"
-Kind = TypeVar("Kind", bound=BaseModel)
-
-
-def shipped(folder: str = STUDIES) -> dict[str, str]:
-    """Names of the recipes that ship in one of this package's folders, and what each is about."""
-    found = {}
-    for entry in sorted(resources.files(__package__).joinpath(folder).iterdir(), key=lambda item: item.name):
-        if entry.name.endswith(".yaml"):
-            found[entry.name.removesuffix(".yaml")] = str(yaml.safe_load(entry.read_text("utf-8")).get("about", ""))
-    return found
+STUDIES = folder_of("studies", "recipes")
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -36,100 +15,3 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: there is none, or it says something that cannot be; one sentence that names the place.
     """
     return read_as(Recipe, STUDIES, name_or_path, overrides)
-
-
-def read_as(kind: type[Kind], folder: str, name_or_path: str, overrides: Sequence[str] = ()) -> Kind:
-    """Read a recipe of any kind; `folder` holds those of its kind that ship. Raises RecipeError as load_recipe."""
-    values, where = _read(name_or_path, folder)
-    for override in overrides:
-        _override(values, override)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise RecipeError(f"{where}: {_sentence(error, values)}") from error
-
-
-def says(key: str, folder: str, name_or_path: str) -> bool:
-    """Whether a recipe, found as by `read_as`, has a key that tells its kind; RecipeError where there is no recipe."""
-    return key in _read(name_or_path, folder)[0]
-
-
-def _read(name_or_path: str, folder: str) -> tuple[dict[str, Any], str]:
-    names = shipped(folder)
-    if name_or_path in names:
-        text = resources.files(__package__).joinpath(folder, f"{name_or_path}.yaml").read_text("utf-8")
-    elif Path(name_or_path).is_file():
-        try:
-            text = Path(name_or_path).read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise RecipeError(f"{name_or_path} is no text file; a recipe is YAML.") from error
-    else:
-        near = closest(name_or_path, names)
-        hint = f'did you mean "{near}"?' if near else f"shipped are {', '.join(names)}."
-        raise RecipeError(f'"{name_or_path}" is neither a shipped recipe nor a file; {hint}')
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{name_or_path} is not valid YAML{line}; check its indentation and brackets.") from error
-    if not isinstance(values, dict):
-        raise RecipeError(f"{name_or_path} holds no keys; a recipe states at least name and data.")
-    return values, name_or_path
-
-
-def _override(values: dict[str, Any], text: str) -> None:
-    path, equals, written = text.partition("=")
-    if not equals or not path:
-        raise RecipeError(f'"{text}" changes nothing; write key=value, such as seeds=[0,1].')
-    try:
-        value = yaml.safe_load(written)
-    except yaml.YAMLError as error:
-        raise RecipeError(f'"{written}" is not a value that YAML can read; quote it for your shell.') from error
-    *parents, last = path.split(".")
-    place: Any = values
-    for step in parents:
-        place = _item(place, step, text) if isinstance(place, list) else place.setdefault(step, {})
-        if not isinstance(place, dict | list):
-            raise RecipeError(f'"{text}": {step} holds a single value, so it has no parts to change.')
-    if isinstance(place, list):
-        place[place.index(_item(place, last, text))] = value
-    else:
-        place[last] = value
-
-
-def _item(items: list[Any], step: str, text: str) -> Any:
-    if step.isdigit() and int(step) < len(items):
-        return items[int(step)]
-    names = [str(item["name"]) for item in items if isinstance(item, dict) and "name" in item]
-    for item in items:
-        if isinstance(item, dict) and item.get("name") == step:
-            return item
-    near = closest(step, names)
-    hint = f'did you mean "{near}"?' if near else f"there are {', '.join(names) or len(items)}."
-    raise RecipeError(f'"{text}": there is no "{step}" in that list; {hint}')
-
-
-def _sentence(error: ValidationError, values: Mapping[str, Any]) -> str:
-    first = error.errors(include_url=False)[0]
-    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
-    if first["type"] == "missing":
-        message = "is missing"
-    elif first["type"] == "literal_error":
-        message = f'is "{first["input"]}"; {message[0].lower()}{message[1:]}'
-    place = _place(first["loc"], values)
-    end = "" if message.endswith("?") else "."
-    return f"{place}{': ' if place and message != 'is missing' else ' ' if place else ''}{message}{end}"
-
-
-def _place(path: Sequence[str | int], values: Any) -> str:
-    """The dotted path of an error, list items by their name, union branches left out."""
-    steps: list[str] = []
-    for step in path:
-        if isinstance(step, int):
-            values = values[step] if isinstance(values, list) and step < len(values) else None
-            steps.append(str(values["name"]) if isinstance(values, dict) and "name" in values else str(step))
-        elif isinstance(values, Mapping):
-            values = values.get(step)
-            steps.append(step)
-    return ".".join(steps)

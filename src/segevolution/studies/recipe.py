@@ -15,118 +15,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..adapters import METHODS
-from ..errors import AdapterError, RecipeError, VocabularyError
+from ..errors import AdapterError, RecipeError
 from ..imaging.prompts import COMBINATIONS, Combination
 from ..models.backbone import Windows
+from ..recipes.dataset import Dataset
+from ..recipes.parts import RecipePart, fit_fault, merged
 from ..training.settings import FitSettings
-from ..vocabulary import Modality, canonical, closest
-
-Role = int | float | Literal["rest"] | list[str]
-RoleName = Literal["train", "replay", "validation", "test"]
+from ..vocabulary import canonical, closest
 
 UNTRAINED, SCRATCH = "base", "scratch"
-LOT, ORIGINAL = "lot", "original"
-
-
-class Part(BaseModel):
-    """Base of all parts of a recipe: unknown keys are refused by name, with the nearest known one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            for key in values:
-                if key not in cls.model_fields:
-                    near = closest(str(key), cls.model_fields)
-                    hint = f'did you mean "{near}"?' if near else f"known are {', '.join(cls.model_fields)}."
-                    raise ValueError(f'"{key}" is no key here; {hint}')
-        return values
-
-
-class Simulation(Part):
-    """Patients made by `data.synthesis`: exact labels, and nothing to download.
-
-    With `labels`, a folder of label maps below the data root, images are made from these instead of from our own
-    anatomy; `names` says which value is which structure ("freesurfer", "json" for a file beside each map, or here).
-    """
-
-    patients: int = Field(gt=0)
-    seed: int = Field(default=0, ge=0)  # patient i is made from seed + i
-    region: Literal["torso", "head"] = "torso"
-    modality: Modality = Modality.CT
-    sequence: str | None = None
-    labels: str | None = None
-    names: Literal["freesurfer", "json"] | dict[int, str] = "json"
-    spacing: tuple[float, float, float] | None = None  # millimetres; None: the region's, or the map's own
-
-    @model_validator(mode="before")
-    @classmethod
-    def _parse_modality(cls, values: Any) -> Any:
-        return _with_modality(values)
-
-
-class Dataset(Part):
-    """One dataset and what its patients are for; a patient has one role only.
-
-    A role is a number of patients, a fraction of them (0.5), their names, or "rest". `train`, `replay` (mixed
-    into the training of others, so that they are not forgotten) and `validation` are never tested on. With
-    `folds`, every patient is tested once, and each fold trains on `train` of the patients outside it.
-
-    `split` says who may have which role: "lot", anyone; "original", each role takes from the part where the dataset's
-    authors put a patient (`replay` from training; see `data.splits.split_patients` for parts that they left out); or a
-    file that `data split` wrote. `cap` keeps at most so many patients of a role.
-    """
-
-    name: str = Field(min_length=1)
-    simulate: Simulation | None = None
-    source: str | None = None  # a registered layout, such as "msd"; read from `path`
-    path: str | None = None  # a source's folder, or a prepared store's; relative to the data root
-    modality: Modality | None = None  # where the source does not say
-    labels: str | None = None  # who made the labels, such as "manual": printed with every figure
-    patients: list[str] | None = None  # only these
-    train: Role = 0
-    replay: Role = 0
-    validation: Role = 0
-    test: Role = "rest"
-    folds: int = Field(default=1, ge=1)
-    split: str = LOT
-    cap: dict[RoleName, Annotated[int, Field(ge=0)]] = {}
-    seed: int = 0  # of the split
-
-    @model_validator(mode="before")
-    @classmethod
-    def _parse_modality(cls, values: Any) -> Any:
-        return _with_modality(values)
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "Dataset":
-        if (self.simulate is None) == (self.path is None):
-            raise ValueError("give either simulate, or the path of a source or of a store")
-        if self.folds > 1 and self.test != "rest":
-            raise ValueError("with folds every patient is tested once; leave test out")
-        if self.folds > 1 and (self.split != LOT or "test" in self.cap):
-            raise ValueError("with folds every patient is tested once; leave split out, and test out of cap")
-        if self.split not in (LOT, ORIGINAL) and not self.split.endswith(".json"):
-            raise ValueError(f'split is "{self.split}"; give lot, original, or a .json file that data split wrote')
-        sharing = ("train", "replay", "validation", "test") if self.split == LOT else ("train", "replay")
-        rests = [role for role in sharing if getattr(self, role) == "rest"]
-        if len(rests) > 1:
-            raise ValueError(f"only one role can take the rest, these do: {', '.join(rests)}")
-        for role in ("train", "replay", "validation", "test"):
-            value = getattr(self, role)
-            if isinstance(value, int | float) and (value < 0 or (isinstance(value, float) and value > 1)):
-                raise ValueError(f"{role} is {value}; give a whole number, a fraction up to 1.0, names, or rest")
-        return self
-
-    @property
-    def truth(self) -> str:
-        """Where the labels come from, in words."""
-        return self.labels or ("exact (simulated)" if self.simulate else "origin not stated")
 
 
 @dataclass(frozen=True)
@@ -142,7 +42,7 @@ class Fit:
     replay: float
 
 
-class Method(Part):
+class Method(RecipePart):
     """One row of the tables.
 
     `kind` is "base" (not trained), "scratch" (the same network from its initialisation), or the name of a
@@ -155,8 +55,8 @@ class Method(Part):
 
     name: str = Field(min_length=1)
     kind: str = ""
-    settings: dict[str, Any] = {}
-    fit: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
+    fit: dict[str, Any] = Field(default={})
     start: str | None = None
     train: bool = True
 
@@ -174,22 +74,22 @@ class Method(Part):
         return self.kind or self.name
 
 
-class Recipe(Part):
+class Recipe(RecipePart):
     """A whole study."""
 
     name: str = Field(min_length=1)
     about: str = ""
     base: str = "segvol-mini"
-    seeds: Annotated[list[int], Field(min_length=1)] = [0]
-    shots: list[Annotated[int, Field(gt=0)] | Literal["all"]] = []  # patients a dataset and modality to train on
+    seeds: list[int] = Field(default=[0], min_length=1)
+    shots: list[Annotated[int, Field(gt=0)] | Literal["all"]] = Field(default=[])  # patients to train on
     sampler: Literal["all", "round_robin"] = "all"  # which training cases; round_robin: one a dataset in turn
     count: int | None = Field(default=None, gt=0)  # of training cases, for round_robin
     data: Annotated[list[Dataset], Field(min_length=1)]
-    methods: Annotated[list[Method], Field(min_length=1)] = [Method(name=UNTRAINED)]
-    fit: dict[str, Any] = {}  # fields of training's FitSettings, and replay: the weight of replayed patients
-    prompts: Annotated[list[Combination], Field(min_length=1)] = list(COMBINATIONS)
-    contexts: Annotated[list[Literal["known", "withheld"]], Field(min_length=1)] = ["known"]
-    structures: list[str] = []  # empty: all that a case carries and the base was trained on
+    methods: list[Method] = Field(default=[Method(name=UNTRAINED)], min_length=1)
+    fit: dict[str, Any] = Field(default={})  # fields of FitSettings, and replay: the weight of replayed patients
+    prompts: list[Combination] = Field(default=list(COMBINATIONS), min_length=1)
+    contexts: list[Literal["known", "withheld"]] = Field(default=["known"], min_length=1)
+    structures: list[str] = Field(default=[])  # empty: all that a case carries and the base was trained on
     windows: Windows | None = None  # None: what the base prefers
     prompt_seed: int = 0
     points: int = Field(default=5, gt=0)  # positive points of a point prompt
@@ -261,39 +161,6 @@ class Recipe(Part):
     def drawn(self) -> Combination:
         """The prompt whose masks are kept for pictures."""
         return self.pictures or self.prompts[-1]
-
-
-def _with_modality(values: Any) -> Any:
-    if isinstance(values, Mapping) and isinstance(values.get("modality"), str):
-        try:
-            return {**values, "modality": Modality.parse(values["modality"])}
-        except VocabularyError as error:
-            raise ValueError(str(error)) from error
-    return values
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`changes` over `base`, parts within parts."""
-    values = dict(base)
-    for key, value in changes.items():
-        inner = values.get(key)
-        values[key] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return values
-
-
-def fit_fault(error: ValidationError) -> str:
-    """What is wrong with a `fit`, in one clause that names the key, and the nearest known one."""
-    first = error.errors(include_url=False)[0]
-    *parents, last = first["loc"]
-    place = ".".join(str(step) for step in first["loc"])
-    if first["type"] != "unexpected_keyword_argument":
-        return f"{place}: {str(first['msg']).removeprefix('Value error, ')}"
-    known: Any = FitSettings()
-    for step in parents:
-        known = getattr(known, str(step))
-    names = [*vars(known), *(() if parents else ("replay",))]
-    near = closest(str(last), names)
-    return f'"{place}" is no key here; ' + (f'did you mean "{near}"?' if near else f"known are {', '.join(names)}")
 
 
 def _checked_adapter(method: Method) -> None:

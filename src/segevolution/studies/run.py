@@ -30,12 +30,13 @@ from ..files import check_writable, write_json
 from ..inference.load import load
 from ..models.backbone import Spec
 from ..models.checkpoints import fingerprint
+from ..recipes.keys import digest
+from ..recipes.stores import Prepared, open_dataset
 from ..runtime import resolve_device
 from .badges import badges, rivals, torn
-from .datasets import Prepared, open_dataset
 from .gating import note_gates
 from .methods import Fit, train, trained_folder
-from .plan import EvaluateJob, Plan, digest, plan, plan_data
+from .plan import EvaluateJob, Plan, plan, plan_data
 from .recipe import Recipe, known_structures
 from .starting import starts_of, taught_before
 

@@ -16,7 +16,8 @@ from ..adapters import METHODS, describe
 from ..adapters.artifact import WEIGHTS
 from ..errors import AdapterError, RecipeError
 from ..files import sha256
-from .plan import Plan, digest
+from ..recipes.keys import digest
+from .plan import Plan
 from .recipe import Recipe
 
 BEFORE = "(before, by what it started from)"

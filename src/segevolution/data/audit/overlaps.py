@@ -78,7 +78,7 @@ _M3D_SEG = (
     Seen("M3D-Seg", r"m3d_?seg|^m3d|^00(0\d|1\d|2[0-4])$"),
 )
 
-# Its model card, and `studies/trainings/segvol_mini.yaml`, which a test compares with this.
+# Its model card, and `pretraining/trainings/segvol_mini.yaml`, which a test compares with this.
 MINI_HELD_OUT = frozenset({"btcv_04", "btcv_11", "btcv_12", "btcv_21", "btcv_29"})
 _MINI = (
     Seen("BTCV, but for five patients", r"btcv|bcv|synapse", CT, MINI_HELD_OUT),

@@ -8,6 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from segevolution.adaptation.adapt import adapt
+from segevolution.adaptation.data import Brought, Wishes, sizes
+from segevolution.adaptation.recipe import RETAIN, Request, chosen_layers, make_recipe
 from segevolution.adapters import describe, trainable
 from segevolution.data.sources import Overrides
 from segevolution.data.splits import Split
@@ -15,9 +18,6 @@ from segevolution.data.store import Store
 from segevolution.data.synthesis import patients
 from segevolution.errors import AdapterError, OutputError, RecipeError, StoreError
 from segevolution.inference.load import load
-from segevolution.studies.adapt import adapt
-from segevolution.studies.adapt_data import Brought, Wishes, sizes
-from segevolution.studies.adapt_recipe import RETAIN, Request, chosen_layers, make_recipe
 from segevolution.training.fit import fit
 from segevolution.vocabulary import Modality
 
@@ -274,7 +274,7 @@ def test_what_the_base_says_of_ct_is_not_kept_where_ct_is_learned_or_none_is_rep
 
 
 def test_simulated_ct_is_replayed_unless_told_otherwise(request_of, quick_fit, monkeypatch):
-    monkeypatch.setattr("segevolution.studies.adapt_recipe.REPLAYED", 1)
+    monkeypatch.setattr("segevolution.adaptation.recipe.REPLAYED", 1)
     monkeypatch.setitem(patients._SPACING, "torso", (14.0, 14.0, 16.0))  # a torso of some thousand voxels
     report = run(request_of(patients=2, replay=None, ct=None, simulated=1), fit=quick_fit).report
     names = [name for _, cases in quick_fit.calls[0]["groups"] for name in cases]
@@ -290,8 +290,8 @@ def test_a_name_that_the_base_does_not_know_is_learned_and_has_no_before_by_text
             backbone.spec = replace(backbone.spec, structures=("liver",))
         return backbone
 
-    for place in ("adapt", "run", "methods"):
-        monkeypatch.setattr(f"segevolution.studies.{place}.load", knows_livers)
+    for place in ("adaptation.adapt", "studies.run", "studies.methods"):
+        monkeypatch.setattr(f"segevolution.{place}.load", knows_livers)
     request = request_of(patients=2, structures=("spleen",))
     report = run(request, fit=quick_fit).report
     text = next(row for row in report["measured"] if row["prompt"] == "text" and not row["retention"])

@@ -11,11 +11,12 @@ from ..errors import OutputError, RecipeError
 from ..files import check_writable, sweep
 from ..imaging.framing import frame
 from ..models.backbone import Spec
+from ..recipes.keys import digest
+from ..recipes.roles import assign
+from ..recipes.stores import open_dataset, prepare_job
 from ..training.batches import CaseGroup
 from ..training.fit import framed, load_group
-from .datasets import open_dataset
-from .plan import assign, digest, prepare_job
-from .pretrain_recipe import PretrainRecipe, WeightedDataset
+from .recipe import PretrainRecipe, WeightedDataset
 
 _ROLES = ("train", "validation")
 # What decides which cases a dataset has, and which of them are trained on.

@@ -13,8 +13,8 @@ from segevolution.models.segvol.encoder_weights import save_encoder
 from segevolution.models.segvol.resize import resized
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
-from segevolution.studies.pretrain import pretrain
-from segevolution.studies.pretrain_recipe import PretrainRecipe, load_pretraining, network_config, stage_settings
+from segevolution.pretraining.pretrain import pretrain
+from segevolution.pretraining.recipe import PretrainRecipe, load_pretraining, network_config, stage_settings
 
 SMALL = {
     "name": "small",

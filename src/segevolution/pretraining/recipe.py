@@ -10,12 +10,13 @@ from ..data.pack import Limits
 from ..errors import RecipeError
 from ..models.segvol.config import SegVolConfig
 from ..models.segvol.tokenizer import WordTokenizer
+from ..recipes.dataset import Dataset
+from ..recipes.parts import RecipePart, fit_fault, merged
+from ..recipes.reading import folder_of, read_as
 from ..training.settings import FitSettings
 from ..vocabulary import canonical
-from .reading import read_as
-from .recipe import Dataset, Part, fit_fault, merged
 
-TRAININGS = "trainings"
+TRAININGS = folder_of("pretraining", "trainings")
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -28,7 +29,7 @@ class WeightedDataset(Dataset):
     since: int = Field(default=1, ge=1)
 
 
-class Stage(Part):
+class Stage(RecipePart):
     """Training at one window; the weights grow from the stage before.
 
     `weights` replaces the weights of some datasets; 0 leaves one out.
@@ -39,7 +40,7 @@ class Stage(Part):
     fit: dict[str, Any]
 
 
-class Share(Part):
+class Share(RecipePart):
     """What a pack holds of one dataset, where that differs from the others."""
 
     voxels: int | None = Field(default=None, ge=1000)
@@ -47,7 +48,7 @@ class Share(Part):
     cases: int | None = Field(default=None, ge=1)
 
 
-class Packing(Part):
+class Packing(RecipePart):
     """How the data are packed into one file, see `data.pack`.
 
     `finest` is in millimetres, (x, y, z). `cases` keeps at most so many of a dataset's training cases, spread evenly
@@ -74,7 +75,7 @@ class Packing(Part):
         return [names[place * len(names) // most] for place in range(most)]
 
 
-class PretrainRecipe(Part):
+class PretrainRecipe(RecipePart):
     """A network, what it sees, and in which stages.
 
     `network` holds SegVolConfig's keys, `text` with kind "words" filled in by the vocabulary's size; `structures`

@@ -18,9 +18,9 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
+from ..evaluation.retention import LOST, Loss
 from ..evaluation.statistics import FEW, Difference, Estimate, difference, estimate, grouped
 
-LOST = 0.02
 WORTH = 0.01  # Dice; smaller changes may have an interval without zero and still mean nothing to anybody
 
 
@@ -65,26 +65,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What became of CT over all prompt kinds.
-
-    Attributes:
-        lost: whether it is more than LOST lower.
-        unchanged: whether every answer has the same Dice as before, to the last bit.
-    """
-
-    dataset: str
-    modality: str
-    change: Difference
-    unchanged: bool
-
-    @property
-    def lost(self) -> bool:
-        """See above."""
-        return self.change.estimate.mean < -LOST
-
-
-@dataclass(frozen=True)
 class Advice:
     """The verdict.
 
@@ -112,17 +92,6 @@ def rows_of(table: pd.DataFrame, method: str, reference: str, retention: Collect
         before, after = (estimate(rows[rows["method"] == name]) for name in (reference, method))
         change = difference(rows, method, reference)
         found.append(Row(dataset, modality, prompt, before, after, change, dataset in retention))
-    return found
-
-
-def losses_of(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[Loss]:
-    """What became of each dataset on which forgetting is measured."""
-    found = []
-    for (dataset, modality), rows in grouped(table[table["dataset"].isin(list(retention))], ("dataset", "modality")):
-        change = difference(rows, method, reference)
-        where = ["case", "structure", "prompt", "context"]
-        sides = [rows[rows["method"] == name].set_index(where)["dice"].sort_index() for name in (reference, method)]
-        found.append(Loss(dataset, modality, change, bool(sides[0].equals(sides[1]))))
     return found
 
 

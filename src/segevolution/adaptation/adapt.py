@@ -1,6 +1,6 @@
 """One command for a laboratory: from a dataset to an adapter and a page that says whether to use it.
 
-It is a study with one method and good defaults (`run.py` does the work), so all of it goes on where it was stopped:
+It is a study with one method and good defaults (`studies` does the work), so all of it goes on where it was stopped:
 
     ADAPTER/          the adapter, its card, report.md, report.json, figures/: appears by one rename
     ADAPTER.work/     the store, the split, the study with its checkpoints and its detailed report.html
@@ -18,15 +18,15 @@ from ..data.store import Store
 from ..errors import RecipeError
 from ..files import check_writable, sweep, write_json
 from ..inference.load import load
+from ..recipes.keys import digest
 from ..runtime import resolve_device
+from ..studies.methods import Fit
+from ..studies.run import run_study
 from ..vocabulary import closest
-from .adapt_data import bring, people, share_out, structures_in
-from .adapt_recipe import METHODS, NONE, SIMULATED, Request, chosen_layers, make_recipe, replay_in_words
-from .adapt_report import REPORT, Facts, write_adapter
 from .cost import WatchedFit
-from .methods import Fit
-from .plan import digest
-from .run import run_study
+from .data import bring, people, share_out, structures_in
+from .recipe import METHODS, NONE, SIMULATED, Request, chosen_layers, make_recipe, replay_in_words
+from .report import REPORT, Facts, write_adapter
 
 
 @dataclass(frozen=True)

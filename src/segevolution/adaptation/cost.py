@@ -15,12 +15,12 @@ from ..adapters import trainable
 from ..files import write_json
 from ..models.backbone import BackboneModule
 from ..runtime import resolve_device
+from ..studies.methods import Fit
 from ..training.batches import CaseGroup
 from ..training.checkpoint_file import step_of
 from ..training.fit import FitResult, fit
 from ..training.keeping import LAST
 from ..training.settings import FitSettings
-from .methods import Fit
 
 COST = "cost.json"
 

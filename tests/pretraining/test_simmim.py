@@ -24,8 +24,8 @@ from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.encoder_weights import load_encoder
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
-from segevolution.studies.pretrain_recipe import load_pretraining, network_config
-from segevolution.studies.simmim import SimMIMRecipe, load_simmim, pretrain_simmim
+from segevolution.pretraining.recipe import load_pretraining, network_config
+from segevolution.pretraining.simmim import SimMIMRecipe, load_simmim, pretrain_simmim
 from segevolution.vocabulary import Modality
 
 NETWORK = {

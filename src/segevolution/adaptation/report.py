@@ -14,12 +14,13 @@ from ..adapters.artifact import WEIGHTS, check_replaceable, copy_with_card, desc
 from ..data.splits import Split
 from ..evaluation import figures
 from ..evaluation.report import Heading, Picture, Table, Text, markdown, place, written, written_difference
+from ..evaluation.retention import LOST, Loss, losses_of
 from ..evaluation.statistics import FEW
 from ..files import replacing, write_json, write_text
 from ..models import hub
+from ..studies.recipe import UNTRAINED
 from .cost import Cost, read_cost
-from .recipe import UNTRAINED
-from .verdict import LOST, WORTH, Advice, Loss, Row, advise, fallen_structures, losses_of, rows_of
+from .verdict import WORTH, Advice, Row, advise, fallen_structures, rows_of
 
 REPORT = "report.json"
 PAGE = "report.md"

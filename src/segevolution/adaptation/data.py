@@ -13,8 +13,8 @@ from ..data.store import Store
 from ..errors import RecipeError, StoreError
 from ..evaluation.statistics import FEW
 from ..files import write_json
+from ..recipes.keys import digest
 from ..vocabulary import Modality, canonical, closest
-from .plan import digest
 
 Share = int | float
 

@@ -38,15 +38,16 @@ from ..models.segvol.config import SegVolConfig
 from ..models.segvol.encoder_weights import FOLDER, save_encoder
 from ..models.segvol.segvol import SegVol
 from ..models.segvol.tokenizer import WordTokenizer
+from ..recipes.dataset import Dataset
+from ..recipes.parts import RecipePart, fit_fault, merged
+from ..recipes.reading import read_as
+from ..recipes.roles import assign
+from ..recipes.stores import open_dataset, prepare_job
 from ..training.fit import FitResult
 from ..training.masking import ImagePool, MaskSettings
 from ..training.settings import FitSettings
 from ..training.simmim import MaskedPrediction, leads, learn
-from .datasets import open_dataset
-from .plan import assign, prepare_job
-from .pretrain_recipe import TRAININGS, load_pretraining, network_config
-from .reading import read_as
-from .recipe import Dataset, Part, fit_fault, merged
+from .recipe import TRAININGS, load_pretraining, network_config
 from .reconstruction import draw_reconstruction
 
 PICTURE = "reconstruction.png"
@@ -65,14 +66,14 @@ class ImageDataset(Dataset):
     licence: str | None = None  # of the data, for what is written; None: what the source says
 
 
-class TaughtAdapter(Part):
+class TaughtAdapter(RecipePart):
     """The adapter that learns in place of the encoder."""
 
     method: str = "lora"
     settings: dict[str, Any] = Field(default_factory=lambda: {"targets": ["encoder"]})
 
 
-class SimMIMRecipe(Part):
+class SimMIMRecipe(RecipePart):
     """Which encoder learns, from which images.
 
     Either `network`, from nothing (SegVolConfig's keys, or a training recipe whose first stage to prepare for), or

@@ -11,10 +11,18 @@ from ..data.store import Store
 from ..data.synthesis.sources import SimulatedSource, SynthesisedSource
 from ..errors import RecipeError
 from ..files import write_json
-from .plan import PrepareJob
-from .recipe import Dataset
+from .dataset import Dataset
+from .keys import digest
 
 DATA_VARIABLE = "SEGEVOLUTION_DATA"
+
+
+@dataclass(frozen=True)
+class PrepareJob:
+    """Bring a dataset into a store."""
+
+    dataset: Dataset
+    key: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,12 @@ class Prepared:
 
     store: Store
     failed: Mapping[str, str] = field(default_factory=dict)
+
+
+def prepare_job(dataset: Dataset) -> PrepareJob:
+    """How a dataset is brought into a store; its key does not change when only roles do."""
+    made_of = {"name", "simulate", "source", "path", "modality"}
+    return PrepareJob(dataset, digest(dataset.model_dump(include=made_of)))
 
 
 def open_dataset(job: PrepareJob, folder: Path, root: Path | None, progress: Progress | None = None) -> Prepared:

@@ -16,9 +16,9 @@ from segevolution.data.pack import read_pack
 from segevolution.data.store import Store
 from segevolution.errors import OutputError, RecipeError
 from segevolution.models.checkpoints import load_model
-from segevolution.studies.pretrain import pretrain
-from segevolution.studies.pretrain_data import PackedData, StoreData, pack_training
-from segevolution.studies.pretrain_recipe import PretrainRecipe, load_pretraining
+from segevolution.pretraining.data import PackedData, StoreData, pack_training
+from segevolution.pretraining.pretrain import pretrain
+from segevolution.pretraining.recipe import PretrainRecipe, load_pretraining
 from segevolution.training.batches import StepDataset
 
 VALUES: dict[str, Any] = {

@@ -29,8 +29,8 @@ from ..training.batches import CaseGroup
 from ..training.fit import FitResult, fit
 from ..training.keeping import LAST
 from ..training.settings import FitSettings
-from .pretrain_data import TrainingData, open_data
-from .pretrain_recipe import PretrainRecipe, WeightedDataset, drawn_from, network_config, stage_settings
+from .data import TrainingData, open_data
+from .recipe import PretrainRecipe, WeightedDataset, drawn_from, network_config, stage_settings
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def pretrain(
         recipe: see PretrainRecipe.
         folder: of the run.
         root: where the recipe's data paths begin.
-        packed: a packed set that holds all data, see `pretrain_data.pack_training`; None reads the recipe's datasets.
+        packed: a packed set that holds all data, see `data.pack_training`; None reads the recipe's datasets.
         encoder: a pre-trained image encoder to start from, see `models.segvol.encoder_weights.load_encoder`; a run
             that goes on has it already.
         device: "auto", "cpu" or "cuda".

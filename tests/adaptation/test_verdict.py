@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
+from segevolution.adaptation.verdict import Answer, advise, fallen_structures, rows_of
 from segevolution.evaluation.results import SCHEMA
-from segevolution.studies.verdict import Answer, advise, fallen_structures, losses_of, rows_of
+from segevolution.evaluation.retention import losses_of
 
 
 def made(changes, *, patients=8, dataset="ours", modality="MRI", before=0.5, structures=("liver",)):

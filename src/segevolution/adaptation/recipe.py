@@ -15,9 +15,9 @@ from ..errors import AdapterError
 from ..imaging.prompts import COMBINATIONS
 from ..models import hub
 from ..models.backbone import BackboneModule, Spec
+from ..studies.recipe import UNTRAINED, Recipe
 from ..vocabulary import Modality
-from .adapt_data import Brought, Wishes, name_of
-from .recipe import UNTRAINED, Recipe
+from .data import Brought, Wishes, name_of
 
 MethodName = Literal["lora", "mixture", "prior", "full", "decoder", "bias"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)

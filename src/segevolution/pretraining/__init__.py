@@ -1,0 +1,1 @@
+"""Base networks: trained from nothing in stages, or their encoder without labels."""

@@ -1,0 +1,50 @@
+"""The base of every part of a recipe, and the sentences on keys that are none."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ..training.settings import FitSettings
+from ..vocabulary import closest
+
+
+class RecipePart(BaseModel):
+    """Base of all parts of a recipe: unknown keys are refused by name, with the nearest known one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            for key in values:
+                if key not in cls.model_fields:
+                    near = closest(str(key), cls.model_fields)
+                    hint = f'did you mean "{near}"?' if near else f"known are {', '.join(cls.model_fields)}."
+                    raise ValueError(f'"{key}" is no key here; {hint}')
+        return values
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` over `base`, parts within parts."""
+    values = dict(base)
+    for key, value in changes.items():
+        inner = values.get(key)
+        values[key] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return values
+
+
+def fit_fault(error: ValidationError) -> str:
+    """What is wrong with a `fit`, in one clause that names the key, and the nearest known one."""
+    first = error.errors(include_url=False)[0]
+    *parents, last = first["loc"]
+    place = ".".join(str(step) for step in first["loc"])
+    if first["type"] != "unexpected_keyword_argument":
+        return f"{place}: {str(first['msg']).removeprefix('Value error, ')}"
+    known: Any = FitSettings()
+    for step in parents:
+        known = getattr(known, str(step))
+    names = [*vars(known), *(() if parents else ("replay",))]
+    near = closest(str(last), names)
+    return f'"{place}" is no key here; ' + (f'did you mean "{near}"?' if near else f"known are {', '.join(names)}")

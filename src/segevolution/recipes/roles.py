@@ -1,0 +1,176 @@
+"""Which patients of a dataset have which role: learned from, replayed, validated by, or tested."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..data.record import CaseRecord
+from ..data.splits import PARTS, Person, split_patients, torn_patients
+from ..data.splits import Split as PartSplit
+from ..errors import RecipeError, StoreError
+from ..imaging.case import Part
+from ..vocabulary import Modality, closest
+from .dataset import LOT, ORIGINAL, Dataset, Role
+from .keys import digest
+
+ROLES = ("train", "replay", "validation", "test")
+PART_OF: Mapping[str, Part] = {"train": "train", "replay": "train", "validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class CaseName:
+    """A case of a dataset of the study."""
+
+    dataset: str
+    case: str
+
+
+@dataclass(frozen=True)
+class RoleSplit:
+    """Which patients of one dataset do what in one fold."""
+
+    patients: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def of(self, role: str, records: Iterable[CaseRecord]) -> list[str]:
+        """Names of the cases whose patient has a role."""
+        return [record.name for record in records if record.patient in self.patients[role]]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A case as `data.splits` and `data.balance` look at it, within the study's dataset of that name."""
+
+    name: str
+    person: Person
+    modality: Modality | None
+    part: Part | None
+
+
+def assign(dataset: Dataset, records: Sequence[CaseRecord]) -> tuple[RoleSplit, ...]:
+    """Patients to roles, one split a fold; a patient, with all its cases, has one role in a fold.
+
+    Named patients are taken first; the others are ordered by a lot that depends on the seed and their own name
+    only, and dealt in the order test, train, replay, validation, so that a larger `train` never changes who is
+    tested. With a `split`, each role is dealt from its own part.
+
+    Raises:
+        RecipeError: a patient is named that is not there or in two roles, there are too few, or the split is unusable.
+    """
+    there = sorted({record.patient for record in records})
+    if dataset.patients is not None:
+        _require(dataset, dataset.patients, there)
+        there = sorted(set(dataset.patients))
+    wishes: dict[str, Role] = {role: getattr(dataset, role) for role in ROLES}
+    named: dict[str, list[str]] = {role: wish for role, wish in wishes.items() if isinstance(wish, list)}
+    for role, names in named.items():
+        _require(dataset, names, there)
+        for other, others in named.items():
+            twice = sorted(set(names) & set(others)) if other != role else []
+            if twice:
+                raise RecipeError(f"{dataset.name}: {twice[0]} is in both {role} and {other}; choose one.")
+    if dataset.split != LOT:
+        kept = [record for record in records if record.patient in set(there)]
+        return (_deal_parts(dataset, wishes, pools(dataset, kept)),)
+    taken = {name for names in named.values() for name in names}
+    free = _shuffled(dataset, set(there) - taken)
+    if dataset.folds == 1:
+        return (_deal(dataset, wishes, free, len(there)),)
+    if dataset.folds > len(free):
+        raise RecipeError(f"{dataset.name} has {len(free)} patients, too few for {dataset.folds} folds.")
+    splits = []
+    for fold in range(dataset.folds):
+        tested = free[fold :: dataset.folds]
+        rest = [name for name in free if name not in tested]
+        splits.append(_deal(dataset, {**wishes, "test": tested}, rest, len(there)))
+    return tuple(splits)
+
+
+def _deal(dataset: Dataset, wishes: Mapping[str, Role], free: Sequence[str], total: int) -> RoleSplit:
+    left, dealt = list(free), {}
+    for role in ("test", "train", "replay", "validation"):
+        wish = wishes[role]
+        if isinstance(wish, list):
+            dealt[role] = frozenset(wish)
+        elif wish != "rest":
+            count = round(wish * total) if isinstance(wish, float) else int(wish)
+            if count > len(left):
+                raise RecipeError(f"{dataset.name}: {role} wants {count} patients, but only {len(left)} are left.")
+            dealt[role], left = frozenset(left[:count]), left[count:]
+    for role in ROLES:
+        if wishes[role] == "rest":
+            dealt[role] = frozenset(left)
+    return RoleSplit(
+        {
+            role: frozenset(_shuffled(dataset, patients)[: dataset.cap[role]]) if role in dataset.cap else patients
+            for role, patients in dealt.items()
+        }
+    )
+
+
+def _deal_parts(dataset: Dataset, wishes: Mapping[str, Role], parts: Mapping[Part, Sequence[str]]) -> RoleSplit:
+    """Each role from the patients of its part; fractions are of these."""
+    dealt: dict[str, frozenset[str]] = {}
+    for part, pool in parts.items():
+        inside = {role: wish for role, wish in wishes.items() if PART_OF[role] == part}
+        named = [name for wish in inside.values() if isinstance(wish, list) for name in wish]
+        _require(dataset, named, pool, f"'s {part} part")
+        split = _deal(dataset, dict.fromkeys(ROLES, 0) | inside, _shuffled(dataset, set(pool) - set(named)), len(pool))
+        dealt |= {role: split.patients[role] for role in inside}
+    return RoleSplit(dealt)
+
+
+def _shuffled(dataset: Dataset, patients: Iterable[str]) -> list[str]:
+    return sorted(patients, key=lambda name: digest([dataset.seed, dataset.name, name]))
+
+
+def _require(dataset: Dataset, names: Sequence[str], there: Sequence[str], where: str = "") -> None:
+    for name in names:
+        if name not in there:
+            near = closest(name, there)
+            hint = f'did you mean "{near}"?' if near else f"there are {len(there)} others."
+            raise RecipeError(f'{dataset.name}{where} has no patient "{name}"; {hint}')
+
+
+def pools(dataset: Dataset, records: Sequence[CaseRecord]) -> dict[Part, list[str]]:
+    """Part -> its patients, sorted, as the dataset's `split` says: the authors' parts, or those of a file.
+
+    Raises:
+        RecipeError: the split tears a patient, or its file cannot be read or is of other data.
+    """
+    there = members(dataset.name, records)
+    try:
+        split = split_patients(there, seed=dataset.seed, original=True) if dataset.split == ORIGINAL else _read(dataset)
+    except StoreError as error:
+        raise RecipeError(f"{dataset.name}: {error}") from error
+    torn = torn_patients(there, split)
+    if torn:
+        (_, patient), parts = next(iter(torn.items()))
+        raise RecipeError(
+            f"{dataset.name}: {dataset.split} has patient {patient} in {' and '.join(parts)}; choose one."
+        )
+    patient_of = {member.name: member.person[1] for member in there}
+    found = {part: sorted({patient_of[name] for name in getattr(split, part) if name in patient_of}) for part in PARTS}
+    if not any(found.values()):
+        raise RecipeError(
+            f"{dataset.name}: {dataset.split} names none of its {len(there)} cases; is it another store's?"
+        )
+    return found
+
+
+def members(dataset: str, records: Iterable[CaseRecord]) -> list[Member]:
+    """The cases of a dataset of a recipe, by names that no case of another dataset has."""
+    return [
+        Member(case_key(dataset, record.name), (dataset, record.patient), record.modality, record.part)
+        for record in records
+    ]
+
+
+def case_key(dataset: str, case: str) -> str:
+    """A name that no case of another dataset has."""
+    return f"{dataset}/{case}"
+
+
+def _read(dataset: Dataset) -> PartSplit:
+    """A split file, its cases named as `members` names them."""
+    read = PartSplit.load(Path(dataset.split).expanduser())
+    return PartSplit(*(tuple(case_key(dataset.name, name) for name in getattr(read, part)) for part in PARTS))

@@ -1,0 +1,54 @@
+"""Which of the training cases a run learns from: all, so many shots, or some of each dataset in turn."""
+
+from collections.abc import Iterable, Mapping
+
+from ..data.balance import round_robin
+from ..data.record import CaseRecord
+from ..data.splits import few_shot
+from ..errors import RecipeError, StoreError
+from ..recipes.roles import CaseName, Member, case_key, members
+from .recipe import Recipe
+
+
+def learned(
+    recipe: Recipe,
+    train: tuple[CaseName, ...],
+    records: Mapping[str, Iterable[CaseRecord]],
+    seed: int,
+    shots: int | None = None,
+) -> tuple[CaseName, ...]:
+    """Those training cases that a run learns from, chosen by its seed as the recipe's shots or sampler say.
+
+    Args:
+        train: all that it may learn from, in the order that is kept.
+        records: dataset name -> its cases.
+        shots: patients of each dataset and modality; None = as many as there are.
+
+    Raises:
+        RecipeError: there are fewer than is asked for.
+    """
+    if shots is None and recipe.count is None:
+        return train
+    allowed = {case_key(name.dataset, name.case) for name in train}
+    there = [member for name, cases in records.items() for member in members(name, cases) if member.name in allowed]
+    if shots is not None:
+        _require_patients(recipe, there, shots)
+        chosen = set(few_shot(there, shots, seed))
+    else:
+        try:
+            chosen = set(round_robin(there, recipe.count or 0, seed))
+        except StoreError as error:
+            raise RecipeError(f"{recipe.name}: count: {error}") from error
+    return tuple(name for name in train if case_key(name.dataset, name.case) in chosen)
+
+
+def _require_patients(recipe: Recipe, there: Iterable[Member], shots: int) -> None:
+    patients: dict[str, set[str]] = {}
+    for member in there:
+        patients.setdefault(member.person[0], set()).add(member.person[1])
+    for dataset, found in patients.items():
+        if len(found) < shots:
+            raise RecipeError(
+                f"{recipe.name}: shots holds {shots}, but {dataset} has only {len(found)} patients to train on; "
+                f"give its train more, or leave {shots} out."
+            )
