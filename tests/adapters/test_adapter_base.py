@@ -1,4 +1,6 @@
 import copy
+import gc
+import weakref
 from typing import ClassVar
 
 import pytest
@@ -9,13 +11,18 @@ from segevolution.adapters import (
     METHODS,
     Adapter,
     AdapterConfig,
+    ContextPriorAdapter,
+    ContextPriorConfig,
     FullAdapter,
     LoraAdapter,
     LoraConfig,
+    MixtureAdapter,
+    MixtureConfig,
     attached,
     create,
     load_adapter,
     save_adapter,
+    switched,
     trainable,
 )
 from segevolution.adapters.base import BaseAdapter
@@ -98,6 +105,62 @@ def test_a_network_carries_one_adapter_at_a_time(tiny):
     assert attached(tiny) is second
 
 
+def test_switched_off_it_leaves_the_base_and_others_may_be_on_meanwhile(network, answer, disturb):
+    base, adapters, adapted = answer(network).detach(), {}, {}
+    for adapter in (
+        LoraAdapter(LoraConfig(rank=2, also_train=("biases",))),
+        FullAdapter(),
+        MixtureAdapter(MixtureConfig(rank=2, gate="learned", confidence=0.0)),
+        ContextPriorAdapter(ContextPriorConfig(lora_rank=2)),
+    ):
+        adapter.attach(network)
+        disturb(network)
+        with torch.no_grad():
+            adapted[adapter.method] = answer(network)
+        adapters[adapter.method] = adapter
+        parameters, flags = adapter.trainable_parameters(), trainable(network)
+        adapter.switch_off()
+        assert attached(network) is None
+        adapter.switch_on()
+        assert trainable(network) == flags
+        assert [id(each) for each in adapter.trainable_parameters()] == [id(each) for each in parameters]
+        adapter.switch_off()
+    for method in ("full", "mixture", "lora", "context_prior", "lora", "full"):
+        with torch.no_grad():
+            with switched(network, adapters[method]):
+                assert attached(network) is adapters[method]
+                assert torch.equal(answer(network), adapted[method])
+                with switched(network, None):
+                    assert torch.equal(answer(network), base)
+                with adapters["lora"].suspended():
+                    assert torch.equal(answer(network), base)
+            assert torch.equal(answer(network), base)
+    state = adapters["full"].state()
+    assert state
+    assert attached(network) is None
+    adapters["lora"].switch_on()
+    with pytest.raises(AdapterError, match="adapter of this network is switched off"):
+        adapters["lora"].merge()
+    for method in ("full", "mixture", "context_prior"):
+        adapters[method].detach()
+    assert attached(network) is adapters["lora"]
+    adapters["lora"].detach()
+    with torch.no_grad():
+        assert torch.equal(answer(network), base)
+        adapters["full"].attach(network)
+        assert torch.equal(answer(network), adapted["full"])
+        assert all(torch.equal(value, state[name]) for name, value in adapters["full"].state().items())
+
+
+def test_a_network_with_its_adapter_leaves_memory_when_nobody_holds_them(tiny):
+    network = copy.deepcopy(tiny)
+    LoraAdapter(LoraConfig(rank=2)).attach(network)
+    gone = weakref.ref(network)
+    del network
+    gc.collect()
+    assert gone() is None
+
+
 def test_an_adapter_sits_on_one_network_at_a_time(tiny, segvol):
     adapter = LoraAdapter()
     adapter.attach(tiny)
@@ -109,11 +172,11 @@ def test_an_adapter_sits_on_one_network_at_a_time(tiny, segvol):
 
 def test_what_needs_a_network_says_so_without_one():
     adapter = LoraAdapter()
-    for act in (adapter.detach, adapter.state):
-        with pytest.raises(AdapterError, match="no weights yet"):
+    with pytest.raises(AdapterError, match="no weights yet"):
+        adapter.state()
+    for act in (adapter.detach, adapter.merge, adapter.switch_on, adapter.switch_off):
+        with pytest.raises(AdapterError, match="not attached"):
             act()
-    with pytest.raises(AdapterError, match="not attached"):
-        adapter.merge()
     with pytest.raises(AdapterError, match="not attached"), adapter.suspended():
         pass
 

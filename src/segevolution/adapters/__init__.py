@@ -7,8 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .artifact import describe, load_adapter, save_adapter
-from .base import Adapter, AdapterConfig, attached, trainable
+from .base import trainable
+from .config import AdapterConfig
+from .protocol import Adapter
 from .registry import METHODS, create
+from .switch import AdaptedNetwork, attached, switched
 
 if TYPE_CHECKING:
     from .full import BiasAdapter, DecoderAdapter, FullAdapter, FullConfig
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METHODS",
+    "AdaptedNetwork",
     "Adapter",
     "AdapterConfig",
     "BiasAdapter",
@@ -35,6 +39,7 @@ __all__ = [
     "describe",
     "load_adapter",
     "save_adapter",
+    "switched",
     "trainable",
 ]
 

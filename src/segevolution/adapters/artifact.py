@@ -18,8 +18,9 @@ from ..errors import AdapterError, OutputError
 from ..files import check_writable, replacing
 from ..models.backbone import BackboneModule
 from ..models.checkpoints import fingerprint
-from .base import BaseAdapter, attached, trainable
+from .base import BaseAdapter, trainable
 from .registry import METHODS, create
+from .switch import attached
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
 SECTION = "segevolution"

@@ -1,125 +1,27 @@
 """The seam behind which every method of adaptation lives.
 
 An adapter is attached to a backbone, which freezes all of the base; what then trains is exactly what the adapter
-lists, and `trainable` shows it. Detached, the base is back bit for bit, and the adapter keeps its weights, so a
-session switches between adapters without reading the base again. An adapter touches the layers that
+lists, and `trainable` shows it. Detached, the base is back bit for bit, and the adapter keeps its weights. Several may
+be attached, of which one at a time is on: switched off, an adapter leaves the base bit for bit and keeps its parts, so
+that it is on again without a copy of a weight (see switch.py). An adapter touches the layers that
 `backbone.spec.adaptable` names, the parameters that its settings name, and `backbone.hooks`: nothing else. A module of
 its own it may hang beside the network's parts, so that it trains, moves and changes mode with them.
 """
 
-import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule, Spec
-from ..vocabulary import closest
+from .config import AdapterConfig
 from .states import check_fit
-
-
-@runtime_checkable
-class Adapter(Protocol):
-    """What the rest of the package knows of an adapter."""
-
-    method: ClassVar[str]
-
-    @property
-    def config(self) -> "AdapterConfig":
-        """The settings it was made with."""
-        ...
-
-    def attach(self, backbone: BackboneModule) -> None:
-        """Freeze the base and enter it; with weights from an earlier life, continue them."""
-        ...
-
-    def detach(self) -> None:
-        """Leave; the base is again what it was, bit for bit."""
-        ...
-
-    def suspended(self) -> AbstractContextManager[BackboneModule]:
-        """A context in which the backbone is the bare base; afterwards the same parameters are back."""
-        ...
-
-    def state(self) -> dict[str, Tensor]:
-        """What has been learned, by stable names: what a file holds."""
-        ...
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `state` gave, attached or not."""
-        ...
-
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """What an optimiser gets, and nothing beside it asks for gradients."""
-        ...
-
-    @property
-    def rates(self) -> Mapping[str, float]:
-        """Factors on the learning rate by the beginning of parameters' names in the network, where a run says none."""
-        ...
-
-    def auxiliary_loss(self) -> Tensor | None:
-        """What it adds to the loss of the last decoding, a weighted scalar; None where it adds nothing."""
-        ...
-
-    def merge(self) -> None:
-        """Fold the adapter into the base for good, or an AdapterError that says why not."""
-        ...
-
-
-@dataclass(frozen=True)
-class AdapterConfig:
-    """Settings of a method; each method extends it with fields of plain values and tuples of them.
-
-    Attributes:
-        presets: name -> settings to start from; a method without any has no key "preset".
-        preset_word: what one is called in a sentence.
-    """
-
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    preset_word: ClassVar[str] = "preset"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def preset(cls, name: str) -> Self:
-        """One of `presets` by name; raises AdapterError for another."""
-        if name not in cls.presets:
-            raise AdapterError(f'"{name}" is not a {cls.preset_word}; known are {", ".join(cls.presets)}.')
-        return cls(**cls.presets[name])
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """From what `to_dict` gave, or a recipe wrote; what is not said keeps its default, or its preset's value.
-
-        Raises:
-            AdapterError: an unknown setting (the sentence names the nearest), or an impossible value.
-        """
-        if cls.presets and "preset" in values:
-            said = {key: value for key, value in values.items() if key != "preset"}
-            values = {**cls.preset(values["preset"]).to_dict(), **said}
-        known = [part.name for part in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = closest(key, known)
-                hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known) or 'none'}."
-                raise AdapterError(f'"{key}" is not a setting of this adapter; {hint}')
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-
-_ATTACHED: "weakref.WeakKeyDictionary[nn.Module, BaseAdapter]" = weakref.WeakKeyDictionary()
-
-
-def attached(backbone: nn.Module) -> "BaseAdapter | None":
-    """The adapter that a backbone carries at the moment."""
-    return _ATTACHED.get(backbone)
+from .switch import attached, switched
 
 
 def trainable(backbone: nn.Module) -> dict[str, int]:
@@ -140,6 +42,7 @@ class BaseAdapter(ABC):
         self._config = self.config_type() if config is None else config
         self._backbone: BackboneModule | None = None
         self._flags: list[tuple[nn.Parameter, bool]] = []
+        self._own_flags: list[tuple[nn.Parameter, bool]] = []
         self._kept: dict[str, Tensor] | None = None
         self._spec: Spec | None = None
         self._structures: tuple[str, ...] = ()
@@ -156,12 +59,19 @@ class BaseAdapter(ABC):
     def teach(self, structures: Iterable[str]) -> None:
         """Name structures that it is, or will be, trained on."""
         self._structures = tuple(dict.fromkeys((*self._structures, *structures)))
-        self._extend()
+        if self._backbone is not None and attached(self._backbone) is self:
+            self._backbone.spec = self.adapted_spec()
 
-    def _extend(self) -> None:
-        if self._backbone is not None and self._backbone.spec.structures:
-            known = tuple(dict.fromkeys((*self._backbone.spec.structures, *self._structures)))
-            self._backbone.spec = replace(self._backbone.spec, structures=known)
+    def adapted_spec(self) -> Spec:
+        """The spec of its network while it is on: the base's, with the structures that it was trained on.
+
+        Raises:
+            AdapterError: it is not attached.
+        """
+        base = self._spec or self.backbone.spec
+        if not base.structures:
+            return base
+        return replace(base, structures=tuple(dict.fromkeys((*base.structures, *self._structures))))
 
     @property
     def config(self) -> AdapterConfig:
@@ -176,56 +86,116 @@ class BaseAdapter(ABC):
         return self._backbone
 
     def attach(self, backbone: BackboneModule) -> None:
-        """See Adapter.attach.
+        """See Adapter.attach; it is on.
 
         Raises:
             AdapterError: it or the backbone is taken already, or its settings or kept weights do not fit.
         """
         if self._backbone is not None:
             raise AdapterError(f"this {self.method} adapter is attached already; detach it first.")
-        other = attached(backbone)
-        if other is not None:
-            raise AdapterError(f"the network carries a {other.method} adapter already; detach or merge that one first.")
-        self._flags = [(parameter, parameter.requires_grad) for parameter in backbone.parameters()]
-        backbone.requires_grad_(False)
-        self._backbone = backbone
-        try:
-            self._enter(backbone)
-            if self._kept is not None:
-                self._write(self._kept)
-        except Exception:
-            self._leave()
-            self._release()
-            raise
-        for parameter in self.trainable_parameters():
-            parameter.requires_grad_(True)
-        _ATTACHED[backbone] = self
-        self._spec = backbone.spec
-        self._extend()
+        with backbone.lock:
+            self._require_free(backbone)
+            self._spec = backbone.spec
+            self._flags = _flags(backbone)
+            backbone.requires_grad_(False)
+            self._backbone = backbone
+            try:
+                self._enter(backbone)
+                if self._kept is not None:
+                    self._write(self._kept)
+            except Exception:
+                self._leave()
+                self._release()
+                raise
+            for parameter in self.trainable_parameters():
+                parameter.requires_grad_(True)
+            backbone.carried.on = self
+            backbone.spec = self.adapted_spec()
 
     def detach(self) -> None:
-        """See Adapter.detach; gradients are dropped.
+        """See Adapter.detach, on or off; gradients are dropped.
 
         Raises:
             AdapterError: it is not attached.
         """
-        self._kept = self.state()
-        self._leave()
-        self._release()
+        with self._on():
+            self._kept = self.state()
+            self._leave()
+            self._release()
 
-    @contextmanager
-    def suspended(self) -> Iterator[BackboneModule]:
-        """See Adapter.suspended.
+    def switch_off(self) -> None:
+        """See Adapter.switch_off; its gradients and what asks for them stay as they are. Without effect when off.
 
         Raises:
             AdapterError: it is not attached.
         """
         backbone = self.backbone
-        self._leave()
-        try:
-            yield backbone
-        finally:
+        with backbone.lock:
+            if attached(backbone) is not self:
+                return
+            self._own_flags = _flags(backbone)
+            self._leave()
+            _restore(self._flags)
+            backbone.spec = self._spec or backbone.spec
+            backbone.carried.on = None
+            backbone.carried.off.append(self)
+
+    def switch_on(self) -> None:
+        """See Adapter.switch_on; without effect when on.
+
+        Raises:
+            AdapterError: it is not attached, or another one is on.
+        """
+        backbone = self.backbone
+        with backbone.lock:
+            if attached(backbone) is self:
+                return
+            self._require_free(backbone)
+            self._spec, self._flags, place = backbone.spec, _flags(backbone), backbone.device
             self._return()
+            if any(parameter.device != place for parameter in self._parameters().values()):
+                backbone.to(place)
+            _restore(self._own_flags)
+            backbone.carried.off.remove(self)
+            backbone.carried.on = self
+            backbone.spec = self.adapted_spec()
+
+    def stands_on(self, backbone: BackboneModule) -> bool:
+        """Whether it is attached to this backbone, on or off."""
+        return self._backbone is backbone
+
+    @contextmanager
+    def suspended(self) -> Iterator[BackboneModule]:
+        """See Adapter.suspended; the network still answers to the names of its structures, and its lock is held.
+
+        Raises:
+            AdapterError: it is not attached.
+        """
+        backbone = self.backbone
+        with backbone.lock:
+            spec = self.adapted_spec()
+            with switched(backbone, None):
+                bare, backbone.spec = backbone.spec, spec
+                try:
+                    yield backbone
+                finally:
+                    backbone.spec = bare
+
+    def revision(self) -> Hashable:
+        """See Adapter.revision; training and loading change it, switching does not."""
+        return id(self), sum(parameter._version for parameter in self._parameters().values())
+
+    def _on(self) -> AbstractContextManager[None]:
+        """A context in which it is on; raises AdapterError where it is not attached."""
+        return switched(self.backbone, self)
+
+    @staticmethod
+    def _require_free(backbone: BackboneModule) -> None:
+        other = attached(backbone)
+        if other is not None:
+            raise AdapterError(
+                f"the network carries a {other.method} adapter already; detach, merge or switch off that one first."
+            )
 
     def state(self) -> dict[str, Tensor]:
         """See Adapter.state; copies.
@@ -234,7 +204,8 @@ class BaseAdapter(ABC):
             AdapterError: it was neither attached nor loaded yet.
         """
         if self._backbone is not None:
-            return {name: parameter.detach().clone() for name, parameter in self._parameters().items()}
+            with self._on():
+                return self._learned()
         if self._kept is None:
             raise AdapterError(f"this {self.method} adapter holds no weights yet; attach it to a network first.")
         return {name: tensor.clone() for name, tensor in self._kept.items()}
@@ -248,7 +219,8 @@ class BaseAdapter(ABC):
         if self._backbone is None:
             self._kept = {name: tensor.detach().clone() for name, tensor in state.items()}
         else:
-            self._write(state)
+            with self._on():
+                self._write(state)
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """See Adapter.trainable_parameters."""
@@ -267,24 +239,36 @@ class BaseAdapter(ABC):
         """See Adapter.merge; the adapter keeps its weights and is detached.
 
         Raises:
-            AdapterError: it is not attached, or cannot be folded into the base.
+            AdapterError: it is not attached, others are, or it cannot be folded into the base.
         """
-        kept = self.state() if self.backbone is not None else None
-        self._fold()
-        self._kept = kept
-        self._spec = self.backbone.spec  # what it learned stays
-        self._release()
+        backbone = self.backbone
+        with self._on():
+            if backbone.carried.off:
+                raise AdapterError(
+                    f"a {backbone.carried.off[0].method} adapter of this network is switched off and would return to another base; "
+                    "detach it before you merge."
+                )
+            kept = self.state()
+            self._fold()
+            self._kept = kept
+            self._spec = backbone.spec  # what it learned stays
+            self._release()
+            backbone.carried.merges += 1
 
     def _release(self) -> None:
         """Give the backbone its own gradient flags back and forget it."""
-        for parameter, flag in self._flags:
-            parameter.requires_grad_(flag)
+        _restore(self._flags)
+        for parameter, _ in self._flags:
             parameter.grad = None
         if self._backbone is not None:
-            _ATTACHED.pop(self._backbone, None)
+            self._backbone.carried.on = None
             self._backbone.spec = self._spec or self._backbone.spec
-        self._flags, self._backbone = [], None
+        self._flags, self._own_flags, self._backbone, self._spec = [], [], None, None
         self._forget()
+
+    def _learned(self) -> dict[str, Tensor]:
+        """What `state` gives while it is on; copies."""
+        return {name: parameter.detach().clone() for name, parameter in self._parameters().items()}
 
     def _write(self, state: Mapping[str, Tensor]) -> None:
         """Copy exactly fitting tensors into the parameters; raises AdapterError otherwise."""
@@ -317,3 +301,12 @@ class BaseAdapter(ABC):
     @abstractmethod
     def _parameters(self) -> dict[str, nn.Parameter]:
         """What trains, by the names of the state; the parameters are in the network at the moment."""
+
+
+def _flags(backbone: nn.Module) -> list[tuple[nn.Parameter, bool]]:
+    return [(parameter, parameter.requires_grad) for parameter in backbone.parameters()]
+
+
+def _restore(flags: Iterable[tuple[nn.Parameter, bool]]) -> None:
+    for parameter, flag in flags:
+        parameter.requires_grad_(flag)

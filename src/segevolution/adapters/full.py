@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule
 from . import targets as choose
-from .base import AdapterConfig, BaseAdapter
+from .base import BaseAdapter
+from .config import AdapterConfig
 from .in_place import InPlace
 from .states import check_fit
 
@@ -51,9 +52,9 @@ class FullAdapter(BaseAdapter):
         assert isinstance(self._config, FullConfig)
         return self._config
 
-    def state(self) -> dict[str, Tensor]:
+    def _learned(self) -> dict[str, Tensor]:
         """See Adapter.state: the tensors that differ from the base."""
-        return super().state() if self._backbone is None else self._in_place.changed()
+        return self._in_place.changed()
 
     def _enter(self, backbone: BackboneModule) -> None:
         parts = self.config.parts or self.parts

@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 
 class InPlace:
-    """Keeps the base's values of some parameters while they train.
+    """Keeps the base's values of some parameters while they train; to change between the two moves no value.
 
     Attributes:
         parameters: those that train, by name; live.
-        base: copies of their values at the start.
+        base: the values at the start.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
         self.parameters = dict(parameters)
         self.base = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        self._trained: dict[str, Tensor] = {}
+        self._trained: dict[str, Tensor] | None = None
 
     def changed(self) -> dict[str, Tensor]:
         """Copies of those that differ from the base."""
@@ -28,15 +28,20 @@ class InPlace:
         }
 
     def restore(self) -> None:
-        """Write the base's values; the trained ones are kept for `reapply`."""
-        self._trained = self.changed()
-        self._copy(self.base)
+        """Put the base's values in; the trained ones are kept for `reapply`. Without effect a second time."""
+        if self._trained is None:
+            self._trained = self._exchange(self.base)
 
     def reapply(self) -> None:
-        """Write the trained values again."""
-        self._copy(self._trained)
+        """Put the trained values in again after `restore`."""
+        if self._trained is not None:
+            self.base = self._exchange(self._trained)
+            self._trained = None
 
-    @torch.no_grad()
-    def _copy(self, values: Mapping[str, Tensor]) -> None:
-        for name, value in values.items():
-            self.parameters[name].copy_(value)
+    def _exchange(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Give each parameter other storage, on its own device, and return what it had."""
+        with torch.inference_mode(False):
+            before = {name: parameter.detach() for name, parameter in self.parameters.items()}
+            for name, parameter in self.parameters.items():
+                parameter.data = values[name].to(parameter.device, parameter.dtype)
+        return before

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule
 from . import targets as choose
-from .base import AdapterConfig, BaseAdapter
+from .base import BaseAdapter
+from .config import AdapterConfig
 from .in_place import InPlace
 
 NAME = "default"  # the only adapter in each of peft's layers

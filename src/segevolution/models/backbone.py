@@ -7,7 +7,7 @@ Axis order inside a network is (D, H, W) = (Z, Y, X) of the canonical array. Coo
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, Protocol, runtime_checkable
 
@@ -211,10 +211,26 @@ class Backbone(Protocol):
         ...
 
 
+@dataclass
+class Carried:
+    """The adapters of a network, see adapters/switch.py.
+
+    Attributes:
+        on: the one that it answers by at the moment; None for the bare base.
+        off: those that stand by.
+        merges: how many have become part of it.
+    """
+
+    on: Any = None
+    off: list[Any] = field(default_factory=list)
+    merges: int = 0
+
+
 class BackboneModule(torch.nn.Module, ABC):
     """Base class of implementations: a Module that is a Backbone. Subclasses define `_encode` and `_decode`.
 
     Attributes:
+        carried: its adapters; only `adapters` reads or writes it.
         lock: re-entrant; held during one encoding or one decoding, and while an adapter enters or leaves. So several
             threads may ask one network, and each gets the answer that it gets alone. A copy has a lock of its own.
     """
@@ -225,6 +241,7 @@ class BackboneModule(torch.nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.hooks = Hooks()
+        self.carried = Carried()
         self.lock = RLock()
 
     def __getstate__(self) -> dict[str, Any]:

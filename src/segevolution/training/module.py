@@ -13,7 +13,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from ..adapters.base import attached
+from ..adapters.switch import attached
 from ..errors import CheckpointError, RecipeError
 from ..models.backbone import BackboneModule
 from ..vocabulary import closest

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..adapters.base import attached
+from ..adapters.switch import attached
 from ..data.augment import AugmentSettings
 from ..errors import AdapterError, CheckpointError
 from ..files import sweep, write_json

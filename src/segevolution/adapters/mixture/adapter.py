@@ -36,7 +36,8 @@ RATE = 3.0
 class MixtureAdapter(BaseAdapter):
     """A mixture of adapters, see the module; `MixtureConfig` holds the choices.
 
-    Which experts are on is a state of the network's layers during a call, so one network answers one thread at a time.
+    Which experts are on is a state of the network's layers during one call, under the network's lock; what was decided
+    for an image travels with its features.
 
     Attributes:
         tally: what was decided since it was attached.
@@ -111,13 +112,14 @@ class MixtureAdapter(BaseAdapter):
             train = (name, GATE) if old.learned else (name,)
         table = (*old.table, (key, name)) if key else old.table
         new = replace(old, experts=(*old.experts, name), table=table, train=train)
-        experts.add(name)
-        if lora is not None:
-            try:
-                self.fill(name, lora)
-            except AdapterError:
-                experts.remove(name)
-                raise
+        with self._on():
+            experts.add(name)
+            if lora is not None:
+                try:
+                    self.fill(name, lora)
+                except AdapterError:
+                    experts.remove(name)
+                    raise
         if self._gate is not None:
             self._gate.add(name, NEWCOMER)
         self._config = new

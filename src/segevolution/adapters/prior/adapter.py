@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ...errors import AdapterError
 from ...models.backbone import BackboneModule
 from ...vocabulary import Context, Modality, canonical
-from ..base import AdapterConfig, BaseAdapter
+from ..base import BaseAdapter
+from ..config import AdapterConfig
 from ..lora import LoraAdapter, LoraConfig
 from .config import ContextPriorConfig
 from .nearest import nearest

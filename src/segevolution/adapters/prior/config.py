@@ -7,7 +7,7 @@ from typing import Any, ClassVar, get_args
 from ...errors import AdapterError
 from ...vocabulary import Modality, closest
 from .. import targets as choose
-from ..base import AdapterConfig
+from ..config import AdapterConfig
 from .fusion import Kind
 from .pool import Start
 from .prototypes import Prototype
