@@ -244,8 +244,9 @@ class BaseAdapter(ABC):
         backbone = self.backbone
         with self._on():
             if backbone.carried.off:
+                other = backbone.carried.off[0].method
                 raise AdapterError(
-                    f"a {backbone.carried.off[0].method} adapter of this network is switched off and would return to another base; "
+                    f"a {other} adapter of this network is switched off and would return to another base; "
                     "detach it before you merge."
                 )
             kept = self.state()

@@ -63,9 +63,17 @@ class AdaptedNetwork:
         AdapterError: the adapter is not attached to this network; every call raises it once that is so.
     """
 
+    @classmethod
+    def of(cls, network: "BackboneModule | AdaptedNetwork") -> "AdaptedNetwork":
+        """A network with the adapter that is on at the moment; one that has its adapter stays as it is."""
+        if isinstance(network, AdaptedNetwork):
+            return network
+        with network.lock:
+            return cls(network, attached(network))
+
     def __init__(self, backbone: BackboneModule, adapter: Adapter | None) -> None:
         self.backbone, self.adapter = backbone, adapter
-        with backbone.lock, switched(backbone, adapter):
+        with switched(backbone, adapter):
             self._bare = backbone.spec
 
     @property

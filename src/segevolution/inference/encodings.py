@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..adapters.switch import AdaptedNetwork
 from ..models.backbone import BackboneModule, Features
 from ..vocabulary import Context, Modality
 from .frame_prompt import FramePrompt, collate
@@ -36,7 +37,7 @@ class Encodings:
     """One image (D, H, W) through one network; features stay on the network's device.
 
     Args:
-        backbone: in eval mode.
+        backbone: in eval mode; a bare network answers by the adapter that is on at this moment, also later.
         image: (D, H, W) float32 of a frame.
         modality: what the encoder may know.
         pad: the number that stands outside the image.
@@ -47,7 +48,7 @@ class Encodings:
 
     def __init__(
         self,
-        backbone: BackboneModule,
+        backbone: BackboneModule | AdaptedNetwork,
         image: Tensor,
         modality: Modality | None,
         *,
@@ -56,7 +57,8 @@ class Encodings:
         batch: int = DEFAULT_BATCH,
         memory: int = DEFAULT_MEMORY,
     ) -> None:
-        self.backbone = backbone
+        self.backbone = AdaptedNetwork.of(backbone)
+        self._revision = self.backbone.revision()
         self.image = image
         self.pad = pad
         self.counts = Counts()
@@ -75,6 +77,7 @@ class Encodings:
 
     def whole(self) -> Features:
         """The image resized to the window by nearest-exact, encoded once."""
+        self._forget_other_weights()
         if self._whole is None:
             small = functional.interpolate(self.image[None, None], self.window, mode="nearest-exact")
             self._whole = self._encode(small)
@@ -86,6 +89,7 @@ class Encodings:
 
     def at(self, window: Window) -> Features:
         """A window's features, encoded when first touched together with the next planned ones that are missing."""
+        self._forget_other_weights()
         if window not in self._windows:
             ahead = self._planned[self._planned.index(window) :] if window in self._planned else [window]
             missing = [entry for entry in ahead if entry not in self._windows][: self.batch]
@@ -130,6 +134,12 @@ class Encodings:
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.image.device.type, torch.bfloat16, enabled=self._precision == "bf16")
+
+    def _forget_other_weights(self) -> None:
+        """Drop what was encoded with weights that the adapter no longer has."""
+        if self._revision != self.backbone.revision():
+            self._revision, self._whole = self.backbone.revision(), None
+            self._windows.clear()
 
     def _forget_down_to(self, fewest: int) -> None:
         """Drop the oldest windows until the rest fit into memory, but keep the `fewest` newest."""

@@ -6,12 +6,16 @@ spleen, kidney = session.segment([Prompt(...), Prompt(...)])     # from the same
 session.add_point((80, 70, 30)); session.add_point((90, 70, 30), positive=False); session.undo()
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, overload
+from functools import wraps
+from threading import RLock
+from typing import Concatenate, Literal, ParamSpec, TypeVar, overload
 
 import torch
 
+from ..adapters.protocol import Adapter
+from ..adapters.switch import AdaptedNetwork
 from ..errors import PromptError
 from ..imaging.framing import Frame
 from ..imaging.prompts import Kind, Prompt
@@ -25,15 +29,31 @@ from .strategies import strategy_of
 from .strategies.base import Answer, OpenImage, Options
 
 Numbers = Sequence[float]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def _in_turn(
+    method: Callable[Concatenate["Session", Given], Result],
+) -> Callable[Concatenate["Session", Given], Result]:
+    """One thread after the other."""
+
+    @wraps(method)
+    def waiting(self: "Session", /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return waiting
 
 
 class Session:
     """Prompts on one volume, answered from encodings that are made once.
 
-    Answers depend on the volume, the network and the prompts only; nothing is drawn by chance.
+    Answers depend on the volume, the network and the prompts only; nothing is drawn by chance. Sessions share a
+    network, each with its adapter, also from several threads; one session that several threads use answers in turn.
 
     Args:
-        backbone: in eval mode, with its adapter attached if it has one; see `load`.
+        backbone: in eval mode; see `load`.
         volume: signal as measured, in its file's own order.
         windows: "roi", "lattice", "focus" or "off", how a network that zooms looks closer, see strategies/zoom.py;
             None takes what the model prefers. Other strategies do not read it.
@@ -42,8 +62,11 @@ class Session:
         memory: bytes of window encodings to keep.
         context: "known" tells the network modality and structure, "withheld" neither (an arm of a study); what the
             text says and how intensities are normalised stay the same.
+        adapter: what the network answers by in this session, whatever it answers others by: an adapter that is attached
+            to it, on or off; None for the bare base; "attached" for what is on now.
 
     Raises:
+        AdapterError: the adapter is not attached to this network; also later, once it was detached.
         VolumeError: the voxels are constant or not finite.
         CheckpointError: the network asks for a framing that this version does not know.
     """
@@ -58,16 +81,18 @@ class Session:
         batch: int = DEFAULT_BATCH,
         memory: int = DEFAULT_MEMORY,
         context: Literal["known", "withheld"] = "known",
+        adapter: Adapter | Literal["attached"] | None = "attached",
     ) -> None:
-        self.backbone = backbone
+        self._lock = RLock()
+        self.network = AdaptedNetwork.of(backbone) if adapter == "attached" else AdaptedNetwork(backbone, adapter)
         self.volume = volume
-        self.windows: Windows = windows or backbone.spec.windows
-        strategy = strategy_of(backbone.spec)
-        self.frame: Frame = strategy.prepare(volume, backbone.spec)
+        self.windows: Windows = windows or self.network.spec.windows
+        strategy = strategy_of(self.network.spec)
+        self.frame: Frame = strategy.prepare(volume, self.network.spec)
         self._told = context == "known"
         self._image: OpenImage = strategy.open(
-            backbone,
-            torch.from_numpy(self.frame.image).to(backbone.device),
+            self.network,
+            torch.from_numpy(self.frame.image).to(self.network.device),
             self.frame.pad,
             volume.modality if self._told else None,
             Options(self.windows, precision, batch, memory),
@@ -151,8 +176,10 @@ class Session:
     @property
     def current(self) -> Segmentation | None:
         """The answer to the prompt that add_point, add_box and add_text have built up; None before the first."""
-        return self._history[-1] if self._history else None
+        newest = self._history[-1:]
+        return newest[0] if newest else None
 
+    @_in_turn
     def add_point(self, point: Numbers, *, positive: bool = True, mm: bool = False) -> Segmentation:
         """Add a point (x, y, z) to the current prompt and answer anew; raises as `segment`."""
         spot = Prompt.make(self.volume.grid, points=[point], mm=mm).points[0]
@@ -161,16 +188,19 @@ class Session:
             return self._add(Prompt(self.volume.grid, points=(spot,), labels=(int(positive),)))
         return self._add(replace(now, points=(*now.points, spot), labels=(*now.labels, int(positive))))
 
+    @_in_turn
     def add_box(self, box: Numbers, *, mm: bool = False) -> Segmentation:
         """Give the current prompt a box (x0, y0, z0, x1, y1, z1), in place of one it had; raises as `segment`."""
         given = Prompt.make(self.volume.grid, box=box, mm=mm)
         return self._add(given if self._said is None else replace(self._said, box=given.box))
 
+    @_in_turn
     def add_text(self, text: str) -> Segmentation:
         """Give the current prompt a text, in place of one it had; raises as `segment`."""
         given = Prompt(self.volume.grid, text)
         return self._add(given if self._said is None else replace(self._said, text=text))
 
+    @_in_turn
     def undo(self) -> Segmentation | None:
         """Take back the last addition; the answer before it, bit for bit, or None if there was none.
 
@@ -182,6 +212,7 @@ class Session:
         self._history.pop()
         return self.current
 
+    @_in_turn
     def reset(self) -> None:
         """Forget the current prompt and its history; the encodings stay."""
         self._history.clear()
@@ -194,6 +225,7 @@ class Session:
         self._history.append(self._answers([prompt], None)[0])
         return self._history[-1]
 
+    @_in_turn
     def _answers(
         self, prompts: Sequence[Prompt], structure: str | None, *, keep_logits: bool = False, multimask: bool = False
     ) -> list[Segmentation]:
@@ -218,7 +250,7 @@ class Session:
 
     def _checked(self, prompt: Prompt) -> Prompt:
         """The prompt with its text's canonical name, if the model takes it and it belongs to this volume."""
-        spec = self.backbone.spec
+        spec = self.network.spec
         given = {
             Kind.TEXT: prompt.text is not None,
             Kind.POINT: bool(prompt.points),

@@ -238,7 +238,7 @@ class MixtureAdapter(BaseAdapter):
             routing = by_table(self.config, modalities, images.device)
             self.tally.add(self.config, routing, modalities, training=self.backbone.training)
         else:
-            with torch.no_grad():
+            with torch.no_grad(), self._inside().on({}):  # asked in the middle of another call, experts may be on
                 bare = inner(images, modalities)
             routing = self._ask(self._gate, bare, modalities)
         found = groups(routing.weights, self.config.choices)

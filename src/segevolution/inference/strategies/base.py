@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
+from ...adapters.switch import AdaptedNetwork
 from ...data.windows import FramedCase, View, ViewSettings
 from ...errors import CheckpointError
 from ...imaging.framing import Frame, frame
@@ -115,7 +116,12 @@ class Strategy(ABC):
         return frame(volume, spec.intensity, spec.spacing)
 
     def open(
-        self, backbone: BackboneModule, image: Tensor, pad: float, modality: Modality | None, options: Options
+        self,
+        backbone: BackboneModule | AdaptedNetwork,
+        image: Tensor,
+        pad: float,
+        modality: Modality | None,
+        options: Options,
     ) -> OpenImage:
         """Make an image ready for prompts; nothing is encoded yet.
 
