@@ -23,12 +23,14 @@ class Origin:
             the identity at 1 mm because something must stand there.
         header: a NIfTI header as it stood in the file, with its units and both of its transforms.
         series: SeriesInstanceUID of a DICOM series.
+        orientation: what a person said of the axes where the file did not, such as "LAS".
     """
 
     path: Path
     format: str
     header: bytes | None = field(default=None, repr=False)
     series: str | None = None
+    orientation: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,7 @@ class Volume:
         orientation_stated: whether a file or a person said where the axes point. Where nobody did, the grid holds a
             guess, and left may be right.
         spacing_stated: whether a file or a person said how far voxels lie apart. Where nobody did, the grid has 1 mm.
+        remarks: what its reader changed or left out, a sentence each.
 
     Raises:
         VolumeError: the array is not 3-D, or its shape is not the grid's.
@@ -56,6 +59,7 @@ class Volume:
     origin: Origin | None = field(default=None, repr=False)
     orientation_stated: bool = True
     spacing_stated: bool = True
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3:

@@ -333,7 +333,7 @@ def test_one_wrong_bit_in_compressed_voxels_is_found(
         (b"ElementDataFile", b"ElementDatafile", "does not say ElementDataFile"),
         (b"BinaryData = True", b"BinaryData = Tree", "BinaryData should be True or False"),
         (b"Offset = 0 ", b"Offset = ", "Offset should hold 3 numbers"),
-        (b"MET_SHORT", b"MET_SHIRT", "truncated or damaged"),
+        (b"MET_SHORT", b"MET_SHIRT", 'MET_SHIRT" is no data type of voxels'),
     ],
 )
 def test_a_damaged_metaimage_header_is_refused_and_nothing_else_is_printed(

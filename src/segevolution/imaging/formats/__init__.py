@@ -4,8 +4,6 @@ Reading turns every fault of a file into one sentence that names it. Writing lay
 volume it was made for, in the format that the path's suffix names, whole or not at all.
 """
 
-import gzip
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +17,17 @@ from ..grid import Array
 from ..volume import Volume
 from .base import Format, ReadOptions, placed, sides
 from .dicom import DICOM, SeriesInfo, list_series
-from .itk import METAIMAGE, NRRD
+from .metaimage import METAIMAGE
+from .mgh import MGH
 from .nifti import NIFTI
+from .nrrd import NRRD
+from .stored_bytes import StoredBytes
 
 __all__ = ["FORMATS", "Format", "SeriesInfo", "list_series", "read", "read_labels", "write_mask", "write_volume"]
 
 _LABEL_NOISE = 1e-3
 
-FORMATS: tuple[Format, ...] = (NIFTI, NRRD, METAIMAGE, DICOM)
+FORMATS: tuple[Format, ...] = (NIFTI, MGH, NRRD, METAIMAGE, DICOM)
 
 
 def read(
@@ -179,13 +180,9 @@ def _by_suffix(path: Path) -> Format | None:
     return next((form for form in FORMATS if path.name.lower().endswith(form.suffixes)), None)
 
 
-def _first_bytes(path: Path, count: int = 512) -> bytes:
-    with path.open("rb") as stream:
-        start = stream.read(count)
-    if not start.startswith(b"\x1f\x8b"):
-        return start
-    try:
-        with gzip.open(path) as stream:
+def _first_bytes(path: Path, count: int = 540) -> bytes:
+    with StoredBytes(path, path, packing="look") as stream:
+        try:
             return stream.read(count)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        return start
+        except FormatError:
+            return b"\x1f\x8b"  # compressed, and damaged: its own reader says so

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,15 @@ from ...errors import FormatError, VolumeError
 from ...memory import MemoryBudget
 from ..grid import Array, Grid, axis_codes
 from ..volume import Origin, Volume
+
+_BLOCK = 1 << 22  # voxels
+_MOST_WHOLE = 2**31  # of a slope or intercept: 32 bits times it stay within 64
+SMALLEST_SPACING, LARGEST_SPACING = 1e-6, 1e4  # millimetres: a nanometre, and ten metres
+SUFFIXES = (
+    *(".nii.gz", ".nii", ".img.gz", ".hdr.gz", ".img", ".hdr", ".mgz", ".mgh"),
+    *(".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
+)
+FARTHEST = 1e6  # millimetres from the origin
 
 
 @dataclass(frozen=True)
@@ -66,8 +76,15 @@ def make_volume(array: Array, affine: npt.ArrayLike, path: Path, origin: Origin)
     """
     if array.size == 0:
         raise FormatError(f"{path} is empty ({sides(array.shape)} voxels).")
+    matrix = np.asarray(affine, np.float64)
+    if np.isfinite(matrix).all():
+        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+        if (spacing > 0).all():
+            check_spacing(spacing, path)
+        if np.abs(matrix[:3, 3]).max() > FARTHEST:
+            raise FormatError(f"{path} lies more than a kilometre from its origin; repair the header.")
     try:
-        grid = Grid((array.shape[0], array.shape[1], array.shape[2]), np.asarray(affine, np.float64))
+        grid = Grid((array.shape[0], array.shape[1], array.shape[2]), matrix)
         return Volume(array, grid, name=stem(path), origin=origin)
     except VolumeError as error:
         raise FormatError(f"{path}: {error}") from error
@@ -103,43 +120,42 @@ def placed(volume: Volume, path: Path, options: ReadOptions) -> Volume:
             spacing = float(x), float(y), float(z)
     if orientation != volume.grid.orientation or spacing != volume.grid.spacing:
         grid = Grid.oriented(grid.shape, spacing, orientation)
+    origin = volume.origin
+    if origin is not None and options.orientation is not None and not volume.orientation_stated:
+        origin = replace(origin, orientation=orientation)
     return replace(
         volume,
         grid=grid,
+        origin=origin,
         orientation_stated=volume.orientation_stated or options.orientation is not None,
         spacing_stated=volume.spacing_stated or options.spacing is not None,
     )
 
 
 def check_dimensions(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
-    """The three sides of a volume; a trailing axis of length 1 is dropped.
+    """The first three sides of an array; what further ones mean is `time_points`' question.
 
     Raises:
-        FormatError: there are two sides, or more than three that matter.
+        FormatError: there are fewer than three.
     """
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
     if len(shape) < 3:
         raise FormatError(
             f"{path} has {len(shape)} dimensions ({sides(shape)}); a volume needs 3. "
             "Stack the slices first, or give the DICOM folder."
         )
-    if len(shape) > 3:
-        raise FormatError(
-            f"{path} has {len(shape)} dimensions ({sides(shape)}); a volume needs 3. "
-            "Save one time point or channel as a file of its own."
-        )
     return shape[0], shape[1], shape[2]
 
 
 def check_spacing(spacing: npt.ArrayLike, path: Path) -> None:
-    """Raise FormatError, naming the file, where a spacing is zero, NaN or infinite."""
+    """Raise FormatError, naming the file, where a spacing is no number above zero, or none of a scan."""
     values = np.asarray(spacing, np.float64)
-    if not np.isfinite(values).all() or (values == 0).any():
-        said = " x ".join(f"{value:g}" for value in values)
+    shown = " x ".join(f"{value:g}" for value in values)
+    if not np.isfinite(values).all() or (values <= 0).any():
         raise FormatError(
-            f"{path} has a voxel spacing of {said}; each must be a number above zero, so repair the header."
+            f"{path} has a voxel spacing of {shown}; each must be a number above zero, so repair the header."
         )
+    if (values < SMALLEST_SPACING).any() or (values > LARGEST_SPACING).any():
+        raise FormatError(f"{path} has a voxel spacing of {shown} mm, which no scan has; repair the header.")
 
 
 def sides(shape: tuple[int, ...]) -> str:
@@ -148,11 +164,14 @@ def sides(shape: tuple[int, ...]) -> str:
 
 
 def stem(path: Path) -> str:
-    """A file's name without the suffixes of any image format; a folder's whole name."""
-    name = path.resolve().name
+    """A file's name, as it was typed, without the suffixes of any image format; a folder's whole name.
+
+    A link is not followed: the file behind it may bear the name of its checksum.
+    """
+    name = path.name if path.name not in ("", "..") else path.resolve().name
     if path.is_dir():
         return name
-    for suffix in (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"):
+    for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)] or name
     return name
@@ -166,3 +185,31 @@ def scaled_whole(stored: Array, slope: int, intercept: int) -> Array:
     )
     wide = stored.astype(np.int64 if fits is None or stored.dtype.itemsize > 2 else np.int32)
     return (wide * slope + intercept).astype(fits or np.int64)
+
+
+def scaled(
+    stored: Array, slope: float, intercept: float, path: Path, fraction: type[np.floating[Any]] | None = None
+) -> Array:
+    """Stored numbers times slope plus intercept.
+
+    Integers stay integers where both are whole. Else the result is float32, or float64 where the stored type has more
+    than 16 bits, so that nothing is rounded unseen; or what `fraction` says.
+
+    Raises:
+        FormatError: slope or intercept are no numbers, or the slope is zero.
+    """
+    if not (np.isfinite(slope) and np.isfinite(intercept)) or slope == 0:
+        raise FormatError(
+            f"{path} has a slope of {slope:g} and an intercept of {intercept:g} for its voxels; repair the header."
+        )
+    whole = all(float(value).is_integer() and abs(value) < _MOST_WHOLE for value in (slope, intercept))
+    if whole and stored.dtype.kind in "iu" and stored.dtype.itemsize <= 4:
+        return scaled_whole(stored, int(slope), int(intercept))
+    target = np.dtype(fraction or (np.float32 if stored.dtype.itemsize <= 2 else np.float64))
+    scaled_signal = np.empty(stored.shape, target, order="F" if stored.flags.f_contiguous else "C")
+    source, result = stored.reshape(-1, order="A"), scaled_signal.reshape(-1, order="A")
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is refused where voxels are judged
+        for first in range(0, source.size, _BLOCK):  # in double precision, a block at a time
+            block = slice(first, first + _BLOCK)
+            result[block] = source[block].astype(np.float64) * slope + intercept
+    return scaled_signal

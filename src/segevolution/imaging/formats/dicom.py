@@ -5,7 +5,6 @@ slice, and about gantry tilt. It only decompresses pixels, see dicom_pixels.py.
 """
 
 import contextlib
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,16 +15,22 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from ...errors import FormatError, VocabularyError
+from ...errors import FormatError, SegevolutionError, VocabularyError
+from ...files import sha256
+from ...memory import MemoryBudget
 from ...vocabulary import Modality
 from ..grid import Array
 from ..volume import Origin, Volume
-from .base import Format, ReadOptions, check_spacing, make_volume, scaled_whole
+from .base import Format, ReadOptions, check_spacing, make_volume, scaled
+from .dicom_deflated import check_deflated
 from .dicom_geometry import Plane, stack
+from .dicom_padding import padding_range, without_padding
 from .dicom_pixels import stored_pixels
+from .stored_bytes import require_regular
 
 _DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
-_DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, struct.error)
+LARGEST_FACTOR = 2.0**31  # of a rescale slope or intercept
+_SLOPES_OF_THEIR_OWN = "PT"  # the Modality whose slices are scaled each for itself: counts differ by slice
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class _Slice:
     pixels: Array  # (rows, columns)
     slope: float
     intercept: float
+    padding: tuple[int, int] | None  # lowest and highest stored value that means "no signal here"
 
 
 def list_series(folder: Path) -> list[SeriesInfo]:
@@ -56,7 +62,7 @@ def list_series(folder: Path) -> list[SeriesInfo]:
         FormatError: the folder is missing, empty, holds no DICOM images, or a file named .dcm that is none.
     """
     with _without_warnings():
-        return [info for info, _ in _series(Path(folder)).values()]
+        return [info for info, _ in _series(Path(folder), MemoryBudget.of()).values()]
 
 
 def read(path: Path, options: ReadOptions) -> Volume:
@@ -71,20 +77,28 @@ def read(path: Path, options: ReadOptions) -> Volume:
 
     Raises:
         FormatError: no such series, several to choose from, slices that do not form a volume, a slope that changes
-            by slice, colour, or pixels that are cut or cannot be decompressed.
+            by slice (except PET's), colour, or pixels that are cut or cannot be decompressed.
     """
+    if options.time is not None:
+        raise FormatError(f"{path} is DICOM, so --time does not apply to it; choose a series with --series.")
     with _without_warnings():
-        found = _series(path)
-        info, files = found[_chosen(found, options.series, path)]
+        all_series = _series(path, options.memory)
+        info, files = all_series[_chosen(all_series, options.series, path)]
+        files, copies = _without_copies(files)
         slices: list[_Slice] = []
         for file in files:
             with _blaming(file):
-                slices.extend(_slices(file))
+                slices.extend(_slices(file, len(files), options.memory))
     order, affine = stack([part.plane for part in slices], path)
     slices = [slices[index] for index in order]
-    array = _signal(slices, path)
+    array, padded = _signal(slices, path, info.modality)
     volume = make_volume(array, affine, path, Origin(path, "dicom", series=info.uid))
-    return replace(volume, modality=_modality(info.modality))
+    remarks = []
+    if copies:
+        remarks.append(f"{path}: {copies} files are byte-identical copies of others; one of each was read")
+    if padded:
+        remarks.append(f"{path}: {padded} voxels hold DICOM's padding value; they count as the lowest signal")
+    return replace(volume, modality=_modality(info.modality), remarks=tuple(remarks))
 
 
 @contextlib.contextmanager
@@ -97,14 +111,32 @@ def _without_warnings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _blaming(file: Path) -> Iterator[None]:
-    """pydicom decodes a tag when it is asked for, so damage may show at any access."""
+    """pydicom decodes a tag when it is asked for, so damage may show at any access, and as any error."""
     try:
         yield
-    except _DAMAGED as error:
+    except SegevolutionError:
+        raise
+    except Exception as error:
         raise FormatError(f"{file} is truncated or damaged, so it cannot be read; copy it again.") from error
 
 
-def _series(path: Path) -> dict[str, tuple[SeriesInfo, list[Path]]]:
+def _without_copies(files: list[Path]) -> tuple[list[Path], int]:
+    """Files without those that equal an earlier one byte for byte, and how many those were."""
+    by_size: dict[int, list[Path]] = {}
+    for file in files:
+        by_size.setdefault(file.stat().st_size, []).append(file)
+    copies: set[Path] = set()
+    for alike in by_size.values():
+        hashes: set[str] = set()
+        for file in alike if len(alike) > 1 else ():
+            digest = sha256(file)
+            if digest in hashes:
+                copies.add(file)
+            hashes.add(digest)
+    return [file for file in files if file not in copies], len(copies)
+
+
+def _series(path: Path, memory: MemoryBudget) -> dict[str, tuple[SeriesInfo, list[Path]]]:
     """SeriesInstanceUID -> what it is and its files, the largest series first."""
     files = [path] if path.is_file() else _files(path)
     if not files:
@@ -112,7 +144,7 @@ def _series(path: Path) -> dict[str, tuple[SeriesInfo, list[Path]]]:
     found: dict[str, tuple[SeriesInfo, list[Path]]] = {}
     for file in files:
         with _blaming(file):
-            header = _load(file, pixels=False)
+            header = _load(file, memory, pixels=False)
             if header is None or not _is_image(header, file):
                 continue
             uid, frames = str(header.get("SeriesInstanceUID", "unknown")), int(header.get("NumberOfFrames", None) or 1)
@@ -141,9 +173,11 @@ def _is_image(header: pydicom.Dataset, file: Path) -> bool:
     return False
 
 
-def _load(file: Path, *, pixels: bool) -> pydicom.Dataset | None:
+def _load(file: Path, memory: MemoryBudget, *, pixels: bool) -> pydicom.Dataset | None:
     """A file's data set; None for a file that is not DICOM and does not claim to be."""
+    memory.require(require_regular(file, file), str(file))
     try:
+        check_deflated(file, memory)
         return pydicom.dcmread(file, stop_before_pixels=not pixels)
     except InvalidDicomError as error:
         if file.suffix.lower() in _DICOM_SUFFIXES:
@@ -162,9 +196,9 @@ def _chosen(found: dict[str, tuple[SeriesInfo, list[Path]]], series: str | None,
     return next(iter(found))
 
 
-def _slices(file: Path) -> Iterator[_Slice]:
-    """The slices of one file: one, or the frames of an enhanced multi-frame object."""
-    data = _load(file, pixels=True)
+def _slices(file: Path, files: int, memory: MemoryBudget) -> Iterator[_Slice]:
+    """The slices of one file, of so many: one, or the frames of an enhanced multi-frame object."""
+    data = _load(file, memory, pixels=True)
     if data is None or "PixelData" not in data:
         raise FormatError(f"{file} has no pixels; it is truncated, so copy it again.")
     if int(data.get("SamplesPerPixel", 1)) != 1 or data.get("PhotometricInterpretation") == "PALETTE COLOR":
@@ -173,9 +207,12 @@ def _slices(file: Path) -> Iterator[_Slice]:
         raise FormatError(
             f"{file} maps its pixels through a lookup table, which is not supported; convert it to NIfTI."
         )
+    frame_count = int(data.get("NumberOfFrames", None) or 1)
+    bytes_each = max(1, int(data.BitsAllocated) // 8)
+    memory.require(files * frame_count * int(data.Rows) * int(data.Columns) * 2 * bytes_each, str(file.parent))
     pixels = stored_pixels(data, file)
     if pixels.ndim == 2 and "PerFrameFunctionalGroupsSequence" not in data:
-        yield _slice(file.name, pixels, file, data, data, data, data)
+        yield _slice(file.name, pixels, file, data, data, data, data, data)
         return
     frames = pixels if pixels.ndim == 3 else pixels[np.newaxis]
     groups = data.get("PerFrameFunctionalGroupsSequence", ())
@@ -192,14 +229,16 @@ def _slices(file: Path) -> Iterator[_Slice]:
         "PixelValueTransformationSequence",
     )
     for number, (frame, group) in enumerate(zip(frames, groups, strict=True), start=1):
-        parts = [(group.get(name) or shared.get(name) or [pydicom.Dataset()])[0] for name in names]
-        yield _slice(f"frame {number} of {file.name}", frame, file, *parts)
+        place, turn, measures, rescale = (
+            (group.get(name) or shared.get(name) or [pydicom.Dataset()])[0] for name in names
+        )
+        yield _slice(f"frame {number} of {file.name}", frame, file, place, turn, measures, rescale, data)
 
 
 def _slice(
-    where: str, pixels: Array, file: Path, position: Any, orientation: Any, measures: Any, rescale: Any
+    where: str, pixels: Array, file: Path, position: Any, orientation: Any, measures: Any, rescale: Any, padding: Any
 ) -> _Slice:
-    """One slice, from the data sets that hold its place, direction, pixel spacing and rescaling."""
+    """One slice, from the data sets that hold its place, direction, pixel spacing, rescaling and padding value."""
     try:
         corner = np.asarray(position.ImagePositionPatient, np.float64)
         cosines = np.asarray(orientation.ImageOrientationPatient, np.float64).reshape(2, 3)
@@ -218,24 +257,30 @@ def _slice(
         raise FormatError(f"{file} has an impossible position or orientation in the patient; repair the header.")
     rows, columns = pixels.shape
     slope, intercept = rescale.get("RescaleSlope", None), rescale.get("RescaleIntercept", None)
+    slope, intercept = 1.0 if slope is None else float(slope), float(intercept or 0)
+    if not (0 < abs(slope) < LARGEST_FACTOR and abs(intercept) < LARGEST_FACTOR):
+        raise FormatError(f"{file} has a rescale slope of {slope:g} and intercept of {intercept:g}; repair the header.")
     plane = Plane(where, corner, cosines[0], cosines[1], (between_columns, between_rows), (columns, rows))
-    return _Slice(plane, pixels, 1.0 if slope is None else float(slope), float(intercept or 0))
+    return _Slice(plane, pixels, slope, intercept, padding_range(padding, pixels.dtype))
 
 
-def _signal(slices: Sequence[_Slice], path: Path) -> Array:
-    """(columns, rows, slices) with slope and intercept applied."""
+def _signal(slices: Sequence[_Slice], path: Path, modality: str) -> tuple[Array, int]:
+    """(columns, rows, slices) with slope and intercept applied, and how many voxels were padding."""
     first = slices[0]
-    for part in slices:
-        if (part.slope, part.intercept) != (first.slope, first.intercept):
-            raise FormatError(
-                f"{path} has a rescale slope or intercept that changes by slice ({first.plane.where}: {first.slope:g}, "
-                f"{first.intercept:g}; {part.plane.where}: {part.slope:g}, {part.intercept:g}); "
-                "rescale it to one unit first, for instance with dcm2niix."
-            )
+    alike = all((part.slope, part.intercept) == (first.slope, first.intercept) for part in slices)
     stored = np.stack([part.pixels.T for part in slices], axis=-1)
-    if not (first.slope.is_integer() and first.intercept.is_integer() and np.issubdtype(stored.dtype, np.integer)):
-        return (stored * first.slope + first.intercept).astype(np.float32)
-    return scaled_whole(stored, int(first.slope), int(first.intercept))
+    if alike:
+        array = scaled(stored, first.slope, first.intercept, path, np.float32)
+    elif modality == _SLOPES_OF_THEIR_OWN:
+        array = np.stack([(part.pixels.T * part.slope + part.intercept).astype(np.float32) for part in slices], axis=-1)
+    else:
+        part = next(part for part in slices if (part.slope, part.intercept) != (first.slope, first.intercept))
+        raise FormatError(
+            f"{path} has a rescale slope or intercept that changes by slice ({first.plane.where}: {first.slope:g}, "
+            f"{first.intercept:g}; {part.plane.where}: {part.slope:g}, {part.intercept:g}); "
+            "rescale it to one unit first, for instance with dcm2niix."
+        )
+    return without_padding(array, stored, [part.padding for part in slices])
 
 
 def _modality(tag: str) -> Modality | None:

@@ -1,13 +1,8 @@
-"""NIfTI-1 and NIfTI-2 (.nii, .nii.gz) by nibabel, with the faults that nibabel mends silently turned into sentences.
+"""NIfTI-1 and NIfTI-2 (.nii, .nii.gz, .hdr and .img) and Analyze 7.5, voxels read by ourselves.
 
-The affine is the sform where its code is set, else the qform where its code is set; with neither it is made from the
-spacing alone, x running to the left and the origin in the middle, as nibabel does. Spatial units of metres or microns
-become millimetres.
+Headers are checked by nifti_header.py, and a file holds exactly the voxels that its header announces. nibabel writes.
 """
 
-import gzip
-import io
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +12,15 @@ import numpy as np
 
 from ...errors import FormatError, OutputError
 from ...files import replacing
-from ..grid import Array, Floats
+from ..grid import Array, Grid
 from ..volume import Origin, Volume
-from .base import Format, ReadOptions, check_dimensions, check_spacing, make_volume, scaled_whole
+from .base import Format, ReadOptions, make_volume, scaled
+from .nifti_header import GUESSED_ORIENTATION, NiftiHeader, header_class, parse_header
+from .stored_bytes import StoredBytes, stored_bytes
+from .time_points import chosen_time
 
-_COLOURS = {128, 2304}
-_COMPLEX = {32, 1792, 2048}
-_MOST_WHOLE = 2**31  # of a slope or intercept: 32 bits times it stay within 64
-_MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+_HEADER_BYTES = 540
+_PAIRS = {".hdr": ".img", ".img": ".hdr"}
 
 
 def read(path: Path, options: ReadOptions) -> Volume:
@@ -34,34 +30,25 @@ def read(path: Path, options: ReadOptions) -> Volume:
     float64 where the stored type has more than 16 bits, so that nothing is rounded unseen.
 
     Raises:
-        FormatError: not NIfTI, truncated, not 3-D, coloured, complex, or with an impossible spacing.
+        FormatError: not NIfTI, truncated, damaged, not 3-D, coloured, complex, or with an impossible spacing.
     """
-    data = _decompressed(path)
-    image_class = _image_class(data)
-    if image_class is None:
-        raise FormatError(f"{path} is not a NIfTI image; it may be truncated, or another kind of file under that name.")
-    header = image_class.header_class.from_fileobj(io.BytesIO(data), check=False)
-    shape = _checked_shape(header, path)
-    try:
-        image = image_class.from_bytes(data)
-        array = _signal(image).reshape(shape)
-        affine = _affine(image.header)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        OverflowError,
-        nib.spatialimages.HeaderDataError,
-    ) as error:
-        if len(data) < _expected_size(header):
-            raise FormatError(f"{path} is truncated: voxels are missing at its end; copy it again.") from error
-        raise FormatError(f"{path} cannot be read as NIfTI: {_first_line(error)}.") from error
-    volume = make_volume(array, affine, path, Origin(path, "nifti", header=header.binaryblock))
-    stated = bool(header["sform_code"] or header["qform_code"])
-    unset = not stated and header.get_xyzt_units()[0] == "unknown" and (header["pixdim"][1:4] == 1).all()
-    return replace(volume, orientation_stated=stated, spacing_stated=not unset)
+    header_file, voxel_file = _pair(path)
+    with stored_bytes(header_file, path, packing="look") as stream:
+        start = stream.read(_HEADER_BYTES)
+        header = parse_header(start, path)
+        time = chosen_time(header.sides, path, options.time)
+        options.memory.require(_needed(header), str(path))
+        if header.single:
+            array = _stored(stream, header, header.offset - len(start), time, start)
+    if not header.single:
+        if voxel_file == header_file:
+            raise FormatError(f"{path} is a header alone, and no .img lies beside it; copy both files.")
+        with stored_bytes(voxel_file, path, packing="look") as stream:
+            array = _stored(stream, header, header.offset, time)
+    if (header.slope, header.intercept) != (1.0, 0.0):
+        array = scaled(array, header.slope, header.intercept, path)
+    volume = make_volume(array, header.affine, path, Origin(path, "nifti", header=header.bytes or None))
+    return replace(volume, orientation_stated=header.orientation_stated, spacing_stated=header.spacing_stated)
 
 
 def write(array: Array, like: Volume, path: Path, force: bool) -> None:
@@ -80,68 +67,59 @@ def write(array: Array, like: Volume, path: Path, force: bool) -> None:
             raise OutputError(f"{path} cannot be written as NIfTI: {_first_line(error)}.") from error
 
 
-def _decompressed(path: Path) -> bytes:
-    data = path.read_bytes()
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    try:
-        return gzip.decompress(data)  # to the end, so that a cut or damaged file is noticed by its checksum
-    except EOFError as error:
-        raise FormatError(f"{path} is truncated: its compressed data stop early; copy it again.") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise FormatError(f"{path} is damaged: its compressed data do not add up; copy it again.") from error
+def _pair(path: Path) -> tuple[Path, Path]:
+    """The files of header and voxels, which are one unless the name ends in .hdr or .img."""
+    packed = ".gz" if path.name.lower().endswith(".gz") else ""
+    bare = path.name[: len(path.name) - len(packed)]
+    suffix = bare[-4:].lower()
+    if suffix not in _PAIRS:
+        return path, path
+    names = [bare[:-4] + ending + again for ending in (_PAIRS[suffix], _PAIRS[suffix].upper()) for again in ("", ".gz")]
+    other = next((path.with_name(name) for name in names if path.with_name(name).exists()), None)
+    if other is None:
+        if suffix == ".img":
+            raise FormatError(f"{path} holds voxels only, and no .hdr lies beside it; copy both files.")
+        return path, path
+    return (path, other) if suffix == ".hdr" else (other, path)
 
 
-def _image_class(data: bytes) -> Any:
-    if len(data) >= 348 and data[344:347] == b"n+1":
-        return nib.Nifti1Image
-    if len(data) >= 540 and data[4:7] == b"n+2":
-        return nib.Nifti2Image
-    return None
+def _needed(header: NiftiHeader) -> int:
+    """Bytes that the voxels take at once: as stored, and scaled beside them."""
+    stored = header.count * header.dtype.itemsize
+    scaled_too = (header.slope, header.intercept) != (1.0, 0.0)
+    return stored + (header.count * (4 if header.dtype.itemsize <= 2 else 8) if scaled_too else 0)
 
 
-def _checked_shape(header: Any, path: Path) -> tuple[int, int, int]:
-    """The sides of the volume, from a header that nibabel has not yet mended."""
-    dimensions = int(header["dim"][0])
-    if not 1 <= dimensions <= 7:
-        raise FormatError(f"{path} cannot be read as NIfTI: its header claims {dimensions} dimensions.")
-    code = int(header["datatype"])
-    if code in _COLOURS:
-        raise FormatError(f"{path} holds colours (RGB); a volume needs one grey value a voxel, so convert it first.")
-    if code in _COMPLEX:
-        raise FormatError(f"{path} holds complex numbers; save their magnitude first.")
-    shape = check_dimensions(tuple(int(side) for side in header["dim"][1 : 1 + dimensions]), path)
-    if min(shape) < 1:
-        raise FormatError(f"{path} is empty ({' x '.join(map(str, shape))} voxels).")
-    check_spacing(header["pixdim"][1:4], path)
-    return shape
+def _stored(stream: StoredBytes, header: NiftiHeader, gap: int, time: int, start: bytes = b"") -> Array:
+    """Voxels (X, Y, Z) of one time point, native byte order, before scaling.
 
-
-def _signal(image: Any) -> Array:
-    data = image.dataobj
-    if (data.slope, data.inter) == (1.0, 0.0):
-        array = np.asanyarray(data)
-        if array.dtype.itemsize > 8:
-            array = array.astype(np.float64)
-        return np.asarray(array, array.dtype.newbyteorder("="))
-    kind = image.get_data_dtype()
-    whole = all(float(value).is_integer() and abs(value) < _MOST_WHOLE for value in (data.slope, data.inter))
-    if whole and kind.kind in "iu" and kind.itemsize <= 4:
-        return scaled_whole(np.asarray(data.get_unscaled()), int(data.slope), int(data.inter))
-    target = np.float32 if kind.itemsize <= 2 else np.float64
-    return np.asarray(data, target)  # scaled in that precision
-
-
-def _affine(header: Any) -> Floats:
-    """Voxel index -> RAS+ millimetres."""
-    affine = np.array(header.get_best_affine(), np.float64)
-    affine[:3] *= _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
-    return affine
-
-
-def _expected_size(header: Any) -> int:
-    voxels = int(np.prod([int(side) for side in header["dim"][1 : 1 + int(header["dim"][0])]]))
-    return int(header["vox_offset"]) + voxels * int(header["bitpix"]) // 8
+    Args:
+        stream: from which `start` was read already.
+        gap: bytes from there to the first voxel; below zero where `start` holds some of them.
+    """
+    size = int(np.prod(header.shape)) * header.dtype.itemsize
+    total = header.count * header.dtype.itemsize
+    ahead = start[gap:] if gap < 0 else b""
+    if gap > 0:
+        stream.skip(gap)
+    if time == 0 and total == size:
+        data = ahead[:size] + stream.exactly(size - len(ahead[:size])) if ahead else stream.exactly(size)
+        if len(ahead) > size:
+            raise FormatError(f"{stream.path} has a damaged header: the file holds more voxels than it announces.")
+    else:
+        skipped = time * size
+        if len(ahead) > skipped:
+            head = ahead[skipped : skipped + size]
+        else:
+            stream.skip(skipped - len(ahead))
+            head = b""
+        data = head + stream.exactly(size - len(head))
+        stream.skip(total - max(skipped + size, len(ahead)))
+    stream.require_end()
+    array = np.frombuffer(data, header.dtype).reshape(header.shape, order="F")
+    if header.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array.astype(header.dtype.newbyteorder("="), copy=False)
 
 
 def _header(array: Array, like: Volume) -> Any:
@@ -163,15 +141,31 @@ def _header(array: Array, like: Volume) -> Any:
 
 
 def _stored_header(like: Volume) -> Any:
-    """A copy of the source's header if `like` still lies on that grid (and was not, say, turned), else None."""
-    stored = None if like.origin is None else like.origin.header
-    if stored is None:
+    """A copy of the source's header if `like` still lies on that grid (and was not, say, turned), else None.
+
+    A header that states no orientation is copied too, whatever a person said of it: the mask then lies on the image in
+    every viewer.
+    """
+    origin = like.origin
+    if origin is None or origin.header is None:
         return None
-    header_class: Any = nib.Nifti1Header if len(stored) == 348 else nib.Nifti2Header
-    source = header_class(stored, check=False).as_byteswapped("<")
-    shape = tuple(int(side) for side in source["dim"][1:4])
-    if shape != like.grid.shape or not np.array_equal(_affine(source), like.grid.affine):
+    try:
+        header = parse_header(origin.header, origin.path)
+    except FormatError:
         return None
+    if header.orientation_stated:
+        same = np.array_equal(header.affine, like.grid.affine)
+    else:
+        codes = origin.orientation or GUESSED_ORIENTATION
+        same = Grid.oriented(header.shape, like.grid.spacing, codes).close_to(like.grid)
+    if header.shape != like.grid.shape or not same:
+        return None
+    kind: Any = nib.Nifti1Header if len(origin.header) == 348 else nib.Nifti2Header
+    source = kind(origin.header, check=False).as_byteswapped("<")
+    if source["pixdim"][0] == 0:
+        source["pixdim"][0] = 1
+    source["magic"] = kind.single_magic
+    source["vox_offset"] = kind.single_vox_offset
     source["cal_min"] = source["cal_max"] = 0
     source.set_intent("none")
     source["descrip"] = b""
@@ -184,7 +178,14 @@ def _first_line(error: Exception) -> str:
 
 
 def _recognises(start: bytes) -> bool:
-    return _image_class(start.ljust(540)) is not None
+    return header_class(start.ljust(540)) is not None
 
 
-NIFTI = Format("nifti", (".nii", ".nii.gz"), _recognises, read, write, (".nii", ".nii.gz"))
+NIFTI = Format(
+    "nifti",
+    (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
+    _recognises,
+    read,
+    write,
+    (".nii", ".nii.gz"),
+)

@@ -1,7 +1,4 @@
-"""NRRD (.nrrd, .nhdr) and MetaImage (.mha, .mhd) by SimpleITK; ITK's LPS+ millimetres become RAS+.
-
-Files are checked by ourselves first (itk_headers.py): ITK prints, mends or obscures what is wrong with them.
-"""
+"""NRRD and MetaImage files are written by SimpleITK, compressed; RAS+ millimetres become ITK's LPS+."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,38 +8,12 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import FormatError, OutputError
+from ...errors import OutputError
 from ...files import replacing
-from ..grid import Array, Floats, Grid
-from ..volume import Origin, Volume
-from .base import Format, ReadOptions, check_dimensions, check_spacing, make_volume
-from .itk_headers import checked_kind, is_meta
-from .native_stderr import caught
+from ..grid import Array, Grid
+from ..volume import Volume
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-def read(path: Path, options: ReadOptions) -> Volume:
-    """Read one volume (X, Y, Z), dtype as stored.
-
-    Raises:
-        FormatError: not such a file, truncated, not 3-D, several values a voxel, or an impossible spacing.
-    """
-    name = checked_kind(path)
-    try:
-        with caught():
-            image = sitk.ReadImage(str(path), imageIO="NrrdImageIO" if name == "nrrd" else "MetaImageIO")
-    except RuntimeError as error:
-        raise FormatError(f"{path} cannot be read: it is truncated or damaged; copy it again.") from error
-    if image.GetNumberOfComponentsPerPixel() > 1 or "complex" in image.GetPixelIDTypeAsString():
-        raise FormatError(
-            f"{path} holds {image.GetNumberOfComponentsPerPixel()} values a voxel (RGB or a vector); "
-            "a volume needs one grey value a voxel, so convert it first."
-        )
-    shape = check_dimensions(image.GetSize(), path)
-    check_spacing(image.GetSpacing()[:3], path)
-    array = sitk.GetArrayFromImage(image).T.reshape(shape, order="F")
-    return make_volume(array, _affine(image), path, Origin(path, name))
 
 
 def write(array: Array, like: Volume, path: Path, force: bool) -> None:
@@ -88,21 +59,7 @@ def _image(array: Array, grid: Grid) -> Any:
     return image
 
 
-def _affine(image: Any) -> Floats:
-    """Voxel index -> RAS+ millimetres, of the first three axes."""
-    sides = image.GetDimension()
-    affine = np.eye(4)
-    direction = np.asarray(image.GetDirection()).reshape(sides, sides)[:3, :3]
-    affine[:3, :3] = direction * np.asarray(image.GetSpacing()[:3])
-    affine[:3, 3] = image.GetOrigin()[:3]
-    return _LPS_TO_RAS @ affine
-
-
 def _reason(error: Exception) -> str:
     """The last telling line of an ITK message, which is long and starts with a source file of ITK's."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].rpartition("ERROR: ")[2].strip().rstrip(".") if lines else type(error).__name__
-
-
-NRRD = Format("nrrd", (".nrrd", ".nhdr"), lambda start: start.startswith(b"NRRD000"), read, write, (".nrrd",))
-METAIMAGE = Format("metaimage", (".mha", ".mhd"), is_meta, read, write, (".mha", ".mhd"))
