@@ -120,6 +120,7 @@ class _OriginFile(Document):
     format: str
     header: str | None = None
     series: str | None = None
+    orientation: str | None = None
 
 
 class _RecordFile(Document):
