@@ -179,6 +179,25 @@ def draw_view(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings
     return _flipped(View(*_sample(case, window, centre, step, angle)), case, rng, settings.flip)
 
 
+def draw_click(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings) -> View:
+    """Draw a window as a click frames it: native resolution, a structure near its middle, padding beyond the image.
+
+    Args:
+        case: framed case.
+        window: (D, H, W) of the network.
+        rng: the only source of chance.
+        settings: rotation, scale, still, background and flip are read; a click has no other zoom.
+    """
+    still = rng.random() < settings.still
+    step = np.ones(3) if still else np.exp(rng.normal(0, settings.scale, 3))
+    extent = step * np.asarray(window, float)
+    anywhere = not case.structures or bool(settings.background and rng.random() < settings.background)
+    size = np.asarray(case.image.shape, float)
+    centre = rng.uniform(0, 1, 3) * (size - 1) if anywhere else _near_structure(case, extent, rng)
+    angle = 0.0 if still else np.deg2rad(rng.uniform(-settings.rotation, settings.rotation))
+    return _flipped(View(*_sample(case, window, centre, step, angle)), case, rng, settings.flip)
+
+
 def _flipped(view: View, case: FramedCase, rng: Rng, chance: float) -> View:
     """Mirrored along each axis by chance; as it is where a structure has a side."""
     if not chance or any(name.startswith(("left ", "right ")) for name in (*case.structures, *case.absent)):
@@ -216,13 +235,17 @@ def _focused(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings)
 
 def _centre_on_structure(case: FramedCase, size: Floats, extent: Floats, rng: Rng) -> Floats:
     """A random voxel of a random structure, moved as little as keeps the view inside the volume where it can."""
-    names = list(case.structures)
-    if not names:
+    if not case.structures:
         return (size - 1) / 2
+    return _inside(_near_structure(case, extent, rng), extent, case.image.shape)
+
+
+def _near_structure(case: FramedCase, extent: Floats, rng: Rng) -> Floats:
+    """A random voxel of a random structure, moved by up to a quarter of the view."""
+    names = list(case.structures)
     places = np.flatnonzero(case.mask(names[rng.integers(len(names))]))
     centre = np.stack(np.unravel_index(places[rng.integers(places.size)], case.image.shape)).astype(float)
-    centre += rng.uniform(-0.25, 0.25, 3) * extent
-    return _inside(centre, extent, case.image.shape)
+    return np.asarray(centre + rng.uniform(-0.25, 0.25, 3) * extent)
 
 
 def _inside(centre: Floats, extent: Floats, shape: tuple[int, ...]) -> Floats:

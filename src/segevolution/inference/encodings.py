@@ -113,7 +113,18 @@ class Encodings:
         Returns:
             Logits (P, M, D, H, W) in window voxels and predicted overlap (P, M), float32.
         """
-        logits, overlaps = [], []
+        return self.decode_both(views, prompts, contexts, multimask=multimask)[:2]
+
+    def decode_both(
+        self,
+        views: Sequence[Features],
+        prompts: Sequence[FramePrompt],
+        contexts: Sequence[Context],
+        *,
+        multimask: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `decode`, and last the logits at the decoder's own size (P, M, d, h, w), as they are told back."""
+        logits, overlaps, small = [], [], []
         for start in range(0, len(prompts), self.batch):
             part = slice(start, start + self.batch)
             some = views[part] if len(views) > 1 else views
@@ -124,8 +135,9 @@ class Encodings:
                 masks = self.backbone.decode(features, batch, contexts[part], multimask=multimask)
                 logits.append(masks.full().float())
                 overlaps.append(masks.iou.float())
+                small.append(masks.logits.float())
             self.counts.decodings += len(rows)
-        return torch.cat(logits), torch.cat(overlaps)
+        return torch.cat(logits), torch.cat(overlaps), torch.cat(small)
 
     def _encode(self, images: Tensor) -> Features:
         self.counts.encodings += len(images)

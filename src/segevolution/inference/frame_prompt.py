@@ -9,27 +9,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..imaging.framing import Frame, resize_nearest
 from ..imaging.prompts import Prompt
 from ..models.backbone import ABSENT, PADDING, POSITIVE, PromptBatch, Triple
+from .previous import Previous, stacked
 from .windows import Block
 
 Place = tuple[float, float, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Previous:
-    """An earlier answer, or a mask to begin with, as it is told to a network that accepts one.
-
-    Attributes:
-        view: the block of frame voxels (d, h, w) that it covers.
-        logits: (d, h, w) of any size, spread evenly over the view; foreground is > 0.
-    """
-
-    view: Block
-    logits: Tensor
 
 
 @dataclass(frozen=True)
@@ -169,6 +156,7 @@ def collate(prompts: Sequence[FramePrompt], image_index: Sequence[int], device: 
         points.to(device) if most else None,
         labels.to(device) if most else None,
         boxes.to(device) if any_box else None,
+        stacked([prompt.previous for prompt in prompts], device),
     )
 
 

@@ -95,7 +95,7 @@ class PromptBatch:
         labels: (P, N) int64: 1 positive, 0 negative, -1 a padding token that the network does see,
             -2 a filler of this table that it does not.
         boxes: (P, 6) float (d0, h0, w0, d1, h1, w1), both corners included; a row of NaN = no box.
-        masks: (P, 1, d, h, w) logits of an earlier answer, for networks that accept them.
+        masks: (P, 1, d, h, w) logits of an earlier answer, of the size that `Spec.previous` says; a row of NaN = none.
         wordings: how each text is put, for networks that read sentences; None = in the network's own words.
     """
 

@@ -60,6 +60,8 @@ class Spec:
             volume, then windows), "click" (a window round the prompt), "slices" (2-D) or "sliding" (no prompts).
         spacing: (x, y, z) millimetres to resample to, axes as in RAS+, or None for the volume's own.
         axis: across which the slices of a 2-D network are cut; None takes the axis of the thickest voxels.
+        keep_aspect: whether a slice of a 2-D network keeps its proportions: its long side fills the window and the rest
+            is padded at the end; otherwise both sides are stretched to the window.
         previous: (d, h, w) of the logits by which an earlier answer is told, where MASK is accepted; those of
             `Masks.logits`.
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
@@ -83,6 +85,7 @@ class Spec:
     framing: str = "zoom"
     spacing: tuple[float, float, float] | None = None
     axis: Axis | None = None
+    keep_aspect: bool = False
     previous: Triple | None = None
     adaptable: tuple[str, ...] = ()
     encoding: tuple[str, ...] = ()

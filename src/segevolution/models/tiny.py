@@ -3,13 +3,16 @@
 It is no model of anatomy. It stands where SegVol stands, so that sessions, adapters, training loops and command
 lines are tested in milliseconds, here and in other people's projects, and its untrained answers already mean
 something: bright voxels are foreground, a box forbids everything outside it, a positive point attracts and a
-negative one repels, and each structure named in a text shifts the answer in its own learned way.
+negative one repels, and each structure named in a text shifts the answer in its own learned way. Where an earlier
+answer is told back, what was foreground stays likelier.
+
+It comes in one variant for each strategy of `inference/strategies/`, see VARIANTS.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +23,9 @@ from ..imaging.prompts import Kind
 from ..vocabulary import STRUCTURES, Context, Modality, require_known
 from .backbone import NEGATIVE, POSITIVE, BackboneModule, DecoderSizes, Features, Masks, PromptBatch, Spec, Triple
 
-PATCH: Triple = (2, 4, 4)
+Framing = Literal["zoom", "click", "slices", "sliding"]
+
+PATCH: Triple = (2, 4, 4)  # (1, 4, 4) where a window is a slice
 POOL: Triple = (1, 2, 2)  # the decoder answers on the window pooled by this
 MASK_TOKENS = 4  # the single answer, and three alternatives
 GAIN = 8.0  # logits from black to white before any training
@@ -34,23 +39,38 @@ class TinyConfig:
     """Sizes of a TinyBackbone.
 
     Attributes:
-        window: (D, H, W), multiples of (2, 4, 4).
+        window: (D, H, W), multiples of (2, 4, 4), or (1, H, W) of (1, 4, 4).
         structures: names that a text prompt may use, each with an embedding of its own.
         width: C, channels of a token.
         seed: the weights follow from it.
+        framing: which kind of network it stands for, see VARIANTS.
 
     Raises:
-        CheckpointError: the window cannot be cut into patches.
+        CheckpointError: the window cannot be cut into patches, or the framing is not known.
     """
 
     window: Triple = (8, 32, 32)
     structures: tuple[str, ...] = STRUCTURES
     width: int = 16
     seed: int = 0
+    framing: Framing = "zoom"
 
     def __post_init__(self) -> None:
-        if any(side < patch or side % patch for side, patch in zip(self.window, PATCH, strict=True)):
+        if any(side < patch or side % patch for side, patch in zip(self.window, self.patch, strict=True)):
             raise CheckpointError(f"a tiny network cannot have the window {self.window}; use multiples of {PATCH}.")
+        if self.framing not in get_args(Framing):
+            known = ", ".join(get_args(Framing))
+            raise CheckpointError(f'a tiny network has no framing "{self.framing}"; use one of {known}.')
+
+    @property
+    def patch(self) -> Triple:
+        """Voxels a token along each axis."""
+        return PATCH if self.window[0] > 1 else (1, *PATCH[1:])
+
+    @property
+    def grid(self) -> Triple:
+        """Tokens along each axis."""
+        return _divided(self.window, self.patch)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TinyConfig":
@@ -68,6 +88,42 @@ class TinyConfig:
         return asdict(self)
 
 
+VARIANTS: dict[str, TinyConfig] = {
+    "zoom": TinyConfig(),  # a whole volume, text, points and a box: as SegVol
+    "click": TinyConfig((16, 24, 24), framing="click"),  # 1.5 mm, z-scored; points, a box, an earlier answer
+    "slices": TinyConfig((1, 32, 32), framing="slices"),  # 2-D; points, a box, an earlier answer: as SAM
+    "sliding": TinyConfig((8, 32, 32), framing="sliding"),  # no prompts, structures by name: as nnU-Net
+}
+
+
+def _spec(config: TinyConfig) -> Spec:
+    """What each variant asks of its inputs."""
+    everywhere: dict[str, Any] = {
+        "window": config.window,
+        "framing": config.framing,
+        "adaptable": ADAPTABLE,
+        "encoding": ENCODING,
+        "layer_groups": {"encoder": ENCODING, "decoder": DECODING},
+        "parameter_groups": {
+            "decoder": (*(f"{name}.**" for name in (*DECODING, "overlap")), "mask_tokens"),
+            "mask_tokens": ("mask_tokens",),
+            "prompt_tokens": ("said_point", "said_box"),
+            "text": ("text.**",),
+        },
+        "decoder": DecoderSizes(config.width, MASK_TOKENS, config.width),
+    }
+    placed = frozenset({Kind.POINT, Kind.BOX})
+    previous = _divided(config.window, POOL)
+    if config.framing == "click":
+        return Spec(
+            accepts=placed | {Kind.MASK}, intensity="z_score", spacing=(1.5, 1.5, 1.5), previous=previous, **everywhere
+        )
+    if config.framing == "slices":
+        return Spec(accepts=placed | {Kind.MASK}, intensity="soft_tissue", previous=previous, **everywhere)
+    accepts = frozenset({Kind.TEXT}) if config.framing == "sliding" else placed | {Kind.TEXT}
+    return Spec(accepts=accepts, intensity="foreground", structures=config.structures, **everywhere)
+
+
 class TinyBackbone(BackboneModule):
     """A Backbone for tests: patches to tokens by a linear layer, masks by a few dot products.
 
@@ -78,26 +134,11 @@ class TinyBackbone(BackboneModule):
     def __init__(self, config: TinyConfig | None = None) -> None:
         super().__init__()
         self.config = config or TinyConfig()
-        self.spec = Spec(
-            window=self.config.window,
-            accepts=frozenset({Kind.TEXT, Kind.POINT, Kind.BOX}),
-            intensity="foreground",
-            adaptable=ADAPTABLE,
-            encoding=ENCODING,
-            layer_groups={"encoder": ENCODING, "decoder": DECODING},
-            parameter_groups={
-                "decoder": (*(f"{name}.**" for name in (*DECODING, "overlap")), "mask_tokens"),
-                "mask_tokens": ("mask_tokens",),
-                "prompt_tokens": ("said_point", "said_box"),
-                "text": ("text.**",),
-            },
-            structures=self.config.structures,
-            decoder=DecoderSizes(self.config.width, MASK_TOKENS, self.config.width),
-        )
-        width, grid = self.config.width, self._grid
+        self.spec = _spec(self.config)
+        width, grid = self.config.width, self.config.grid
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            self.patches = nn.Linear(math.prod(PATCH), width)
+            self.patches = nn.Linear(math.prod(self.config.patch), width)
             self.positions = nn.ParameterList(nn.Parameter(torch.randn(side, width) * 0.1) for side in grid)
             self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
             self.keys = nn.Linear(width, width)
@@ -113,20 +154,18 @@ class TinyBackbone(BackboneModule):
         self.reach = nn.Parameter(torch.tensor(0.2))  # of a point, as a fraction of the window
         with torch.no_grad():
             self.text.weight.mul_(0.3)
-            self.voxels.bias.copy_(torch.tensor([-GAIN / 2, GAIN, 0.0]))
+            middle = 1.0 if self.spec.intensity == "z_score" else 0.5  # between dark and bright
+            self.voxels.bias.copy_(torch.tensor([-GAIN * middle, GAIN, 0.0]))
+        self.previous_gain = nn.Parameter(torch.tensor(GAIN / 4)) if self.spec.previous else None
 
     @property
     def blocks(self) -> tuple[nn.Module, ...]:
         """See BackboneModule.blocks."""
         return (self.mlp,)
 
-    @property
-    def _grid(self) -> Triple:
-        return _divided(self.config.window, PATCH)
-
     def _encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
-        """(B, 1, D, H, W) in [0, 1] -> tokens (B, N, C), and the image pooled to the decoder's resolution."""
-        (d, h, w), (p, q, r) = self._grid, PATCH
+        """(B, 1, D, H, W) -> tokens (B, N, C), and the image pooled to the decoder's resolution."""
+        (d, h, w), (p, q, r) = self.config.grid, self.config.patch
         patches = images.reshape(-1, d, p, h, q, w, r).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, d * h * w, p * q * r)
         along_d, along_h, along_w = self.positions
         position = along_d[:, None, None] + along_h[None, :, None] + along_w[None, None]
@@ -143,7 +182,7 @@ class TinyBackbone(BackboneModule):
             PromptError: a mask prompt, which this network does not accept.
             VocabularyError: a structure that it was not built with.
         """
-        if prompts.masks is not None:
+        if prompts.masks is not None and self.previous_gain is None:
             raise PromptError("the tiny network accepts no mask prompt; give text, points or a box.")
         tokens = features.tokens[prompts.image_index]
         state = None
@@ -164,6 +203,8 @@ class TinyBackbone(BackboneModule):
         coarse = torch.einsum("pmc,pnc->pmn", vectors, self.keys(tokens)).unflatten(2, features.grid)
         logits = logits + functional.interpolate(coarse, logits.shape[2:], mode="trilinear", align_corners=False)
         logits = logits + (self._points(prompts) - self._outside(prompts))[:, None]
+        if prompts.masks is not None and self.previous_gain is not None:
+            logits = logits + self.previous_gain * torch.tanh(prompts.masks.nan_to_num(0.0) / GAIN)
         return Masks(logits, torch.sigmoid(self.overlap(queries)[..., 0]), self.config.window)
 
     def _said(self, prompts: PromptBatch) -> Tensor:

@@ -3,9 +3,12 @@
 from ...errors import CheckpointError
 from ...models.spec import Spec
 from .base import Strategy
+from .click import Click
+from .slices import Slices
+from .sliding import Sliding
 from .zoom import Zoom
 
-STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Zoom(),)}
+STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Zoom(), Click(), Slices(), Sliding())}
 
 
 def strategy_of(spec: Spec) -> Strategy:

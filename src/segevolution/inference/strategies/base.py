@@ -22,7 +22,8 @@ from ...models.backbone import BackboneModule
 from ...models.spec import Spec, Windows
 from ...vocabulary import Context, Modality
 from ..encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Encodings, Precision
-from ..frame_prompt import FramePrompt, Previous
+from ..frame_prompt import FramePrompt
+from ..previous import Previous
 
 
 @dataclass(frozen=True)

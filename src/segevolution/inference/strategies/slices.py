@@ -1,0 +1,287 @@
+"""Two-dimensional networks through a volume, under one three-dimensional prompt.
+
+Slices are cut across the axis of the thickest voxels, rows and columns as radiology shows them. A box gives every slice
+of its extent its section, and nothing is answered outside it. Points seed their own slices; from there the answer is
+carried to the neighbours, whose prompt is the deepest voxel of the mask beside them, that mask itself where the network
+accepts one, or its box where it reads boxes only; a walk ends where nothing is left, where the mask changes its area
+more than fourfold, or half-way to the next seed. A text alone, or a mask to begin with, is asked in every slice it may
+concern. So published systems are run in 3-D (LiteMedSAM's demo, SAM-Med2D's propagation), with one prompt for all
+slices instead of one a slice from the truth.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...data.windows import FramedCase, View, ViewSettings
+from ...errors import CheckpointError
+from ...imaging.framing import Frame, frame, resize_nearest
+from ...imaging.prompts import Kind
+from ...imaging.volume import Volume
+from ...models.backbone import POSITIVE
+from ...models.spec import Spec, Triple
+from ...vocabulary import Context
+from ..deepest import deepest
+from ..encodings import Encodings
+from ..frame_prompt import FramePrompt, Place, resized, voxel
+from ..previous import OUTSIDE, Previous
+from ..windows import Block, Window, tight
+from .base import Answer, OpenImage, Options, Strategy
+
+JUMP = 4.0  # times the area of the slice before, or one over it, that ends a walk
+MARGIN = 3  # frame voxels by which a box grows from slice to slice
+ORDERS = {"z": "LPS", "y": "LIA", "x": "PIL"}  # columns, rows and slices, as DICOM stores axial slices
+
+
+class Slices(Strategy):
+    """A 2-D network, slice by slice."""
+
+    name: ClassVar[str] = "slices"
+
+    def check(self, spec: Spec) -> None:
+        """See Strategy.check: its windows are slices."""
+        if spec.window[0] != 1:
+            raise CheckpointError(f'a network framed by "slices" has the window (1, H, W), not {spec.window}.')
+
+    def prepare(self, volume: Volume, spec: Spec) -> Frame:
+        """See Strategy.prepare: D runs across the slices."""
+        spacing = volume.grid.canonical()[0].spacing
+        thickest = max(range(3), key=lambda axis: (round(spacing[axis], 3), axis))
+        return frame(volume, spec.intensity, spec.spacing, ORDERS[spec.axis or "xyz"[thickest]])
+
+    def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
+        return SliceImage(encodings)
+
+    def view(self, case: FramedCase, spec: Spec, rng: np.random.Generator, settings: ViewSettings) -> View:
+        """See Strategy.view: a slice through a structure, a little scaled and shifted unless it is `still`."""
+        d, h, w = case.image.shape
+        names = list(case.structures)
+        number = int(rng.integers(d))
+        if names and not rng.random() < settings.background:
+            hits = np.flatnonzero(case.mask(names[rng.integers(len(names))]).any(axis=(1, 2)))
+            number = int(hits[rng.integers(hits.size)])
+        window = Slice.of(number, (d, h, w), spec)
+        if not rng.random() < settings.still:
+            window = _moved(window, rng, settings)
+        shown = window.at(-number)
+        image = torch.from_numpy(case.image[number : number + 1].astype(np.float32))
+        labels = np.pad(case.labels[window.content.slices], window.margins)
+        return View(shown.cut(image, case.pad).numpy(), resize_nearest(labels, spec.window))
+
+
+def _moved(window: "Slice", rng: np.random.Generator, settings: ViewSettings) -> "Slice":
+    """The window scaled and shifted within its slice by chance."""
+    sides = np.asarray(window.view.shape[1:]) * np.exp(rng.normal(0, settings.scale, 2))
+    middle = (np.asarray(window.view.shape[1:]) - 1) / 2 + rng.uniform(-0.04, 0.04, 2) * sides
+    number = window.view.start[0]
+    (top, height), (left, width) = (
+        (round(centre - side / 2), max(1, round(side)))
+        for centre, side in zip(middle.tolist(), sides.tolist(), strict=True)
+    )
+    view = Block((number, top, left), (number + 1, top + height, left + width))
+    content = view.meet(window.content)
+    return window if content.empty else replace(window, view=view, content=content)
+
+
+@dataclass(frozen=True)
+class Slice(Window):
+    """One slice of the frame, stretched into the network's window.
+
+    Attributes:
+        size: (1, H, W) of the network's window.
+    """
+
+    size: Triple
+
+    @classmethod
+    def of(cls, number: int, shape: Triple, spec: Spec) -> "Slice":
+        """Slice `number` of a frame (D, H, W); wider than the image where the network keeps proportions."""
+        sides = shape[1:]
+        if spec.keep_aspect:
+            scale = max(side / wanted for side, wanted in zip(sides, spec.window[1:], strict=True))
+            height, width = (
+                max(side, round(scale * wanted)) for side, wanted in zip(sides, spec.window[1:], strict=True)
+            )
+        else:
+            height, width = sides
+        view = Block((number, 0, 0), (number + 1, height, width))
+        return cls(view, view.meet(Block.whole(shape)), spec.window)
+
+    @property
+    def margins(self) -> list[tuple[int, int]]:
+        """Padding before and after each axis of what the slice shows."""
+        ends = zip(self.view.start, self.content.start, self.content.stop, self.view.stop, strict=True)
+        return [(first - low, high - last) for low, first, last, high in ends]
+
+    def at(self, by: int) -> "Slice":
+        """The same part of a slice `by` further on."""
+        return replace(self, view=self.view.shift((by, 0, 0)), content=self.content.shift((by, 0, 0)))
+
+    def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
+        """Its voxels (1, H, W) at the network's size: bilinear, and averaged over an area where that is smaller."""
+        plane = super().cut(image, pad)
+        return functional.interpolate(plane[None], self.size[1:], mode="bilinear", antialias=True)[0]
+
+    def carry(self, answer: Tensor) -> Tensor:
+        """Logits (1, H, W) of the network's size -> of the view's, bilinearly."""
+        return functional.interpolate(answer[None], self.view.shape[1:], mode="bilinear", align_corners=False)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Section:
+    """What the network said of one slice: logits (H, W) in frame voxels, at the decoder's size, and the overlap."""
+
+    number: int
+    logits: Tensor
+    small: Tensor
+    iou: float
+
+    @property
+    def area(self) -> int:
+        return int((self.logits > 0).sum())
+
+
+class SliceImage(OpenImage):
+    """An image answered slice by slice."""
+
+    def answers(
+        self, prompts: Sequence[FramePrompt], contexts: Sequence[Context], *, multimask: bool = False
+    ) -> Iterator[Answer]:
+        """See OpenImage.answers."""
+        for prompt, context in zip(prompts, contexts, strict=True):
+            for alternative in range(3) if multimask else (None,):
+                yield self._joined(self._sections(prompt, context, alternative))
+
+    @property
+    def _shape(self) -> Triple:
+        d, h, w = self.encodings.image.shape
+        return int(d), int(h), int(w)
+
+    @property
+    def _spec(self) -> Spec:
+        return self.encodings.backbone.spec
+
+    def _sections(self, prompt: FramePrompt, context: Context, alternative: int | None) -> Iterable[_Section]:
+        seeds = sorted({voxel(point).start[0] for point in prompt.positive})
+        if prompt.box is not None:
+            numbers: Iterable[int] = range(prompt.box.start[0], prompt.box.stop[0])
+        elif seeds:
+            return self._walked(prompt, seeds, context, alternative)
+        elif prompt.previous is not None:
+            mask = prompt.previous.on(Block.whole(self._shape), self._shape) > 0
+            numbers = torch.nonzero(mask.any(dim=2).any(dim=1)).flatten().tolist()
+        else:
+            numbers = range(self._shape[0])
+        told = [(number, self._told(prompt, number)) for number in numbers]
+        return self._asked([(number, each) for number, each in told if each is not None], context, alternative)
+
+    def _asked(
+        self, told: Sequence[tuple[int, FramePrompt]], context: Context, alternative: int | None
+    ) -> Iterator[_Section]:
+        """Ask some slices, a batch at a time."""
+        windows = [Slice.of(number, self._shape, self._spec) for number, _ in told]
+        self.encodings.plan(windows)
+        for start in range(0, len(told), self.encodings.batch):
+            part = slice(start, start + self.encodings.batch)
+            features = [self.encodings.at(window) for window in windows[part]]
+            prompts = [prompt for _, prompt in told[part]]
+            logits, iou, small = self.encodings.decode_both(
+                features, prompts, [context] * len(prompts), multimask=alternative is not None
+            )
+            row = alternative or 0
+            for place, (window, (number, _)) in enumerate(zip(windows[part], told[part], strict=True)):
+                plane = window.carry(logits[place, row])[0, : self._shape[1], : self._shape[2]]
+                yield _Section(number, plane, small[place, row], float(iou[place, row]))
+
+    def _walked(
+        self, prompt: FramePrompt, seeds: Sequence[int], context: Context, alternative: int | None
+    ) -> Iterator[_Section]:
+        """The seeds' own slices, then their neighbours, one after another."""
+        own = [(number, self._told(prompt, number)) for number in seeds]
+        sections = list(self._asked([(number, told) for number, told in own if told is not None], context, alternative))
+        yield from sections
+        for place, section in enumerate(sections):
+            low = (sections[place - 1].number + section.number) // 2 + 1 if place else 0
+            high = (
+                (section.number + sections[place + 1].number) // 2 + 1 if place + 1 < len(sections) else self._shape[0]
+            )
+            for numbers in (range(section.number + 1, high), range(section.number - 1, low - 1, -1)):
+                yield from self._walk(section, numbers, prompt, context, alternative)
+
+    def _walk(
+        self, section: _Section, numbers: Iterable[int], prompt: FramePrompt, context: Context, alternative: int | None
+    ) -> Iterator[_Section]:
+        for number in numbers:
+            told = self._told(prompt, number, section)
+            if told is None:
+                return
+            (after,) = self._asked([(number, told)], context, alternative)
+            if not after.area or not 1 / JUMP <= after.area / section.area <= JUMP:
+                return
+            yield after
+            section = after
+
+    def _told(self, prompt: FramePrompt, number: int, neighbour: _Section | None = None) -> FramePrompt | None:
+        """What a slice is told, in window voxels; None where there is nothing to ask for.
+
+        Args:
+            prompt: in frame voxels.
+            number: of the slice.
+            neighbour: what was said of the slice before, on a walk.
+        """
+        window = Slice.of(number, self._shape, self._spec)
+        pairs = [pair for pair in zip(prompt.points, prompt.labels, strict=True) if voxel(pair[0]).start[0] == number]
+        flat: list[tuple[Place, int]] = [((0.0, h, w), label) for (_, h, w), label in pairs]
+        box = None if prompt.box is None else prompt.box.meet(window.content).shift((number, 0, 0), -1)
+        previous = None
+        if self._spec.previous is not None:
+            if neighbour is not None:
+                previous = Previous(Block.whole(window.size), neighbour.small)
+            elif prompt.previous is not None:
+                previous = Previous(Block.whole(window.size), prompt.previous.on(window.view, self._spec.previous))
+        if neighbour is not None:
+            mask = (neighbour.logits > 0)[None]
+            spot, around = deepest(mask), tight(mask)
+            if spot is None or around is None:
+                return None
+            if Kind.POINT in self._spec.accepts:
+                flat.append(((0.0, float(spot[1]), float(spot[2])), POSITIVE))
+            elif Kind.BOX in self._spec.accepts:
+                box = _grown(around).meet(Block((0, 0, 0), (1, *self._shape[1:])))
+        told = FramePrompt(prompt.structure, tuple(point for point, _ in flat), tuple(label for _, label in flat), box)
+        told = replace(resized(told, window.view.shape, window.size), previous=previous)
+        return told if told.structure or told.box or told.positive or told.previous else None
+
+    def _joined(self, sections: Iterable[_Section]) -> Answer:
+        """The slices' answers as one, OUTSIDE in the slices that were not asked."""
+        logits = torch.full(self._shape, OUTSIDE, device=self.encodings.image.device)
+        found = sorted(sections, key=lambda section: section.number)
+        if not found:
+            return Answer(logits, 0.0, 0)
+        for section in found:
+            logits[section.number] = section.logits
+        weights = [section.area + 1 for section in found]
+        iou = sum(section.iou * weight for section, weight in zip(found, weights, strict=True)) / sum(weights)
+        return Answer(logits, iou, len(found), self._previous(found))
+
+    def _previous(self, found: Sequence[_Section]) -> Previous | None:
+        """The slices' logits at the decoder's size, from the first slice that was asked to the last."""
+        if self._spec.previous is None:
+            return None
+        first, last = found[0].number, found[-1].number
+        small = torch.full((last - first + 1, *found[0].small.shape[1:]), OUTSIDE, device=found[0].small.device)
+        for section in found:
+            small[section.number - first] = section.small[0]
+        view = Slice.of(first, self._shape, self._spec).view
+        return Previous(view.join(Slice.of(last, self._shape, self._spec).view), small)
+
+
+def _grown(block: Block) -> Block:
+    """A block in a slice, larger by MARGIN on its four sides."""
+    (_, top, left), (_, bottom, right) = block.start, block.stop
+    return Block((0, top - MARGIN, left - MARGIN), (1, bottom + MARGIN, right + MARGIN))
