@@ -12,7 +12,7 @@ It comes in one variant for each strategy of `inference/strategies/`, see VARIAN
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ Framing = Literal["zoom", "click", "slices", "sliding"]
 PATCH: Triple = (2, 4, 4)  # (1, 4, 4) where a window is a slice
 POOL: Triple = (1, 2, 2)  # the decoder answers on the window pooled by this
 MASK_TOKENS = 4  # the single answer, and three alternatives
-GAIN = 8.0  # logits from black to white before any training
+GAIN = 8.0  # logits
 ENCODING = ("patches", "mlp.0", "mlp.2")
 DECODING = ("keys", "queries", "voxels")
 ADAPTABLE = (*ENCODING, *DECODING)
@@ -96,6 +96,31 @@ VARIANTS: dict[str, TinyConfig] = {
 }
 
 
+class _Start(NamedTuple):
+    """What an untrained network goes by.
+
+    Attributes:
+        middle: intensity between dark and bright.
+        slope: logits that a step of one in intensity is worth.
+        point: logits between the place of a point and far from it.
+        lost: share of these that every voxel loses where there is a positive point.
+    """
+
+    middle: float = 0.5
+    slope: float = GAIN
+    point: float = GAIN
+    lost: float = 0.5
+
+
+_STARTS: dict[Framing, _Start] = {
+    "zoom": _Start(),
+    "click": _Start(middle=1.0),  # of a z-score
+    # A point in the dark must find nothing, and another bright body nothing either, or walks over slices have no end.
+    "slices": _Start(slope=2 * GAIN, point=2 * GAIN, lost=0.75),
+    "sliding": _Start(),
+}
+
+
 def _spec(config: TinyConfig) -> Spec:
     """What each variant asks of its inputs."""
     everywhere: dict[str, Any] = {
@@ -149,13 +174,13 @@ class TinyBackbone(BackboneModule):
             self.text = nn.Embedding(max(len(self.config.structures), 1), width)
             self.said_point = nn.Parameter(torch.randn(width) * 0.1)
             self.said_box = nn.Parameter(torch.randn(width) * 0.1)
-        self.point_gain = nn.Parameter(torch.tensor(GAIN))
+        start = _STARTS[self.config.framing]
+        self.point_gain = nn.Parameter(torch.tensor(start.point))
         self.box_gain = nn.Parameter(torch.tensor(4 * GAIN))
         self.reach = nn.Parameter(torch.tensor(0.2))  # of a point, as a fraction of the window
         with torch.no_grad():
             self.text.weight.mul_(0.3)
-            middle = 1.0 if self.spec.intensity == "z_score" else 0.5  # between dark and bright
-            self.voxels.bias.copy_(torch.tensor([-GAIN * middle, GAIN, 0.0]))
+            self.voxels.bias.copy_(torch.tensor([-start.slope * start.middle, start.slope, 0.0]))
         self.previous_gain = nn.Parameter(torch.tensor(GAIN / 4)) if self.spec.previous else None
 
     @property
@@ -230,7 +255,7 @@ class TinyBackbone(BackboneModule):
         near = torch.exp(-apart.square().sum(dim=-1) / (2 * self.reach**2))
         positive, negative = prompts.labels == POSITIVE, prompts.labels == NEGATIVE
         sign = (positive.to(near.dtype) - negative.to(near.dtype))[:, :, None, None, None]
-        baseline = 0.5 * positive.any(dim=1).to(near.dtype)[:, None, None, None]
+        baseline = _STARTS[self.config.framing].lost * positive.any(dim=1).to(near.dtype)[:, None, None, None]
         return self.point_gain * ((sign * near).sum(dim=1) - baseline)
 
     def _outside(self, prompts: PromptBatch) -> Tensor:
