@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from segevolution.models.segvol.two_way_transformer import Attention, TwoWayTransformer
 from segevolution.models.segvol.upscaling import Upscaling, from_cells, to_cells
+from segevolution.models.two_way_transformer import Attention, TwoWayTransformer
 
 GRID = (2, 3, 4)
 

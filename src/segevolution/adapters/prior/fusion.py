@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ...models.segvol.two_way_transformer import Attention, TokenMlp
+from ...models.two_way_transformer import Attention, TokenMlp
 
 Kind = Literal["joint", "hermes"]
 Fused = tuple[Tensor, Tensor, Tensor]

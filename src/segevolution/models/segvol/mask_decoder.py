@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..two_way_transformer import Mlp, TwoWayTransformer, take
 from .config import SegVolConfig
 from .dense_prompts import DenseEmbedding
-from .two_way_transformer import TwoWayTransformer, take
 from .upscaling import HighResolution, Upscaling, dot, from_cells
 
 MASKS = 4
@@ -106,19 +106,3 @@ class MaskDecoder(nn.Module):
             middle.append(dense.middle)
         upscaled: Tensor = self.output_upscaling(image, tuple(middle), fine, None if dense is None else dense.fine)
         return upscaled
-
-
-class Mlp(nn.Module):
-    """Three linear layers with ReLU between."""
-
-    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
-        super().__init__()
-        sizes = ((inputs, hidden), (hidden, hidden), (hidden, outputs))
-        self.layers = nn.ModuleList(nn.Linear(inner, outer) for inner, outer in sizes)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(..., inputs) -> (..., outputs)."""
-        for layer in self.layers[:-1]:
-            values = functional.relu(layer(values))
-        outputs: Tensor = self.layers[-1](values)
-        return outputs

@@ -1,4 +1,4 @@
-"""The two-way transformer of SAM's mask decoder: prompt tokens attend to the image, and the image to them.
+"""The two-way transformer of SAM's mask decoder, in any number of dimensions: tokens and image attend to one another.
 
 Source: Kirillov et al. 2023, arXiv:2304.02643. Image tokens of the first block are projected once an image,
 not once a prompt, since until there they do not depend on the prompt.
@@ -127,6 +127,22 @@ class TokenMlp(nn.Module):
         """(..., C) -> (..., C)."""
         changed: Tensor = self.lin2(functional.relu(self.lin1(tokens)))
         return changed
+
+
+class Mlp(nn.Module):
+    """Three linear layers with ReLU between."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        sizes = ((inputs, hidden), (hidden, hidden), (hidden, outputs))
+        self.layers = nn.ModuleList(nn.Linear(inner, outer) for inner, outer in sizes)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        for layer in self.layers[:-1]:
+            values = functional.relu(layer(values))
+        outputs: Tensor = self.layers[-1](values)
+        return outputs
 
 
 def take(values: Tensor, rows: Tensor | None) -> Tensor:
