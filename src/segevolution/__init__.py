@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from .adapters import load_adapter, save_adapter
     from .data.store import Store
     from .errors import SegevolutionError
+    from .imaging.boxes import Box
     from .imaging.case import Case
     from .imaging.formats import read, read_labels
     from .imaging.formats import write_mask as write
     from .imaging.grid import Grid
-    from .imaging.prompts import Box, Prompt
+    from .imaging.prompts import Prompt
     from .imaging.volume import Volume
     from .inference.load import load
     from .inference.segmentation import Segmentation
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Box": "imaging.prompts",
+    "Box": "imaging.boxes",
     "Case": "imaging.case",
     "Context": "vocabulary",
     "Grid": "imaging.grid",

@@ -139,9 +139,10 @@ class Grid:
         return np.asarray(nib.affines.apply_affine(np.linalg.inv(self.affine), points), np.float64)
 
     def contains(self, indices: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Which voxel indices (N, 3) round to a voxel of this grid."""
-        rounded = np.rint(np.asarray(indices, np.float64).reshape(-1, 3))
-        return np.asarray(((rounded >= 0) & (rounded < self.shape)).all(axis=1))
+        """Which voxel indices (N, 3) lie in a voxel of this grid, its outer faces included."""
+        places = np.asarray(indices, np.float64).reshape(-1, 3)
+        close = 0.5 + 1e-6  # arithmetic in millimetres may move a face a little
+        return np.asarray(((places >= -close) & (places <= np.asarray(self.shape) - 1 + close)).all(axis=1))
 
     def canonical(self, order: str = CANONICAL) -> tuple["Grid", Turn]:
         """The same voxels in the axis order nearest to `order`, axis codes as of `orientation`, and the turn there."""

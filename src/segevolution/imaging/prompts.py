@@ -1,10 +1,12 @@
 """Prompts: what a person (or a label, in a simulation) says to the model about one structure.
 
-A prompt belongs to a grid: its box is axis-aligned only there, while points travel anywhere through millimetres.
+A prompt belongs to a grid: its box is axis-aligned only there, while points travel anywhere through millimetres. To add
+a kind of prompt: a line in `Kind` and in `_FIELDS` and its field here, what a network is told of it in
+`inference/frame_prompt.py`, and how a person's is simulated in `imaging/simulated_prompts/`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
@@ -12,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PromptError, VolumeError
-from .grid import Floats, Grid, Turn
-
-Point = tuple[float, float, float]
+from .boxes import Box, Point, box_from_mm, box_from_numbers, clipped, corners, point, span_mm, voxel_ranges
+from .grid import Grid, Turn
+from .regions import PackedMask, Region
 
 
 class Kind(StrEnum):
@@ -32,6 +34,16 @@ Combination = Literal["text", "point", "box", "text+point", "text+box", "point+b
 """The six combinations of SegVol's training and tests (Du et al. 2024, algorithm 1)."""
 COMBINATIONS: tuple[Combination, ...] = get_args(Combination)
 
+_FIELDS: dict[Kind, tuple[str, ...]] = {
+    Kind.TEXT: ("text",),
+    Kind.POINT: ("points", "labels"),
+    Kind.BOX: ("box",),
+    Kind.SCRIBBLE: ("scribbles",),
+    Kind.LASSO: ("lasso",),
+    Kind.MASK: ("mask",),
+}
+_EMPTY: tuple[object, ...] = (None, ())
+
 
 def kinds_in(combination: str) -> frozenset[Kind]:
     """The kinds that a combination such as "text+box" joins; raises PromptError for an unknown kind."""
@@ -41,33 +53,24 @@ def kinds_in(combination: str) -> frozenset[Kind]:
         raise PromptError(f'"{combination}" is no kind of prompt; join some of {", ".join(Kind)} with "+".') from error
 
 
-@dataclass(frozen=True)
-class Box:
-    """An axis-aligned box in voxel indices (x, y, z) of some grid, both corners included."""
-
-    low: Point
-    high: Point
-
-    def __post_init__(self) -> None:
-        if any(low > high for low, high in zip(self.low, self.high, strict=True)):
-            raise PromptError(
-                f"the box is inverted: its low corner {self.low} lies beyond its high corner {self.high}."
-            )
-
-
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Everything said about one structure: text, points and a box, in any combination.
+    """Everything said about one structure, in any combination of kinds.
+
+    Two prompts are equal where they say the same on the same grid, whatever their notes.
 
     Attributes:
-        grid: whose voxel indices the points and the box are.
+        grid: whose voxel indices everything else is in.
         text: a structure's name, such as "liver".
         points: voxel indices (x, y, z).
         labels: 1 positive or 0 negative, one a point.
-        box: in voxel indices.
+        box: in voxel indices; what of it lies beyond the image is cut off, and a note says so.
+        scribbles, lasso: voxels that were drawn over, or round, on the structure or off it.
+        mask: an earlier answer or a segmentation to begin with; of the grid's shape, not empty.
+        notes: what a person should know of how the prompt was understood, a sentence each, without full stop.
 
     Raises:
-        PromptError: nothing was said, only negative points were given, or something lies outside the grid.
+        PromptError: nothing was said, or only what is off the structure, or something lies outside the grid.
     """
 
     grid: Grid
@@ -75,70 +78,132 @@ class Prompt:
     points: tuple[Point, ...] = ()
     labels: tuple[int, ...] = ()
     box: Box | None = None
+    scribbles: Region | None = None
+    lasso: Region | None = None
+    mask: PackedMask | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.text is not None and not isinstance(self.text, str):
+            raise PromptError(
+                f"a text is the name of one structure, not {self.text!r}; give several structures as several prompts."
+            )
         if len(self.points) != len(self.labels):
             raise PromptError(f"{len(self.points)} points came with {len(self.labels)} labels; each point needs one.")
-        if self.text is None and self.box is None and not any(self.labels):
-            said = "only negative points were given" if self.points else "no prompt was given"
+        if any(label not in (0, 1) for label in self.labels):
+            raise PromptError(f"the labels of points are 1 (on the structure) or 0 (off it), not {self.labels}.")
+        if not self._says_where_or_what:
+            said = "only what is off the structure" if self.kinds else "no prompt"
+            said = "only negative points were given" if self.kinds == {Kind.POINT} else f"{said} was given"
             raise PromptError(f"{said}; give a text, a positive point or a box.")
-        for point in self.points:
-            self._require_inside(point, "point")
+        for place in self.points:
+            if not self.grid.contains([place])[0]:
+                where = ", ".join(f"{value:g}" for value in place)
+                ranges = voxel_ranges(self.grid)
+                raise PromptError(f"the point ({where}) lies outside the image; its voxels run over {ranges}.")
+        for name, region in (("scribble", self.scribbles), ("lasso", self.lasso)):
+            if region is not None and not region.inside(self.grid.shape):
+                ranges = voxel_ranges(self.grid)
+                raise PromptError(f"the {name} leaves the image, whose voxels run over {ranges}.")
+        if self.mask is not None and self.mask.shape != self.grid.shape:
+            raise PromptError(f"the mask has shape {self.mask.shape}, its grid {self.grid.shape}; they must agree.")
+        if self.mask is not None and not self.mask:
+            raise PromptError("the mask is empty; leave it out, or give one that holds a voxel.")
         if self.box is not None:
-            self._require_inside(self.box.low, "box corner")
-            self._require_inside(self.box.high, "box corner")
+            box, notes = clipped(self.grid, np.array([self.box.low, self.box.high]), "voxel")
+            object.__setattr__(self, "box", box)
+            object.__setattr__(self, "notes", (*self.notes, *notes))
 
-    def _require_inside(self, point: Point, what: str) -> None:
-        if not self.grid.contains([point])[0]:
-            where = ", ".join(f"{value:g}" for value in point)
-            ranges = ", ".join(f"{axis} 0..{side - 1}" for axis, side in zip("xyz", self.grid.shape, strict=True))
-            raise PromptError(f"the {what} ({where}) lies outside the image; its voxels run over {ranges}.")
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of which it says something."""
+        return frozenset(kind for kind, (first, *_) in _FIELDS.items() if getattr(self, first) not in _EMPTY)
+
+    @property
+    def _says_where_or_what(self) -> bool:
+        """Whether anything in it is on the structure."""
+        regions = [region for region in (self.scribbles, self.lasso) if region is not None]
+        drawn = any(bool(region.labels.any()) for region in regions)
+        return self.text is not None or self.box is not None or any(self.labels) or drawn or bool(self.mask)
 
     def only(self, kinds: Collection[Kind]) -> "Prompt":
-        """The parts of this prompt that are of some kinds."""
-        points, labels = (self.points, self.labels) if Kind.POINT in kinds else ((), ())
-        text, box = (self.text if Kind.TEXT in kinds else None), (self.box if Kind.BOX in kinds else None)
-        return Prompt(self.grid, text, points, labels, box)
+        """The parts of this prompt that are of some kinds; raises PromptError where nothing is left."""
+        parts: dict[str, Any] = {name: getattr(self, name) for kind in kinds for name in _FIELDS[kind]}
+        return Prompt(self.grid, **parts, notes=self.notes)
+
+    def joined(self, later: "Prompt") -> "Prompt":
+        """Both on one grid: points and drawn voxels of both, otherwise what the later one says where it says it."""
+        parts: dict[str, Any] = {
+            name: getattr(later, name) for kind in later.kinds for name in _FIELDS[kind] if name not in _ADDED
+        }
+        parts["points"], parts["labels"] = (*self.points, *later.points), (*self.labels, *later.labels)
+        for name in ("scribbles", "lasso"):
+            mine, theirs = getattr(self, name), getattr(later, name)
+            parts[name] = mine.joined(theirs) if mine is not None and theirs is not None else mine or theirs
+        return replace(self, **parts, notes=tuple(dict.fromkeys((*self.notes, *later.notes))))
 
     def turned(self, grid: Grid, turn: Turn) -> "Prompt":
         """The same prompt in the voxel indices of `grid`, which `turn` leads to."""
-        points = tuple(_point(row) for row in turn.apply_indices(self.points)) if self.points else ()
+        points = tuple(point(row) for row in turn.apply_indices(self.points)) if self.points else ()
         box = None
         if self.box is not None:
-            corners = turn.apply_indices([self.box.low, self.box.high])
-            box = Box(_point(corners.min(axis=0)), _point(corners.max(axis=0)))
-        return Prompt(grid, self.text, points, self.labels, box)
+            ends = turn.apply_indices([self.box.low, self.box.high])
+            box = Box(point(ends.min(axis=0)), point(ends.max(axis=0)))
+        scribbles, lasso = (None if region is None else region.turned(turn) for region in (self.scribbles, self.lasso))
+        mask = None if self.mask is None else self.mask.turned(turn)
+        return Prompt(grid, self.text, points, self.labels, box, scribbles, lasso, mask, self.notes)
 
     def moved_to(self, grid: Grid) -> "Prompt":
         """The same prompt on another grid of the same patient, through millimetres.
 
-        Points keep their place. A box keeps its corners' places where the axes of both grids are parallel;
-        between oblique grids it becomes the tight box round its eight corners. What of it lies outside the
-        new grid is cut off.
+        Points keep their place. A box keeps its corners' places where the axes of both grids are parallel; between
+        oblique grids it becomes the tight box round its eight corners. Drawn voxels and masks go to the voxels that
+        share their place. What of all these lies outside the new grid is cut off, and a note says so.
 
         Raises:
-            PromptError: a point, or the whole box, lies outside the new grid.
+            PromptError: a point, or the whole of anything else, lies outside the new grid.
         """
-        points = tuple(_point(row) for row in grid.to_voxel(self.grid.to_mm(self.points))) if self.points else ()
-        box = None
+        points = tuple(point(row) for row in grid.to_voxel(self.grid.to_mm(self.points))) if self.points else ()
+        box, notes = None, self.notes
         if self.box is not None:
-            box = _clipped(grid, grid.to_voxel(self.grid.to_mm(_corners(self.box))))
-        return Prompt(grid, self.text, points, self.labels, box)
+            try:
+                box, cut = clipped(grid, grid.to_voxel(self.grid.to_mm(corners(self.box))), "mm")
+            except PromptError as error:
+                raise PromptError(f"{str(error)[:-1]}. Does the prompt belong to this patient?") from None
+            notes = (*notes, *cut)
+        parts: dict[str, Any] = {}
+        for name, kind in (("scribbles", "scribble"), ("lasso", "lasso"), ("mask", "mask")):
+            part = getattr(self, name)
+            parts[name] = None if part is None else part.moved(self.grid, grid)
+            if part is not None and not parts[name]:
+                raise PromptError(f"the {kind} lies outside the image altogether; does it belong to this patient?")
+        return Prompt(grid, self.text, points, self.labels, box, **parts, notes=notes)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file, with the grid, so that the prompt can be replayed on any grid."""
+    def to_json(self, *, masks_by_reference: bool = False) -> dict[str, Any]:
+        """Plain values for a JSON file, with the grid, so that the prompt can be replayed on any grid.
+
+        A mask is told in base64, or by `PackedMask.reference` alone, to be kept elsewhere.
+        """
         box = None if self.box is None else {"low": list(self.box.low), "high": list(self.box.high)}
-        return {
+        value: dict[str, Any] = {
             "text": self.text,
-            "points": [list(point) for point in self.points],
+            "points": [list(place) for place in self.points],
             "labels": list(self.labels),
             "box": box,
             "grid": {"shape": list(self.grid.shape), "affine": self.grid.affine.tolist()},
         }
+        value |= {name: part.to_json() for name in ("scribbles", "lasso") if (part := getattr(self, name)) is not None}
+        if self.mask is not None:
+            value["mask"] = self.mask.to_json(by_reference=masks_by_reference)
+        return value | ({"notes": list(self.notes)} if self.notes else {})
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Prompt":
+    def from_json(cls, value: Mapping[str, Any], masks: Mapping[str, PackedMask] | None = None) -> "Prompt":
         """The prompt that `to_json` described; use `moved_to` to lay it on an image.
+
+        Args:
+            value: plain values.
+            masks: those that a prompt may refer to, by their reference.
 
         Raises:
             PromptError: a key is missing or holds something else, or the prompt itself is impossible.
@@ -146,15 +211,22 @@ class Prompt:
         try:
             shape, affine = value["grid"]["shape"], np.asarray(value["grid"]["affine"], np.float64)
             grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
-            box = value.get("box")
+            box, mask = value.get("box"), value.get("mask")
+            scribbles, lasso = (
+                None if value.get(name) is None else Region.from_json(value[name]) for name in ("scribbles", "lasso")
+            )
             return cls(
                 grid,
                 value.get("text"),
-                tuple(_point(point) for point in value.get("points", ())),
+                tuple(point(place) for place in value.get("points", ())),
                 tuple(int(label) for label in value.get("labels", ())),
-                None if box is None else Box(_point(box["low"]), _point(box["high"])),
+                None if box is None else Box(point(box["low"]), point(box["high"])),
+                scribbles,
+                lasso,
+                None if mask is None else PackedMask.from_json(mask, masks or {}),
+                tuple(str(note) for note in value.get("notes", ())),
             )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, VolumeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, VolumeError) as error:
             raise PromptError(f"the prompt cannot be read from JSON ({error!r}); write it with to_json.") from error
 
     @classmethod
@@ -174,41 +246,46 @@ class Prompt:
             points, negative_points: (x, y, z) each, voxel indices of `grid`, or RAS+ millimetres if `mm`.
             box: (x0, y0, z0, x1, y1, z1), both corners included, in the same unit. In millimetres the box is the
                 tight voxel box around its eight corners, since a grid may lie obliquely.
+
+        Raises:
+            PromptError: as Prompt does; in millimetres where these were given.
         """
-        spots = [_point(point) for point in (*points, *negative_points)]
+        spots = [point(place) for place in (*points, *negative_points)]
         if mm:
-            spots = [_point(row) for row in grid.to_voxel(spots)]
+            spots = [point(row) for row in voxels_from_mm(grid, spots, "point")]
         labels = (1,) * len(points) + (0,) * len(negative_points)
-        return cls(grid, text, tuple(spots), labels, None if box is None else _box(grid, box, mm))
+        voxel_box = None if box is None else box_from_numbers(box)
+        notes: tuple[str, ...] = ()
+        if voxel_box is not None and mm:
+            voxel_box, notes = box_from_mm(grid, voxel_box)
+        return cls(grid, text, tuple(spots), labels, voxel_box, notes=notes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Prompt):
+            return NotImplemented
+        return self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        parts = tuple(getattr(self, name) for names in _FIELDS.values() for name in names)
+        return self.grid.shape, self.grid.affine.tobytes(), parts
 
 
-def _box(grid: Grid, box: Sequence[float], mm: bool) -> Box:
-    if len(box) != 6:
-        raise PromptError(f"a box needs six numbers x0,y0,z0,x1,y1,z1; this one has {len(box)}.")
-    given = Box(_point(box[:3]), _point(box[3:]))
-    if not mm:
-        return given
-    voxels = grid.to_voxel(_corners(given))
-    return Box(_point(voxels.min(axis=0)), _point(voxels.max(axis=0)))
+_ADDED = ("points", "labels", "scribbles", "lasso")  # where a later prompt adds instead of replacing
 
 
-def _corners(box: Box) -> Floats:
-    """(8, 3), in the box's own coordinates."""
-    return np.stack(np.meshgrid(*zip(box.low, box.high, strict=True), indexing="ij"), axis=-1).reshape(-1, 3)
+def voxels_from_mm(grid: Grid, places: Sequence[Point], what: str) -> npt.NDArray[np.float64]:
+    """RAS+ millimetres (N, 3) -> voxel indices (N, 3), not rounded.
 
-
-def _clipped(grid: Grid, corners: Floats) -> Box:
-    """The tight box round voxel positions (N, 3), without what lies beyond the outer faces of the grid's voxels."""
-    low, high, last = corners.min(axis=0), corners.max(axis=0), np.asarray(grid.shape) - 0.5
-    if (high < -0.5).any() or (low > last).any():
-        raise PromptError("the box lies outside the image altogether; does the prompt belong to this patient?")
-    inner = 1e-6  # so that a clipped corner rounds to a voxel of the grid
-    low, high = (np.clip(corner, inner - 0.5, last - inner) for corner in (low, high))
-    return Box(_point(low), _point(high))
-
-
-def _point(values: npt.ArrayLike) -> Point:
-    numbers = np.asarray(values, np.float64).reshape(-1)
-    if numbers.shape != (3,) or not np.isfinite(numbers).all():
-        raise PromptError(f"a point needs three finite numbers x,y,z; this one is {numbers.tolist()}.")
-    return float(numbers[0]), float(numbers[1]), float(numbers[2])
+    Raises:
+        PromptError: one lies outside the image; said in millimetres, `what` names it.
+    """
+    voxels = grid.to_voxel(places)
+    for place, inside in zip(places, grid.contains(voxels) if len(places) else (), strict=True):
+        if not inside:
+            where = ", ".join(f"{value:g}" for value in place)
+            raise PromptError(f"the {what} ({where}) mm lies outside the image, which spans {span_mm(grid)}.")
+    return voxels

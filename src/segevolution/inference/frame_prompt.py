@@ -55,7 +55,7 @@ def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
     points = frame.indices(prompt.points) if prompt.points else np.zeros((0, 3))
     box = None
     if prompt.box is not None:
-        box = Block(*frame.block(prompt.box.low, prompt.box.high))
+        box = Block(*frame.block(*prompt.box.voxels))
     places = tuple(_place(row) for row in np.clip(points, 0, last))
     return FramePrompt(prompt.text, places, prompt.labels, box)
 

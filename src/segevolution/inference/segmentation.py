@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from ..imaging.grid import Grid
 from ..imaging.prompts import Prompt
+from ..imaging.regions import moved_mask
 
 Mask = npt.NDArray[np.bool_]
 Logits = npt.NDArray[np.float16]
@@ -40,8 +40,4 @@ class Segmentation:
 
     def on(self, grid: Grid) -> Mask:
         """The mask on another grid of the same patient (another series, a resampled copy), by nearest voxel."""
-        way = np.linalg.inv(self.grid.affine) @ grid.affine
-        moved = ndimage.affine_transform(
-            self.mask.astype(np.uint8), way[:3, :3], way[:3, 3], output_shape=grid.shape, order=0, mode="constant"
-        )
-        return np.asarray(moved, np.bool_)
+        return moved_mask(self.mask, self.grid, grid)

@@ -9,8 +9,9 @@ Functions that draw take a numpy Generator and nothing else of chance. What is s
 it changes nothing of what the rest draws. Masks are boolean arrays of any axis order; places come in that order.
 """
 
+from ..depth import deepest_voxel
 from .boxes import Unit, jittered_box, resized_box, tight_box
-from .clicks import Click, deepest_voxel, next_click
+from .clicks import Click, next_click
 from .generator import prompt_generator
 from .points import sample_points
 from .prompt import SIMULATED_KINDS, draw_prompt, prompt_from_mask

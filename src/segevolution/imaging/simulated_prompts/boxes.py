@@ -5,9 +5,9 @@ from typing import Literal
 import numpy as np
 
 from ...errors import PromptError
+from ..boxes import Box, Point
 from ..framing import foreground_box
 from ..grid import Array, Grid
-from ..prompts import Box, Point
 from .masks import Mask, Rng, require_mask
 from .settings import PromptSettings
 

@@ -12,10 +12,11 @@ import numpy as np
 from scipy import ndimage
 
 from ...errors import PromptError
+from ..boxes import Point
+from ..depth import deepest_voxel
 from ..framing import foreground_box
 from ..grid import Array
-from ..prompts import Point
-from .masks import Mask, require_mask
+from .masks import Mask
 
 
 @dataclass(frozen=True)
@@ -53,23 +54,6 @@ def next_click(answer: Array, truth: Array, spacing: Sequence[float]) -> Click |
     if chosen is None:
         return None
     return Click(deepest_voxel(chosen, spacing), positive=sizes[0] >= sizes[1])
-
-
-def deepest_voxel(mask: Array, spacing: Sequence[float]) -> Point:
-    """The voxel of a mask furthest from everything outside it, which includes what lies beyond the array.
-
-    Distances are in millimetres between voxel centres; of equals, the first in C order.
-
-    Raises:
-        PromptError: the mask is empty.
-    """
-    require_mask(mask)
-    low, high = foreground_box(mask)
-    inside = np.pad(mask[tuple(slice(*span) for span in zip(low, high, strict=True))].astype(bool), 1)
-    depth = ndimage.distance_transform_edt(inside, sampling=tuple(spacing))
-    place = np.unravel_index(int(depth.argmax()), depth.shape)
-    x, y, z = (float(first + index - 1) for first, index in zip(low, place, strict=True))
-    return x, y, z
 
 
 def _largest(error: Mask) -> Mask | None:

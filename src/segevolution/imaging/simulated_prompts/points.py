@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from ..boxes import Point
 from ..framing import foreground_box
 from ..grid import Array
-from ..prompts import Point
 from .masks import Mask, Rng, require_mask
 from .settings import PromptSettings
 

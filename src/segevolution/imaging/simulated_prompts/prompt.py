@@ -5,10 +5,11 @@ from collections.abc import Collection
 import numpy as np
 
 from ...errors import PromptError
+from ..boxes import Point
+from ..depth import deepest_voxel
 from ..grid import Array, Grid
-from ..prompts import Kind, Point, Prompt
+from ..prompts import Kind, Prompt
 from .boxes import Unit, draw_box, jittered_box
-from .clicks import deepest_voxel
 from .masks import Mask, Rng, coarse_mask, require_mask
 from .points import draw_points, sample_points
 from .settings import PromptSettings
