@@ -45,7 +45,7 @@ def test_boxes_are_cut_to_pixels_of_the_square_as_published(published, image):
 def test_area_means_of_whole_blocks_are_means():
     image = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
     means = image.reshape(4, 2, 4, 3, 3).mean(axis=(1, 3))
-    np.testing.assert_array_equal(resized_area(image, (4, 4)), np.floor(means + 0.5).astype(np.uint8))
+    assert np.abs(resized_area(image, (4, 4)) - means).max() <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize("config", [SAM_VIT_B, MEDSAM, SAM_MED2D, LITE_MEDSAM])
