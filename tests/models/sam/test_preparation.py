@@ -51,13 +51,12 @@ def test_area_means_of_whole_blocks_are_means():
 @pytest.mark.parametrize("config", [SAM_VIT_B, MEDSAM, SAM_MED2D, LITE_MEDSAM])
 @pytest.mark.parametrize("shape", [(60, 100), (300, 180), (64, 64)])
 def test_a_pixel_goes_in_and_its_mask_comes_back_to_it(config: SamConfig, shape):
-    """A bright spot of low-resolution logits at a prompt's place is a spot at the same place of the slice."""
+    """A cone of low-resolution logits round a prompt's place has its tip at the same place of the slice."""
     placement = placed(config, shape)
     spot = torch.tensor([[shape[1] * 0.3, shape[0] * 0.6]])
-    x, y = placement.inward(spot)[0].tolist()
-    lowres = torch.full((1, 1, config.lowres, config.lowres), -5.0)
-    scale = config.lowres / config.image
-    lowres[0, 0, int(y * scale), int(x * scale)] = 50.0
+    x, y = (placement.inward(spot)[0] * config.lowres / config.image).tolist()
+    rows, columns = torch.meshgrid(*[torch.arange(config.lowres, dtype=torch.float32)] * 2, indexing="ij")
+    lowres = -torch.hypot(rows - y, columns - x)[None, None]
     mask = placement.outward(lowres)[0, 0]
     row, column = np.unravel_index(int(mask.argmax()), shape)
     assert abs(column - spot[0, 0]) <= 2 * shape[1] / config.lowres + 1
