@@ -46,6 +46,12 @@ def prepare_command(
             "splits_final.json (its fold 3: splits_final.json:3)."
         ),
     ] = None,
+    orientation: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the axes of files point that do not say it, such as LAS; such files are refused else."
+        ),
+    ] = None,
     prefix: Annotated[str, typer.Option(help="Put before each case's name in the store.")] = "",
     update: Annotated[
         bool, typer.Option("--update", help="Read the cases that OUT holds again, and replace those that changed.")
@@ -65,9 +71,12 @@ def prepare_command(
     from ..data.splits import Split
     from ..data.store import Store
     from ..errors import StoreError
+    from ..imaging.grid import axis_codes
     from ..vocabulary import Modality
 
-    overrides = Overrides(dataset, Modality.parse(modality) if modality else None, sequence, patients)
+    if orientation is not None:
+        axis_codes(orientation)
+    overrides = Overrides(dataset, Modality.parse(modality) if modality else None, sequence, patients, orientation)
     found = open_source(source, folder, overrides)
     wanted = Split.load(split) if split else None
     store = Store.ensure(output)

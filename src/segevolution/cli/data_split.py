@@ -2,9 +2,15 @@
 
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..data.record import CaseRecord
+    from ..data.splits import Split
 
 from .console import AsJson, Force, Quiet, note, print_json, print_table
 
@@ -17,6 +23,13 @@ def split_command(
         typer.Option(metavar="TRAIN VALIDATION TEST", help="Shares of the patients; they sum to 1."),
     ] = (0.7, 0.1, 0.2),
     seed: Annotated[int, typer.Option(help="Of the lot.")] = 0,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take the parts from this file instead of the lot, such as nnU-Net's splits_final.json (its fold 3: "
+            "splits_final.json:3)."
+        ),
+    ] = None,
     original: Annotated[
         bool,
         typer.Option(
@@ -30,7 +43,8 @@ def split_command(
 ) -> None:
     """Split a store by patient, each dataset and modality with its share in every part.
 
-    A study takes the file as a dataset's split. The same seed gives the same file, in whatever order cases came.
+    With --split, the parts are those of another program's file, in names of this store's cases. A study takes the file
+    as a dataset's split. The same seed gives the same file, in whatever order cases came.
     """
     from ..data.splits import PARTS, part_sizes, split_patients
     from ..data.store import Store
@@ -38,14 +52,32 @@ def split_command(
 
     records = Store.open(store).cases
     check_writable(output, force=force)
-    split = split_patients(records, fractions, seed, original=original)
-    split.save(output)
-    sizes = part_sizes(records, split)
+    dealt = _read(split, records) if split else split_patients(records, fractions, seed, original=original)
+    dealt.save(output)
+    sizes = part_sizes(records, dealt)
     if as_json:
         print_json({"store": str(store), "split": str(output), "parts": [asdict(size) for size in sizes]})
     else:
         print_table(("part", "dataset", "modality", "patients", "cases"), [astuple(size) for size in sizes])
-    empty = [part for part in PARTS if not getattr(split, part)]
+    empty = [part for part in PARTS if not getattr(dealt, part)]
     if empty:
         note(f"no patient is in {' or '.join(empty)}.", quiet=quiet)
     note(f"{len(records)} cases split in {output}", quiet=quiet)
+
+
+def _read(path: Path, records: "Sequence[CaseRecord]") -> "Split":
+    """The parts of a file, in names of the store's cases; StoreError where it names cases that are not there."""
+    from ..data.splits import PARTS, Split, torn_patients
+    from ..errors import StoreError
+
+    split = Split.load(path).matched(records)
+    names = {record.name for record in records}
+    missing = [name for part in PARTS for name in getattr(split, part) if name not in names]
+    if missing:
+        some = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+        raise StoreError(f"{path} names {len(missing)} cases that the store does not hold: {some}")
+    torn = torn_patients(records, split)
+    if torn:
+        (_, patient), parts = next(iter(torn.items()))
+        note(f"patient {patient} is in {' and '.join(parts)}: data check --fix-splits mends that.")
+    return split

@@ -39,6 +39,7 @@ class CaseRecord:
         origin: the file itself, if it came from one.
         part: where the dataset's authors put the case; None where they did not say.
         remark: what its reader had to assume or leave out, see `Case`.
+        spacing_stated: whether the file said how far voxels lie apart; else 1 mm is assumed, and no millimetre counts.
         sha256: of voxels, labels, grid and facts; equal for equal cases.
     """
 
@@ -60,6 +61,7 @@ class CaseRecord:
     origin: Origin | None = field(default=None, repr=False)
     part: Part | None = None
     remark: str | None = None
+    spacing_stated: bool = True
 
     @property
     def grid(self) -> Grid:
@@ -144,6 +146,7 @@ class _RecordFile(Document):
     origin: _OriginFile | None
     part: Part | None = None
     remark: str | None = None
+    spacing_stated: bool = True
 
 
 def _record(value: _RecordFile) -> CaseRecord:
@@ -193,6 +196,7 @@ def record_of(case: Case, source_grid: Grid) -> CaseRecord:
         origin=case.volume.origin,
         part=case.part,
         remark=case.remark,
+        spacing_stated=case.volume.spacing_stated,
     )
     object.__setattr__(facts, "sha256", content_hash(facts, case.volume.array, case.labels))
     return facts
@@ -216,7 +220,9 @@ def structures_present(labels: Array, structures: Mapping[str, tuple[int, ...]])
 
 def content_hash(record: CaseRecord, signal: Array, labels: Array) -> str:
     """SHA-256 of all that makes a case: voxels, labels, grid, names. Where the file lay does not count."""
-    beside = {"origin", "sha256", "signal", "voxels", "remark"} | ({"part"} if record.part is None else set())
+    beside = {"origin", "sha256", "signal", "voxels", "remark", "spacing_stated"} | (
+        {"part"} if record.part is None else set()
+    )
     told = {key: item for key, item in record.to_json().items() if key not in beside}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for array in (signal, labels):

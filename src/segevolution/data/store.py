@@ -237,7 +237,9 @@ class Store:
         """A whole case, as it was added but for the axis order, which is canonical."""
         record = self.record(name)
         signal, labels = self.read_window(name, (0, 0, 0), record.shape)
-        volume = Volume(signal, record.grid, record.modality, record.name, record.origin)
+        volume = Volume(
+            signal, record.grid, record.modality, record.name, record.origin, spacing_stated=record.spacing_stated
+        )
         return Case(
             name=record.name,
             patient=record.patient,

@@ -17,6 +17,7 @@ from .integrity import check_content, check_records
 from .intensity import check_scales, check_signal
 from .leaks import Repair, check_split, repair
 from .overlaps import check_overlaps, require_base
+from .people import check_people
 from .registration import check_registration
 from .signatures import Signature, signature
 
@@ -77,7 +78,9 @@ def check(
         require_base(base)
     everyone, found = entries(stores)
     findings = [*found, *check_records(everyone), *check_scales({entry.name: entry.record for entry in everyone})]
+    findings += check_people(everyone)
     if split is not None:
+        split = split.matched(entry.record for entry in everyone)
         check_split(split, everyone, ())  # what cannot be used is said before the long work
     signatures: dict[str, Signature] = {}
     for done, (name, examined) in enumerate(_examined(everyone, workers), start=1):

@@ -19,13 +19,16 @@ class Overrides:
     Attributes:
         dataset: its name in the store.
         modality, sequence: of every case.
-        patient_pattern: regular expression whose first group, in a case's file name, is the patient.
+        patient_pattern: regular expression whose first group, in a case's file name, is the patient; or the path of a
+            table of file names and patients (.csv, .tsv, .json).
+        orientation: where the axes of those files point that do not say it themselves, such as "LAS".
     """
 
     dataset: str | None = None
     modality: Modality | None = None
     sequence: str | None = None
     patient_pattern: str | None = None
+    orientation: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 from ...errors import StoreError
 from ...imaging.case import Case, label_map_at
-from ...imaging.formats import read, read_labels
 from ...imaging.grid import Array
 from .base import Overrides
-from .pairs import Pair, case_of, place_labels
+from .pairs import Pair, case_of, place_labels, read_image, read_label_map
 from .structure_names import unions_of
 
 Places = npt.NDArray[np.integer]
@@ -45,11 +44,11 @@ def read_label_files(pair: Pair, files: Sequence[LabelFile], dataset: str, overr
         FormatError, VolumeError: a file is missing or cannot be used.
         StoreError: a file lies on another grid, holds a value without a name, or two files hold one structure.
     """
-    image = replace(read(pair.image, modality=overrides.modality or pair.modality), name=pair.name)
+    image = replace(read_image(pair.image, overrides, overrides.modality or pair.modality), name=pair.name)
     numbers: dict[str, tuple[int, ...]] = {}
     masks: dict[int, Places] = {}
     for file in files:
-        labels = place_labels(image, read_labels(file.path))
+        labels = place_labels(image, read_label_map(file.path, overrides, image))
         named = {value for values in file.structures.values() for value in values}
         unknown = set(np.unique(labels).tolist()) - named - {0} if named else set()
         if unknown:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ def read_pair(
     structures: Mapping[str, tuple[int, ...]],
     overrides: Overrides,
     *,
-    open_image: Callable[[Path], Volume] = read,
-    open_labels: Callable[[Path], Volume] = read_labels,
+    open_image: Callable[[Path], Volume] | None = None,
+    open_labels: Callable[[Path], Volume] | None = None,
 ) -> Case:
     """Read and check an image with its labels.
 
@@ -72,10 +73,15 @@ def read_pair(
                 f"; {other.parent.name}/{other.name} is there" if other.exists() else "; its other half is missing too"
             )
             raise StoreError(f"{pair.name} has no {kind}: {path} is missing{there}.")
-    image = open_image(pair.image) if pair.channel is None else read_channel(pair.image, pair.channel)
+    if pair.channel is not None:
+        image = read_channel(pair.image, pair.channel)
+    else:
+        image = open_image(pair.image) if open_image else read_image(pair.image, overrides)
     image = replace(image, name=pair.name, modality=overrides.modality or pair.modality or image.modality)
     image.check_voxels()
-    labels = place_labels(image, open_labels(pair.label))
+    labels = place_labels(
+        image, open_labels(pair.label) if open_labels else read_label_map(pair.label, overrides, image)
+    )
     present = set(np.unique(labels).tolist()) - {0}
     unknown = present - {value for values in structures.values() for value in values}
     if unknown:
@@ -86,6 +92,38 @@ def read_pair(
         )
     shown = {name: values for name, values in structures.items() if present.intersection(values)}
     return case_of(pair, dataset, image, labels, shown, overrides)
+
+
+def read_image(path: Path, overrides: Overrides, modality: Modality | None = None) -> Volume:
+    """Read an image that says where its axes point, or of which a person says it.
+
+    Raises:
+        FormatError, VolumeError: it cannot be used.
+        StoreError: neither says it.
+    """
+    return _oriented(partial(read, path, modality=modality), path, overrides)[0]
+
+
+def read_label_map(path: Path, overrides: Overrides, image: Volume) -> Volume:
+    """Read a label map; see `read_image`. One that says nothing of its place has that of an image of its shape."""
+    labels, stated = _oriented(partial(read_labels, path), path, overrides)
+    if stated:
+        return labels
+    turned, grid = labels.canonical()[0], image.grid.canonical()[0]
+    return replace(turned, grid=grid) if turned.grid.shape == grid.shape else labels
+
+
+def _oriented(open_file: Callable[..., Volume], path: Path, overrides: Overrides) -> tuple[Volume, bool]:
+    """A file's volume, and whether the file itself says where its axes point."""
+    volume = open_file()
+    if volume.orientation_stated:
+        return volume, True
+    if overrides.orientation is None:
+        raise StoreError(
+            f"{path} does not say where its axes point, so nothing tells right from left; if you know it, say it with "
+            "--orientation, such as --orientation LAS."
+        )
+    return open_file(orientation=overrides.orientation), False
 
 
 def case_of(
@@ -107,6 +145,26 @@ def case_of(
         sequence=overrides.sequence or pair.sequence,
         site=pair.site,
         part=pair.part,
+        remark=" ".join(filter(None, (_spacing_remark(image), _channel_remark(pair)))) or None,
+    )
+
+
+def _spacing_remark(image: Volume) -> str | None:
+    return (
+        None if image.spacing_stated else "its file states no voxel spacing: 1 mm is assumed, so no millimetre counts."
+    )
+
+
+def _channel_remark(pair: Pair) -> str | None:
+    """What a 4-D image holds beyond the channels that its dataset declares."""
+    if pair.channels is None:
+        return None
+    image: Any = nib.load(pair.image)
+    shape = image.shape
+    return (
+        f"its image has {shape[3]} channels and dataset.json declares {pair.channels}: the others are not read."
+        if len(shape) == 4 and shape[3] > pair.channels
+        else None
     )
 
 
@@ -145,7 +203,7 @@ def read_channel(path: Path, channel: int) -> Volume:
         if array.dtype == np.float64 and image.get_data_dtype().itemsize <= 2:
             array = array.astype(np.float32)
         grid = Grid(array.shape, image.affine)
-    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+    except (OSError, EOFError, ValueError, KeyError, OverflowError, nib.filebasedimages.ImageFileError) as error:
         raise FormatError(f"{path} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}.") from error
     return Volume(array, grid, name=path.name, origin=Origin(path, "nifti"))
 

@@ -226,7 +226,8 @@ def _counting_digits(rests: Sequence[str]) -> Grouping | None:
         starts = {min(numbers) for numbers in groups.values()}
         counted = len(starts) == 1 and all(_counts_up(numbers) for numbers in groups.values())
         several = [numbers for numbers in groups.values() if len(numbers) > 1]
-        if counted and len(groups) > 1 and several:
+        # Numbers of a few people chosen by chance may look so too; of many they do not.
+        if counted and several and (len(several) > 1 or len(groups) > 3):
             return Grouping(
                 {rest: rest[:-digits] for rest in rests},
                 f"their names without the last {'digit' if digits == 1 else 'two digits'}",

@@ -238,18 +238,24 @@ def _in_context(name: str, everyone: set[str], title: str) -> str:
         return name
     structure, region = ABBREVIATIONS[name]
     others = everyone - {name}
-    if name in _COMPANIONS and not others & set(_COMPANIONS[name]):
+    if not _accompanied(name, everyone):
         return name
-    support = {place: sum(_region(other, place) for other in others) for place in _REGIONS}
+    support = {place: sum(_speaks_of(place, other, everyone) for other in others) for place in _REGIONS}
     elsewhere = any(count for place, count in support.items() if place != region)
     told = any(word in title.lower() for word in _REGIONS[region].title)
     certain = told or support[region] >= _SUPPORT or name in _SELF_EVIDENT
     return structure if certain and not elsewhere else name
 
 
-def _region(name: str, region: str) -> bool:
-    """Whether a name speaks of a region, abbreviations of it included."""
-    return name in _REGIONS[region].structures or ABBREVIATIONS.get(name, ("", ""))[1] == region
+def _speaks_of(region: str, name: str, everyone: set[str]) -> bool:
+    """Whether a name belongs to a region, as a structure of it or as an abbreviation that stands among its like."""
+    abbreviation = ABBREVIATIONS.get(name, ("", ""))[1] == region and _accompanied(name, everyone)
+    return abbreviation or name in _REGIONS[region].structures
+
+
+def _accompanied(name: str, everyone: set[str]) -> bool:
+    """Whether an abbreviation has the neighbour that it needs, if it needs one."""
+    return name not in _COMPANIONS or bool(everyone & set(_COMPANIONS[name]))
 
 
 def _label(key: str, value: LabelValue, path: Path) -> tuple[str, tuple[int, ...]]:

@@ -88,7 +88,7 @@ def read_labels(
     memory = MemoryBudget.of(max_gigabytes)
     volume = _load(path, ReadOptions(None, time, orientation, spacing, allow_outside, memory))
     array = volume.array
-    whole = np.rint(array)
+    whole = np.rint(array) if array.dtype.kind == "f" else array
     # A slope in the header turns 1 into 1.0000153: noise of rounding is no other label.
     if not np.isfinite(array).all() or (np.abs(array - whole) > _LABEL_NOISE * np.maximum(1, np.abs(whole))).any():
         raise FormatError(
