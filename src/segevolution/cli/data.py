@@ -66,7 +66,7 @@ def prepare_command(
     with its reason, and the status is 1; the store keeps the reasons, see "data show". Where none can be used, the
     status is 2.
     """
-    from ..data.prepare import prepare
+    from ..data.prepare import prepare, require_cases
     from ..data.sources import Overrides, open_source
     from ..data.splits import Split
     from ..data.store import Store
@@ -79,6 +79,7 @@ def prepare_command(
     overrides = Overrides(dataset, Modality.parse(modality) if modality else None, sequence, patients, orientation)
     found = open_source(source, folder, overrides)
     wanted = Split.load(split) if split else None
+    require_cases(found)
     store = Store.ensure(output)
     with progress_bar(quiet) as bar:
         task = bar.add_task(f"prepare {found.dataset}", total=None)

@@ -13,10 +13,11 @@ import zipfile
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from scipy import sparse
 
 from ..errors import OutputError, StoreError
@@ -40,8 +41,8 @@ PARTS: dict[str, Part] = {
 class M3DItem(BaseModel):
     """One item of a list; what our export knows beside the two paths is optional."""
 
-    image: str
-    label: str
+    image: Annotated[str, Field(min_length=1, max_length=250)]
+    label: Annotated[str, Field(min_length=1, max_length=250)]
     patient: str | int | None = None
     sequence: str | None = None
     site: str | None = None

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -88,9 +89,7 @@ def prepare(
             names none of its cases.
         OutputError: the store cannot be written; what is in it stays, so that the run can go on later.
     """
-    index = source.index()
-    if not index:
-        raise StoreError(f"no case was found in the layout {source.name}{_where(source)}.")
+    index = require_cases(source)
     parts = _parts(source, index, split)
     store.sweep()
     decisions = decisions_of(source)
@@ -129,6 +128,14 @@ def prepare(
         name, reason = next(iter(report.failed.items()))
         raise StoreError(f"stopped at case {name} because of --strict: {reason}")
     return report
+
+
+def require_cases(source: Source) -> Sequence[str]:
+    """The names of a source's cases; StoreError, which says what lies there, where it has none."""
+    index = source.index()
+    if not index:
+        raise StoreError(f"no case was found in the layout {source.name}{_where(source)}.")
+    return index
 
 
 @dataclass(frozen=True)
@@ -228,8 +235,10 @@ def _outcomes(
         return
     # Spawned, not forked: a forked copy of a process with threads (torch, blosc2) may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_leave_with_parent) as pool:
-        futures = {pool.submit(_prepare_case, source, store.path, case, how): case for case in todo}
+    # The source goes to each worker once: with its list of files it may be large.
+    start = partial(_start_worker, source, store.path, how)
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=start) as pool:
+        futures = {pool.submit(_prepare_in_worker, case): case for case in todo}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -240,6 +249,20 @@ def _outcomes(
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+_WORK: list[tuple[Source, Path, "_How"]] = []
+
+
+def _start_worker(source: Source, store: Path, how: _How) -> None:
+    """What a worker process does all its life, kept in it."""
+    _WORK[:] = [(source, store, how)]
+    _leave_with_parent()
+
+
+def _prepare_in_worker(case: str) -> "_Outcome":
+    source, store, how = _WORK[0]
+    return _prepare_case(source, store, case, how)
 
 
 def _leave_with_parent() -> None:

@@ -8,7 +8,7 @@ Where a dataset's authors said which cases are for training, validation and test
 
 import hashlib
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ class Split:
         for part in PARTS:
             object.__setattr__(self, part, tuple(sorted(getattr(self, part))))
         names = [*self.train, *self.validation, *self.test]
-        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise StoreError(f"the split has {', '.join(twice[:5])} more than once; each case belongs to one part.")
 

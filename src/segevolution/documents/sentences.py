@@ -52,13 +52,13 @@ def validation_sentence(error: ValidationError, values: Any, schema: Any) -> str
         key=lambda number: (len(places[number]), -number),
     )
     place, fault = places[chosen], faults[chosen]
-    name = ".".join(place)
+    name = ".".join(map(_short, place))
     if fault["type"] in ("missing", "missing_argument"):
-        return f': "{fault["loc"][-1]}" is missing' + (f' in "{name}"' if name else "")
+        return f': "{_short(str(fault["loc"][-1]))}" is missing' + (f' in "{name}"' if name else "")
     if fault["type"] in _UNKNOWN_KEYS:
         key, hint = str(fault["loc"][-1]), _nearest_key(fault["loc"], schema)
         where = f'in "{name}"' if name else "here"
-        return f': "{key[:_LONGEST_SHOWN]}" means nothing {where}{hint}'
+        return f': "{_short(key)}" means nothing {where}{hint}'
     alike = [other for other, where in zip(faults, places, strict=True) if where == place]
     own = next((other for other in alike if other["type"] in ("value_error", "assertion_error")), None)
     if own is not None:
@@ -140,6 +140,12 @@ def _below(kind: Any, step: str | int) -> Sequence[Any]:
 
 def _words(expected: str) -> list[str]:
     return [word.strip().strip("'") for part in expected.split(" or ") for word in part.split(",")]
+
+
+def _short(step: str) -> str:
+    """A key as it can stand in a sentence."""
+    line = step if step.isprintable() else step.encode("unicode_escape").decode()
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}..."
 
 
 def shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 More keys may stand in them than are read here, since others write them.
 """
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,26 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from ...documents import read_json
 from ...errors import StoreError
 
-LabelValue = int | float | str | list[int | float | str]
+_LONGEST_NAME, _LONGEST_PATH, _LONGEST_STEP = 300, 1000, 255
+
+
+def _one_line(text: str) -> str:
+    if len(text) > _LONGEST_NAME or any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError(f"a name is one line of at most {_LONGEST_NAME} characters")
+    return text
+
+
+def _path(text: str) -> str:
+    steps = text.replace("\\", "/").split("/")
+    longest = max(len(step.encode("utf-8")) for step in steps)
+    if not text.strip() or len(text) > _LONGEST_PATH or longest > _LONGEST_STEP or not text.isprintable():
+        raise ValueError(f"a path is one line of at most {_LONGEST_PATH} characters, {_LONGEST_STEP} in each name")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_one_line)]
+FilePath = Annotated[str, AfterValidator(_path)]
+LabelValue = int | float | Name | list[int | float | Name]
 
 
 def _channel(text: str) -> str:
@@ -30,15 +50,15 @@ class _Header(BaseModel):
 class ListedPair(_Header):
     """One entry of the Decathlon's "training": paths below the dataset's folder."""
 
-    image: str
-    label: str
+    image: FilePath
+    label: FilePath
 
 
 class ListedCase(_Header):
     """One entry of nnU-Net v2's "dataset": the files of a case, one image a channel."""
 
-    images: list[str]
-    label: str
+    images: list[FilePath]
+    label: FilePath
 
 
 class DatasetHeader(_Header):
@@ -53,15 +73,15 @@ class DatasetHeader(_Header):
         dataset: case -> its files, wherever they lie (nnU-Net v2).
     """
 
-    name: str | None = None
+    name: Name | None = None
     licence: str | None = None
     license: str | None = None
-    modality: dict[ChannelNumber, str] | None = None
-    channel_names: dict[ChannelNumber, str] | None = None
-    labels: dict[str, LabelValue] | None = None
+    modality: dict[ChannelNumber, Name] | None = None
+    channel_names: dict[ChannelNumber, Name] | None = None
+    labels: dict[Name, LabelValue] | None = None
     training: list[ListedPair] | None = None
-    file_ending: str | None = None
-    dataset: dict[str, ListedCase] | None = None
+    file_ending: Name | None = None
+    dataset: dict[Name, ListedCase] | None = None
 
     @property
     def channels(self) -> list[str]:
@@ -75,13 +95,13 @@ class FolderHeader(_Header):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    labels: dict[str, LabelValue] | None = None
-    images: str | None = None
-    masks: str | dict[str, str] | None = None
-    modality: str | None = None
-    sequence: str | None = None
-    patient: str | None = None
-    name: str | None = None
+    labels: dict[Name, LabelValue] | None = None
+    images: FilePath | None = None
+    masks: str | dict[Name, FilePath] | None = None
+    modality: Name | None = None
+    sequence: Name | None = None
+    patient: Name | None = None
+    name: Name | None = None
     licence: str | None = None
     license: str | None = None
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from ...errors import StoreError
 
+_LONGEST = 250
 GROUPS = ("patient", "case")
 _PIECE = re.compile(r"\{[^}]*\}|\*\*/|\*")
 
@@ -42,6 +43,8 @@ class Pattern:
             raise StoreError(
                 f'{where}: {text!r} is no pattern of files below its folder, such as "scans/{{case}}.nii.gz".'
             )
+        if len(text) > _LONGEST or not text.isprintable():
+            raise StoreError(f"{where}: a pattern is one line of at most {_LONGEST} characters, not {text[:40]!r} ...")
         seen: set[str] = set()
         expression, end = "", 0
         for piece in _PIECE.finditer(text):

@@ -1,0 +1,180 @@
+"""Whatever is in the files of a dataset, a store or a split: values or one sentence, never anything else.
+
+Mutations have fixed seeds; a longer run is `SEGEVOLUTION_FUZZ=2000 pytest tests/data/test_damaged_files.py`.
+"""
+
+import copy
+import json
+import os
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segevolution.data.audit.entries import entries
+from segevolution.data.audit.people import check_people
+from segevolution.data.overview import overview
+from segevolution.data.prepare import prepare
+from segevolution.data.sources import Overrides, open_source
+from segevolution.data.sources.collection import decisions_of
+from segevolution.data.splits import Split
+from segevolution.data.store import Store
+from segevolution.errors import SegevolutionError
+from segevolution.vocabulary import Modality
+
+ROUNDS = int(os.environ.get("SEGEVOLUTION_FUZZ", "60"))
+
+ODD: list[Any] = [
+    None, True, 0, -1, 1.5, 1e308, 10**17, 2**63, "", "²", "0", "a/b", "../../EVIL", "/etc/passwd", "a\x00b", "\ud800",
+    "%s%n", "{case}", "x" * 5000, [], {}, [[]], [None], {"": None}, {"0": "CT"}, ["a", "a"], [1, "a"], {"a": [1, 2]},
+]  # fmt: skip
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a plain value, as the keys and numbers that lead there."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(deeper for key, item in inner for deeper in places(item, (*path, key)))]
+
+
+def changed(value: Any, chance: random.Random) -> Any:
+    """A copy with one value replaced, deleted, wrapped or under another key."""
+    value = copy.deepcopy(value)
+    path = chance.choice(places(value)[1:] or [()])
+    if not path:
+        return chance.choice(ODD)
+    parent = value
+    for step in path[:-1]:
+        parent = parent[step]
+    act = chance.randrange(4)
+    if act == 0:
+        del parent[path[-1]]
+    elif act == 1 and isinstance(parent, dict):
+        parent[str(chance.choice(["x", "²", "", "labels", "../x", "10", "\x00"]))] = parent.pop(path[-1])
+    elif act == 2:
+        parent[path[-1]] = [parent[path[-1]]]
+    else:
+        parent[path[-1]] = chance.choice(ODD)
+    return value
+
+
+def damaged(text: bytes, chance: random.Random) -> bytes:
+    """Bytes with a cut, a flipped bit, bytes put in, or what JSON is not."""
+    place = chance.randrange(len(text) + 1)
+    act = chance.randrange(7)
+    if act == 0:
+        return text[:place]
+    if act == 1 and text:
+        place = min(place, len(text) - 1)
+        return text[:place] + bytes([text[place] ^ (1 << chance.randrange(8))]) + text[place + 1 :]
+    if act == 2:
+        return text[:place] + chance.choice([b"NaN", b"\x00", b"\xff", b"[" * 2000, b'"', b"1" * 6000]) + text[place:]
+    if act == 3:
+        return text.decode("utf-8", "replace").encode("utf-16")
+    if act == 4:
+        return b"\xef\xbb\xbf" + text
+    return chance.choice([b"", b"[]", b"null", b"5", b'"x"', b"{}", b"[" * 100_000, b'{"a":' * 60_000])
+
+
+def mutations(value: Any, seed: int) -> bytes:
+    """One mutation of a document, of its values or of its bytes."""
+    chance = random.Random(seed)
+    whole = json.dumps(changed(value, chance) if chance.random() < 0.7 else value).encode()
+    return damaged(whole, chance) if chance.random() < 0.35 else whole
+
+
+def use_dataset(folder: Path) -> None:
+    """Open a dataset and read all that it lists."""
+    source = open_source("auto", folder, Overrides(modality=Modality.CT))
+    for case in source.index():
+        with suppress(SegevolutionError):
+            source.read(case)
+    decisions_of(source)
+
+
+def use_store(folder: Path) -> None:
+    """Open a store and look at all that it says."""
+    store = Store.open(folder)
+    everyone, _ = entries([store])
+    check_people(everyone)
+    overview([entry.record for entry in everyone])
+    for entry in everyone:
+        store.read(entry.record.name)
+    assert {*store.datasets, *store.skipped, *store.decisions} <= {"hippocampus"}
+    store.fingerprint()
+
+
+def check_sentences(use: Callable[[Path], Any], folder: Path, file: Path, value: Any, seed: int) -> None:
+    """Use a folder after each mutation of one of its files; only errors of one sentence may come."""
+    sentences = []
+    for number in range(ROUNDS):
+        file.write_bytes(mutations(value, seed * 10_000 + number))
+        try:
+            use(folder)
+        except SegevolutionError as error:
+            sentences.append(str(error))
+    assert len(sentences) > ROUNDS // 20
+    assert not [sentence[:3000] for sentence in sentences if "\n" in sentence or len(sentence) >= 2000]
+
+
+@pytest.fixture
+def task(miniature: Any, tmp_path: Path) -> Path:
+    return miniature.msd(tmp_path / "task", ("hippocampus_001", "hippocampus_003"))
+
+
+def test_any_dataset_json_of_the_decathlon(task: Path) -> None:
+    header = task / "dataset.json"
+    check_sentences(use_dataset, task, header, json.loads(header.read_text()), 1)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_any_dataset_json_of_nnunet(miniature: Any, tmp_path: Path, listed: bool) -> None:
+    miniature.image(tmp_path / "imagesTr" / "p1_0000.nii.gz")
+    miniature.labels(tmp_path / "labelsTr" / "p1.nii.gz")
+    value: dict[str, Any] = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1, "spleen": [2]}}
+    value |= {"file_ending": ".nii.gz", "name": "x", "licence": "mine"}
+    if listed:
+        value["dataset"] = {"p1": {"images": ["imagesTr/p1_0000.nii.gz"], "label": "labelsTr/p1.nii.gz"}}
+    check_sentences(use_dataset, tmp_path, tmp_path / "dataset.json", value, 2 + listed)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"1": "liver", "2": "spleen"},
+        {"labels": {"liver": 1, "spleen": "2"}, "images": "images/{case}.nii.gz", "masks": "labels/{case}.nii.gz"},
+        {"images": "images/{case}.nii.gz", "masks": {"liver": "labels/{case}.nii.gz"}, "patient": "^(.)", "name": "n"},
+    ],
+)
+def test_any_labels_json(miniature: Any, tmp_path: Path, value: dict[str, Any]) -> None:
+    miniature.image(tmp_path / "images" / "a_1.nii.gz")
+    miniature.labels(tmp_path / "labels" / "a_1.nii.gz")
+    check_sentences(use_dataset, tmp_path, tmp_path / "labels.json", value, 4 + len(value))
+
+
+@pytest.mark.parametrize("file", ["case.json", "store.json", "datasets", "decisions"])
+def test_any_file_of_a_store(task: Path, tmp_path: Path, file: str) -> None:
+    store = Store.create(tmp_path / "store")
+    prepare(open_source("msd", task), store)
+    places = {"case.json": store.path / "cases" / "hippocampus_001" / file, "store.json": store.path / file}
+    path = places.get(file, store.path / file / "hippocampus.json")
+    value = json.loads(path.read_text())
+
+    def use(folder: Path) -> None:
+        use_store(folder)
+        Store(folder).read("hippocampus_001")
+
+    check_sentences(use, store.path, path, value, 20 + len(file))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"train": ["a", "b"], "validation": [], "test": ["c"]},
+        [{"train": ["a"], "val": ["b"]}, {"train": [], "val": []}],
+    ],
+)
+def test_any_split(tmp_path: Path, value: Any) -> None:
+    check_sentences(Split.load, tmp_path / "split.json", tmp_path / "split.json", value, 30 + len(value))
