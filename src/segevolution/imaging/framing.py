@@ -9,6 +9,7 @@ masks travel both ways exactly. This is the only place where (X, Y, Z) becomes (
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from .resampling import Resampling
 from .volume import Volume
 
 Spacing = tuple[float, float, float]
+Logits = npt.NDArray[np.floating[Any]]
 
 MOST_VOXELS = 1 << 30  # of a frame: 4 GB
 
@@ -98,9 +100,9 @@ class Frame:
         cropped = self.crop(array)
         return cropped if self.resampling is None else self.resampling.labels(cropped)
 
-    def on_crop(self, logits: Image) -> Image:
+    def on_crop(self, logits: Logits) -> Logits:
         """Logits (D, H, W) of the frame -> of the crop, trilinearly; themselves where nothing was resampled."""
-        return logits if self.resampling is None else self.resampling.image_back(logits)
+        return logits if self.resampling is None else self.resampling.image_back(logits.astype(np.float32, copy=False))
 
 
 def frame(volume: Volume, recipe: str, spacing: Spacing | None = None, order: str = CANONICAL) -> Frame:

@@ -24,14 +24,15 @@ def label_map(found: Sequence[Segmentation], frame: Frame) -> Array:
     Raises:
         PromptError: an answer's logits were not kept.
     """
-    labels = np.zeros(frame.image.shape, np.uint8 if len(found) <= 255 else np.uint16)
-    best = np.full(frame.image.shape, -np.inf, np.float32) if len(found) > 1 else None
+    labels = np.zeros(frame.cropped, np.uint8 if len(found) <= 255 else np.uint16)
+    best = np.full(frame.cropped, -np.inf, np.float32) if len(found) > 1 else None
     for label, answer in enumerate(found, start=1):
         mask = frame.crop(answer.mask)
         if best is not None:
             if answer.logits is None:
                 raise PromptError("masks can be joined only if their logits were kept; segment with keep_logits=True.")
-            mask = mask & (answer.logits > best)
-            best[mask] = answer.logits[mask]
+            logits = frame.on_crop(answer.logits)
+            mask = mask & (logits > best)
+            best[mask] = logits[mask]
         labels[mask] = label
     return frame.restore(labels)

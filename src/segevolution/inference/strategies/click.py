@@ -16,11 +16,11 @@ from torch import Tensor
 
 from ...data.windows import FramedCase, View, ViewSettings, draw_click
 from ...errors import CheckpointError
+from ...imaging.depth import deepest_voxel
 from ...imaging.prompts import Kind
 from ...models.backbone import NEGATIVE, POSITIVE
 from ...models.spec import Spec, Triple
 from ...vocabulary import Context
-from ..deepest import deepest
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, Place, voxel
 from ..previous import OUTSIDE, Previous
@@ -155,13 +155,11 @@ class ClickImage(OpenImage):
                 previous = Previous(Block.whole(self.encodings.window), logits)
         seeded = any(label == POSITIVE for _, label in pairs)
         if not begun and box is None and not seeded and prompt.structure is None:
-            inside = None if known is None else view.meet(Block.whole(known.shape))
-            spot = None if known is None or inside is None else deepest(known[inside.slices] > 0)
-            if spot is None or inside is None:
+            seed = None if known is None else _seed(known, view)
+            if seed is None:
                 return None
             if Kind.POINT in spec.accepts:
-                d, h, w = (float(value + low) for value, low in zip(spot, inside.start, strict=True))
-                pairs.append(((d, h, w), POSITIVE))
+                pairs.append((seed, POSITIVE))
         told = FramePrompt(
             prompt.structure,
             tuple(_shifted(point, view) for point, _ in pairs),
@@ -226,6 +224,16 @@ def _beyond(look: _Look, shape: Triple) -> list[Block]:
 def _spread(previous: Previous) -> Block | None:
     """The tight block round an earlier answer, in voxels of its view."""
     return tight(previous.on(previous.view, previous.view.shape) > 0)
+
+
+def _seed(known: Tensor, view: Block) -> Place | None:
+    """The deepest voxel of what is known to be foreground inside a window; None where nothing is."""
+    inside = view.meet(Block.whole(known.shape))
+    above = (known[inside.slices] > 0).cpu().numpy()
+    if not above.any():
+        return None
+    d, h, w = (place + low for place, low in zip(deepest_voxel(above, (1, 1, 1)), inside.start, strict=True))
+    return d, h, w
 
 
 def _shifted(point: Place, view: Block) -> Place:

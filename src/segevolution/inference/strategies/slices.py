@@ -20,13 +20,13 @@ from torch.nn import functional
 
 from ...data.windows import FramedCase, View, ViewSettings
 from ...errors import CheckpointError
+from ...imaging.depth import deepest_voxel
 from ...imaging.framing import Frame, frame, resize_nearest
 from ...imaging.prompts import Kind
 from ...imaging.volume import Volume
 from ...models.backbone import POSITIVE
 from ...models.spec import Spec, Triple
 from ...vocabulary import Context
-from ..deepest import deepest
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, Place, resized, voxel
 from ..previous import OUTSIDE, Previous
@@ -34,6 +34,7 @@ from ..windows import Block, Window, tight
 from .base import Answer, OpenImage, Options, Strategy
 
 JUMP = 4.0  # times the area of the slice before, or one over it, that ends a walk
+_IN_PLANE = (1e6, 1.0, 1.0)  # so that only the way out within the slice counts
 MARGIN = 3  # frame voxels by which a box grows from slice to slice
 ORDERS = {"z": "LPS", "y": "LIA", "x": "PIL"}  # columns, rows and slices, as DICOM stores axial slices
 
@@ -246,11 +247,11 @@ class SliceImage(OpenImage):
                 previous = Previous(Block.whole(window.size), prompt.previous.on(window.view, self._spec.previous))
         if neighbour is not None:
             mask = (neighbour.logits > 0)[None]
-            spot, around = deepest(mask), tight(mask)
-            if spot is None or around is None:
+            around = tight(mask)
+            if around is None:
                 return None
             if Kind.POINT in self._spec.accepts:
-                flat.append(((0.0, float(spot[1]), float(spot[2])), POSITIVE))
+                flat.append((deepest_voxel(mask.cpu().numpy(), _IN_PLANE), POSITIVE))
             elif Kind.BOX in self._spec.accepts:
                 box = _grown(around).meet(Block((0, 0, 0), (1, *self._shape[1:])))
         told = FramePrompt(prompt.structure, tuple(point for point, _ in flat), tuple(label for _, label in flat), box)
