@@ -1,5 +1,8 @@
 """Fixtures that every test may use."""
 
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,3 +24,23 @@ def shared_data() -> Path:
 def golden() -> Path:
     """Numbers computed by the published code; see golden/README.md."""
     return Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def within_memory() -> Callable[[float], AbstractContextManager[None]]:
+    """A context in which this process can take no more than so many bytes beside what it has; Linux only."""
+    status = Path("/proc/self/statm")
+    if not status.is_file():
+        pytest.skip("how much memory a process has is not known here")
+
+    @contextmanager
+    def limited(further: float) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        own = int(status.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (own + int(further), hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+    return limited

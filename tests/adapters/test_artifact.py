@@ -97,7 +97,7 @@ def test_what_is_not_an_adapter_folder_is_refused_in_a_sentence(saved, tiny, tmp
     with pytest.raises(AdapterError, match="was not written by segevolution"):
         load_adapter(saved, tiny)
     (saved / "adapter_config.json").write_text("{")
-    with pytest.raises(AdapterError, match="cannot be read as JSON"):
+    with pytest.raises(AdapterError, match="is not JSON"):
         load_adapter(saved, tiny)
 
 

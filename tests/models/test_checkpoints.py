@@ -81,8 +81,9 @@ def test_a_long_list_of_names_is_cut(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ("{", "cannot be read as JSON"),
-        ("[]", "not a model folder of this package"),
+        ("{", "is not JSON"),
+        ("[]", "must hold an object"),
+        ('{"network": ["tiny"], "format": 1}', "not a model folder of this package"),
         ('{"model_type": "segvol"}', "models convert"),
         ('{"network": "tiny", "format": 9}', "update segevolution"),
         ('{"network": "resnet", "format": 1}', '"resnet" network'),

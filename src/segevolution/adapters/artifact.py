@@ -5,21 +5,23 @@ adapter_model.safetensors   the adapter's state
 README.md                   the model card: data, licences, steps, metrics, what it must not be used for
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from pydantic import ConfigDict, Field
+from safetensors.torch import save_file
 
+from ..documents import Document, check, read_json
 from ..errors import AdapterError, OutputError
-from ..files import check_writable, replacing
+from ..files import check_writable, json_text, replacing
 from ..models.backbone import BackboneModule
 from ..models.checkpoints import fingerprint
+from ..models.tensor_files import check_weights, read_headers
 from .base import BaseAdapter, trainable
 from .registry import METHODS, create
+from .states import read_state
 from .switch import attached
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
@@ -35,6 +37,49 @@ SECTIONS = {
 }
 NOT_FOR = "Any clinical decision: it is for research, not a medical device."
 UNKNOWN = "Not stated."
+
+# A size in the settings up to this costs nothing, so it is not held against the weights before they are read.
+_SMALL = 1024
+
+
+Name = Annotated[str, Field(max_length=1000)]
+
+
+class BaseOf(Document):
+    """Which network an adapter belongs to."""
+
+    name: str
+    fingerprint: str
+
+
+class Section(Document):
+    """Our part of adapter_config.json.
+
+    Attributes:
+        format: FORMAT.
+        method: a name in METHODS.
+        settings: of the method.
+        base: the network that it was trained on.
+        trained: numbers that were trained.
+        structures: names that it was taught.
+        card: what README.md says.
+    """
+
+    format: int
+    method: str
+    settings: dict[str, Any]
+    base: BaseOf
+    trained: Annotated[int, Field(ge=0)]
+    structures: Annotated[list[Name], Field(max_length=10_000, default_factory=list)]
+    card: dict[str, Any]
+
+
+class _File(Document):
+    """adapter_config.json; peft's keys stand beside ours and are not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    segevolution: Section
 
 
 def save_adapter(
@@ -54,7 +99,7 @@ def save_adapter(
         card: plain values for the model card: "base" (a model's name), the keys of SECTIONS, and any others.
 
     Raises:
-        AdapterError: the adapter is not attached to this backbone.
+        AdapterError: the adapter is not attached to this backbone, or its weights are not finite.
         OutputError: the folder cannot be written, exists and `force` is False, or holds something else.
     """
     folder = Path(folder)
@@ -75,10 +120,10 @@ def save_adapter(
         "card": said,
     }
     state = {name: tensor.cpu().contiguous() for name, tensor in adapter.state().items()}
+    check_weights(state, "the adapter that was to be saved", AdapterError)
     with replacing(folder) as temporary:
         temporary.mkdir()
-        config = json.dumps({**adapter.peft_settings(name), SECTION: section}, indent=2, ensure_ascii=False)
-        (temporary / CONFIG).write_text(config + "\n", encoding="utf-8")
+        (temporary / CONFIG).write_text(json_text({**adapter.peft_settings(name), SECTION: section}), encoding="utf-8")
         save_file(state, temporary / WEIGHTS, metadata={"format": "pt"})
         (temporary / CARD).write_text(_card(folder.name, section), encoding="utf-8")
 
@@ -94,11 +139,10 @@ def copy_with_card(source: Path, target: Path, card: Mapping[str, Any]) -> None:
     Raises:
         AdapterError: `source` is not a whole adapter.
     """
-    section = {**_section(source), "card": dict(card)}
-    config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
+    section = {**_section(source).model_dump(), "card": dict(card)}
+    config = read_json(source / CONFIG, dict[str, Any], error=AdapterError)
     target.mkdir()
-    text = json.dumps({**config, SECTION: section}, indent=2, ensure_ascii=False)
-    (target / CONFIG).write_text(text + "\n", encoding="utf-8")
+    (target / CONFIG).write_text(json_text({**config, SECTION: section}), encoding="utf-8")
     shutil.copyfile(source / WEIGHTS, target / WEIGHTS)
     (target / CARD).write_text(_card(target.name, section), encoding="utf-8")
 
@@ -123,23 +167,35 @@ def load_adapter(
     other = attached(backbone)
     if other is not None:
         raise AdapterError(f"the network carries a {other.method} adapter already; detach or merge that one first.")
-    base = section["base"]
-    found = "" if force else fingerprint(backbone)
-    if not force and found != base["fingerprint"]:
+    base = section.base
+    own = "" if force else fingerprint(backbone)
+    if not force and own != base.fingerprint:
         raise AdapterError(
-            f"{folder} was trained on another base: it needs {base['name']} ({base['fingerprint'][:12]}), this is "
-            f"{type(backbone).__name__} ({found[:12]}); load that base, or use --force at your own risk."
+            f"{folder} was trained on another base: it needs {base.name} ({base.fingerprint[:12]}), this is "
+            f"{type(backbone).__name__} ({own[:12]}); load that base, or use --force at your own risk."
         )
-    adapter = create(section["method"], {**section["settings"], **(settings or {})})
-    adapter.teach(section.get("structures", ()))
     try:
-        adapter.load_state(load_file(folder / WEIGHTS))
-    except (SafetensorError, OSError) as error:
-        raise AdapterError(
-            f"{folder / WEIGHTS} cannot be read ({error}); it may be cut short: get it again."
-        ) from error
+        adapter = create(section.method, {**section.settings, **(settings or {})})
+    except AdapterError as error:
+        raise AdapterError(f"{folder / CONFIG} cannot be used: {error}") from error
+    _check_sizes(adapter, folder)
+    adapter.teach(section.structures)
+    adapter.load_state(read_state(folder / WEIGHTS))
     adapter.attach(backbone)
     return adapter
+
+
+def _check_sizes(adapter: BaseAdapter, folder: Path) -> None:
+    """Refuse, with an AdapterError, settings that ask for larger tensors than the file holds, before any is made."""
+    headers = read_headers(folder / WEIGHTS, AdapterError)
+    largest = max((side for header in headers.values() for side in header.shape), default=0)
+    for name in adapter.config.sizes:
+        size = getattr(adapter.config, name)
+        if size is not None and size > max(largest, _SMALL):
+            raise AdapterError(
+                f"{folder / CONFIG} asks for {name} {size:,}, and no tensor in {WEIGHTS} has a side of that length; "
+                "the two do not belong together."
+            )
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -154,14 +210,8 @@ def describe(folder: Path) -> dict[str, Any]:
     folder = Path(folder)
     section = _section(folder)
     weights = folder / WEIGHTS
-    try:
-        with safe_open(weights, framework="pt") as stored:
-            tensors = len(stored.keys())
-    except (SafetensorError, OSError) as error:
-        raise AdapterError(f"{weights} cannot be read ({error}); it may be cut short: get it again.") from error
-    kept = {key: value for key, value in section.items() if key not in ("format", "card")}
-    sizes = {"tensors": tensors, "bytes": weights.stat().st_size}
-    return {"folder": str(folder), **kept, **sizes, "card": section["card"]}
+    sizes = {"tensors": len(read_headers(weights, AdapterError)), "bytes": weights.stat().st_size}
+    return {"folder": str(folder), **section.model_dump(exclude={"format", "card"}), **sizes, "card": section.card}
 
 
 def find_adapters(folder: Path) -> list[Path]:
@@ -181,29 +231,25 @@ def is_adapter(folder: Path) -> bool:
     return (Path(folder) / CONFIG).is_file()
 
 
-def _section(folder: Path) -> dict[str, Any]:
+def _section(folder: Path) -> Section:
     """Our part of adapter_config.json, checked."""
     path = folder / CONFIG
     if not folder.is_dir():
         raise AdapterError(f"{folder} is not a folder; an adapter is a folder with {CONFIG} and {WEIGHTS}.")
     if not path.is_file():
         raise AdapterError(f"{folder} is not an adapter folder: it has no {CONFIG}.")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise AdapterError(f"{path} cannot be read as JSON: {error}.") from error
-    section = config.get(SECTION) if isinstance(config, dict) else None
-    keys = {"format", "method", "settings", "base", "trained", "card"}
-    if not isinstance(section, dict) or not keys <= section.keys():
+    config = read_json(path, dict[str, Any], error=AdapterError)
+    section = config.get(SECTION)
+    if not isinstance(section, dict) or "format" not in section or "base" not in section:
         raise AdapterError(f"{path} was not written by segevolution, so it does not say which base it belongs to.")
-    if section["format"] != FORMAT or section["method"] not in METHODS:
+    if section["format"] != FORMAT or section.get("method") not in tuple(METHODS):
         raise AdapterError(
-            f"{path} has format {section['format']} and method {section['method']}; this version reads format "
+            f"{path} has format {section['format']} and method {section.get('method')}; this version reads format "
             f"{FORMAT} and {', '.join(sorted(METHODS))}: update segevolution."
         )
     if not (folder / WEIGHTS).is_file():
         raise AdapterError(f"{folder} is not a whole adapter folder: it has no {WEIGHTS}.")
-    return section
+    return check(config, _File, where=str(path), error=AdapterError).segevolution
 
 
 def check_replaceable(folder: Path, *, force: bool) -> None:

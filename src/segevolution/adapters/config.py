@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
+from ..documents import check
 from ..errors import AdapterError
 from ..vocabulary import closest
 
@@ -15,10 +16,14 @@ class AdapterConfig:
     Attributes:
         presets: name -> settings to start from; a method without any has no key "preset".
         preset_word: what one is called in a sentence.
+        limits: setting -> the largest value, or number of entries, that a file or a recipe may give it.
+        sizes: settings that are sides of the adapter's tensors.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     preset_word: ClassVar[str] = "preset"
+    limits: ClassVar[Mapping[str, float]] = {}
+    sizes: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -27,7 +32,7 @@ class AdapterConfig:
     @classmethod
     def preset(cls, name: str) -> Self:
         """One of `presets` by name; raises AdapterError for another."""
-        if name not in cls.presets:
+        if not isinstance(name, str) or name not in cls.presets:
             raise AdapterError(f'"{name}" is not a {cls.preset_word}; known are {", ".join(cls.presets)}.')
         return cls(**cls.presets[name])
 
@@ -36,7 +41,8 @@ class AdapterConfig:
         """From what `to_dict` gave, or a recipe wrote; what is not said keeps its default, or its preset's value.
 
         Raises:
-            AdapterError: an unknown setting (the sentence names the nearest), or an impossible value.
+            AdapterError: an unknown setting (the sentence names the nearest), a value of another type, an impossible
+                one, or one beyond `limits`.
         """
         if cls.presets and "preset" in values:
             said = {key: value for key, value in values.items() if key != "preset"}
@@ -47,4 +53,12 @@ class AdapterConfig:
                 near = closest(key, known)
                 hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known) or 'none'}."
                 raise AdapterError(f'"{key}" is not a setting of this adapter; {hint}')
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        # A mapping is how a file writes pairs.
+        plain = {key: list(value.items()) if isinstance(value, Mapping) else value for key, value in values.items()}
+        config = check(plain, cls, where="the settings of this adapter", error=AdapterError)
+        for key, largest in cls.limits.items():
+            value = getattr(config, key)
+            size = len(value) if isinstance(value, tuple) else value or 0
+            if not size <= largest:
+                raise AdapterError(f"{key} {size:,} is not possible; an adapter has {largest:,.0f} at most.")
+        return config

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 
 from ..errors import AdapterError
 from ..files import replacing
@@ -23,6 +22,7 @@ from .prior.adapter import POOL
 from .prior.figures import draw_maps, draw_similarity
 from .prior.maps import principal_components, tsne
 from .prior.pool import first, key, names_in
+from .states import read_state
 
 STUDY_QUESTION = ("left adrenal gland", "right adrenal gland", "right kidney", "left kidney")
 """The study asked: left adrenal - right adrenal + right kidney, is that near to left kidney? It found -0.11."""
@@ -97,7 +97,7 @@ def explain(folder: Path) -> Explanation:
             f"{folder} is a {described['method']} adapter; only {ContextPriorAdapter.method} has tokens to explain."
         )
     config = ContextPriorConfig.from_dict(described["settings"])
-    state = load_file(Path(folder) / WEIGHTS)
+    state = read_state(Path(folder) / WEIGHTS)
     stored = names_in(state, POOL, "structures")
     taught = dict.fromkeys(canonical(name) for name in described.get("structures", ()))
     names = (*(name for name in taught if name in stored), *(name for name in stored if name not in taught))

@@ -28,6 +28,8 @@ class FullConfig(AdapterConfig):
         parts: parameters or modules by name or pattern, see `targets.parameters`; empty takes the method's own.
     """
 
+    limits: ClassVar[Mapping[str, float]] = {"parts": 10_000}
+
     parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -55,6 +55,8 @@ class LoraConfig(AdapterConfig):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     preset_word: ClassVar[str] = "LoRA preset"
+    limits: ClassVar[Mapping[str, float]] = {"rank": 4096, "alpha": 1e6, "targets": 10_000, "also_train": 10_000}
+    sizes: ClassVar[tuple[str, ...]] = ("rank",)
 
     rank: int = 8
     alpha: float = 8.0

@@ -1,6 +1,5 @@
 """What commands print: results on stdout as a table, or as JSON for machines; notes on stderr."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from ..files import json_text
 
 PIPE_WIDTH = 240
 
@@ -38,8 +39,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def print_json(value: Any) -> None:
-    """Print indented JSON on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print indented JSON on stdout; NaN and infinity become null."""
+    typer.echo(json_text(value), nl=False)
 
 
 def note(text: str, *, quiet: bool = False) -> None:

@@ -9,20 +9,20 @@ Nothing in such a folder can run code. Published pickles become one through `pub
 """
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from ..documents import read_json
 from ..errors import CheckpointError, OutputError
-from ..files import check_writable, replacing
+from ..files import check_writable, json_text, replacing
 from .backbone import BackboneModule
 from .registry import network_named, network_of
+from .tensor_files import TensorHeader, headers_of, misfits, read_headers, read_tensors
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 1
@@ -68,8 +68,8 @@ def save_model(
     with replacing(folder) as temporary:
         temporary.mkdir()
         sizes = network.save(model, temporary)
-        config = json.dumps({"network": network.name, "format": FORMAT, **sizes}, indent=2, ensure_ascii=False)
-        (temporary / CONFIG).write_text(config + "\n", encoding="utf-8")
+        config = json_text({"network": network.name, "format": FORMAT, **sizes})
+        (temporary / CONFIG).write_text(config, encoding="utf-8")
         save_file(state, temporary / WEIGHTS, metadata={"format": "pt"})
         text = card or DEFAULT_CARD.format(network=network.name, parameters=count_parameters(model))
         (temporary / CARD).write_text(text, encoding="utf-8")
@@ -78,6 +78,9 @@ def save_model(
 def load_model(folder: Path, device: torch.device | str = "cpu") -> BackboneModule:
     """Read a model folder: float32, in eval mode, on `device`.
 
+    The network is outlined without memory first and held against the header of the weights, so that sizes which the
+    weights do not have are refused before anything is allocated.
+
     Raises:
         CheckpointError: it is no model folder, or its weights are not exactly those that its configuration asks for.
     """
@@ -85,6 +88,9 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> BackboneModu
     config = read_config(folder)
     network = network_named(config["network"], where=str(folder))
     with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random stream where it was
+        with torch.device("meta"):
+            outline = headers_of(network.build(sizes_of(config), folder).state_dict())
+        _require_fit(read_headers(folder / WEIGHTS, CheckpointError), outline, where=str(folder))
         model = network.build(sizes_of(config), folder)
     load_state(model, read_weights(folder / WEIGHTS), where=str(folder))
     return model.to(device).eval()
@@ -102,11 +108,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise CheckpointError(f"{folder} is not a model folder: it has no {CONFIG}.")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from error
-    if not isinstance(config, dict) or "network" not in config:
+    config = read_json(path, dict[str, Any], error=CheckpointError)
+    if not isinstance(config.get("network"), str):
         raise CheckpointError(
             f'{path} names no "network", so {folder} is not a model folder of this package; if it holds published '
             "SegVol weights, run: segevolution models convert SOURCE TARGET."
@@ -129,41 +132,25 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """A safetensors file, floating tensors as float32.
 
     Raises:
-        CheckpointError: it is missing, truncated or something else.
+        CheckpointError: it is missing, truncated, something else, or holds values that no weights have.
     """
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as safetensors ({error}); it may be cut short: fetch or write it again."
-        ) from error
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return read_tensors(path, CheckpointError)
 
 
 def load_state(model: BackboneModule, state: Mapping[str, Tensor], where: str, *, assign: bool = False) -> None:
     """Load a state dict that must fit exactly; `assign` puts its tensors in place instead of copying their values.
 
     Raises:
-        CheckpointError: names what is missing, unexpected or of another shape.
+        CheckpointError: names what is missing, unexpected, of another shape or of another type.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    problems = [
-        _names("missing", sorted(expected.keys() - found.keys())),
-        _names("unexpected", sorted(found.keys() - expected.keys())),
-        _names(
-            "of another shape",
-            [
-                f"{name} ({_shape(found[name])} where {_shape(expected[name])} is needed)"
-                for name in sorted(expected.keys() & found.keys())
-                if expected[name] != found[name]
-            ],
-        ),
-    ]
-    said = "; ".join(problem for problem in problems if problem)
-    if said:
-        raise CheckpointError(f"the weights in {where} do not fit the network: {said}.")
+    _require_fit(headers_of(state), headers_of(model.state_dict()), where)
     model.load_state_dict(state, assign=assign)
+
+
+def _require_fit(headers: Mapping[str, TensorHeader], expected: Mapping[str, TensorHeader], where: str) -> None:
+    problems = misfits(headers, expected, shown=NAMES_SHOWN)
+    if problems:
+        raise CheckpointError(f"the weights in {where} do not fit the network: {problems}.")
 
 
 def fingerprint(model_or_folder: BackboneModule | Path) -> str:
@@ -205,15 +192,3 @@ def check_replaceable(folder: Path, *, force: bool) -> None:
     check_writable(folder, force=force)
     if folder.exists() and not (folder.is_dir() and (folder / CONFIG).is_file()):
         raise OutputError(f"{folder} exists and is not a model folder, so it is not replaced; choose another name.")
-
-
-def _names(what: str, names: Iterable[str]) -> str:
-    every = list(names)
-    if not every:
-        return ""
-    rest = len(every) - NAMES_SHOWN
-    return f"{what}: {', '.join(every[:NAMES_SHOWN])}" + (f" and {rest} more" if rest > 0 else "")
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "scalar"

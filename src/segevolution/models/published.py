@@ -30,6 +30,7 @@ from .registry import clip_tokenizer
 from .segvol.config import SegVolConfig
 from .segvol.segvol import SegVol
 from .segvol.tokenizer import Tokenizer
+from .tensor_files import check_weights
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 TEXT = "text_encoder.clip_text_model."
@@ -69,7 +70,9 @@ def read_published(path: Path) -> tuple[dict[str, Tensor], Report]:
     path = published_file(path)
     content: Any = read_weights(path) if path.suffix == ".safetensors" else _read_pickle(path)
     form, named = _form(content)
-    tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in named.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    for name, value in tensors.items():
+        _require_plain(name, value, path)
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors under names, so it is none of the published SegVol files.")
     state, dropped = {}, []
@@ -81,6 +84,7 @@ def read_published(path: Path) -> tuple[dict[str, Tensor], Report]:
             state[ours] = tensor.float() if tensor.is_floating_point() else tensor
     if not any(name.startswith(ENCODER) for name in state):
         raise CheckpointError(f"{path} holds no image encoder of SegVol; its first name is {next(iter(tensors))}.")
+    check_weights(state, str(path), CheckpointError)
     return state, Report(form, len(state), tuple(dropped))
 
 
@@ -196,9 +200,16 @@ def _read_pickle(path: Path) -> Any:
             f"{path} holds more than tensors{what}, which could run code when opened; it was refused and nothing "
             "in it was run. Get these weights from their publisher, or as safetensors."
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # torch raises whatever a damaged file makes it stumble over
         first = str(error).splitlines()[0][:120] if str(error) else "it ends too early"
         raise CheckpointError(f"{path} is damaged or cut short ({first}); fetch it again.") from None
+
+
+def _require_plain(name: str, tensor: Tensor, path: Path) -> None:
+    """Refuse, with a CheckpointError, a tensor that is not plain numbers in this very file."""
+    plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    if not plain or tensor.numel() * tensor.element_size() > path.stat().st_size:
+        raise CheckpointError(f"{path} holds no plain numbers under {name}, so it is none of the published files.")
 
 
 def _form(content: Any) -> tuple[Literal["hub", "release", "pretrain"], Mapping[str, Any]]:

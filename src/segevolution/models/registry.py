@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..documents import check
 from ..errors import CheckpointError
 from .backbone import BackboneModule
 from .segvol.config import SegVolConfig
@@ -38,7 +39,7 @@ def clip_tokenizer(folder: Path) -> Tokenizer | None:
 
 
 def _build_segvol(sizes: Mapping[str, Any], folder: Path) -> SegVol:
-    config = SegVolConfig.from_dict(sizes)
+    config = SegVolConfig.from_dict(sizes, where=str(folder / "config.json"))
     tokenizer: Tokenizer | None = None
     if config.text is not None:
         clip = config.text.kind == "clip"
@@ -53,6 +54,7 @@ def _save_segvol(model: SegVol, folder: Path) -> dict[str, Any]:
 
 
 def _build_tiny(sizes: Mapping[str, Any], folder: Path) -> TinyBackbone:
+    check(dict(sizes), TinyConfig, where=str(folder / "config.json"), error=CheckpointError)
     return TinyBackbone(TinyConfig.from_dict(sizes))
 
 

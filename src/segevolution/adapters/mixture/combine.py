@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from ...errors import AdapterError
 from ...models.backbone import BackboneModule
 from ...models.checkpoints import fingerprint
 from ..artifact import WEIGHTS, describe
 from ..lora import LoraAdapter, LoraConfig
+from ..states import read_state
 from .adapter import MixtureAdapter
 from .config import GATE, MixtureConfig
 from .experts import different
@@ -68,7 +67,7 @@ def combine(
     mixture.attach(backbone)
     for name, folder in folders.items():
         lora = LoraAdapter(configs[name])
-        lora.load_state(load_file(folder / WEIGHTS))
+        lora.load_state(read_state(folder / WEIGHTS))
         mixture.fill(name, lora)
     return mixture, _card(described)
 

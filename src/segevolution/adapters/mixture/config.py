@@ -1,8 +1,9 @@
 """Settings of a mixture of adapters: its experts, how they are chosen, and which of its parts train."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from ...errors import AdapterError, VocabularyError
 from ...vocabulary import Modality, canonical, closest
@@ -40,6 +41,17 @@ class MixtureConfig(LoraConfig):
     Raises:
         AdapterError: an impossible value, or a choice that does not go with the others.
     """
+
+    limits: ClassVar[Mapping[str, float]] = {
+        **LoraConfig.limits,
+        "experts": 64,
+        "table": 10_000,
+        "hidden": 16_384,
+        "balance": 1e6,
+        "supervise": 1e6,
+        "train": 65,
+    }
+    sizes: ClassVar[tuple[str, ...]] = (*LoraConfig.sizes, "hidden")
 
     experts: tuple[str, ...] = (Modality.MRI.value,)
     gate: GateKind = "modality"

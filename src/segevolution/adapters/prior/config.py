@@ -59,6 +59,23 @@ class ContextPriorConfig(AdapterConfig):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     preset_word: ClassVar[str] = "preset of context priors"
+    limits: ClassVar[Mapping[str, float]] = {
+        "blocks": 64,
+        "heads": 1024,
+        "width": 16_384,
+        "mlp": 65_536,
+        "hidden": 16_384,
+        "scale": 1e6,
+        "structure_tokens": 1024,
+        "modality_tokens": 1024,
+        "modalities": 1000,
+        "auxiliary": 1e6,
+        "lora_rank": 4096,
+        "lora_alpha": 1e6,
+        "lora_targets": 10_000,
+        "also_train": 10_000,
+    }
+    sizes: ClassVar[tuple[str, ...]] = ("width", "mlp", "hidden", "lora_rank")
 
     fusion: Kind = "joint"
     prototype: Prototype = "additive"

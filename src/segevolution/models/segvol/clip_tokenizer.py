@@ -46,5 +46,6 @@ class ClipTokenizer:
             raise CheckpointError(f"{folder} holds no CLIP tokenizer; put tokenizer.json or vocab.json there.")
         try:
             return cls(CLIPTokenizer.from_pretrained(folder, local_files_only=True))
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"the CLIP tokenizer in {folder} cannot be read: {error}.") from error
+        except Exception as error:  # of the library, which raises whatever a damaged file makes it stumble over
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+            raise CheckpointError(f"the CLIP tokenizer in {folder} cannot be read: {reason}.") from error

@@ -3,11 +3,21 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
+from pydantic import Field
+
+from ...documents import check
 from ...errors import CheckpointError
 from ...vocabulary import TEMPLATES, closest
 from ..backbone import Triple, Windows
+
+# What a file may ask for at most. A network's sizes are held against its weights before memory is taken, and these
+# bound the work of that.
+Layers = Annotated[int, Field(ge=1, le=256)]
+Channels = Annotated[int, Field(ge=1, le=65_536)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+Sides = tuple[Side, Side, Side]
 
 
 @dataclass(frozen=True)
@@ -24,12 +34,12 @@ class TextConfig:
     """
 
     kind: Literal["clip", "words"] = "clip"
-    vocabulary: int = 49408
-    width: int = 512
-    layers: int = 12
-    heads: int = 8
-    mlp: int = 2048
-    positions: int = 77
+    vocabulary: Annotated[int, Field(ge=1, le=1_000_000)] = 49408
+    width: Channels = 512
+    layers: Layers = 12
+    heads: Channels = 8
+    mlp: Channels = 2048
+    positions: Channels = 77
     train_tower: bool = False
     train_alignment: bool = True
 
@@ -50,8 +60,8 @@ class StemConfig:
         groups: of the group normalisation.
     """
 
-    channels: tuple[int, ...] = (12, 24, 48)
-    groups: int = 4
+    channels: Annotated[tuple[Channels, ...], Field(max_length=12)] = (12, 24, 48)
+    groups: Channels = 4
 
     def __post_init__(self) -> None:
         if not self.channels or self.groups < 1 or any(c < 1 or c % self.groups for c in self.channels):
@@ -106,17 +116,17 @@ class SegVolConfig:
         CheckpointError: the sizes do not fit each other.
     """
 
-    window: Triple
-    patch: Triple
-    width: int
-    depth: int
-    heads: int
-    mlp: int
-    decoder_depth: int = 2
-    decoder_heads: int = 8
-    decoder_mlp: int = 2048
-    decoder_downsample: int = 2
-    iou_hidden: int = 256
+    window: Sides
+    patch: Sides
+    width: Channels
+    depth: Layers
+    heads: Channels
+    mlp: Channels
+    decoder_depth: Layers = 2
+    decoder_heads: Channels = 8
+    decoder_mlp: Channels = 2048
+    decoder_downsample: Channels = 2
+    iou_hidden: Channels = 256
     text: TextConfig | None = None
     template: str = "ct"
     structures: tuple[str, ...] = ()
@@ -199,39 +209,31 @@ class SegVolConfig:
         return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "SegVolConfig":
-        """The config that to_dict wrote.
+    def from_dict(cls, values: Mapping[str, Any], where: str = "the SegVol config") -> "SegVolConfig":
+        """The config that to_dict wrote; `where` names it in a sentence.
 
         Raises:
             CheckpointError: a key is unknown or missing, or the values do not fit each other.
         """
-        known = dict(values)
         parts: dict[str, type[TextConfig] | type[StemConfig] | type[StartConfig]] = {
             "text": TextConfig,
             "stem": StemConfig,
             "start": StartConfig,
         }
+        _require_known(cls, values, "")
         for name, kind in parts.items():
-            if isinstance(known.get(name), Mapping):
-                known[name] = _build(kind, known[name], f"{name}.")
-        return _build(cls, known, "")
+            if isinstance(values.get(name), Mapping):
+                _require_known(kind, values[name], f"{name}.")
+        return check(dict(values), cls, where=where, error=CheckpointError)
 
 
-_T = TypeVar("_T")
-
-
-def _build(kind: type[_T], values: Mapping[str, Any], prefix: str) -> _T:
-    names = [entry.name for entry in dataclasses.fields(kind)]  # type: ignore[arg-type]
+def _require_known(kind: type, values: Mapping[str, Any], prefix: str) -> None:
+    names = [entry.name for entry in dataclasses.fields(kind)]
     for key in values:
         if key not in names:
             near = closest(key, names)
             hint = f'did you mean "{prefix}{near}"?' if near else f"known are {', '.join(names)}."
             raise CheckpointError(f'"{prefix}{key}" is not a setting of SegVol; {hint}')
-    tidy = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    try:
-        return kind(**tidy)
-    except TypeError as error:
-        raise CheckpointError(f"the SegVol config cannot be used: {error}.") from error
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,6 @@
 it reads the published forms (`vit_pretrain.ckpt`, see `models/published.py`) and model folders of this package.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ...documents import read_json
 from ...errors import CheckpointError
 from ...files import replacing, write_json
 from ..backbone import BackboneModule, Triple
@@ -121,10 +121,10 @@ def _find(path: Path) -> tuple[Path, Triple | None]:
 def _grid(path: Path, key: str | None) -> Triple | None:
     """Tokens along each axis, from the window and the patch that a JSON file tells."""
     try:
-        sizes = json.loads(path.read_text("utf-8"))
+        sizes = read_json(path, dict[str, Any], error=CheckpointError)
         sizes = sizes if key is None else sizes[key]
         depth, height, width = (side // patch for side, patch in zip(sizes["window"], sizes["patch"], strict=True))
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+    except (CheckpointError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return None  # what it says of itself is lost; its tensors then have to fit as they are
     return depth, height, width
 

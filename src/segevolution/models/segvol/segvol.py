@@ -40,8 +40,8 @@ class SegVol(BackboneModule):
         self.mask_decoder = MaskDecoder(config)
         self.dense_prompts = DensePrompts(config) if config.dense_prompts else None
         self.text_encoder = TextEncoder(config.text, config.width, tokenizer) if config.text else None
-        if config.start.position > 0:
-            positions = self.image_encoder.patch_embedding.position_embeddings
+        positions = self.image_encoder.patch_embedding.position_embeddings
+        if config.start.position > 0 and not positions.is_meta:  # an outline has shapes alone
             with torch.no_grad():
                 positions.copy_(config.start.position * self.prompt_encoder.grid_code()[None])
         groups = self.adaptable_groups

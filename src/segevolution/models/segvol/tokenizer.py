@@ -1,16 +1,17 @@
 """Sentences to token ids: CLIP's byte pairs for the published weights, a word list for networks of our own."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Literal, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ... import files
+from ...documents import Document, read_json
 from ...errors import CheckpointError
 from ...vocabulary import STRUCTURES, TEMPLATES
 
@@ -38,6 +39,13 @@ class Tokenizer(Protocol):
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a folder."""
         ...
+
+
+class _WordList(Document):
+    """tokenizer.json of a word tokenizer."""
+
+    kind: Literal["words"]
+    words: Annotated[list[str], Field(max_length=100_000)]
 
 
 class WordTokenizer:
@@ -86,13 +94,9 @@ class WordTokenizer:
             CheckpointError: the file is missing or is no word list.
         """
         path = folder / FILE
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            words = content["words"] if content["kind"] == "words" else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} cannot be read as a word list; the model folder is incomplete.") from error
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise CheckpointError(f"{path} is not a word list; the model folder is of another kind.")
+        words = read_json(path, _WordList, error=CheckpointError).words
+        if len(set(words)) < len(words):
+            raise CheckpointError(f"{path} names a word twice, so words have lost their numbers; get it again.")
         return cls(words)
 
 
