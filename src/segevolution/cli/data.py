@@ -143,6 +143,7 @@ def show_command(
                     "fingerprint": store.fingerprint(),
                     "datasets": store.datasets,
                     "skipped": store.skipped,
+                    "decisions": store.decisions,
                     "rows": [asdict(row) for row in tables[path]],
                 }
                 for path, store in opened.items()

@@ -161,7 +161,8 @@ def _record(value: _RecordFile) -> CaseRecord:
     facts["origin"] = None
     if value.origin is not None:
         header = base64.b64decode(value.origin.header, validate=True) if value.origin.header else None
-        facts["origin"] = Origin(Path(value.origin.path), value.origin.format, header, value.origin.series)
+        origin = value.origin
+        facts["origin"] = Origin(Path(origin.path), origin.format, header, origin.series, origin.orientation)
     record = CaseRecord(**facts)
     for grid in (record.grid, record.source_grid):
         grid.spacing  # noqa: B018  # an impossible affine is said here

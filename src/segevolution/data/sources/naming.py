@@ -59,7 +59,7 @@ def image_files(folder: Path, ending: str | None = None) -> ImageFiles:
         if ending is not None and path.name.lower().endswith(ending.lower()) and not path.is_dir():
             stems[path.name[: -len(ending)]].append(path)
         elif (stem := image_stem(path.name)) is not None and not path.is_dir():
-            if path.name.lower().endswith(".img") and path.with_suffix(".hdr").exists():
+            if _is_data_of_header(path):
                 continue  # the voxels of the .hdr beside it
             if ending is None:
                 stems[stem].append(path)
@@ -82,6 +82,14 @@ def image_files(folder: Path, ending: str | None = None) -> ImageFiles:
 def images_in(folder: Path) -> dict[str, Path]:
     """Stem -> path of each image file of a folder, stray files of archives ("._x", hidden ones) left out."""
     return dict(image_files(folder).by_stem)
+
+
+def _is_data_of_header(path: Path) -> bool:
+    """Whether a file is the .img of a .hdr beside it, which is the one that counts."""
+    name = path.name
+    ending = next((ending for ending in (".img", ".img.gz") if name.lower().endswith(ending)), None)
+    stem = name[: -len(ending)] if ending else ""
+    return ending is not None and any(path.with_name(f"{stem}{header}").exists() for header in (".hdr", ".hdr.gz"))
 
 
 def _entries(folder: Path) -> list[Path]:

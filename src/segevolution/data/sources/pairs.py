@@ -13,7 +13,7 @@ from ...errors import FormatError, StoreError
 from ...imaging.case import Case, Part
 from ...imaging.formats import read, read_labels
 from ...imaging.grid import Array, Grid
-from ...imaging.volume import Origin, Volume
+from ...imaging.volume import Volume
 from ...vocabulary import Modality
 from .base import Overrides
 
@@ -74,7 +74,7 @@ def read_pair(
             )
             raise StoreError(f"{pair.name} has no {kind}: {path} is missing{there}.")
     if pair.channel is not None:
-        image = read_channel(pair.image, pair.channel)
+        image = read_channel(pair.image, pair.channel, overrides)
     else:
         image = open_image(pair.image) if open_image else read_image(pair.image, overrides)
     image = replace(image, name=pair.name, modality=overrides.modality or pair.modality or image.modality)
@@ -159,13 +159,20 @@ def _channel_remark(pair: Pair) -> str | None:
     """What a 4-D image holds beyond the channels that its dataset declares."""
     if pair.channels is None:
         return None
-    image: Any = nib.load(pair.image)
-    shape = image.shape
-    return (
-        f"its image has {shape[3]} channels and dataset.json declares {pair.channels}: the others are not read."
-        if len(shape) == 4 and shape[3] > pair.channels
-        else None
-    )
+    sides = _sides(pair.image)
+    if len(sides) != 4 or sides[3] <= pair.channels:
+        return None
+    return f"its image has {sides[3]} channels and dataset.json declares {pair.channels}: the others are not read."
+
+
+def _sides(path: Path) -> tuple[int, ...]:
+    """The sides of a file of several channels, from its header."""
+    try:
+        image: Any = nib.load(path)
+        return tuple(image.shape)
+    except (OSError, EOFError, ValueError, KeyError, OverflowError, nib.filebasedimages.ImageFileError) as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise FormatError(f"{path} cannot be read: {reason}.") from error
 
 
 def place_labels(image: Volume, labels: Volume) -> Array:
@@ -188,24 +195,18 @@ def place_labels(image: Volume, labels: Volume) -> Array:
     return image_turn.undo(label_turn.apply(labels.array))
 
 
-def read_channel(path: Path, channel: int) -> Volume:
-    """One channel of a 4-D NIfTI file (X, Y, Z, channels); integers without a slope stay integers.
+def read_channel(path: Path, channel: int, overrides: Overrides) -> Volume:
+    """One channel of a 4-D file (X, Y, Z, channels); see `read_image`.
 
     Raises:
         FormatError: the file cannot be read, or has no such channel.
+        StoreError: nothing says where its axes point.
     """
-    try:
-        image: Any = nib.load(path)
-        if len(image.shape) != 4 or channel >= image.shape[3]:
-            shape = " x ".join(map(str, image.shape))
-            raise FormatError(f"{path} has shape {shape}, so it has no channel {channel + 1}; check dataset.json.")
-        array = np.asarray(image.dataobj[..., channel])
-        if array.dtype == np.float64 and image.get_data_dtype().itemsize <= 2:
-            array = array.astype(np.float32)
-        grid = Grid(array.shape, image.affine)
-    except (OSError, EOFError, ValueError, KeyError, OverflowError, nib.filebasedimages.ImageFileError) as error:
-        raise FormatError(f"{path} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}.") from error
-    return Volume(array, grid, name=path.name, origin=Origin(path, "nifti"))
+    sides = _sides(path)
+    if len(sides) != 4 or channel >= sides[3]:
+        shown = " x ".join(map(str, sides))
+        raise FormatError(f"{path} has shape {shown}, so it has no channel {channel + 1}; check dataset.json.")
+    return _oriented(partial(read, path, time=channel), path, overrides)[0]
 
 
 def _millimetres(grid: Grid) -> str:
