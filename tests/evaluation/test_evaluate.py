@@ -1,16 +1,19 @@
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segevolution.errors import PromptError
+from segevolution.appearance import find
+from segevolution.errors import PromptError, VolumeError
 from segevolution.evaluation.evaluate import Questions, Run, evaluate, simulated_prompts
 from segevolution.evaluation.results import SCHEMA
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import COMBINATIONS
+from segevolution.imaging.simulated_prompts import next_click
 from segevolution.imaging.volume import WITHOUT_PLACE, Origin, Volume
 from segevolution.inference.session import Session
 from segevolution.metrics import dice
@@ -143,3 +146,125 @@ def test_surface_distances_are_missing_where_they_were_not_measured(backbone, ca
 def test_an_unknown_kind_is_refused(case):
     with pytest.raises(PromptError, match='"scribble" is no kind of prompt'):
         simulated_prompts(case, "liver", Questions(prompts=("scribble",)))
+
+
+def only(rows, *names):
+    return [{name: row[name] for name in names} for row in rows]
+
+
+ANSWER = ("structure", "prompt", "dice", "predicted_iou", "predicted_voxels")
+
+
+def test_a_shift_of_strength_zero_is_the_identity(backbone, case):
+    questions = Questions(prompts=("text", "box"), windows="off")
+    plain = evaluate(backbone, case, RUN, questions, "exact").rows
+    same = evaluate(backbone, case, RUN, questions, "exact", "noise", 0.0).rows
+    assert only(plain, *ANSWER, "nsd", "hd95_mm") == only(same, *ANSWER, "nsd", "hd95_mm")
+    assert {(row["shift"], row["strength"], row["unit"]) for row in plain} == {("none", 0.0, "")}
+    assert {(row["shift"], row["strength"], row["unit"]) for row in same} == {("noise", 0.0, find("noise").unit)}
+
+
+def test_a_shift_changes_the_scan_alike_for_every_model_and_not_the_questions(case, monkeypatch):
+    seen, asked = [], []
+    segment = Session.segment
+
+    def watch(self, prompts, **rest):
+        seen.append(self.volume.array)
+        asked.append((prompts[0].text, prompts[0].points, prompts[0].box))
+        return segment(self, prompts, **rest)
+
+    monkeypatch.setattr(Session, "segment", watch)
+    questions = Questions(prompts=("point", "box"), structures=("liver",), windows="off", box_jitter=2)
+    for seed in (0, 1):
+        np.random.seed(seed)
+        model = TinyBackbone(TinyConfig(seed=seed)).eval()
+        rows = evaluate(model, case, Run(f"r{seed}", "lora", seed, "tiny"), questions, "exact", "noise", 0.3).rows
+        assert {(row["shift"], row["strength"], row["base"]) for row in rows} == {("noise", 0.3, "tiny")}
+    evaluate(model, case, RUN, questions, "exact")
+    assert np.array_equal(seen[0], seen[2])
+    assert not np.array_equal(seen[0], case.volume.array)
+    assert asked[:2] == asked[2:4] == asked[4:]
+    evaluate(model, replace(case, name="other"), RUN, questions, "exact", "noise", 0.3)
+    assert not np.array_equal(seen[0], seen[-1])
+
+
+def test_a_shift_that_means_nothing_on_a_modality_is_refused(backbone, case):
+    ct = replace(case, volume=replace(case.volume, modality=Modality.CT))
+    with pytest.raises(VolumeError, match="bias_field means nothing"):
+        evaluate(backbone, ct, RUN, Questions(windows="off"), "exact", "bias_field", 0.5)
+
+
+def test_boxes_of_several_jitters_come_with_the_same_points_and_tell_their_jitter(backbone, case, monkeypatch):
+    asked = []
+    segment = Session.segment
+    monkeypatch.setattr(
+        Session, "segment", lambda self, prompts, **rest: asked.append(prompts[0]) or segment(self, prompts, **rest)
+    )
+    kinds = ("text", "box", "point+box")
+    questions = Questions(
+        prompts=kinds, structures=("liver",), windows="off", more_jitters=(4.0,), box_jitter_unit="mm"
+    )
+    rows = evaluate(backbone, case, RUN, questions, "exact").rows
+    assert [(row["prompt"], row["jitter"], row["jitter_unit"]) for row in rows] == [
+        *((kind, 0.0, "") for kind in kinds),
+        *((kind, 4.0, "mm") for kind in kinds[1:]),
+    ]
+    assert asked[2].points == asked[4].points
+    assert asked[1].box != asked[3].box
+    moved = np.abs(np.subtract((*asked[1].box.low, *asked[1].box.high), (*asked[3].box.low, *asked[3].box.high)))
+    assert (moved * np.tile(case.volume.grid.spacing, 2)).max() <= 4
+    alone = evaluate(backbone, case, RUN, replace(questions, more_jitters=()), "exact").rows
+    assert only(alone, *ANSWER) == only(rows[:3], *ANSWER)
+
+
+def test_each_prompt_seed_asks_all_once_more(backbone, case):
+    questions = Questions(prompts=("point",), structures=("liver",), windows="off", seed=3, more_seeds=(0,))
+    rows = evaluate(backbone, case, RUN, questions, "exact").rows
+    assert [row["prompt_seed"] for row in rows] == [3, 0]
+    alone = evaluate(backbone, case, RUN, Questions(prompts=("point",), structures=("liver",), windows="off"), "exact")
+    assert only(rows[1:], *ANSWER) == only(alone.rows, *ANSWER)
+
+
+def test_clicks_follow_the_largest_error_and_leave_the_first_answers_as_they_were(backbone, case, monkeypatch):
+    asked = []
+    segment = Session.segment
+
+    def watch(self, prompts, **rest):
+        answers = segment(self, prompts, **rest)
+        asked.append((prompts[0], answers[0].mask))
+        return answers
+
+    monkeypatch.setattr(Session, "segment", watch)
+    dim = case.volume.array.copy()
+    dim[3:6], dim[14:20, :5] = 100, 400
+    case = replace(case, volume=replace(case.volume, array=dim))
+    questions = Questions(prompts=("text", "box"), structures=("liver",), windows="off", clicks=2, drawn="box")
+    found = evaluate(backbone, case, RUN, questions, "exact")
+    assert [(row["prompt"], row["click"]) for row in found.rows] == [(k, n) for k in ("text", "box") for n in (0, 1, 2)]
+    truth, spacing = case.mask("liver"), case.volume.grid.spacing
+    for (before, answer), (after, _) in pairwise(asked[:3]):
+        click = next_click(answer, truth, spacing)
+        assert after.points == (*before.points, click.point)
+        assert after.labels == (*before.labels, int(click.positive))
+        assert after.text == "liver"
+    first = evaluate(backbone, case, RUN, replace(questions, clicks=0), "exact")
+    assert only(first.rows, *ANSWER) == only(found.rows[::3], *ANSWER)
+    assert np.array_equal(first.masks["liver"], found.masks["liver"])
+
+
+def test_where_nothing_is_wrong_a_click_leaves_the_answer(backbone, case, monkeypatch):
+    monkeypatch.setattr("segevolution.evaluation.evaluate.next_click", lambda *given: None)
+    questions = Questions(prompts=("box",), structures=("liver",), windows="off", clicks=1)
+    first, after = evaluate(backbone, case, RUN, questions, "exact").rows
+    assert (after["click"], after["encodings"], after["decodings"], after["seconds"]) == (1, 0, 0, 0.0)
+    assert only([first], *ANSWER) == only([after], *ANSWER)
+
+
+def test_keys_of_questions_that_were_there_before_have_not_changed():
+    """As of the first version, so that its results are found again."""
+    assert sorted(Questions().key_values()) == [
+        *("box_jitter", "contexts", "drawn", "points", "prompts", "seed", "structures", "surface", "tolerance_mm"),
+        "windows",
+    ]
+    assert Questions(clicks=3).key_values()["clicks"] == 3
+    assert Questions(more_seeds=(1,)).key_values()["more_seeds"] == (1,)

@@ -1,9 +1,11 @@
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from segevolution.errors import OutputError
-from segevolution.evaluation.results import PartName, Results, read_table, surroundings
+from segevolution.evaluation.coordinates import LATER
+from segevolution.evaluation.results import SCHEMA, PartName, Results, read_table, surroundings
 
 
 @pytest.fixture
@@ -81,6 +83,78 @@ def test_any_case_name_is_one_file_inside_the_study(results, make_row):
 def test_shifts_of_one_case_are_parts_of_their_own(results, make_row):
     results.write(part(), [make_row()])
     assert not results.has(PartName("base", "chaos", "c1", "k1", shift="bias_field=0.5"))
+
+
+def test_each_strength_of_a_shift_is_a_part_of_its_own_and_no_case_name_can_be_mistaken_for_one(results, make_row):
+    names = [
+        PartName("base", "chaos", "c1", "k"),
+        PartName("base", "chaos", "c1", "k", "noise", 0.1),
+        PartName("base", "chaos", "c1", "k", "noise", 0.30000000000000004),
+        PartName("base", "chaos", "c1", "k", "noise", 0.3),
+        PartName("base", "chaos", "c1,noise,0.1", "k"),
+        PartName("base", "chaos", "c1@noise", "k"),
+    ]
+    assert len({name.path(results.folder, ".parquet") for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("name", [".", "..", "../..", "a/../../b"])
+def test_no_name_of_a_run_or_dataset_leads_out_of_the_study(results, name):
+    for odd in (PartName(name, "chaos", "c1", "k"), PartName("base", name, "c1", "k")):
+        path = odd.path(results.folder / "parts", ".parquet")
+        assert path.resolve().relative_to(results.folder.resolve()).parts[0] == "parts"
+        assert len(path.relative_to(results.folder).parts) == 4
+
+
+def write_as_before(path, rows):
+    """A file as versions wrote it that knew no strength, jitter, click, prompt seed or base."""
+    table = pa.Table.from_pylist(rows, schema=SCHEMA).drop_columns(list(LATER))
+    path.parent.mkdir(parents=True)
+    pq.write_table(table.replace_schema_metadata({b"segevolution.key": b"k1"}), path)
+
+
+def test_a_table_of_an_earlier_version_is_read_with_plain_values(results, make_row):
+    write_as_before(results.table_path, [make_row(prompt="box", dice=0.75)])
+    (row,) = read_table(results.table_path).to_dict("records")
+    assert {name: row[name] for name in LATER} == dict(LATER)
+    assert row["dice"] == 0.75
+
+
+def test_a_part_of_an_earlier_version_is_joined_as_its_job_asked(results, make_row):
+    name = part()
+    write_as_before(
+        name.path(results.folder / "parts", ".parquet"), [make_row(prompt=kind) for kind in ("text", "box")]
+    )
+    assert results.has(name)
+    said = {"base": "b", "jitter": 5.0, "jitter_unit": "voxel", "prompt_seed": 3}
+    table = results.join([name], {name: said})
+    assert list(table["base"]) == ["b", "b"]
+    assert list(table["prompt_seed"]) == [3, 3]
+    assert list(zip(table["jitter"], table["jitter_unit"], strict=True)) == [(0.0, ""), (5.0, "voxel")]
+    results.write(part("new"), [make_row(case="new", base="own", jitter=1.0)])
+    assert list(results.rows([part("new")], {part("new"): said})["jitter"]) == [1.0]  # what a part says counts
+
+
+def test_a_metric_that_a_table_lacks_is_missing_in_it(results, make_row):
+    results.folder.mkdir()
+    pq.write_table(pa.Table.from_pylist([make_row()], schema=SCHEMA).drop_columns(["hd95_mm"]), results.table_path)
+    assert np.isnan(read_table(results.table_path)["hd95_mm"][0])
+
+
+@pytest.mark.parametrize("columns", [{"a": [1]}, {name: [None] for name in [*SCHEMA.names, "more"]}])
+def test_another_table_is_refused(results, columns):
+    results.folder.mkdir()
+    pq.write_table(pa.table(columns), results.table_path)
+    with pytest.raises(OutputError, match="no table of results"):
+        read_table(results.table_path)
+
+
+def test_damaged_masks_are_one_sentence(results, make_row):
+    results.write(part(), [make_row()], {"liver": np.ones((3, 3, 3), bool)})
+    path = part().path(results.folder / "masks", ".npz")
+    for content in (b"", b"junk", path.read_bytes()[:100]):
+        path.write_bytes(content)
+        with pytest.raises(OutputError, match="is damaged"):
+            results.masks(part())
 
 
 def test_a_missing_table_is_one_sentence(tmp_path):

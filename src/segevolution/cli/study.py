@@ -70,9 +70,10 @@ def _print(done: "Outcome", reference: str) -> None:
 
 
 def _summary(done: "Outcome", name: str, reference: str) -> dict[str, Any]:
+    from ..evaluation.coordinates import varying
     from ..evaluation.statistics import difference, grouped, summarise
 
-    by = ["method", "dataset", "modality", "prompt", "context"]
+    by = ["method", "dataset", "modality", "prompt", "context", *varying(done.table)]
     changes = []
     for values, rows in grouped(done.table, by[1:]):
         for method in dict.fromkeys(rows["method"]):

@@ -1,29 +1,35 @@
 """One run on one case: encode once, then every structure, then every kind of prompt, each a row.
 
-Prompts are simulated from the labels, and called so in every report. Their chance depends on the dataset, case and
-structure only, never on the model: every method is asked exactly the same questions. The kinds share their parts:
-"text+point" has the points of "point", "point+box" the box of "box".
+Prompts are simulated from the labels, and called so in every report. Their chance depends on the dataset, case,
+structure and prompt seed only, never on the model: every method is asked exactly the same questions, and sees the same
+shifted scan. The kinds share their parts: "text+point" has the points of "point", "point+box" the box of "box". Boxes
+of another jitter come with the same points.
 """
 
+import hashlib
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ..appearance import find
+from ..appearance import shift as change
 from ..errors import PromptError
 from ..imaging.case import Case
-from ..imaging.prompts import COMBINATIONS, Combination, Prompt, kinds_in
-from ..imaging.simulated_prompts import prompt_from_mask, prompt_generator
+from ..imaging.prompts import COMBINATIONS, Combination, Kind, Prompt, kinds_in
+from ..imaging.simulated_prompts import Unit, next_click, prompt_from_mask, prompt_generator
 from ..imaging.volume import Volume
 from ..inference.session import Session
-from ..metrics import dice, surface_distances
+from ..metrics import METRICS, Comparison
 from ..models.backbone import BackboneModule, Spec, Windows
 
 Mask = npt.NDArray[np.bool_]
+
+NO_SHIFT = "none"
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,13 @@ class Questions:
         structures: those asked for where a case carries them; empty = all.
         windows: "roi", "lattice", "focus" or "off", see `inference.strategies.zoom`; None takes what the model prefers.
         seed: of the simulated prompts.
+        more_seeds: further seeds; each asks all of it once more.
         points: positive points of a point prompt; 1 and 4 more, as SegVol draws them.
-        box_jitter: how far, in voxels, each face of a box may move; 0 = tight.
+        box_jitter: how far each face of a box may move; 0 = tight.
+        more_jitters: further amounts; each asks the kinds with a box once more.
+        box_jitter_unit: of both.
+        clicks: how many times a simulated person then corrects the answer, by one point a time; see
+            `imaging.simulated_prompts.next_click`. Only a network that takes points is corrected.
         tolerance_mm: of the normalised surface Dice.
         surface: whether surface distances are measured at all (not where the spacing is a guess).
         drawn: the kind of prompt whose masks are kept for pictures; None keeps none.
@@ -53,6 +64,26 @@ class Questions:
     tolerance_mm: float = 2.0
     surface: bool = True
     drawn: Combination | None = None
+    more_seeds: tuple[int, ...] = ()
+    more_jitters: tuple[float, ...] = ()
+    box_jitter_unit: Unit = "voxel"
+    clicks: int = 0
+
+    def key_values(self) -> dict[str, Any]:
+        """Plain values for a job's key; later additions at their defaults are left out, so that keys stay."""
+        values, usual = asdict(self), asdict(Questions())
+        return {name: value for name, value in values.items() if name not in _LATER or value != usual[name]}
+
+    def variants(self) -> Iterator["Questions"]:
+        """One set of questions for each prompt seed and jitter, as it stands first; of other jitters only boxes."""
+        boxes = tuple(kind for kind in self.prompts if Kind.BOX in kinds_in(kind))
+        for seed in (self.seed, *self.more_seeds):
+            yield replace(self, seed=seed)
+            for jitter in self.more_jitters if boxes else ():
+                yield replace(self, seed=seed, box_jitter=jitter, prompts=boxes)
+
+
+_LATER = ("more_seeds", "more_jitters", "box_jitter_unit", "clicks")
 
 
 @dataclass(frozen=True)
@@ -62,6 +93,7 @@ class Run:
     name: str
     method: str
     seed: int
+    base: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +104,15 @@ class Evaluation:
     masks: dict[str, Mask]
 
 
-def evaluate(backbone: BackboneModule, case: Case, run: Run, questions: Questions, labels: str) -> Evaluation:
+def evaluate(
+    backbone: BackboneModule,
+    case: Case,
+    run: Run,
+    questions: Questions,
+    labels: str,
+    shift: str = NO_SHIFT,
+    strength: float = 0.0,
+) -> Evaluation:
     """Ask one model everything about one case.
 
     Structures without a voxel are left out, and so are text prompts for one that the model was not trained on.
@@ -81,34 +121,98 @@ def evaluate(backbone: BackboneModule, case: Case, run: Run, questions: Question
         backbone: with its adapter attached, in eval mode.
         case: with labels on its volume's grid.
         labels: where these come from, for the table.
+        shift: of appearance, applied to the signal first, drawn from the case's own seed; see `shifted`.
+        strength: of the shift, in its unit; 0 changes nothing.
+
+    Raises:
+        VolumeError: the shift means nothing on this modality, or cannot have this strength.
     """
-    rows, masks = [], {}
-    prompts = {name: simulated_prompts(case, name, questions) for name in asked(case, questions)}
-    told: dict[str, Any] = {
+    rows: list[dict[str, Any]] = []
+    masks: dict[str, Mask] = {}
+    volume = shifted(case, shift, strength)
+    about: dict[str, Any] = {
         "run": run.name,
         "method": run.method,
         "seed": run.seed,
+        "base": run.base,
         "dataset": case.dataset,
         "case": case.name,
         "patient": case.patient,
-        "modality": str(case.volume.modality or "unknown"),
+        "modality": str(volume.modality or "unknown"),
         "sequence": case.sequence or "",
         "labels": labels,
-        "shift": "none",
+        "shift": shift,
+        "strength": float(strength),
+        "unit": "" if shift == NO_SHIFT else find(shift).unit,
     }
+    prompts = {name: list(_asked(case, name, questions)) for name in asked(case, questions)}
+    clicks = questions.clicks if Kind.POINT in backbone.spec.accepts else 0
+    spacing = volume.grid.spacing
     for context in questions.contexts:
-        session = Session(backbone, case.volume, windows=questions.windows, context=context)
+        session = Session(backbone, volume, windows=questions.windows, context=context)
         for structure, kinds in prompts.items():
             truth = case.mask(structure)
-            for kind, prompt in kinds.items():
+            for kind, prompt, coordinates in kinds:
                 if prompt.text is not None and not _speaks(backbone.spec, structure):
                     continue
-                answer, measured = _timed(session, prompt, structure)
-                judged = _judge(answer, truth, case.volume, questions)
-                rows.append({**told, "structure": structure, "prompt": kind, "context": context, **measured, **judged})
-                if kind == questions.drawn and context == questions.contexts[0]:
-                    masks[structure] = answer
+                where = {**about, "structure": structure, "prompt": kind, "context": context, **coordinates}
+                for click, (answer, measured) in enumerate(
+                    _answers(session, prompt, structure, truth, clicks, spacing)
+                ):
+                    rows.append({**where, "click": click, **measured, **_judge(answer, truth, volume, questions)})
+                    plain = (shift, click, coordinates) == (NO_SHIFT, 0, _coordinates(questions, kind))
+                    if kind == questions.drawn and context == questions.contexts[0] and plain:
+                        masks[structure] = answer
     return Evaluation(rows, masks)
+
+
+def shifted(case: Case, shift: str, strength: float) -> Volume:
+    """The case's volume under a shift, the same for every model: its seed comes from the dataset and the case alone.
+
+    Raises:
+        VolumeError: the shift means nothing on this modality, or cannot have this strength.
+    """
+    if shift == NO_SHIFT:
+        return case.volume
+    seed = int.from_bytes(hashlib.sha256(f"{case.dataset}|{case.name}".encode()).digest()[:4], "big")
+    return change(case.volume, shift, strength, seed).volume
+
+
+def _asked(case: Case, structure: str, questions: Questions) -> Iterator[tuple[Combination, Prompt, dict[str, Any]]]:
+    """Every kind of prompt about one structure, with its coordinates."""
+    points: dict[int, Prompt] = {}
+    for variant in questions.variants():
+        for kind, prompt in simulated_prompts(case, structure, variant).items():
+            if variant.box_jitter != questions.box_jitter and prompt.points:
+                first = points[variant.seed]
+                prompt = replace(prompt, points=first.points, labels=first.labels)
+            elif prompt.points:
+                points[variant.seed] = prompt
+            yield kind, prompt, _coordinates(variant, kind)
+
+
+def _coordinates(questions: Questions, kind: Combination) -> dict[str, Any]:
+    """What tells a prompt from others of its kind."""
+    jitter = questions.box_jitter if Kind.BOX in kinds_in(kind) else 0.0
+    unit = questions.box_jitter_unit if jitter else ""
+    return {"prompt_seed": questions.seed, "jitter": float(jitter), "jitter_unit": unit}
+
+
+def _answers(
+    session: Session, prompt: Prompt, structure: str, truth: Mask, clicks: int, spacing: Sequence[float]
+) -> Iterator[tuple[Mask, dict[str, Any]]]:
+    """The first answer, then one after each click; where nothing is wrong any more, the answer stays."""
+    answer, measured = _timed(session, prompt, structure)
+    yield answer, measured
+    for _ in range(clicks):
+        click = next_click(answer, truth, spacing)
+        if click is None:
+            measured = {**measured, "seconds": 0.0, "encodings": 0, "decodings": 0}
+        else:
+            labels = (*prompt.labels, int(click.positive))
+            prompt = replace(prompt, points=(*prompt.points, click.point), labels=labels)
+            answer, measured = _timed(session, prompt, structure)
+        yield answer, measured
 
 
 def asked(case: Case, questions: Questions) -> Iterator[str]:
@@ -118,7 +222,7 @@ def asked(case: Case, questions: Questions) -> Iterator[str]:
             yield name
 
 
-def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[str, Prompt]:
+def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[Combination, Prompt]:
     """Kind -> prompt made from the label; the same for every model.
 
     Raises:
@@ -136,6 +240,7 @@ def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[
         rng,
         positive=questions.points,
         jitter=questions.box_jitter,
+        unit=questions.box_jitter_unit,
     )
     return {kind: full.only(kinds_in(kind)) for kind in questions.prompts}
 
@@ -157,20 +262,15 @@ def _timed(session: Session, prompt: Prompt, structure: str) -> tuple[Mask, dict
 
 
 def _judge(answer: Mask, truth: Mask, volume: Volume, questions: Questions) -> dict[str, Any]:
-    """Overlap of a non-empty truth, and surface numbers where the volume has millimetres."""
+    """Every metric; those in millimetres only where the volume has some and surfaces are measured."""
+    pair = Comparison(answer, truth, volume.grid.spacing, questions.tolerance_mm)
+    in_mm = questions.surface and volume.measurable
     judged: dict[str, Any] = {
-        "dice": dice(answer, truth),
-        "nsd": math.nan,
-        "nsd_tolerance_mm": math.nan,
-        "hd95_mm": math.nan,
+        name: metric.measure(pair) if in_mm or not metric.needs_mm else math.nan for name, metric in METRICS.items()
+    }
+    return {
+        **judged,
+        "nsd_tolerance_mm": questions.tolerance_mm if in_mm else math.nan,
         "voxels": int(truth.sum()),
         "predicted_voxels": int(answer.sum()),
     }
-    if questions.surface and volume.measurable:
-        distances = surface_distances(answer, truth, volume.grid.spacing)
-        judged |= {
-            "nsd": distances.nsd(questions.tolerance_mm),
-            "nsd_tolerance_mm": questions.tolerance_mm,
-            "hd95_mm": distances.hausdorff(95.0),
-        }
-    return judged

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from ..imaging.case import Case
 from ..imaging.grid import Array
+from .coordinates import plain_rows
 from .statistics import by_patient, estimate, grouped
 
 Mask = npt.NDArray[np.bool_]
@@ -45,12 +46,13 @@ class Choice:
 
 
 def choose_cases(table: pd.DataFrame, method: str, reference: str, prompt: str) -> list[Choice]:
-    """Best, median and worst case of each dataset, by mean Dice of `method` with `prompt`.
+    """Best, median and worst case of each dataset, by mean Dice of `method` with `prompt` on unchanged scans.
 
     The rule: cases are ordered by that mean, ties by name; the median is the lower one of an even number. With
     several runs of the method, the first one that tested the case is drawn. Two cases have no median.
     """
-    rows = table[(table["prompt"] == prompt) & (table["context"] == table["context"].iloc[0])]
+    rows = plain_rows(table)
+    rows = rows[(rows["prompt"] == prompt) & (rows["context"] == table["context"].iloc[0])]
     chosen = []
     for (dataset, modality), group in grouped(rows, ("dataset", "modality")):
         mine = group[group["method"] == method]

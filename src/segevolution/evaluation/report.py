@@ -6,7 +6,7 @@ results.parquet can make it again.
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..files import replacing, write_text
 from . import figures
+from .coordinates import complete, in_words, plain_rows, varying
 from .statistics import FEW, Difference, Estimate, difference, estimate, grouped
 
 MISSING = "–"
@@ -102,13 +103,15 @@ def build(
     rivals: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Block]:
     """The report as blocks, from the table of results; see `write_report`."""
+    table = complete(table)
+    plain = plain_rows(table)
     methods = list(dict.fromkeys(table["method"]))
     prompts = list(dict.fromkeys(table["prompt"]))
     blocks: list[Block] = [Heading(f"Study {title}", 1), *_what(table, reference, badges, warnings)]
     blocks += [Heading("Mean Dice over structures"), glance(table, methods)]
     blocks.append(
         Picture(
-            "dice", "Mean Dice with its 95 % interval; dots are patients.", figures.draw_chart(table, methods, prompts)
+            "dice", "Mean Dice with its 95 % interval; dots are patients.", figures.draw_chart(plain, methods, prompts)
         )
     )
     others = [method for method in methods if method != reference]
@@ -120,7 +123,7 @@ def build(
         tolerances = ", ".join(f"{value:g}" for value in sorted(table["nsd_tolerance_mm"].dropna().unique()))
         blocks += [Heading(f"Mean normalised surface Dice at {tolerances} mm"), glance(table, methods, "nsd")]
     for prompt in prompts:
-        blocks += [Heading(f"Dice of each structure: {prompt}"), by_structure(table, methods, prompt)]
+        blocks += [Heading(f"Dice of each structure: {prompt}"), by_structure(plain, methods, prompt)]
     if slices:
         blocks += [
             Heading("Cases"),
@@ -133,10 +136,20 @@ def build(
 def glance(table: pd.DataFrame, methods: Sequence[str], metric: str = "dice") -> Table:
     """Rows: dataset and prompt. Columns: methods, each a mean with its interval, and the number of patients."""
     rows = []
-    for (dataset, modality, prompt, context), group in grouped(table, ("dataset", "modality", "prompt", "context")):
+    for (dataset, modality), question, group in _questions(table):
         cells = [written(estimate(group[group["method"] == method], metric)) for method in methods]
-        rows.append((place(dataset, modality), asked(table, prompt, context), *cells, _patients(group, metric)))
+        rows.append((place(dataset, modality), question, *cells, _patients(group, metric)))
     return Table(("data", "prompt", *methods, "patients"), tuple(rows))
+
+
+def _questions(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], str, pd.DataFrame]]:
+    """((dataset, modality), the question in words, its rows); coordinates of several values are part of a question."""
+    others = varying(table)
+    for (dataset, modality, prompt, context, *values), group in grouped(
+        table, ("dataset", "modality", "prompt", "context", *others)
+    ):
+        extra = in_words(others, values)
+        yield (dataset, modality), asked(table, prompt, context) + (f", {extra}" if extra else ""), group
 
 
 def by_structure(table: pd.DataFrame, methods: Sequence[str], prompt: str, metric: str = "dice") -> Table:
@@ -155,11 +168,11 @@ def differences(table: pd.DataFrame, others: Sequence[str], reference: str) -> T
     """Rows: method, dataset and prompt, each method against the reference on the same questions."""
     rows = []
     for method in others:
-        for (dataset, modality, prompt, context), group in grouped(table, ("dataset", "modality", "prompt", "context")):
+        for (dataset, modality), question, group in _questions(table):
             found = difference(group, method, reference)
             change, p = written_difference(found)
             counts = (str(found.estimate.patients), str(found.estimate.rows))
-            where = (method, place(dataset, modality), asked(table, prompt, context))
+            where = (method, place(dataset, modality), question)
             rows.append((*where, change, p, found.verdict, *counts))
     return Table(("method", "data", "prompt", "difference", "p", "verdict", "patients", "pairs"), tuple(rows))
 
@@ -240,7 +253,7 @@ def _work(table: pd.DataFrame, methods: Sequence[str]) -> Table:
     rows = []
     for method in methods:
         mine = table[table["method"] == method]
-        cases = mine.groupby(["run", "dataset", "case", "context"])
+        cases = mine.groupby(["run", "dataset", "case", "context", "shift", "strength"])
         encoded, decoded = cases["encodings"].sum().mean(), cases["decodings"].sum().mean()
         rows.append((method, f"{encoded:.1f}", f"{decoded:.1f}", f"{cases['seconds'].sum().mean():.1f}"))
     return Table(("method", "encodings a case", "decodings a case", "seconds a case"), tuple(rows))

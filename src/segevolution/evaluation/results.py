@@ -2,8 +2,8 @@
 
 A study's folder holds
 
-    parts/<run>/<dataset>/<case>.parquet    the rows of one job (run, case[, shift]), written whole or not at all
-    masks/<run>/<dataset>/<case>.npz        that job's masks for one kind of prompt, for pictures
+    parts/<run>/<dataset>/<case>.parquet    the rows of one job (run, case, shift, strength), whole or not at all
+    masks/<run>/<dataset>/<case>.npz        masks for one kind of prompt on the unchanged scan, for pictures
     results.parquet                         the parts joined; every number of a report comes from here
     manifest.json                           versions, revision, seeds, recipe, fingerprints, device, time
 
@@ -13,6 +13,8 @@ result of it. The part is written after the masks, so that its presence means th
 
 import platform
 import subprocess
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -29,6 +31,8 @@ import pyarrow.parquet as pq
 from .. import __version__
 from ..errors import OutputError
 from ..files import replacing
+from ..metrics import METRICS
+from .coordinates import LATER
 
 Mask = npt.NDArray[np.bool_]
 
@@ -39,6 +43,7 @@ SCHEMA = pa.schema(
         ("run", _TEXT),  # one trained (or unadapted) model, such as "lora-s0"
         ("method", _TEXT),  # such as "base", "lora", "scratch"
         ("seed", _WHOLE),  # of the training
+        ("base", _TEXT),  # the network that was adapted, or asked as it is; "" in tables from before it was noted
         ("dataset", _TEXT),
         ("case", _TEXT),
         ("patient", _TEXT),
@@ -47,12 +52,16 @@ SCHEMA = pa.schema(
         ("labels", _TEXT),  # where the truth comes from, such as "manual" or "exact (simulated)"
         ("structure", _TEXT),
         ("prompt", _TEXT),  # "text", "point", "box", "text+point", "text+box", "point+box"
+        ("prompt_seed", _WHOLE),  # of the simulated prompt
         ("context", _TEXT),  # whether the model was told the modality: "known" or "withheld"
-        ("shift", _TEXT),  # the appearance shift applied to the signal: "none"
-        ("dice", _REAL),
-        ("nsd", _REAL),  # normalised surface Dice at the tolerance; missing where it was not measured
-        ("nsd_tolerance_mm", _REAL),
-        ("hd95_mm", _REAL),  # missing as nsd is; infinite where the answer is empty
+        ("shift", _TEXT),  # the appearance shift applied to the signal: "none", "noise" ...
+        ("strength", _REAL),  # of the shift; 0 is no change
+        ("unit", _TEXT),  # of the strength; "" without a shift
+        ("jitter", _REAL),  # how far each face of the box may have moved; 0 for exact boxes, and without a box
+        ("jitter_unit", _TEXT),  # "voxel" or "mm"; "" where jitter is 0
+        ("click", _WHOLE),  # how many clicks have corrected the first answer; 0: it is the first answer
+        ("nsd_tolerance_mm", _REAL),  # missing where no metric with a tolerance was measured
+        *((name, _REAL) for name in METRICS),  # "dice", "nsd", "hd95_mm" ...; missing where not measured
         ("predicted_iou", _REAL),  # the network's own estimate
         ("voxels", _WHOLE),  # of the truth
         ("predicted_voxels", _WHOLE),  # of the answer
@@ -75,11 +84,20 @@ class PartName:
     case: str
     key: str
     shift: str = "none"
+    strength: float = 0.0
 
     def path(self, folder: Path, suffix: str) -> Path:
         """Its place under `folder`; names are escaped, so that any case name is one file."""
-        name = self.case if self.shift == "none" else f"{self.case}@{self.shift}"
-        return folder / quote(self.run, "") / quote(self.dataset, "") / (quote(name, " +@") + suffix)
+        name = _escaped(self.case, " +@")
+        if self.shift != "none":
+            name += f",{self.shift},{self.strength!r}"  # a comma in a case's name is escaped
+        return folder / _escaped(self.run) / _escaped(self.dataset) / (name + suffix)
+
+
+def _escaped(name: str, safe: str = "") -> str:
+    """The name of one file or folder: no separator, and neither "." nor ".."."""
+    quoted = quote(name, safe)
+    return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
 
 
 class Results:
@@ -121,27 +139,49 @@ class Results:
         path = part.path(self.folder / "masks", ".npz")
         if not path.is_file():
             return {}
-        with np.load(path) as stored:
-            shape = tuple(stored["shape"])
-            return {
-                name.removeprefix("mask:"): np.unpackbits(stored[name], count=int(np.prod(shape)))
-                .reshape(shape)
-                .astype(bool)
-                for name in stored.files
-                if name != "shape"
-            }
+        try:
+            with np.load(path) as stored:
+                shape = tuple(stored["shape"])
+                return {
+                    name.removeprefix("mask:"): np.unpackbits(stored[name], count=int(np.prod(shape)))
+                    .reshape(shape)
+                    .astype(bool)
+                    for name in stored.files
+                    if name != "shape"
+                }
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise OutputError(f"{path} is damaged ({error}); delete it, and the picture is left out.") from error
 
-    def join(self, parts: Iterable[PartName]) -> pd.DataFrame:
-        """Join the parts that are there into results.parquet, in the order given, and return the table."""
-        tables = [
-            pq.read_table(part.path(self.folder / "parts", ".parquet"), schema=SCHEMA, partitioning=None)
-            for part in parts
-            if self.has(part)
-        ]
-        joined = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    def rows(
+        self, parts: Iterable[PartName], earlier: Mapping[PartName, Mapping[str, Any]] | None = None
+    ) -> pd.DataFrame:
+        """The rows of the parts that are there, in the order given.
+
+        Args:
+            parts: of the study.
+            earlier: what the rows of a part say in columns that it lacks, where an earlier version wrote it.
+
+        Raises:
+            OutputError: a part is damaged.
+        """
+        table: pd.DataFrame = self._joined(parts, earlier or {}).to_pandas()
+        return table
+
+    def join(
+        self, parts: Iterable[PartName], earlier: Mapping[PartName, Mapping[str, Any]] | None = None
+    ) -> pd.DataFrame:
+        """Write the rows of the parts into results.parquet and return them; otherwise as `rows`."""
+        joined = self._joined(parts, earlier or {})
         with replacing(self.table_path) as temporary:
             pq.write_table(joined.replace_schema_metadata(None), temporary)
         return self.table()
+
+    def _joined(self, parts: Iterable[PartName], earlier: Mapping[PartName, Mapping[str, Any]]) -> pa.Table:
+        there = {
+            part.path(self.folder / "parts", ".parquet"): earlier.get(part, {}) for part in parts if self.has(part)
+        }
+        tables = [_read(path, values) for path, values in there.items()]
+        return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
     def table(self) -> pd.DataFrame:
         """results.parquet as it is; see `read_table`."""
@@ -149,16 +189,38 @@ class Results:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """results.parquet as a frame with the columns of SCHEMA.
+    """results.parquet as a frame with the columns of SCHEMA; those that an older table lacks have plain values.
 
     Raises:
         OutputError: it is not there, or not such a table.
     """
-    try:
-        table: pd.DataFrame = pq.read_table(path, schema=SCHEMA, partitioning=None).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise OutputError(f"{path} is no table of results; run the study that makes it.") from error
+    table: pd.DataFrame = _read(path, {}).to_pandas()
     return table
+
+
+def _read(path: Path, values: Mapping[str, Any]) -> pa.Table:
+    """A file of rows, with `values`, or else LATER, in columns that it lacks; metrics that it lacks are missing."""
+    try:
+        stored = pq.read_table(path, partitioning=None)
+        unknown = set(SCHEMA.names) - set(stored.column_names) - set(LATER) - (set(METRICS) - {"dice"})
+        if unknown or not set(stored.column_names) <= set(SCHEMA.names):
+            raise pa.ArrowInvalid("it has other columns")
+        columns = [
+            stored[field.name].cast(field.type) if field.name in stored.column_names else _column(stored, field, values)
+            for field in SCHEMA
+        ]
+    except (OSError, pa.ArrowException) as error:
+        raise OutputError(f"{path} is no table of results; run the study that makes it.") from error
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _column(stored: pa.Table, field: pa.Field, values: Mapping[str, Any]) -> pa.Array:
+    """What a file of an earlier version would say in a column; only a prompt with a box has jitter."""
+    value = values.get(field.name, LATER.get(field.name))
+    if field.name in ("jitter", "jitter_unit"):
+        boxes = ["box" in prompt.split("+") for prompt in stored["prompt"].to_pylist()]
+        return pa.array([value if box else LATER[field.name] for box in boxes], field.type)
+    return pa.array([value] * len(stored), field.type)
 
 
 def surroundings() -> dict[str, Any]:

@@ -17,12 +17,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from .coordinates import QUESTION, complete, require_one, varying
+
 DRAWS = 10_000
 LEVEL = 0.95
 FEW = 6
-
-# What two answers must share to be compared: the same question about the same case.
-QUESTION = ("dataset", "modality", "patient", "case", "structure", "prompt", "context", "shift")
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,14 @@ def bootstrap(values: npt.ArrayLike, rows: int | None = None, seed: int = 0) -> 
 
 
 def by_patient(rows: pd.DataFrame, metric: str = "dice") -> dict[tuple[str, str], float]:
-    """(dataset, patient) -> one value, sorted: runs averaged first, then cases, then structures."""
-    columns = ("dataset", "patient", "structure", "case", "prompt", "context", "shift", metric)
+    """(dataset, patient) -> one value, sorted: runs averaged first, then a structure's answers, then structures.
+
+    Raises:
+        ValueError: the rows differ in a coordinate that is never averaged over, such as the strength of a shift.
+    """
+    rows = complete(rows)
+    require_one(rows)
+    columns = ("dataset", "patient", "structure", "case", "prompt", "context", "prompt_seed", metric)
     people: dict[tuple[str, str], dict[str, dict[tuple[str, ...], list[float]]]] = {}
     for dataset, patient, structure, *answer, value in zip(*(rows[name].tolist() for name in columns), strict=True):
         if not math.isnan(value):
@@ -111,9 +116,14 @@ def estimate(rows: pd.DataFrame, metric: str = "dice") -> Estimate:
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str], metric: str = "dice") -> pd.DataFrame:
-    """Estimates for each group: the columns `by`, then mean, low, high, patients, rows; in order of appearance."""
+    """Estimates for each group, in order of appearance: the columns `by`, then mean, low, high, patients, rows.
+
+    Coordinates that several rows differ in, such as the strength of a shift, are added to `by`.
+    """
+    table = complete(table)
+    by = [*by, *(name for name in varying(table) if name not in by)]
     found = []
-    for values, rows in grouped(table, by):
+    for values, rows in table.groupby(by, sort=False, observed=True):
         found.append({**dict(zip(by, values, strict=True)), **vars(estimate(rows, metric))})
     return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "patients", "rows"])
 
@@ -124,7 +134,7 @@ def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice
     Each side is averaged over its runs first, so that a method with three seeds weighs as much as one.
     """
     keys = list(QUESTION)
-    asked = table.dropna(subset=[metric]).set_index(keys)
+    asked = complete(table).dropna(subset=[metric]).set_index(keys)
     sides = [asked.loc[asked["method"] == name, metric] for name in (method, reference)]
     # From one of the reference's values on, so that equal runs differ by 0 and not by the rounding of their means.
     start = sides[1].groupby(level=keys, observed=True).first()

@@ -1,9 +1,13 @@
 """How good a mask is: arrays and spacing in, numbers out (overlap.py in voxels, surface.py in millimetres)."""
 
 from .overlap import dice, iou, precision, sensitivity, volume_difference
+from .registry import METRICS, Comparison, Metric
 from .surface import SurfaceDistances, assd, hd95, nsd, surface_distances
 
 __all__ = [
+    "METRICS",
+    "Comparison",
+    "Metric",
     "SurfaceDistances",
     "assd",
     "dice",

@@ -1,0 +1,33 @@
+"""The registry of metrics: what each is, and that it measures what its function does."""
+
+import numpy as np
+import pytest
+
+from segevolution.metrics import METRICS, Comparison, dice, hd95, nsd
+
+TRUTH = np.zeros((12, 12, 8), bool)
+TRUTH[2:9, 3:9, 2:6] = True
+ANSWER = np.roll(TRUTH, 1, 0)
+SPACING = (2.0, 1.5, 3.0)
+
+
+def test_each_measures_what_its_function_does():
+    pair = Comparison(ANSWER, TRUTH, SPACING, 2.0)
+    found = {name: metric.measure(pair) for name, metric in METRICS.items()}
+    assert found["dice"] == dice(ANSWER, TRUTH)
+    assert found["nsd"] == nsd(ANSWER, TRUTH, SPACING, 2.0)
+    assert found["hd95_mm"] == hd95(ANSWER, TRUTH, SPACING)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_direction_is_the_one_in_which_answers_become_better(name):
+    metric = METRICS[name]
+    right, wrong = (metric.measure(Comparison(answer, TRUTH, SPACING, 1.0)) for answer in (TRUTH, np.roll(TRUTH, 3, 0)))
+    assert right > wrong if metric.better == "higher" else right < wrong
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_in_millimetres_is_said_to_be_one(name):
+    metric = METRICS[name]
+    near, far = (metric.measure(Comparison(ANSWER, TRUTH, spacing, 3.0)) for spacing in (SPACING, (20.0, 15.0, 30.0)))
+    assert (near != far) == metric.needs_mm
