@@ -1,4 +1,4 @@
-"""Train a network from nothing, in stages that grow its window: how segvol-mini was made, and can be made again.
+"""Train a network, from nothing or from a model, in stages that grow its window: how segvol-mini was made.
 
     runs/<name>/data/<dataset>/       stores
     runs/<name>/tokenizer.json        the words its text tower reads
@@ -11,7 +11,7 @@ A killed run continues where its last checkpoint stands; a finished stage is not
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from ..errors import RecipeError
 from ..evaluation.results import surroundings
 from ..files import replacing, sha256, write_json
-from ..models.checkpoints import save_model
+from ..models.checkpoints import fingerprint, load_model, save_model
+from ..models.hub import find
 from ..models.segvol.encoder_weights import load_encoder
 from ..models.segvol.resize import resized
 from ..models.segvol.segvol import SegVol
@@ -31,6 +32,9 @@ from ..training.keeping import LAST
 from ..training.settings import FitSettings
 from .data import TrainingData, open_data
 from .recipe import PretrainRecipe, WeightedDataset, drawn_from, network_config, stage_settings
+
+# Of a network's configuration, what weights do not hang on, or what stages change.
+_FREE = {"window", "windows", "structures", "start"}
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,13 @@ def pretrain(
     """
     data = open_data(recipe, folder, root, packed)
     settings = [stage_settings(recipe, number) for number in range(len(recipe.stages))]
-    tokenizer = _tokenizer(folder)
-    model = SegVol.fresh(network_config(recipe, tokenizer), recipe.seed, tokenizer)
     before = _manifest(folder)
-    told: dict[str, Any] = {"seed": recipe.seed, "encoder": before.get("encoder")}
+    model, start = _first(recipe, folder, before)
+    told: dict[str, Any] = {"seed": recipe.seed, "start": start, "encoder": before.get("encoder")}
     told["packed"] = dict(before.get("packed") or {})  # stage -> the packed set that it was trained from, or None
     if encoder is not None:
+        if start is not None:
+            raise RecipeError(f"{recipe.name} starts from {recipe.start}, which has an encoder; leave one of them out.")
         report = load_encoder(model, encoder)
         told["encoder"] = {"from": str(report), "sha256": sha256(report.source)}
     seen: dict[str, WeightedDataset] = {}
@@ -113,6 +118,47 @@ def pretrain(
     return Pretrained(folder / "model", tuple(results))
 
 
+def _first(recipe: PretrainRecipe, folder: Path, before: Mapping[str, Any]) -> tuple[SegVol, dict[str, str] | None]:
+    """The network that the first stage begins with, and which model its weights are from; None for random ones.
+
+    Raises:
+        RecipeError: that model is another kind of network than the recipe's, or another than this run began with.
+        CheckpointError: there is no such model.
+    """
+    if recipe.start is None:
+        tokenizer = _tokenizer(folder)
+        return SegVol.fresh(network_config(recipe, tokenizer), recipe.seed, tokenizer), None
+    source = find(recipe.start)
+    mark, earlier = fingerprint(source), (before.get("start") or {}).get("fingerprint")
+    if earlier not in (None, mark):
+        raise RecipeError(
+            f"{folder} began with a {recipe.start} of fingerprint {earlier[:12]}, which now is {mark[:12]}; name the "
+            "former as the recipe's start, or begin in a new folder."
+        )
+    found = load_model(source)
+    words = found.text_encoder.tokenizer if isinstance(found, SegVol) and found.text_encoder is not None else None
+    if not isinstance(found, SegVol) or not isinstance(words, WordTokenizer):
+        raise RecipeError(f"{recipe.name} cannot start from {recipe.start}, which is no SegVol that reads words.")
+    config = network_config(recipe, words)
+    differing = [
+        entry.name
+        for entry in fields(config)
+        if entry.name not in _FREE and getattr(config, entry.name) != getattr(found.config, entry.name)
+    ]
+    if differing:
+        raise RecipeError(
+            f"{recipe.name} cannot start from {recipe.start}: network.{differing[0]} is "
+            f"{getattr(config, differing[0])} in the recipe and {getattr(found.config, differing[0])} in the model."
+        )
+    if not (folder / "tokenizer.json").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        words.save(folder)
+    weights = resized(found, config.window).state_dict()
+    model = SegVol(config, words)
+    model.load_state_dict(weights)
+    return model, {"model": recipe.start, "fingerprint": mark}
+
+
 def _tokenizer(folder: Path) -> WordTokenizer:
     """The run's own word list: the vocabulary may grow while a run is stopped, its token ids must not move."""
     if not (folder / "tokenizer.json").is_file():
@@ -140,6 +186,8 @@ def _said(told: Mapping[str, Any], place: Path) -> str:
 def _card(recipe: PretrainRecipe, data: TrainingData, packed: Mapping[str, Any]) -> str:
     """The model card: what it is, what may be done with it, what it saw and what it did not."""
     lines = [f"# {recipe.name}", "", recipe.about.strip(), "", f"Licence: {recipe.licence.strip()}", ""]
+    if recipe.start is not None:
+        lines += [f"Its training began with the weights of {recipe.start}.", ""]
     lines += ["It is for research, not a medical device.", "", "## Trained on", ""]
     for entry in recipe.data:
         seen, kept = (data.names(entry, role) for role in ("train", "validation"))

@@ -79,7 +79,8 @@ class PretrainRecipe(RecipePart):
     """A network, what it sees, and in which stages.
 
     `network` holds SegVolConfig's keys, `text` with kind "words" filled in by the vocabulary's size; `structures`
-    are those it is asked for, anything else in the labels is ignored.
+    are those it is asked for, anything else in the labels is ignored. `start` is a model, by name or folder, whose
+    weights and words the first stage begins with; None begins with random ones.
     """
 
     name: str = Field(min_length=1)
@@ -87,6 +88,7 @@ class PretrainRecipe(RecipePart):
     licence: str = ""
     notes: list[str] = Field(default_factory=list)  # what else a reader of the model card must know
     seed: int = 0
+    start: str | None = None
     network: dict[str, Any]
     structures: Annotated[list[str], Field(min_length=1)]
     data: Annotated[list[WeightedDataset], Field(min_length=1)]
