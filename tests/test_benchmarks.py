@@ -22,7 +22,7 @@ from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-SCRIPTS = ("encoder", "prompts", "decode", "windows", "startup", "store", "adaptation")
+SCRIPTS = ("encoder", "prompts", "decode", "windows", "startup", "store", "adaptation", "augmentation")
 
 
 @pytest.fixture
@@ -143,6 +143,13 @@ def test_ways_run_in_processes_of_their_own(benchmark, monkeypatch):
     assert rows[0].ratio == 1.0
     assert rows[1].ratio == pytest.approx(rows[1].five_seconds / rows[0].five_seconds)
     assert all(row.peak_gigabytes > 0 and row.precision == "bf16" for row in rows)
+
+
+def test_another_contrast_is_compared_with_a_step(benchmark):
+    augmentation = benchmark("augmentation")
+    rows = augmentation.measure(TinyBackbone(TinyConfig(window=(8, 16, 16))), rounds=1, precision="fp32", views=1)
+    assert [row.way for row in rows] == list(augmentation.WAYS)
+    assert all(row.milliseconds_a_view > 0 and row.ratio > 0 for row in rows)
 
 
 def test_windows_are_compared_on_the_same_questions(benchmark, tmp_path):

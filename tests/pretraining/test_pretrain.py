@@ -7,12 +7,13 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from segevolution.errors import CheckpointError, RecipeError
-from segevolution.models.checkpoints import load_model
+from segevolution.models.checkpoints import fingerprint, load_model, save_model
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.encoder_weights import save_encoder
 from segevolution.models.segvol.resize import resized
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
+from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.pretraining.pretrain import pretrain
 from segevolution.pretraining.recipe import PretrainRecipe, load_pretraining, network_config, stage_settings
 
@@ -113,8 +114,66 @@ def test_an_encoder_of_another_size_is_one_sentence(tmp_path):
         pretrain(recipe, tmp_path / "run", encoder=tmp_path / "encoder", device="cpu", quiet=True)
 
 
-def test_the_shipped_recipe_can_be_used_and_sees_no_mri():
-    recipe = load_pretraining("segvol_mini")
+def _still(**changes):
+    """One step at a rate of nothing: what a training begins with is what it ends with."""
+    stage = {"window": [8, 16, 16], "fit": {"steps": 1, "warmup": 100, "learning_rate": 1e-12, "average": 0}}
+    return PretrainRecipe.model_validate(SMALL | {"stages": [stage]} | changes)
+
+
+@pytest.fixture
+def begun_with(tmp_path):
+    """A model with words of its own, at the window of `_still`."""
+    words = WordTokenizer([*WordTokenizer.of_vocabulary().words, "zebra"])
+    model = SegVol.fresh(network_config(_still(), words), 99, words)
+    save_model(model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_training_starts_from_a_models_weights_and_words_and_remembers_which(begun_with, tmp_path):
+    recipe = _still(start=str(begun_with))
+    made = pretrain(recipe, tmp_path / "run", device="cpu", quiet=True)
+    before, after = (load_model(place) for place in (begun_with, made.model))
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], value.half().float(), atol=1e-3, rtol=1e-3)
+    assert after.text_encoder.tokenizer.words[-1] == "zebra"
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text("utf-8"))
+    assert manifest["start"] == {"model": str(begun_with), "fingerprint": fingerprint(begun_with)}
+    assert f"began with the weights of {begun_with}" in (made.model / "README.md").read_text("utf-8")
+
+
+def test_a_run_from_a_model_goes_on_exactly(begun_with, tmp_path):
+    stage = {"window": [16, 32, 32], "fit": {"steps": 4, "checkpoint_every": 2}}
+    recipe = _still(start=str(begun_with), stages=[stage])
+    whole = pretrain(recipe, tmp_path / "whole", device="cpu", quiet=True).model
+    stopped = recipe.model_copy(update={"fit": {**recipe.fit, "seconds": 0.0}})
+    assert pretrain(stopped, tmp_path / "parts", device="cpu", quiet=True).model is None
+    parts = pretrain(recipe, tmp_path / "parts", device="cpu", quiet=True).model
+    assert fingerprint(whole) == fingerprint(parts)
+    assert load_model(parts).spec.window == (16, 32, 32)
+
+
+def test_a_start_that_cannot_be_is_one_sentence(begun_with, tmp_path):
+    recipe = _still(start=str(begun_with))
+    wider = _still(start=str(begun_with), network=SMALL["network"] | {"mlp": 64})
+    with pytest.raises(RecipeError, match=r"cannot start from [^\n]*: network\.mlp is 64 in the recipe and 32 in"):
+        pretrain(wider, tmp_path / "wider", device="cpu", quiet=True)
+    with pytest.raises(CheckpointError, match='no model is called "zebra"'):
+        pretrain(_still(start="zebra"), tmp_path / "zebra", device="cpu", quiet=True)
+    save_model(TinyBackbone(TinyConfig()), tmp_path / "tiny")
+    with pytest.raises(RecipeError, match="no SegVol that reads words"):
+        pretrain(_still(start=str(tmp_path / "tiny")), tmp_path / "other", device="cpu", quiet=True)
+    with pytest.raises(RecipeError, match="leave one of them out"):
+        pretrain(recipe, tmp_path / "both", encoder=begun_with, device="cpu", quiet=True)
+    pretrain(recipe, tmp_path / "run", device="cpu", quiet=True)
+    words = WordTokenizer.load(begun_with)
+    save_model(SegVol.fresh(network_config(recipe, words), 5, words), begun_with, force=True)
+    with pytest.raises(RecipeError, match=r"began with a [^\n]* of fingerprint [^\n]*, which now is "):
+        pretrain(recipe, tmp_path / "run", device="cpu", quiet=True)
+
+
+@pytest.mark.parametrize("name", ["segvol_mini", "segvol_mini_2"])
+def test_the_shipped_recipe_can_be_used_and_sees_no_mri(name):
+    recipe = load_pretraining(name)
     network_config(recipe, WordTokenizer.of_vocabulary())
     assert [stage_settings(recipe, number).steps for number in range(len(recipe.stages))]
     for entry in recipe.data:

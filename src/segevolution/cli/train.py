@@ -12,7 +12,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="segvol_mini, mini_short, simmim_mini, or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help="segvol_mini, segvol_mini_2, mini_short, simmim_mini, or a YAML file.")],
     changes: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as fit.devices=1 stages.1.fit.steps=500."),
