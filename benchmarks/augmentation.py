@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from adaptation import batch_of
 from measuring import Precision, arguments, autocast, begin, in_turns, median, ratio, show
 from measuring import network as make_network
 
+from adaptation import batch_of
 from segevolution.data.augment import AugmentSettings, augment_view
 from segevolution.data.contrast import ContrastSettings
-from segevolution.data.synthesis.patients import simulate
+from segevolution.data.synthesis.patients import simulate_case
 from segevolution.data.windows import FramedCase, View, ViewSettings, draw_view
 from segevolution.imaging.framing import frame
 from segevolution.inference.load import load
@@ -73,7 +73,7 @@ class Step:
 
 def drawn(model: BackboneModule, count: int) -> tuple[FramedCase, list[View]]:
     """A simulated patient and views of it at the network's window."""
-    patient = simulate(_FIRST_SEED, spacing=(3.0, 3.0, 4.0))
+    patient = simulate_case(_FIRST_SEED, spacing=(3.0, 3.0, 4.0))
     case = FramedCase.make(patient, frame(patient.volume, model.spec.intensity))
     rng = np.random.default_rng(0)
     settings = ViewSettings(whole=0.55, native=0.15, focus=0.5, rotation=15, scale=0.1)
