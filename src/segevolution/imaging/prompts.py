@@ -132,15 +132,19 @@ class Prompt:
         return Prompt(self.grid, **parts, notes=self.notes)
 
     def joined(self, later: "Prompt") -> "Prompt":
-        """Both on one grid: points and drawn voxels of both, otherwise what the later one says where it says it."""
-        parts: dict[str, Any] = {
-            name: getattr(later, name) for kind in later.kinds for name in _FIELDS[kind] if name not in _ADDED
-        }
-        parts["points"], parts["labels"] = (*self.points, *later.points), (*self.labels, *later.labels)
-        for name in ("scribbles", "lasso"):
-            mine, theirs = getattr(self, name), getattr(later, name)
-            parts[name] = mine.joined(theirs) if mine is not None and theirs is not None else mine or theirs
-        return replace(self, **parts, notes=tuple(dict.fromkeys((*self.notes, *later.notes))))
+        """Both on one grid; see `extended`."""
+        parts: dict[str, Any] = {name: getattr(later, name) for kind in later.kinds for name in _FIELDS[kind]}
+        return self.extended(**parts, notes=later.notes)
+
+    def extended(self, **parts: Any) -> "Prompt":
+        """More said, by the names of the attributes: points and drawn voxels are added, anything else is replaced."""
+        for name, part in parts.items():
+            earlier = getattr(self, name)
+            if isinstance(earlier, tuple):
+                parts[name] = (*earlier, *part) if name != "notes" else tuple(dict.fromkeys((*earlier, *part)))
+            elif isinstance(earlier, Region) and part is not None:
+                parts[name] = earlier.joined(part)
+        return replace(self, **parts)
 
     def turned(self, grid: Grid, turn: Turn) -> "Prompt":
         """The same prompt in the voxel indices of `grid`, which `turn` leads to."""
@@ -272,9 +276,6 @@ class Prompt:
     def _key(self) -> tuple[object, ...]:
         parts = tuple(getattr(self, name) for names in _FIELDS.values() for name in names)
         return self.grid.shape, self.grid.affine.tobytes(), parts
-
-
-_ADDED = ("points", "labels", "scribbles", "lasso")  # where a later prompt adds instead of replacing
 
 
 def voxels_from_mm(grid: Grid, places: Sequence[Point], what: str) -> npt.NDArray[np.float64]:

@@ -1,0 +1,169 @@
+"""What becomes of a prompt that a network does not accept: turned by a stated rule into what it does, or refused.
+
+The rules stand in one table, `CONVERSIONS`. Each is said in the answer that it leads to.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import PromptError
+from .boxes import Box, Point, point
+from .depth import deepest_voxel
+from .prompts import Kind, Prompt
+from .regions import Mask, Region, Voxels
+
+SPREAD = 8  # points, at most, that a scribble's voxels of one sign become
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One rule.
+
+    Attributes:
+        kind: what is turned.
+        into: what it becomes; a network must accept all of these.
+        rule: the words of the answer's note.
+        convert: prompt with that kind -> prompt with the new parts added; that kind is taken away afterwards.
+    """
+
+    kind: Kind
+    into: frozenset[Kind]
+    rule: str
+    convert: Callable[[Prompt], Prompt]
+
+
+def adapted(prompt: Prompt, accepts: Collection[Kind]) -> tuple[Prompt, tuple[str, ...]]:
+    """The prompt in kinds that a network accepts, and a note for each kind that was turned into others.
+
+    The first rule of `CONVERSIONS` counts for which the network accepts everything that it leads to. A box that a
+    person gave is never replaced by one that is made here.
+
+    Raises:
+        PromptError: a kind that the network does not accept and that no rule turns into one that it does.
+    """
+    notes: list[str] = []
+    for kind in (Kind.LASSO, Kind.MASK, Kind.SCRIBBLE, *Kind):
+        if kind not in prompt.kinds or kind in accepts:
+            continue
+        chosen = next((each for each in CONVERSIONS if each.kind == kind and each.into <= set(accepts)), None)
+        if chosen is None:
+            raise PromptError(f"this model takes no {kind} prompt; it takes {', '.join(sorted(accepts))}.")
+        converted = chosen.convert(prompt)
+        prompt = converted.only(converted.kinds - {kind})
+        notes.append(chosen.rule)
+    return prompt, tuple(notes)
+
+
+def spread(voxels: Voxels, spacing: tuple[float, float, float], count: int = SPREAD) -> list[Point]:
+    """Voxels (N, 3) that lie evenly over all of them: the first, then each time the one furthest from those taken.
+
+    The first is the voxel nearest to the middle of all; distances are in millimetres; of equals, the first in order.
+    """
+    places = voxels * np.asarray(spacing)
+    taken = [int(np.linalg.norm(places - places.mean(axis=0), axis=1).argmin())]
+    away = np.linalg.norm(places - places[taken[0]], axis=1)
+    while len(taken) < min(count, len(places)):
+        taken.append(int(away.argmax()))
+        away = np.minimum(away, np.linalg.norm(places - places[taken[-1]], axis=1))
+    return [point(voxels[row]) for row in taken]
+
+
+def _with_points(prompt: Prompt, positive: list[Point], negative: list[Point]) -> Prompt:
+    labels = (1,) * len(positive) + (0,) * len(negative)
+    return replace(prompt, points=(*prompt.points, *positive, *negative), labels=(*prompt.labels, *labels))
+
+
+def _with_box(prompt: Prompt, low: Voxels, high: Voxels) -> Prompt:
+    """A box from first to last voxel, unless the prompt has one already."""
+    return prompt if prompt.box is not None else replace(prompt, box=Box(point(low), point(high)))
+
+
+def _scribbled_points(prompt: Prompt) -> Prompt:
+    assert prompt.scribbles is not None
+    positive, negative = (
+        spread(voxels, prompt.grid.spacing) if len(voxels) else []
+        for voxels in (prompt.scribbles.positive, prompt.scribbles.negative)
+    )
+    return _with_points(prompt, positive, negative)
+
+
+def _lasso_points(prompt: Prompt) -> Prompt:
+    assert prompt.lasso is not None
+    positive, negative = (
+        [_deepest(voxels, prompt.grid.spacing)] if len(voxels) else []
+        for voxels in (prompt.lasso.positive, prompt.lasso.negative)
+    )
+    return _with_points(prompt, positive, negative)
+
+
+def _lasso_box(prompt: Prompt) -> Prompt:
+    assert prompt.lasso is not None
+    inside = prompt.lasso.positive
+    return prompt if not len(inside) else _with_box(prompt, inside.min(axis=0), inside.max(axis=0))
+
+
+def _deepest(voxels: Voxels, spacing: tuple[float, float, float]) -> Point:
+    """The deepest of some voxels (N, 3), without an array of the whole image."""
+    low, high = voxels.min(axis=0), voxels.max(axis=0)
+    block = np.zeros(high - low + 1, bool)
+    block[tuple((voxels - low).T)] = True
+    return point(np.asarray(deepest_voxel(block, spacing)) + low)
+
+
+def _mask_box(prompt: Prompt) -> Prompt:
+    """The box of the mask and of everything else that is said to be on the structure."""
+    voxels: list[Voxels] = [np.argwhere(_mask(prompt)).astype(np.int32)]
+    voxels += [region.positive for region in (prompt.scribbles, prompt.lasso) if region is not None]
+    places = [place for place, label in zip(prompt.points, prompt.labels, strict=True) if label]
+    voxels += [Region.of(places).voxels] if places else []
+    ends = np.concatenate([_ends(part) for part in voxels if len(part)])
+    return _with_box(prompt, ends.min(axis=0), ends.max(axis=0))
+
+
+def _ends(voxels: Voxels) -> Voxels:
+    return np.stack([voxels.min(axis=0), voxels.max(axis=0)])
+
+
+def _mask_point(prompt: Prompt) -> Prompt:
+    return _with_points(prompt, [deepest_voxel(_mask(prompt), prompt.grid.spacing)], [])
+
+
+def _mask(prompt: Prompt) -> Mask:
+    assert prompt.mask is not None
+    return prompt.mask.unpack()
+
+
+def _box_centre(prompt: Prompt) -> Prompt:
+    assert prompt.box is not None
+    low, high = (np.asarray(corner) for corner in prompt.box.voxels)
+    return _with_points(prompt, [point(np.clip((low + high) // 2, 0, np.asarray(prompt.grid.shape) - 1))], [])
+
+
+_POINT, _BOX = frozenset({Kind.POINT}), frozenset({Kind.BOX})
+CONVERSIONS: tuple[Conversion, ...] = (
+    Conversion(
+        Kind.SCRIBBLE,
+        _POINT,
+        f"this model takes no scribbles: each became up to {SPREAD} points, spread evenly over it",
+        _scribbled_points,
+    ),
+    Conversion(
+        Kind.LASSO,
+        _BOX | _POINT,
+        "this model takes no lasso: it became the box round it and the point deepest inside it",
+        lambda prompt: _lasso_points(_lasso_box(prompt)),
+    ),
+    Conversion(Kind.LASSO, _POINT, "this model takes no lasso: it became the point deepest inside it", _lasso_points),
+    Conversion(Kind.LASSO, _BOX, "this model takes no lasso: it became the box round it", _lasso_box),
+    Conversion(
+        Kind.MASK,
+        _BOX | _POINT,
+        "this model takes no mask: it became the box round it and the point deepest inside it",
+        lambda prompt: _mask_point(_mask_box(prompt)),
+    ),
+    Conversion(Kind.MASK, _POINT, "this model takes no mask: it became the point deepest inside it", _mask_point),
+    Conversion(Kind.MASK, _BOX, "this model takes no mask: it became the box round it", _mask_box),
+    Conversion(Kind.BOX, _POINT, "this model takes no box: it became the point in its middle", _box_centre),
+)
