@@ -122,6 +122,18 @@ def test_a_number_below_zero_is_read_as_a_number(run: Run, scan: Path, tmp_path:
     assert "point (-3, 4, 5) lies outside the image; its voxels run over x 0..39, y 0..35, z 0..17" in err
 
 
+def test_a_box_that_reaches_beyond_the_image_is_cut_and_the_answer_says_so(
+    run: Run, scan: Path, tmp_path: Path
+) -> None:
+    status, out, err = run(scan, "--box", "-4,5,2,18,18,10", "--json", "-o", tmp_path / "cut.nii.gz")
+    assert status == 0, err
+    assert any("up to 4 voxels beyond the image" in note for note in json.loads(out)["notes"])
+    status, _, _ = run(scan, "--box", "0,5,2,18,18,10", "-o", tmp_path / "inside.nii.gz")
+    assert status == 0
+    cut, inside = (read_labels(tmp_path / f"{name}.nii.gz").array for name in ("cut", "inside"))
+    np.testing.assert_array_equal(cut, inside)
+
+
 def test_negative_points_and_box_together_with_one_text(run: Run, scan: Path, tmp_path: Path) -> None:
     words = ("--text", "liver", "--point", "10,12,6", "--negative-point", "30,30,15", "--box", "3,5,2,18,18,10")
     status, _, err = run(scan, *words, "-o", tmp_path / "mask.nii.gz")
@@ -318,8 +330,9 @@ def test_an_image_that_cannot_be_used_is_refused_in_one_sentence(
         ((), "no prompt was given"),
         (("--negative-point", "3,3,3"), "only negative points were given"),
         (("--point", "40,3,3"), "lies outside the image; its voxels run over x 0..39"),
-        (("--point", "900,3,3", "--mm"), "lies outside the image"),
-        (("--box", "0,0,0,39,36,17"), "box corner (39, 36, 17) lies outside"),
+        (("--point", "900,3,3", "--mm"), "the point (900, 3, 3) mm lies outside the image, which spans"),
+        (("--box", "0,36,0,39,40,17"), "the box lies outside the image altogether; its voxels run over x 0..39"),
+        (("--box", "900,0,0,990,9,9", "--mm"), "mm lies outside the image, which spans"),
         (("--box", "9,0,0,3,35,17"), "box is inverted"),
         (("--box", "1,2,3"), "takes 6 numbers"),
         (("--point", "3,4"), "takes 3 numbers"),

@@ -92,6 +92,8 @@ class Prompt:
             raise PromptError(f"{len(self.points)} points came with {len(self.labels)} labels; each point needs one.")
         if any(label not in (0, 1) for label in self.labels):
             raise PromptError(f"the labels of points are 1 (on the structure) or 0 (off it), not {self.labels}.")
+        if self.mask is not None and not self.mask:
+            raise PromptError("the mask is empty; leave it out, or give one that holds a voxel.")
         if not self._says_where_or_what:
             said = "only what is off the structure" if self.kinds else "no prompt"
             said = "only negative points were given" if self.kinds == {Kind.POINT} else f"{said} was given"
@@ -107,8 +109,6 @@ class Prompt:
                 raise PromptError(f"the {name} leaves the image, whose voxels run over {ranges}.")
         if self.mask is not None and self.mask.shape != self.grid.shape:
             raise PromptError(f"the mask has shape {self.mask.shape}, its grid {self.grid.shape}; they must agree.")
-        if self.mask is not None and not self.mask:
-            raise PromptError("the mask is empty; leave it out, or give one that holds a voxel.")
         if self.box is not None:
             box, notes = clipped(self.grid, np.array([self.box.low, self.box.high]), "voxel")
             object.__setattr__(self, "box", box)

@@ -12,8 +12,9 @@ import torch
 
 from ..imaging.framing import Frame, resize_nearest
 from ..imaging.prompts import Prompt
+from ..imaging.regions import PackedMask
 from ..models.backbone import ABSENT, PADDING, POSITIVE, PromptBatch, Triple
-from .previous import Previous, stacked
+from .previous import CERTAIN, OUTSIDE, Previous, stacked
 from .windows import Block
 
 Place = tuple[float, float, float]
@@ -42,6 +43,10 @@ class FramePrompt:
         """The points that lie on the structure."""
         return tuple(point for point, label in zip(self.points, self.labels, strict=True) if label == POSITIVE)
 
+    def to(self, device: torch.device) -> "FramePrompt":
+        """The same with the earlier answer on a device."""
+        return self if self.previous is None else replace(self, previous=self.previous.to(device))
+
     @property
     def silent(self) -> bool:
         """Whether it says nothing at all."""
@@ -57,7 +62,15 @@ def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
     if prompt.box is not None:
         box = Block(*frame.block(*prompt.box.voxels))
     places = tuple(_place(row) for row in np.clip(points, 0, last))
-    return FramePrompt(prompt.text, places, prompt.labels, box)
+    previous = None if prompt.mask is None else mask_in_frame(prompt.mask, frame)
+    return FramePrompt(prompt.text, places, prompt.labels, box, previous)
+
+
+def mask_in_frame(mask: PackedMask, frame: Frame) -> Previous:
+    """A segmentation in file order as a network is told of it: logits of CERTAIN inside and OUTSIDE beyond."""
+    inside = torch.from_numpy(np.ascontiguousarray(frame.labels(mask.unpack())))
+    logits = torch.where(inside, CERTAIN, OUTSIDE)
+    return Previous(Block.whole(frame.image.shape), logits)
 
 
 def on_view(prompt: Prompt) -> FramePrompt:

@@ -53,7 +53,7 @@ class Report:
         found: in the order asked; for candidates best first.
         files: everything written.
         notes: what a person should know about this answer, a sentence each: the modality that was assumed,
-            structures that were not found, and what the answer is for.
+            how a prompt was understood, structures that were not found, what the answer is for.
         encodings, decodings: work of the network.
     """
 
@@ -95,7 +95,7 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
     tell("writing", len(names), len(names))
     masks = _write(request, session, answers)
     found = _measure(request, volume, masks, answers)
-    notes = _notes(request, volume, found)
+    notes = _notes(request, volume, found, answers)
     files = [*dict.fromkeys(entry.file for entry in found), request.sidecar]
     write_json(request.sidecar, _key(request, volume, found, notes))
     if request.preview is not None:
@@ -147,7 +147,7 @@ def _measure(request: Request, volume: Volume, masks: list[Array], answers: list
     return found
 
 
-def _notes(request: Request, volume: Volume, found: list[Found]) -> tuple[str, ...]:
+def _notes(request: Request, volume: Volume, found: list[Found], answers: list[Segmentation]) -> tuple[str, ...]:
     lowest = float(volume.array.min())
     if volume.modality is not None:
         modality = f"modality: {volume.modality}, as {'you said' if request.modality else 'the DICOM header says'}"
@@ -156,7 +156,8 @@ def _notes(request: Request, volume: Volume, found: list[Found]) -> tuple[str, .
     else:
         modality = "modality: not said, and its values are not those of CT; name it, for instance with --modality MRI"
     lacking = [f"{entry.name}: not found; its mask is empty" for entry in found if entry.voxels == 0]
-    return (modality, *lacking, "for research, not a medical device")
+    understood = dict.fromkeys(note for answer in answers for note in answer.notes)
+    return (modality, *understood, *lacking, "for research, not a medical device")
 
 
 def _key(request: Request, volume: Volume, found: list[Found], notes: tuple[str, ...]) -> dict[str, Any]:

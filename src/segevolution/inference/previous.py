@@ -12,7 +12,8 @@ from torch import Tensor
 from ..models.backbone import Triple
 from .windows import Block
 
-OUTSIDE = -16.0  # the logit of a voxel that no window answered for
+OUTSIDE = -16.0  # the logit of a voxel that no window answered for, or that a given mask leaves out
+CERTAIN = 16.0  # of a voxel that a given mask holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,10 @@ class Previous:
 
     view: Block
     logits: Tensor
+
+    def to(self, device: torch.device) -> "Previous":
+        """The same with its logits on a device."""
+        return Previous(self.view, self.logits.to(device))
 
     def on(self, view: Block, size: Triple) -> Tensor:
         """Its logits (d, h, w) of `size` spread over another view: the same tensor on the same view, else trilinear.

@@ -6,12 +6,12 @@ spleen, kidney = session.segment([Prompt(...), Prompt(...)])     # from the same
 session.add_point((80, 70, 30)); session.add_point((90, 70, 30), positive=False); session.undo()
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import wraps
 from threading import RLock
-from typing import Concatenate, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Literal, overload
 
+import numpy as np
 import torch
 
 from ..adapters.protocol import Adapter
@@ -19,31 +19,20 @@ from ..adapters.switch import AdaptedNetwork
 from ..errors import PromptError
 from ..imaging.framing import Frame
 from ..imaging.prompts import Kind, Prompt
+from ..imaging.regions import PackedMask, Region
 from ..imaging.volume import Volume
 from ..models.backbone import BackboneModule, Windows
-from ..vocabulary import Context, canonical, require_known
+from ..vocabulary import Context, canonical
 from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
-from .frame_prompt import to_frame_prompt
-from .segmentation import Segmentation
+from .frame_prompt import mask_in_frame, to_frame_prompt
+from .history import DEFAULT_HISTORY, Entry, History
+from .question import Question, drawn, understood
+from .segmentation import Logits, Mask, Segmentation, difference
 from .strategies import strategy_of
 from .strategies.base import Answer, OpenImage, Options
+from .turns import in_turn
 
 Numbers = Sequence[float]
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
-
-
-def _in_turn(
-    method: Callable[Concatenate["Session", Given], Result],
-) -> Callable[Concatenate["Session", Given], Result]:
-    """One thread after the other."""
-
-    @wraps(method)
-    def waiting(self: "Session", /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return waiting
 
 
 class Session:
@@ -60,6 +49,7 @@ class Session:
         precision: "bf16" runs the network under autocast.
         batch: windows encoded, and prompts decoded, in one call of the network.
         memory: bytes of window encodings to keep.
+        history: bytes of earlier answers to keep for `undo` and `redo`, a bit a voxel; the oldest go first.
         context: "known" tells the network modality and structure, "withheld" neither (an arm of a study); what the
             text says and how intensities are normalised stay the same.
         adapter: what the network answers by in this session, whatever it answers others by: an adapter that is attached
@@ -80,6 +70,7 @@ class Session:
         precision: Precision = "fp32",
         batch: int = DEFAULT_BATCH,
         memory: int = DEFAULT_MEMORY,
+        history: int = DEFAULT_HISTORY,
         context: Literal["known", "withheld"] = "known",
         adapter: Adapter | Literal["attached"] | None = "attached",
     ) -> None:
@@ -97,7 +88,7 @@ class Session:
             volume.modality if self._told else None,
             Options(self.windows, precision, batch, memory),
         )
-        self._history: list[Segmentation] = []
+        self._history = History(history)
 
     @property
     def counts(self) -> Counts:
@@ -171,102 +162,188 @@ class Session:
     def check(self, prompts: Sequence[Prompt]) -> None:
         """Raise, as `segment` would, for the first prompt that cannot be answered; the network does no work."""
         for prompt in prompts:
-            self._checked(prompt)
+            self._question(prompt)
 
     @property
     def current(self) -> Segmentation | None:
-        """The answer to the prompt that add_point, add_box and add_text have built up; None before the first."""
-        newest = self._history[-1:]
-        return newest[0] if newest else None
+        """The newest answer of the dialogue that the methods `add_...` lead; None before the first."""
+        entry = self._history.current
+        return None if entry is None else entry.answer(None)
 
-    @_in_turn
+    @in_turn
+    def add(self, part: Prompt) -> Segmentation:
+        """Say more: points and drawn voxels are added, anything else replaces what was said; raises as `segment`."""
+        now = self._history.current
+        return self._add(part if now is None else now.prompt.joined(part))
+
+    @in_turn
     def add_point(self, point: Numbers, *, positive: bool = True, mm: bool = False) -> Segmentation:
-        """Add a point (x, y, z) to the current prompt and answer anew; raises as `segment`."""
-        spot = Prompt.make(self.volume.grid, points=[point], mm=mm).points[0]
-        now = self._said
-        if now is None:
-            return self._add(Prompt(self.volume.grid, points=(spot,), labels=(int(positive),)))
-        return self._add(replace(now, points=(*now.points, spot), labels=(*now.labels, int(positive))))
+        """Add a point (x, y, z) to the current prompt and answer anew.
 
-    @_in_turn
+        Raises:
+            PromptError: as `segment` does; a negative point comes first, so that there is nothing to take away from.
+        """
+        spot = Prompt.make(self.volume.grid, points=[point], mm=mm).points
+        return self._add(self._more(positive, points=spot, labels=(int(positive),)))
+
+    @in_turn
     def add_box(self, box: Numbers, *, mm: bool = False) -> Segmentation:
         """Give the current prompt a box (x0, y0, z0, x1, y1, z1), in place of one it had; raises as `segment`."""
-        given = Prompt.make(self.volume.grid, box=box, mm=mm)
-        return self._add(given if self._said is None else replace(self._said, box=given.box))
+        return self.add(Prompt.make(self.volume.grid, box=box, mm=mm))
 
-    @_in_turn
+    @in_turn
     def add_text(self, text: str) -> Segmentation:
         """Give the current prompt a text, in place of one it had; raises as `segment`."""
-        given = Prompt(self.volume.grid, text)
-        return self._add(given if self._said is None else replace(self._said, text=text))
+        return self.add(Prompt(self.volume.grid, text))
 
-    @_in_turn
+    @in_turn
+    def add_scribble(self, path: Sequence[Numbers] | Mask, *, positive: bool = True, mm: bool = False) -> Segmentation:
+        """Add a scribble: the line through positions (x, y, z) in their order, or a mask (X, Y, Z) of its voxels.
+
+        Raises:
+            PromptError: as `add_point` does.
+        """
+        where = drawn(self.volume.grid, path, "scribble", mm=mm)
+        region = (Region.of if where.ndim == 3 else Region.along)(where, positive=positive)
+        return self._add(self._more(positive, scribbles=region))
+
+    @in_turn
+    def add_lasso(self, region: Sequence[Numbers] | Mask, *, positive: bool = True, mm: bool = False) -> Segmentation:
+        """Add a lasso: all voxels that it holds, as positions (x, y, z) or a mask (X, Y, Z).
+
+        Raises:
+            PromptError: as `add_point` does.
+        """
+        where = drawn(self.volume.grid, region, "lasso", mm=mm)
+        return self._add(self._more(positive, lasso=Region.of(where, positive=positive)))
+
+    @in_turn
+    def add_mask(self, mask: Mask) -> Segmentation:
+        """Begin with a segmentation (X, Y, Z), or replace the current one by it, to be corrected by what follows.
+
+        It is the current answer as it is: the network is asked only with the next addition, and is then told the mask
+        if it accepts one, else what `imaging.prompt_conversion` makes of it. Its predicted overlap is NaN.
+
+        Raises:
+            PromptError: it is empty, of another shape than the volume, or of no use to this network.
+        """
+        packed = PackedMask.pack(np.asarray(mask))
+        now = self._history.current
+        asked = self._question(
+            Prompt(self.volume.grid, mask=packed) if now is None else now.prompt.extended(mask=packed)
+        )
+        notes = (*asked.notes, "this is the segmentation to begin with, not an answer of the network")
+        return self._show(Entry(asked.prompt, packed, asked.prompt.text, float("nan"), notes))
+
+    @in_turn
+    def take_up(self, answer: Segmentation) -> Segmentation:
+        """Make an answer of `segment` or `candidates` the current one, to be corrected by what follows."""
+        prompt = self._question(answer.prompt).prompt
+        mask = PackedMask.pack(answer.mask)
+        return self._show(Entry(prompt, mask, answer.structure, answer.iou, answer.notes))
+
+    @in_turn
     def undo(self) -> Segmentation | None:
         """Take back the last addition; the answer before it, bit for bit, or None if there was none.
 
         Raises:
-            PromptError: nothing was added.
+            PromptError: nothing was added, or the answer before it was forgotten to stay within `history` bytes.
         """
-        if not self._history:
-            raise PromptError("there is nothing to undo; add a point, a box or a text first.")
-        self._history.pop()
-        return self.current
+        return self._step(self._history.undo)
 
-    @_in_turn
+    @in_turn
+    def redo(self) -> Segmentation | None:
+        """Bring again what was taken back last, bit for bit; raises PromptError where nothing was."""
+        return self._step(self._history.redo)
+
+    @in_turn
     def reset(self) -> None:
         """Forget the current prompt and its history; the encodings stay."""
         self._history.clear()
 
-    @property
-    def _said(self) -> Prompt | None:
-        return self._history[-1].prompt if self._history else None
+    def _more(self, positive: bool, **parts: Any) -> Prompt:
+        """The current prompt with more parts, by their attributes' names."""
+        now = self._history.current
+        if now is not None:
+            return now.prompt.extended(**parts)
+        if not positive:
+            raise PromptError(
+                "what is off the structure takes away from an answer, and there is none yet; begin with a text, a "
+                "positive point, a box or a mask."
+            )
+        return Prompt(self.volume.grid, **parts)
 
     def _add(self, prompt: Prompt) -> Segmentation:
-        self._history.append(self._answers([prompt], None)[0])
-        return self._history[-1]
+        now = self._history.current
+        asked = self._question(prompt)
+        ((answer, name),) = self._ask([asked], None, earlier=now)
+        mask, _ = self._mask_of(answer)
+        return self._show(
+            Entry(asked.prompt, PackedMask.pack(mask), name, answer.iou, asked.notes, answer.previous), mask
+        )
 
-    @_in_turn
+    def _show(self, entry: Entry, mask: Mask | None = None) -> Segmentation:
+        """Keep an answer, and say where it differs from the one before."""
+        before = self._history.current
+        self._history.add(entry)
+        return entry.answer(before, mask)
+
+    def _step(self, move: Callable[[], None]) -> Segmentation | None:
+        before = self._history.current
+        move()
+        entry = self._history.current
+        return None if entry is None else entry.answer(before)
+
+    @in_turn
     def _answers(
         self, prompts: Sequence[Prompt], structure: str | None, *, keep_logits: bool = False, multimask: bool = False
     ) -> list[Segmentation]:
-        if not prompts:
-            return []
-        asked = [self._checked(prompt) for prompt in prompts]
-        named = [prompt.text or (None if structure is None else canonical(structure)) for prompt in asked]
-        contexts = [Context(self.volume.modality, name) if self._told else Context() for name in named]
-        found = self._image.answers(
-            [to_frame_prompt(prompt, self.frame) for prompt in asked], contexts, multimask=multimask
-        )
+        asked = [self._question(prompt) for prompt in prompts]
         each = 3 if multimask else 1
-        return [
-            self._segmentation(answer, asked[place // each], named[place // each], keep_logits)
-            for place, answer in enumerate(found)
-        ]
-
-    def _segmentation(self, answer: Answer, prompt: Prompt, name: str | None, keep_logits: bool) -> Segmentation:
-        mask = self.frame.restore(self.frame.on_crop(answer.logits.cpu().numpy()) > 0)
-        logits = answer.logits.half().cpu().numpy() if keep_logits else None
-        return Segmentation(mask, self.volume.grid, prompt, name, answer.iou, logits)
-
-    def _checked(self, prompt: Prompt) -> Prompt:
-        """The prompt with its text's canonical name, if the model takes it and it belongs to this volume."""
-        spec = self.network.spec
-        given = {
-            Kind.TEXT: prompt.text is not None,
-            Kind.POINT: bool(prompt.points),
-            Kind.BOX: prompt.box is not None,
-        }
-        for kind, present in given.items():
-            if present and kind not in spec.accepts:
-                known = ", ".join(sorted(spec.accepts))
-                raise PromptError(f"this model takes no {kind} prompt; it takes {known}.")
-        if prompt.grid is not self.volume.grid and not self.volume.grid.close_to(prompt.grid):
-            raise PromptError(
-                f"the prompt belongs to another grid than {self.volume.name}; make it on the volume's own grid."
+        segmentations = []
+        for place, (answer, name) in enumerate(self._ask(asked, structure, multimask=multimask)):
+            mask, logits = self._mask_of(answer, keep_logits=keep_logits)
+            question = asked[place // each]
+            segmentations.append(
+                Segmentation(
+                    mask,
+                    self.volume.grid,
+                    question.prompt,
+                    name,
+                    answer.iou,
+                    logits,
+                    question.notes,
+                    difference(mask, None),
+                )
             )
-        if prompt.text is None:
-            return prompt
-        name = require_known(prompt.text, spec.structures) if spec.structures else canonical(prompt.text)
-        if not any(character.isalnum() for character in name):
-            raise PromptError("the text is empty; name a structure, such as liver.")
-        return replace(prompt, text=name)
+        return segmentations
+
+    def _ask(
+        self,
+        asked: Sequence[Question],
+        structure: str | None,
+        *,
+        earlier: Entry | None = None,
+        multimask: bool = False,
+    ) -> Iterator[tuple[Answer, str | None]]:
+        """Answers in order, each with the name of its structure; told of an `earlier` one where the network can."""
+        if not asked:
+            return
+        names = [question.prompt.text or (None if structure is None else canonical(structure)) for question in asked]
+        contexts = [Context(self.volume.modality, name) if self._told else Context() for name in names]
+        prompts = [to_frame_prompt(question.asked, self.frame) for question in asked]
+        if earlier is not None and Kind.MASK in self.network.spec.accepts:
+            previous = earlier.previous or (mask_in_frame(earlier.mask, self.frame) if earlier.mask else None)
+            prompts = [replace(prompt, previous=previous) for prompt in prompts]
+        prompts = [prompt.to(self.network.device) for prompt in prompts]
+        each = 3 if multimask else 1
+        for place, answer in enumerate(self._image.answers(prompts, contexts, multimask=multimask)):
+            yield answer, names[place // each]
+
+    def _mask_of(self, answer: Answer, *, keep_logits: bool = False) -> tuple[Mask, Logits | None]:
+        """The mask in file order, and the logits on the frame where they are to be kept."""
+        mask = self.frame.restore(self.frame.on_crop(answer.logits.cpu().numpy()) > 0)
+        return mask, answer.logits.half().cpu().numpy() if keep_logits else None
+
+    def _question(self, prompt: Prompt) -> Question:
+        return understood(prompt, self.network.spec, self.volume)

@@ -1,0 +1,75 @@
+"""A person's prompt made ready for one network and one volume, or refused in a sentence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import PromptError
+from ..imaging.boxes import point
+from ..imaging.grid import Grid
+from ..imaging.prompt_conversion import adapted
+from ..imaging.prompts import Prompt, voxels_from_mm
+from ..imaging.volume import Volume
+from ..models.spec import Spec
+from ..vocabulary import canonical, require_known
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was said and what the network is asked.
+
+    Attributes:
+        prompt: as it was said, with the text's canonical name.
+        asked: the same in kinds that the network accepts.
+        notes: how it was understood: what was cut off, and what was turned into what.
+    """
+
+    prompt: Prompt
+    asked: Prompt
+    notes: tuple[str, ...]
+
+
+def understood(prompt: Prompt, spec: Spec, volume: Volume) -> Question:
+    """Check a prompt against a network and a volume, and adapt it to what the network accepts.
+
+    Raises:
+        PromptError: it belongs to another grid, or no rule turns a kind of it into one that the network accepts.
+        VocabularyError: a text that the network was not trained on.
+    """
+    adapted(prompt, spec.accepts)
+    if prompt.grid is not volume.grid and not volume.grid.close_to(prompt.grid):
+        raise PromptError(f"the prompt belongs to another grid than {volume.name}; make it on the volume's own grid.")
+    prompt = replace(prompt, grid=volume.grid)
+    if prompt.text is not None:
+        name = require_known(prompt.text, spec.structures) if spec.structures else canonical(prompt.text)
+        if not any(character.isalnum() for character in name):
+            raise PromptError("the text is empty; name a structure, such as liver.")
+        prompt = replace(prompt, text=name)
+    asked, notes = adapted(prompt, spec.accepts)
+    return Question(prompt, asked, (*prompt.notes, *notes))
+
+
+def drawn(
+    grid: Grid, where: Sequence[Sequence[float]] | npt.NDArray[np.bool_], what: str, *, mm: bool
+) -> npt.NDArray[Any]:
+    """What a person drew: a boolean array (X, Y, Z) as it is, or positions as voxel indices (N, 3), not rounded.
+
+    Raises:
+        PromptError: it is empty, of another shape than the grid, or leaves it; `what` names it.
+    """
+    array = np.asarray(where)
+    if array.ndim == 3 and array.dtype == np.bool_:
+        if array.shape != grid.shape or not array.any():
+            raise PromptError(f"the {what} needs at least one voxel of an array of the image's shape {grid.shape}.")
+        return array
+    places = [point(place) for place in where]
+    if not places:
+        raise PromptError(f"the {what} needs positions x,y,z, at least one.")
+    if mm:
+        return voxels_from_mm(grid, places, f"{what} at")
+    for place in places:
+        Prompt(grid, points=(place,), labels=(1,))
+    return np.asarray(places)
