@@ -134,6 +134,26 @@ def test_without_labelled_mri_only_made_images_of_patients_that_the_base_knew_ar
         assert len(measured_on(made, job.run, "chaos")) == 14
 
 
+def test_the_mri_expert_learns_from_patients_of_its_base_alone_and_is_told_that_they_are_mri():
+    recipe = load_recipe("segvol_mini_mri")
+    ct = [f"btcv_{number:02d}" for number in range(30) if number not in (9, 16, 23, 28)]
+    there = {
+        "btcv": records("btcv", ct, Modality.CT),
+        "made_random": records("made_random", ct, Modality.MRI),
+        "chaos": records("chaos", [f"chaos_{number}" for number in range(14)], Modality.MRI),
+    }
+    made = plan(recipe, there, dict.fromkeys(there, "f"), "base", {})
+    (job,) = made.trainings
+    learned = {(name.dataset, name.case.removesuffix("_0")) for name in (*job.train, *job.replay)}
+    assert {dataset for dataset, _ in learned} == {"btcv", "made_random"}
+    assert not {case for _, case in learned} & set(HELD_OUT)
+    assert len(learned) == 42
+    assert len(measured_on(made, job.run, "chaos")) == 14
+    contrast = recipe.fit_of(job.method).settings.intensity.recontrast
+    assert contrast.as_mri
+    assert contrast.share[Modality.CT] == 1  # a CT told as CT would teach the expert nothing
+
+
 def test_every_sequence_that_a_shipped_recipe_makes_can_be_made():
     recipe = load_recipe("no_labelled_mri")
     wanted = [data.simulate.sequence for data in recipe.data if data.simulate is not None]

@@ -9,6 +9,8 @@ import torch
 
 from segevolution.adapters.mixture import MixtureAdapter, MixtureConfig, gate_report
 from segevolution.adapters.mixture.adapter import MODULE, RATE
+from segevolution.data.augment import AugmentSettings
+from segevolution.data.contrast import ContrastSettings
 from segevolution.data.windows import FramedCase
 from segevolution.errors import RecipeError
 from segevolution.imaging.grid import Grid
@@ -63,6 +65,27 @@ def mixed(config: MixtureConfig) -> tuple[TinyBackbone, MixtureAdapter]:
     adapter = MixtureAdapter(config)
     adapter.attach(network)
     return network, adapter
+
+
+def test_ct_in_another_contrast_teaches_the_expert_of_mri_where_it_is_told_as_mri():
+    cases = [CaseGroup((case(Modality.CT, 0),))]
+    moved = {}
+    for as_mri in (False, True):
+        network, adapter = mixed(MixtureConfig())
+        contrast = ContrastSettings(share={Modality.CT: 1.0}, as_mri=as_mri)
+        data = StepDataset(cases, network.spec, 4, 0, intensity=AugmentSettings(recontrast=contrast))
+        batch = data[0]
+        assert batch.modalities == (Modality.MRI if as_mri else Modality.CT,) * 2
+        assert {context.modality for context in batch.contexts} == set(batch.modalities)
+        features = network.encode(batch.images, batch.modalities)
+        masks = network.decode(features, batch.prompts, batch.contexts)
+        loss = masks.logits.square().mean()
+        if loss.requires_grad:
+            loss.backward()
+        moved[as_mri] = any(
+            value.grad is not None and bool(value.grad.any()) for value in adapter.trainable_parameters()
+        )
+    assert moved == {False: False, True: True}
 
 
 @pytest.mark.parametrize(("rates", "factor"), [({}, RATE), ({MODULE: 2.0}, 2.0)])

@@ -6,7 +6,8 @@ import torch
 from segevolution.adapters import create
 from segevolution.errors import OutputError, RecipeError, StoreError
 from segevolution.training.batches import StepDataset
-from segevolution.training.pool import ViewPool
+from segevolution.training.pool import ViewPool, encoder_digest
+from segevolution.vocabulary import Modality
 
 DECODER = ["queries", "keys", "voxels", "mask_tokens"]
 
@@ -54,6 +55,31 @@ def test_steps_read_what_the_encoder_would_say(toy, tmp_path, monkeypatch):
             for target in batch.targets
             if target.any()
         )
+
+
+def test_a_kept_view_in_another_contrast_is_remembered_as_what_it_was_told(toy, tmp_path):
+    contrast = {"share": {"CT": 0.5}, "as_mri": True}
+    network, _ = toy.train(tmp_path, toy.settings(cache_features=8, intensity={"recontrast": contrast}), frozen(toy))
+    chosen = toy.settings(intensity={"recontrast": contrast})
+    digest = encoder_digest(network, chosen.precision, "cpu")
+    pool = ViewPool(
+        tmp_path / "features",
+        network.spec,
+        8,
+        chosen.seed,
+        digest,
+        smallest=chosen.sample.smallest,
+        view=chosen.view,
+        intensity=chosen.intensity,
+    )
+    case = toy.groups()[0].cases[0]
+    told = [pool.draw(case, number)[1].modality for number in range(8)]
+    assert set(told) == {Modality.CT, Modality.MRI}
+    assert [pool.read(case, number)[0].modalities[0] for number in range(8)] == told
+    data = StepDataset(toy.groups(), network.spec, 20, 0, pool=pool, sample=chosen.sample)
+    batches = [data[number] for number in range(20)]
+    assert {batch.modalities for batch in batches} == {(Modality.CT,), (Modality.MRI,)}
+    assert all(context.modality == batch.modalities[0] for batch in batches for context in batch.contexts)
 
 
 def test_the_encoder_runs_once_a_view_and_never_again(toy, tmp_path):
