@@ -43,6 +43,7 @@ class Mutation:
     tests: str
 
 
+ZOOM, STRATEGIES, STRATEGY_TESTS = "inference/strategies/zoom.py", "inference/strategies/", "inference/strategies"
 OBJECTIVE, OBJECTIVE_TESTS = "training/objective.py", "training/test_objective.py"
 
 MUTATIONS = (
@@ -161,8 +162,8 @@ MUTATIONS = (
     Mutation(
         "the crop's start is forgotten on the way back",
         "imaging/framing.py",
-        "np.asarray(indices, np.float64).reshape(-1, 3) + self.start",
-        "np.asarray(indices, np.float64).reshape(-1, 3)",
+        "self.turn.undo_indices((own + self.start)[:, ::-1])",
+        "self.turn.undo_indices(own[:, ::-1])",
         "imaging inference",
     ),
     Mutation(
@@ -322,7 +323,7 @@ MUTATIONS = (
     Mutation(
         "what lies outside shows the border",
         "data/windows.py",
-        "    image[outside] = 0\n    labels",
+        "    image[outside] = case.pad\n    labels",
         "    labels",
         "data/test_windows.py",
     ),
@@ -377,6 +378,137 @@ MUTATIONS = (
         "(value + 0.5) * scale - 0.5",
         "value * scale",
         "inference",
+    ),
+    Mutation(
+        "zoom windows are summed",
+        ZOOM,
+        "total /= count.clamp_(min=1)",
+        "total /= 1",
+        "inference/strategies/test_zoom_arithmetic.py",
+    ),
+    Mutation(
+        "the predicted overlap is not weighted",
+        ZOOM,
+        "overlap += float(estimate) * max(look.weight, 1)\n            weights += max(look.weight, 1)",
+        "overlap += float(estimate)\n            weights += 1",
+        "inference/strategies/test_zoom_arithmetic.py",
+    ),
+    Mutation(
+        "specks are kept",
+        ZOOM,
+        "(sizes * 10 >= sizes.max())",
+        "(sizes >= 0)",
+        "inference/strategies/test_zoom_arithmetic.py",
+    ),
+    Mutation(
+        "a rotated view is sheared",
+        "data/windows.py",
+        "np.cos(angle) * h[:, None] - np.sin(angle)",
+        "np.cos(angle) * h[:, None] + np.sin(angle)",
+        "data/test_windows.py",
+    ),
+    Mutation(
+        "the native share is not drawn",
+        "data/windows.py",
+        "0.0 if draw < settings.whole + settings.native else",
+        "0.0 if draw < settings.whole else",
+        "data/test_windows.py",
+    ),
+    # Strategies.
+    Mutation(
+        "sliding windows count alike", STRATEGIES + "sliding.py", "SIGMA = 0.125", "SIGMA = 100.0", STRATEGY_TESTS
+    ),
+    Mutation("sliding windows are summed", STRATEGIES + "sliding.py", "    total /= weight\n", "", STRATEGY_TESTS),
+    Mutation(
+        "a click's window never moves on",
+        STRATEGIES + "click.py",
+        "            if self._moves_on(prompt):",
+        "            if False:",
+        STRATEGY_TESTS,
+    ),
+    Mutation(
+        "a click's window moves on for ever",
+        STRATEGIES + "click.py",
+        "while views and len(looks) < limit",
+        "while views",
+        STRATEGY_TESTS,
+    ),
+    Mutation(
+        "a click's windows are summed",
+        STRATEGIES + "click.py",
+        "mean = self._total / self._count.clamp(min=1)",
+        "mean = self._total",
+        STRATEGY_TESTS,
+    ),
+    Mutation(
+        "an earlier answer's window is forgotten",
+        STRATEGIES + "click.py",
+        "if previous.view.shape == window and",
+        "if False and",
+        STRATEGY_TESTS,
+    ),
+    Mutation(
+        "beyond the image lies the mean",
+        "inference/encodings.py",
+        "entry.cut(self.image, self.pad)",
+        "entry.cut(self.image)",
+        STRATEGY_TESTS,
+    ),
+    Mutation(
+        "a box is answered outside its slices",
+        STRATEGIES + "slices.py",
+        "range(prompt.box.start[0], prompt.box.stop[0])",
+        "range(self._shape[0])",
+        STRATEGY_TESTS,
+    ),
+    Mutation(
+        "a walk does not mind a jump",
+        STRATEGIES + "slices.py",
+        "JUMP = 4.0",
+        "JUMP = 1e9",
+        STRATEGY_TESTS,
+    ),
+    Mutation(
+        "slices lie across the thinnest voxels",
+        STRATEGIES + "slices.py",
+        "thickest = max(range(3)",
+        "thickest = min(range(3)",
+        STRATEGY_TESTS,
+    ),
+    Mutation(
+        "rows and columns are not those of radiology",
+        STRATEGIES + "slices.py",
+        '"z": "LPS"',
+        '"z": "RAS"',
+        STRATEGY_TESTS,
+    ),
+    Mutation(
+        "an earlier answer loses its place",
+        "inference/previous.py",
+        "places = start + (",
+        "places = self.view.start[axis] + (",
+        "inference/test_previous.py",
+    ),
+    Mutation(
+        "a spacing is obeyed the wrong way round",
+        "imaging/framing.py",
+        "ordered.grid.spacing[::-1], wanted[::-1]",
+        "ordered.grid.spacing[::-1], wanted",
+        "imaging/test_resampling.py",
+    ),
+    Mutation(
+        "a resampled point is half a voxel off",
+        "imaging/resampling.py",
+        "(indices + 0.5) / self.step - 0.5",
+        "indices / self.step",
+        "imaging/test_resampling.py",
+    ),
+    Mutation(
+        "a mask comes back shifted",
+        "imaging/resampling.py",
+        "_places(self.source, 1 / self.step)",
+        "_places(self.source, 1 / self.step + 0.01)",
+        "imaging/test_resampling.py inference/strategies/test_every_strategy.py",
     ),
     Mutation("windows do not overlap", "inference/windows.py", "OVERLAP = 0.5", "OVERLAP = 0.0", "inference"),
     Mutation(

@@ -58,6 +58,45 @@ def test_native_views_show_a_structure(framed):
     assert np.mean(shown) > 0.8
 
 
+def test_the_share_of_native_views_is_as_asked(framed):
+    """The image is a ramp, so a voxel's step can be read off."""
+    ramp = np.broadcast_to(np.arange(48, dtype=np.float16), framed.labels.shape).copy()
+    case = replace(framed, image=ramp)
+    settings = ViewSettings(whole=0.2, native=0.5, still=1)
+    steps = []
+    for seed in range(300):
+        line = draw_view(case, WINDOW, np.random.default_rng(seed), settings).image[4, 8]
+        steps.append((line[-1] - line[0]) / 15)
+    native, whole = np.mean(np.isclose(steps, 1)), np.mean(np.isclose(steps, 3, atol=0.1))
+    assert 0.42 < native < 0.6
+    assert 0.14 < whole < 0.3
+
+
+def test_a_rotated_view_is_turned_not_sheared(framed):
+    """Distances between three marks in a plane, and the side on which the third lies, stay what they are."""
+    labels = np.zeros((20, 64, 64), np.uint8)
+    marks = {1: (32, 26), 2: (32, 42), 3: (40, 32)}
+    for value, (h, w) in marks.items():
+        labels[:, h - 1 : h + 2, w - 1 : w + 2] = value
+    case = replace(framed, image=labels.astype(np.float16), labels=labels, structures={"liver": (1, 2, 3)})
+    settings = ViewSettings(whole=0, native=1, still=0, scale=0, rotation=40)
+    angles = []
+    for seed in range(60):
+        view = draw_view(case, (8, 48, 48), np.random.default_rng(seed), settings).labels[4]
+        places = [np.argwhere(view == value) for value in marks]
+        if any(len(place) < 7 for place in places):
+            continue
+        one, two, three = (place.mean(axis=0) for place in places)
+        assert np.linalg.norm(two - one) == pytest.approx(16, abs=1)
+        assert np.linalg.norm(three - one) == pytest.approx(10, abs=1)
+        side = (two - one)[0] * (three - one)[1] - (two - one)[1] * (three - one)[0]
+        assert side == pytest.approx(-16 * 8, rel=0.15)
+        angles.append(np.rad2deg(np.arctan2(*(two - one))))
+    assert len(angles) > 20
+    assert min(angles) < -20
+    assert max(angles) > 20
+
+
 def test_a_focused_view_shows_one_structure_large(framed):
     settings = ViewSettings(focus=1, margin=(1.25, 1.6))
     for seed in range(20):
