@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from ..adapters.switch import attached
 from ..errors import CheckpointError, RecipeError
+from ..imaging.prompts import Kind
 from ..models.backbone import BackboneModule
 from ..vocabulary import closest
 from .auxiliary import SemanticHead
 from .building import TrainingBatch
-from .objective import prompt_loss, retain_loss, semantic_loss
+from .clicks import clicked_loss
+from .objective import retain_loss, semantic_loss
 from .settings import FitSettings
 
 
@@ -30,10 +32,15 @@ class PromptableModule(lightning.LightningModule):
         backbone: parameters with requires_grad are trained.
         settings: see FitSettings.
         head: auxiliary semantic head, or None.
+
+    Raises:
+        RecipeError: clicks for a network that accepts no points.
     """
 
     def __init__(self, backbone: BackboneModule, settings: FitSettings, head: SemanticHead | None = None) -> None:
         super().__init__()
+        if settings.prompt.clicks and Kind.POINT not in backbone.spec.accepts:
+            raise RecipeError("prompt.clicks asks for clicks, but this model takes no points; leave it at 0.")
         self.backbone = backbone
         self.settings = settings
         self.head = head
@@ -62,7 +69,15 @@ class PromptableModule(lightning.LightningModule):
             assert batch.images is not None
             features = self.backbone.encode(batch.images, batch.modalities)
         masks = self.backbone.decode(features, batch.prompts, batch.contexts, multimask=batch.multimask)
-        parts = prompt_loss(masks, batch, objective, self.progress)
+        parts = clicked_loss(
+            self.settings.prompt.clicks,
+            batch,
+            masks,
+            lambda asked: self.backbone.decode(features, asked.prompts, asked.contexts),
+            self.backbone.spec.previous,
+            objective,
+            self.progress,
+        )
         if self.head is not None and self.progress < objective.semantic_until:
             parts["semantic"] = objective.semantic * semantic_loss(self.head(features), batch)
         if retained is not None:

@@ -129,7 +129,9 @@ _LATER = {
     ),
     "objective": ("retain",),
     "intensity": ("recontrast",),
-    "prompt": (*("templates", "synonyms", "box_larger", "box_smaller", "few", "many", "crowd", "border", "wrong"),),
+    "prompt": (
+        *("templates", "synonyms", "box_larger", "box_smaller", "few", "many", "crowd", "border", "wrong", "clicks"),
+    ),
 }
 
 

@@ -27,6 +27,8 @@ class PromptSettings:
         many, crowd: share of point prompts with more points, up to `crowd` of each kind.
         border: share of point prompts whose points all lie within 2 voxels of the structure's border.
         wrong: share of points (never a prompt's first) whose label is the opposite of the truth.
+        clicks: rounds of clicks in turn after the first answer, each where the answer before errs most; every round is
+            another decoding. 0 = none.
 
     Raises:
         ValueError: a value that cannot be, by name.
@@ -47,6 +49,7 @@ class PromptSettings:
     crowd: int = 20
     border: float = 0.0
     wrong: float = 0.0
+    clicks: int = 0
 
     def __post_init__(self) -> None:
         for key in self.templates:
@@ -61,6 +64,8 @@ class PromptSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a share from 0 to 1")
         if self.few + self.many > 1:
             raise ValueError(f"few and many are {self.few + self.many:g} together; give at most 1")
+        if self.clicks < 0:
+            raise ValueError(f"clicks is {self.clicks}; give the number of rounds, 0 or more")
         if self.box_larger < 0 or not 0 <= self.box_smaller < 1:
             raise ValueError("box_larger must be 0 or more, box_smaller from 0 to below 1")
 
