@@ -15,6 +15,7 @@ from .grid import Array
 
 Image = npt.NDArray[np.float32]
 
+BYTE_WINDOW = (-160.0, 240.0)  # HU; level 40, width 400
 SOFT_TISSUE_WINDOW = (-125.0, 275.0)  # HU; the window in which nnU-Net's and Swin UNETR's BTCV recipes lie
 # MR magnitude is never negative, so a signal this low can only be HU.
 LOWEST_SIGNAL_OF_MR = -100.0
@@ -90,6 +91,24 @@ def _z_score(image: Array, modality: Modality | None) -> Image:
     return z_score(image)
 
 
+def eight_bits(image: Array, modality: Modality | None = None) -> Image:
+    """Whole numbers from 0 to 255, as MedSAM makes bytes of a volume.
+
+    CT is cut to level 40, width 400 (-160 to 240 HU); anything else to the 0.5 and 99.5 percentiles of its voxels above
+    0, while what is 0 stays 0. Then the cut volume's own minimum and maximum become 0 and 255; fractions are dropped.
+    With `modality` None, a signal that goes below -100 is taken for HU.
+    """
+    signal = np.asarray(image, np.float32)
+    if modality is None and float(signal.min()) < LOWEST_SIGNAL_OF_MR:
+        modality = Modality.CT
+    if modality is Modality.CT:
+        return np.floor(255 * min_max(np.clip(signal, *BYTE_WINDOW)))
+    body = signal[signal > 0]
+    low, high = np.percentile(body, (0.5, 99.5)) if body.size else (signal.min(), signal.max())
+    scaled = np.floor(255 * min_max(np.clip(signal, low, high)))
+    return np.asarray(np.where(signal == 0, 0, scaled), np.float32)
+
+
 @dataclass(frozen=True)
 class Normaliser:
     """A recipe from signal to the numbers that a network reads, and what is known of those numbers.
@@ -124,6 +143,7 @@ class Normaliser:
 NORMALISERS: dict[str, Normaliser] = {
     "foreground": Normaliser(_foreground, 0, 1, pad=0),  # SegVol as published
     "soft_tissue": Normaliser(soft_tissue, 0, 1, pad=0),  # segvol-mini
+    "eight_bits": Normaliser(eight_bits, 0, 255, pad=-1),  # the SAM family; -1 says what is no image
     "z_score": Normaliser(_z_score, None, None, pad=None),
 }
 

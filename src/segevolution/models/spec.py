@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from ..errors import CheckpointError
 from ..imaging.intensity import NORMALISERS
 from ..imaging.prompts import Kind
+from ..imaging.resizing import Resizing
 
 Triple = tuple[int, int, int]
 Axis = Literal["x", "y", "z"]
@@ -62,6 +63,7 @@ class Spec:
         axis: across which the slices of a 2-D network are cut; None takes the axis of the thickest voxels.
         keep_aspect: whether a slice of a 2-D network keeps its proportions: its long side fills the window and the rest
             is padded at the end; otherwise both sides are stretched to the window.
+        resizing: how a slice is brought to the size of a 2-D network.
         previous: (d, h, w) of the logits by which an earlier answer is told, where MASK is accepted; those of
             `Masks.logits`.
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
@@ -86,6 +88,7 @@ class Spec:
     spacing: tuple[float, float, float] | None = None
     axis: Axis | None = None
     keep_aspect: bool = False
+    resizing: Resizing = "bilinear"
     previous: Triple | None = None
     adaptable: tuple[str, ...] = ()
     encoding: tuple[str, ...] = ()
@@ -112,6 +115,11 @@ class Spec:
             self.spacing is None or _lengths(self.spacing), f"the spacing {self.spacing}", "three millimetres above 0"
         )
         _require(self.axis in (None, *get_args(Axis)), f"the axis {self.axis!r}", "x, y, z or None")
+        _require(
+            self.resizing in get_args(Resizing),
+            f'the resizing "{self.resizing}"',
+            f"one of {', '.join(get_args(Resizing))}",
+        )
         _require(
             (self.previous is not None) == (Kind.MASK in self.accepts)
             and (self.previous is None or _sides(self.previous)),

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ...imaging.resizing import area_taps
 from .config import Preparation, SamConfig
 
 Pixels = npt.NDArray[np.uint8]
@@ -92,30 +93,10 @@ def resized_pil(image: Pixels, content: tuple[int, int], filter: Image.Resamplin
 
 def resized_area(image: Pixels, content: tuple[int, int]) -> Pixels:
     """OpenCV's INTER_AREA of (h, w, 3) uint8: area means where it shrinks, its own two taps where it grows."""
-    rows = _area_taps(image.shape[0], content[0])
-    columns = _area_taps(image.shape[1], content[1])
+    rows = area_taps(image.shape[0], content[0])
+    columns = area_taps(image.shape[1], content[1])
     mixed = np.einsum("ah,hwc,bw->abc", rows, image.astype(np.float64), columns)
     return np.asarray(np.clip(np.floor(mixed + 0.5), 0, 255), np.uint8)
-
-
-def _area_taps(length: int, wanted: int) -> npt.NDArray[np.float64]:
-    """(wanted, length), what each pixel of the result takes of each pixel along one axis."""
-    taps = np.zeros((wanted, length))
-    step = length / wanted
-    for place in range(wanted):
-        if step >= 1:
-            start, stop = place * step, min((place + 1) * step, length)
-            first, last = int(np.floor(start)), int(np.ceil(stop - 1e-9))
-            for source in range(first, last):
-                taps[place, source] = min(stop, source + 1) - max(start, source)
-            taps[place] /= taps[place].sum()
-        else:
-            first = int(np.floor(place * step))
-            share = (place + 1) - (first + 1) / step
-            share = 0.0 if share <= 0 else share - np.floor(share)
-            taps[place, first] += 1 - share
-            taps[place, min(first + 1, length - 1)] += share
-    return taps
 
 
 def _sam(image: Pixels, content: tuple[int, int]) -> Floats:

@@ -50,11 +50,9 @@ class PromptEncoder(nn.Module):
             if boxes is None:
                 points = torch.cat([points, points.new_zeros(len(points), 1, 2)], dim=1)
                 labels = torch.cat([labels, labels.new_full((len(labels), 1), _FILLER)], dim=1)
-            tokens.append(self._points(points, labels))
+            tokens.append(self.point_tokens(points, labels))
         if boxes is not None:
-            corners = self.pe_layer((boxes.reshape(-1, 2, 2) + 0.5) / self.image)
-            kinds = torch.cat([self._kind(2), self._kind(3)])
-            tokens.append(corners + kinds)
+            tokens.append(self.box_tokens(boxes))
         if not tokens:
             raise ValueError("a prompt needs points or a box to have tokens")
         return torch.cat(tokens, dim=1)
@@ -77,7 +75,13 @@ class PromptEncoder(nn.Module):
         """(1, C), what marks a token: 0 a negative point, 1 a positive one, 2 and 3 a box's corners."""
         return self.point_embeddings.get_parameter(f"{number}.weight")
 
-    def _points(self, points: Tensor, labels: Tensor) -> Tensor:
+    def box_tokens(self, boxes: Tensor) -> Tensor:
+        """(P, 4) x0, y0, x1, y1 -> (P, 2, C), the two corners."""
+        corners: Tensor = self.pe_layer((boxes.reshape(-1, 2, 2) + 0.5) / self.image)
+        return corners + torch.cat([self._kind(2), self._kind(3)])
+
+    def point_tokens(self, points: Tensor, labels: Tensor) -> Tensor:
+        """(P, N, 2) pixels and (P, N): 1 positive, 0 negative, -1 filler -> (P, N, C)."""
         code = self.pe_layer((points + 0.5) / self.image)
         labels = labels[..., None]
         code = torch.where(labels == _FILLER, self.not_a_point_embed.weight, code)
