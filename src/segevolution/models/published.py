@@ -10,10 +10,6 @@ The text tower's names have an inner level `text_model.` in the published files 
 files an `embeddings.position_ids` buffer; transformers 5 has neither. Ours are those of transformers 5.
 """
 
-import pickle
-import re
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +22,7 @@ from ..errors import CheckpointError, OutputError
 from ..files import replacing
 from .backbone import BackboneModule
 from .checkpoints import load_state, read_weights, save_model
+from .pickled import read_pickled, require_plain
 from .registry import clip_tokenizer
 from .segvol.config import SegVolConfig
 from .segvol.segvol import SegVol
@@ -68,11 +65,11 @@ def read_published(path: Path) -> tuple[dict[str, Tensor], Report]:
             anything but tensors and plain values, which could run code and is not opened.
     """
     path = published_file(path)
-    content: Any = read_weights(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    content: Any = read_weights(path) if path.suffix == ".safetensors" else read_pickled(path)
     form, named = _form(content)
     tensors = {name: value for name, value in named.items() if isinstance(name, str) and isinstance(value, Tensor)}
     for name, value in tensors.items():
-        _require_plain(name, value, path)
+        require_plain(name, value, path)
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors under names, so it is none of the published SegVol files.")
     state, dropped = {}, []
@@ -182,34 +179,6 @@ def published_file(path: Path) -> Path:
     if not path.is_file():
         raise CheckpointError(f"{path} is not there; give a published checkpoint or a folder that holds one.")
     return path
-
-
-def _read_pickle(path: Path) -> Any:
-    """torch.load of tensors and plain values only; nothing in the file is ever run."""
-    with path.open("rb") as stream:
-        start = stream.read(1)
-    if start not in (b"", b"P", pickle.PROTO):  # a zip starts with PK, torch's older format is a bare pickle
-        raise CheckpointError(f"{path} is not a checkpoint: it is no file that torch.save wrote.")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of torch, about pickles that are refused in the end
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        asked = re.search(r"(?:GLOBAL |class )([\w.]*\.[\w.]+)", str(error))
-        what = f" ({asked[1]})" if asked else ""
-        raise CheckpointError(
-            f"{path} holds more than tensors{what}, which could run code when opened; it was refused and nothing "
-            "in it was run. Get these weights from their publisher, or as safetensors."
-        ) from None
-    except Exception as error:  # torch raises whatever a damaged file makes it stumble over
-        first = str(error).splitlines()[0][:120] if str(error) else "it ends too early"
-        raise CheckpointError(f"{path} is damaged or cut short ({first}); fetch it again.") from None
-
-
-def _require_plain(name: str, tensor: Tensor, path: Path) -> None:
-    """Refuse, with a CheckpointError, a tensor that is not plain numbers in this very file."""
-    plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    if not plain or tensor.numel() * tensor.element_size() > path.stat().st_size:
-        raise CheckpointError(f"{path} holds no plain numbers under {name}, so it is none of the published files.")
 
 
 def _form(content: Any) -> tuple[Literal["hub", "release", "pretrain"], Mapping[str, Any]]:

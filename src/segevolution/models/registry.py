@@ -8,6 +8,8 @@ from typing import Any
 from ..documents import check
 from ..errors import CheckpointError
 from .backbone import BackboneModule
+from .sam.config import SamConfig
+from .sam.sam import Sam
 from .segvol.config import SegVolConfig
 from .segvol.segvol import SegVol
 from .segvol.tokenizer import FILE as TOKENIZER
@@ -62,10 +64,20 @@ def _save_tiny(model: TinyBackbone, folder: Path) -> dict[str, Any]:
     return model.config.to_dict()
 
 
+def _build_sam(sizes: Mapping[str, Any], folder: Path) -> Sam:
+    check(dict(sizes), SamConfig, where=str(folder / "config.json"), error=CheckpointError)
+    return Sam(SamConfig.from_dict(sizes))
+
+
+def _save_sam(model: Sam, folder: Path) -> dict[str, Any]:
+    return model.config.to_dict()
+
+
 NETWORKS: dict[str, Network] = {
     network.name: network
     for network in (
         Network("segvol", SegVol, _build_segvol, _save_segvol),
+        Network("sam", Sam, _build_sam, _save_sam),
         Network("tiny", TinyBackbone, _build_tiny, _save_tiny),
     )
 }

@@ -114,7 +114,7 @@ class Sam(BackboneModule):
         return Features(embedding.flatten(2).transpose(1, 2), grid, (), tuple(modalities))
 
     def scaled(self, slices: Tensor) -> Tensor:
-        """(B, S, S) from 0 to 255, -1 where no image is -> (B, 3, S, S) as the network was trained, 0 in the padding."""
+        """(B, S, S) from 0 to 255, -1 where no image is -> (B, 3, S, S) as in training, 0 in the padding."""
         outside = slices < 0
         values = slices if self.config.preparation == "sam_med2d" else (slices + 0.5).floor()  # bytes, resized
         if self.config.preparation in ("sam", "sam_med2d"):
@@ -140,20 +140,21 @@ class Sam(BackboneModule):
         sparse, present = self._sparse(prompts)
         _, height, width = features.grid
         image = features.tokens.transpose(1, 2).unflatten(2, (height, width))
-        hooks, state = self.hooks, {"value": None}
+        hooks = self.hooks
+        state: dict[str, Any] = {}
 
         def fuse(tokens: Tensor) -> Tensor:
             assert hooks.fuse is not None
-            tokens, state["value"] = hooks.fuse(tokens, contexts)
+            tokens, state["fused"] = hooks.fuse(tokens, contexts)
             return tokens
 
         def adapt(tokens: Tensor) -> Tensor:
             assert hooks.mask_tokens is not None
-            return hooks.mask_tokens(tokens, contexts, state["value"])
+            return hooks.mask_tokens(tokens, contexts, state.get("fused"))
 
         def blend(vectors: Tensor) -> Tensor:
             assert hooks.mask_vectors is not None
-            return hooks.mask_vectors(vectors, contexts, state["value"])
+            return hooks.mask_vectors(vectors, contexts, state.get("fused"))
 
         logits, overlaps = self.mask_decoder(
             image,
@@ -180,7 +181,7 @@ class Sam(BackboneModule):
         return logits[rows, best][:, None], overlaps[rows, best][:, None]
 
     def _sparse(self, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
-        """Tokens (P, T, C) of points, a filler behind points without a box, and corners; (P, T) which of them are real."""
+        """Tokens (P, T, C) of points, of a filler behind points without a box, of corners; (P, T) which are real."""
         encoder, count = self.prompt_encoder, len(prompts)
         like = encoder.no_mask_embed.weight
         tokens, present = [like.new_zeros(count, 0, self.config.out)], [like.new_zeros(count, 0, dtype=torch.bool)]
@@ -215,9 +216,3 @@ class Sam(BackboneModule):
             told = told.sigmoid()
         embedded = self.prompt_encoder.dense(told)
         return torch.where(given[:, None, None, None], embedded, self.prompt_encoder.dense(None))
-
-
-def state_of(published: dict[str, Any]) -> dict[str, Tensor]:
-    """A published file's tensors under our names, which are its own; SAM-Med2D keeps them one level down."""
-    inner = published.get("model", published)
-    return {name: value for name, value in inner.items() if isinstance(value, Tensor)}
