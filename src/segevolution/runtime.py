@@ -10,7 +10,7 @@ from .errors import DeviceError
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """ "auto" takes CUDA where it is, else the CPU; "cpu", "cuda" and "cuda:1" are taken as said.
+    """The device of a name: "auto" takes CUDA where it is, else the CPU; "cpu", "cuda", "cuda:1", "mps" mean these.
 
     Raises:
         DeviceError: the device is not there, or no device has that name.
@@ -19,12 +19,16 @@ def resolve_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise DeviceError(f'"{name}" is not a device; use auto, cpu or cuda.') from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("CUDA was asked for, but torch finds no GPU here; use --device cpu.")
     if device.type not in ("cpu", "cuda", "mps"):
         raise DeviceError(f'"{name}" is not supported; use auto, cpu or cuda.')
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    there, number = counts[device.type], device.index or 0
+    if not there:
+        raise DeviceError(f'"{name}" was asked for, but torch finds no such device here; use --device cpu.')
+    if number >= there:
+        raise DeviceError(f'"{name}" was asked for, but there are only {there} here, counted from 0.')
     return device
 
 

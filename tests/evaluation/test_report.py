@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segevolution.evaluation.report import Picture, Table, build, glance, markdown, page, write_report
+from segevolution.evaluation.blocks import Heading, Line, Picture, Table, Text, markdown, page
+from segevolution.evaluation.report import build, glance, write_report
 from segevolution.evaluation.results import SCHEMA
 from segevolution.evaluation.statistics import difference, estimate
 
@@ -161,3 +162,29 @@ def test_tables_of_the_report_are_rectangular(table):
     assert len(found) == 8
     assert all(len(row) == len(block.columns) for block in found for row in block.rows)
     assert set(SCHEMA.names) == set(table.columns)
+
+
+def test_names_of_a_user_stand_as_text_in_both_forms():
+    evil = "<script>alert(1)</script> | [x](javascript:y)"
+    blocks = [
+        Heading(evil),
+        Text((evil, Line(evil, evil))),
+        Text((evil,), listed=True),
+        Table((evil, "b"), ((evil, evil),)),
+        Picture(evil, evil, b""),
+    ]
+    for text in (markdown(blocks), page(blocks, evil)):
+        assert "<script>" not in text
+    written = markdown(blocks)
+    assert "](javascript:" not in written
+    assert "javascript:" not in written
+    rows = [line for line in written.splitlines() if line.startswith("|")]
+    assert len(rows) == 3
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 3 for row in rows)
+    assert "figures/%3Cscript%3E" in written
+
+
+def test_what_is_bold_on_purpose_stays_bold():
+    assert markdown([Text((Line("Use it.", "Learned: a*b."),))]) == "**Use it.** Learned: a\\*b.\n"
+    assert markdown([Text(("one",), listed=True)]) == "- one\n"
+    assert "<strong>Use it.</strong> Learned" in page([Text((Line("Use it.", "Learned"),))], "t")

@@ -1,6 +1,7 @@
 """Published checkpoints and the names of models: read safely, converted once, found again."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pickle
@@ -369,3 +370,41 @@ def test_without_tokenizer_files_a_model_still_takes_points_and_boxes(tmp_path: 
     assert model.decode(features, box, [Context()]).logits.isfinite().all()
     with pytest.raises(CheckpointError, match="without its tokenizer"):
         model.decode(features, PromptBatch(torch.tensor([0]), ("liver",)), [Context()])
+
+
+def test_a_pulled_model_stays_at_its_commit_until_a_revision_is_named(
+    home: Path, small: SegVol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = {"main": "a" * 40, "v2": "b" * 40}
+    revisions: list[str] = []
+
+    def snapshot(repository: str, revision: str, **_: object) -> str:
+        revisions.append(revision)
+        folder = tmp_path / "snapshots" / commits.get(revision, revision)
+        if not folder.exists():
+            save_model(small, folder)
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    folder = hub.pull("lab/net")
+    record = hub.pulled_record(folder)
+    assert record is not None
+    assert (record.source, record.revision, record.commit) == ("lab/net", "main", "a" * 40)
+    weights = tmp_path / "snapshots" / ("a" * 40) / "model.safetensors"
+    assert record.sha256["model.safetensors"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    commits["main"] = "c" * 40  # the branch moves
+    hub.pull("lab/net", force=True)
+    hub.pull("lab/net", revision="v2")
+    assert revisions == ["main", "a" * 40, "v2"]
+    other = hub.pulled_record(hub.find("lab/net@v2"))
+    assert other is not None
+    assert other.commit == "b" * 40
+
+
+def test_a_damaged_record_of_what_was_pulled_is_one_sentence(home: Path, small: SegVol, tmp_path: Path) -> None:
+    save_model(small, tmp_path / "net")
+    folder = hub.pull(tmp_path / "net")
+    assert hub.pulled_record(folder) is not None
+    (folder / "pulled.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"pulled\.json must hold an object"):
+        hub.pulled_record(folder)

@@ -13,7 +13,8 @@ import pandas as pd
 from ..adapters.artifact import WEIGHTS, check_replaceable, copy_with_card, describe
 from ..data.splits import Split
 from ..evaluation import figures
-from ..evaluation.report import Heading, Picture, Table, Text, markdown, place, written, written_difference
+from ..evaluation.blocks import Heading, Line, Picture, Table, Text, markdown
+from ..evaluation.report import place, written, written_difference
 from ..evaluation.retention import LOST, Loss, losses_of
 from ..evaluation.statistics import FEW
 from ..files import replacing, write_json, write_text
@@ -183,7 +184,7 @@ def _page(
     ]
     return [
         Heading(f"{name}: {facts.method} on {facts.base} for {where}", 1),
-        Text((f"**{advice.headline}** Learned: {what}.",)),
+        Text((Line(advice.headline, f"Learned: {what}."),)),
         _listed([*advice.reasons]),
         Heading("Before and after"),
         _measured(rows),
@@ -193,7 +194,7 @@ def _page(
             figures.draw_chart(table, methods, prompts),
         ),
         Heading("When not to adapt, and when not to use this adapter"),
-        _listed([*(f"**Here: {sentence}.**" for sentence in advice.when_not), *RULES]),
+        _listed([*(Line(f"Here: {sentence}.") for sentence in advice.when_not), *RULES]),
         Heading("What trained"),
         _parameters(trained),
         Text((_in_words(trained),)),
@@ -205,9 +206,9 @@ def _page(
     ]
 
 
-def _listed(lines: Sequence[str]) -> Text:
+def _listed(lines: Sequence[str | Line]) -> Text:
     """A list, also of one."""
-    return Text(tuple(lines)) if len(lines) > 1 else Text(tuple(f"- {line}" for line in lines))
+    return Text(tuple(lines), listed=True)
 
 
 def _measured(rows: Sequence[Row]) -> Table:

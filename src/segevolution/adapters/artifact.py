@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from ..documents import Document, check, read_json
 from ..errors import AdapterError, OutputError
 from ..files import check_writable, json_text, replacing
+from ..markup import markdown_text
 from ..models.backbone import BackboneModule
 from ..models.checkpoints import fingerprint
 from ..models.tensor_files import check_weights, read_headers
@@ -265,14 +266,23 @@ def _card(name: str, section: Mapping[str, Any]) -> str:
     """The text of README.md."""
     said = section["card"]
     lines = ["---", f"library_name: {'peft' if section['method'] == 'lora' else SECTION}"]
-    lines += ["tags: [segevolution, medical-imaging, segmentation]", "---", "", f"# {said.get('title', name)}", ""]
+    lines += [
+        "tags: [segevolution, medical-imaging, segmentation]",
+        "---",
+        "",
+        f"# {_inline(said.get('title', name))}",
+        "",
+    ]
     base = section["base"]
-    lines += [f"A {section['method']} adapter of {section['trained']:,} trained values for {base['name']}.", ""]
+    lines += [
+        f"A {section['method']} adapter of {section['trained']:,} trained values for {_inline(base['name'])}.",
+        "",
+    ]
     lines += [f"Base fingerprint: `{base['fingerprint']}`", "", "## Settings", ""]
-    lines += [f"- {key}: {_inline(value)}" for key, value in section["settings"].items()]
+    lines += [f"- {markdown_text(key)}: {_inline(value)}" for key, value in section["settings"].items()]
     others = {key: key.replace("_", " ").capitalize() for key in said if key not in ("base", "title", *SECTIONS)}
     for key, heading in {**SECTIONS, **others}.items():
-        lines += ["", f"## {heading}", ""]
+        lines += ["", f"## {_inline(heading)}", ""]
         if key == "not_for":
             lines += [*_said(said[key]), "", NOT_FOR] if key in said else [NOT_FOR]
         else:
@@ -285,7 +295,7 @@ def _said(value: Any) -> list[str]:
     if value is None:
         return [UNKNOWN]
     if isinstance(value, Mapping):
-        return ["| | |", "|---|---|", *(f"| {key} | {_inline(cell)} |" for key, cell in value.items())]
+        return ["| | |", "|---|---|", *(f"| {_inline(key)} | {_inline(cell)} |" for key, cell in value.items())]
     if isinstance(value, (list, tuple)):
         return [f"- {_inline(item)}" for item in value]
     return [_inline(value)]
@@ -295,7 +305,7 @@ def _inline(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_inline(item)}" for key, item in value.items())
+        return ", ".join(f"{_inline(key)} {_inline(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(_inline(item) for item in value) or "none"
-    return str(value)
+    return markdown_text(str(value))

@@ -58,12 +58,14 @@ def show(
     folder = hub.find(name)
     model = checkpoints.load_model(folder)
     spec = model.spec
+    record = hub.pulled_record(folder)
     card = folder / checkpoints.CARD
-    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
+    lines = card.read_text(encoding="utf-8", errors="replace").splitlines() if card.is_file() else []
     facts: dict[str, object] = {
         "name": name,
         "folder": str(folder),
         "pulled from": hub.pulled_from(folder),
+        "commit": record and record.commit,
         "network": checkpoints.read_config(folder)["network"],
         "parameters": checkpoints.count_parameters(model),
         "window": list(spec.window),
@@ -103,7 +105,11 @@ def pull(
     from ..models import hub
 
     note(f"Fetching {source} ...", quiet=quiet)
-    typer.echo(hub.pull(source, revision, force=force))
+    folder = hub.pull(source, revision, force=force)
+    record = hub.pulled_record(folder)
+    if record is not None and record.commit is not None:
+        note(f"{source} at commit {record.commit}; --revision fetches another.", quiet=quiet)
+    typer.echo(folder)
 
 
 @app.command()

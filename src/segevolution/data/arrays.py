@@ -83,12 +83,15 @@ def read_array(path: Path, window: tuple[slice, ...], shape: Triple, threads: in
     """The voxels of a window out of an array that must have this shape.
 
     Raises:
-        StoreError: the file is missing, damaged, or of another shape.
+        StoreError: the file is missing, damaged, of another shape, or no plain array: blosc2 also keeps expressions
+            and functions, which it would run; they are refused unopened.
     """
     try:
-        stored = blosc2.open(str(path), mode="r", dparams=blosc2.DParams(nthreads=threads))
+        stored = blosc2.open(str(path), mode="r", dparams=blosc2.DParams(nthreads=threads), deserialize="safe")
+        if type(stored) is not blosc2.NDArray:
+            raise ValueError(f"{type(stored).__name__} is no array")
         if tuple(stored.shape) == tuple(shape):
             return np.asarray(stored[window])
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise StoreError(f"{path} is missing or damaged; delete {path.parent} and prepare the case again.") from error
     raise StoreError(f"{path} has shape {tuple(stored.shape)}, its record says {shape}; prepare the case again.")

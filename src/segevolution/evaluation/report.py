@@ -4,10 +4,7 @@ Every number in it is computed from the table of results and nothing else, so th
 results.parquet can make it again.
 """
 
-import base64
-import html
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ import pandas as pd
 
 from ..files import replacing, write_text
 from . import figures
+from .blocks import Block, Heading, Picture, Table, Text, markdown, page
 from .coordinates import complete, in_words, plain_rows, varying
 from .statistics import FEW, Difference, Estimate, difference, estimate, grouped
 
@@ -25,41 +23,6 @@ PAIRED = (
     "patients. The verdict says whether the interval excludes zero, where there are patients enough. p: Wilcoxon "
     "signed-rank over patients, not corrected for the number of rows."
 )
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A heading; level 1 is the title."""
-
-    text: str
-    level: int = 2
-
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph, or a list with one item a line."""
-
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text; the first column is left-aligned."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG with the name of its file and what it shows."""
-
-    name: str
-    caption: str
-    png: bytes
-
-
-Block = Heading | Text | Table | Picture
 
 
 def write_report(
@@ -265,58 +228,3 @@ def _patients(group: pd.DataFrame, metric: str) -> str:
     if counts.empty:
         return "0"
     return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-
-
-def markdown(blocks: Sequence[Block]) -> str:
-    """The blocks as Markdown; pictures are linked from figures/."""
-    parts = []
-    for block in blocks:
-        match block:
-            case Heading(text, level):
-                parts.append(f"{'#' * level} {text}")
-            case Text(lines):
-                parts.append(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines))
-            case Picture(name, caption, _):
-                parts.append(f"![{name}](figures/{name}.png)\n\n{caption}")
-            case Table(columns, rows):
-                lined = [columns, tuple("---" for _ in columns), *rows]
-                parts.append("\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lined))
-    return "\n\n".join(parts) + "\n"
-
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; }
-body { max-width: 1100px; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
-table { display: block; overflow-x: auto; }
-th, td { padding: 0.25em 0.9em 0.25em 0; text-align: left; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th { border-bottom: 2px solid #888; }
-figure { margin: 1.5em 0; } img { max-width: 100%; } figcaption, li { color: #555; font-size: 14px; }
-"""
-
-
-def page(blocks: Sequence[Block], title: str) -> str:
-    """The blocks as one HTML file that needs nothing beside it."""
-    parts = []
-    for block in blocks:
-        match block:
-            case Heading(text, level):
-                parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
-            case Text(lines):
-                items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-                parts.append(f"<p>{html.escape(lines[0])}</p>" if len(lines) == 1 else f"<ul>{items}</ul>")
-            case Picture(_, caption, png):
-                data = base64.b64encode(png).decode()
-                said = html.escape(caption)
-                parts.append(
-                    f'<figure><img alt="{said}" src="data:image/png;base64,{data}">'
-                    f"<figcaption>{said}</figcaption></figure>"
-                )
-            case Table(columns, rows):
-                head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-                body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-                parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Study {html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
-    )

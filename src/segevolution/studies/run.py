@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..errors import RecipeError
+from ..evaluation.blocks import Picture
 from ..evaluation.evaluate import Questions, Run, evaluate
 from ..evaluation.figures import choose_cases, draw_slice
-from ..evaluation.report import Picture, place, write_report
+from ..evaluation.report import place, write_report
 from ..evaluation.results import Mask, Results, surroundings
 from ..files import check_writable, write_json
 from ..inference.load import load

@@ -25,6 +25,7 @@ from ..imaging.framing import Frame
 from ..imaging.volume import Volume
 from ..inference.strategies import strategy_of
 from ..models.backbone import BackboneModule, Spec
+from ..runtime import resolve_device
 from .auxiliary import SemanticHead
 from .batches import CaseGroup
 from .checkpoint_file import CheckpointFile, read_checkpoint, step_of
@@ -225,17 +226,19 @@ def _structures(groups: Sequence[CaseGroup]) -> list[str]:
 
 
 def _accelerator(device: str) -> str:
-    return {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(device, device)
+    return resolve_device(device).type
 
 
 def make_trainer(settings: FitSettings, folder: Path, keeper: Keeper, device: str, quiet: bool) -> lightning.Trainer:
     """Lightning's trainer as these settings ask for it; validating and keeping are the keeper's."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    target = resolve_device(device)
+    one_of_several = target.type == "cuda" and target.index is not None and settings.devices == 1
     callbacks: list[Callback] = [keeper] if quiet else [keeper, TQDMProgressBar(refresh_rate=10)]
     return lightning.Trainer(
         max_steps=settings.steps,
-        accelerator=_accelerator(device),
-        devices=settings.devices,
+        accelerator=target.type,
+        devices=[target.index] if one_of_several else settings.devices,
         num_nodes=settings.nodes,
         strategy="ddp_find_unused_parameters_true" if settings.devices * settings.nodes > 1 else "auto",
         precision=settings.precision,
