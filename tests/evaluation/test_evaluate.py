@@ -144,8 +144,23 @@ def test_surface_distances_are_missing_where_they_were_not_measured(backbone, ca
 
 
 def test_an_unknown_kind_is_refused(case):
-    with pytest.raises(PromptError, match='"scribble" is no kind of prompt'):
-        simulated_prompts(case, "liver", Questions(prompts=("scribble",)))
+    with pytest.raises(PromptError, match='"squiggle" is no kind of prompt'):
+        simulated_prompts(case, "liver", Questions(prompts=("squiggle",)))
+    with pytest.raises(PromptError, match='"mask" cannot be simulated from a label'):
+        simulated_prompts(case, "liver", Questions(prompts=("mask",)))
+
+
+def test_scribbles_and_lassos_are_asked_as_the_network_takes_them_and_change_no_other_question(backbone, case):
+    drawn = Questions(prompts=("point", "scribble", "text+lasso", "scribble+box"), windows="off")
+    said = simulated_prompts(case, "liver", drawn)
+    assert said["point"] == simulated_prompts(case, "liver", Questions(prompts=("point",)))["point"]
+    assert said["scribble"].scribbles == said["scribble+box"].scribbles
+    only = simulated_prompts(case, "liver", Questions(prompts=("scribble",)))["scribble"]
+    assert only == said["scribble"]
+    assert simulated_prompts(case, "liver", replace(drawn, seed=1))["scribble"] != only
+    rows = evaluate(backbone, case, RUN, replace(drawn, structures=("liver",)), "exact").rows
+    assert [row["prompt"] for row in rows] == list(drawn.prompts)
+    assert min(row["dice"] for row in rows) > 0.1
 
 
 def only(rows, *names):

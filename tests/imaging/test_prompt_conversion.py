@@ -45,15 +45,26 @@ def test_a_scribble_becomes_points_spread_evenly_over_it() -> None:
 
 
 def test_a_lasso_becomes_its_box_and_its_deepest_point_as_far_as_the_network_takes_them() -> None:
-    flat = np.zeros(_SHAPE, bool)
-    flat[3:8, 2:9, 5] = True
-    drawn = Prompt(_GRID, lasso=Region.of(flat))
+    drawn = Prompt(_GRID, lasso=Region.of(_BALL))
     both, notes = adapted(drawn, SEGVOL)
-    assert both.box == Box((3, 2, 5), (7, 8, 5))
-    assert (both.points, both.labels) == (((5, 4, 5),), (1,))
-    assert notes == ("this model takes no lasso: it became the box round it and the point deepest inside it",)
+    assert both.box == Box((3, 2, 4), (7, 8, 6))
+    assert (both.points, both.labels) == (((5, 4, 4),), (1,))
+    assert len(notes) == 1
     assert adapted(drawn, BOXES)[0] == Prompt(_GRID, box=both.box)
     assert adapted(drawn, CLICKS)[0] == Prompt(_GRID, points=both.points, labels=(1,))
+
+
+def test_a_lasso_in_one_slice_bounds_no_network_that_takes_points() -> None:
+    flat = np.zeros(_SHAPE, bool)
+    flat[3:8, 2:9, 5] = True
+    prompt, _ = adapted(Prompt(_GRID, lasso=Region.of(flat)), SEGVOL)
+    assert prompt.kinds == {Kind.POINT}
+    assert prompt.points[0] == (5, 4, 5)
+    assert 1 < len(prompt.points) <= SPREAD
+    inner = np.zeros(_SHAPE, bool)
+    inner[4:7, 3:8, 5] = True
+    assert all(inner[tuple(map(int, place))] for place in prompt.points)
+    assert adapted(Prompt(_GRID, lasso=Region.of(flat)), BOXES)[0].box == Box((3, 2, 5), (7, 8, 5))
 
 
 def test_a_mask_becomes_a_box_that_holds_what_else_is_on_the_structure() -> None:

@@ -20,8 +20,8 @@ from ..appearance import find
 from ..appearance import shift as change
 from ..errors import PromptError
 from ..imaging.case import Case
-from ..imaging.prompts import COMBINATIONS, Combination, Kind, Prompt, kinds_in
-from ..imaging.simulated_prompts import Unit, next_click, prompt_from_mask, prompt_generator
+from ..imaging.prompts import COMBINATIONS, Kind, Prompt, kinds_in
+from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit, next_click, prompt_from_mask, prompt_generator
 from ..imaging.volume import Volume
 from ..inference.session import Session
 from ..metrics import METRICS, Comparison
@@ -37,7 +37,8 @@ class Questions:
     """What a case is asked, and how answers are measured.
 
     Attributes:
-        prompts: some of COMBINATIONS.
+        prompts: combinations of the kinds that can be simulated, such as "text+box" or "scribble"; see
+            `imaging.simulated_prompts`.
         contexts: "known" tells an adapter modality and structure, "withheld" neither.
         structures: those asked for where a case carries them; empty = all.
         windows: "roi", "lattice", "focus" or "off", see `inference.strategies.zoom`; None takes what the model prefers.
@@ -54,7 +55,7 @@ class Questions:
         drawn: the kind of prompt whose masks are kept for pictures; None keeps none.
     """
 
-    prompts: tuple[Combination, ...] = COMBINATIONS
+    prompts: tuple[str, ...] = COMBINATIONS
     contexts: tuple[Literal["known", "withheld"], ...] = ("known",)
     structures: tuple[str, ...] = ()
     windows: Windows | None = None
@@ -63,7 +64,7 @@ class Questions:
     box_jitter: float = 0.0
     tolerance_mm: float = 2.0
     surface: bool = True
-    drawn: Combination | None = None
+    drawn: str | None = None
     more_seeds: tuple[int, ...] = ()
     more_jitters: tuple[float, ...] = ()
     box_jitter_unit: Unit = "voxel"
@@ -178,7 +179,7 @@ def shifted(case: Case, shift: str, strength: float) -> Volume:
     return change(case.volume, shift, strength, seed).volume
 
 
-def _asked(case: Case, structure: str, questions: Questions) -> Iterator[tuple[Combination, Prompt, dict[str, Any]]]:
+def _asked(case: Case, structure: str, questions: Questions) -> Iterator[tuple[str, Prompt, dict[str, Any]]]:
     """Every kind of prompt about one structure, with its coordinates."""
     points: dict[int, Prompt] = {}
     for variant in questions.variants():
@@ -191,7 +192,7 @@ def _asked(case: Case, structure: str, questions: Questions) -> Iterator[tuple[C
             yield kind, prompt, _coordinates(variant, kind)
 
 
-def _coordinates(questions: Questions, kind: Combination) -> dict[str, Any]:
+def _coordinates(questions: Questions, kind: str) -> dict[str, Any]:
     """What tells a prompt from others of its kind."""
     jitter = questions.box_jitter if Kind.BOX in kinds_in(kind) else 0.0
     unit = questions.box_jitter_unit if jitter else ""
@@ -222,15 +223,15 @@ def asked(case: Case, questions: Questions) -> Iterator[str]:
             yield name
 
 
-def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[Combination, Prompt]:
+def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[str, Prompt]:
     """Kind -> prompt made from the label; the same for every model.
 
     Raises:
         PromptError: a kind is unknown.
     """
     for kind in questions.prompts:
-        if kind not in COMBINATIONS:
-            raise PromptError(f'"{kind}" is no kind of prompt; known are {", ".join(COMBINATIONS)}.')
+        if not kinds_in(kind) <= SIMULATED_KINDS:
+            raise PromptError(f'"{kind}" cannot be simulated from a label; {", ".join(sorted(SIMULATED_KINDS))} can.')
     rng = prompt_generator(questions.seed, case.dataset, case.name, structure)
     full = prompt_from_mask(
         case.mask(structure),
@@ -242,6 +243,9 @@ def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[
         jitter=questions.box_jitter,
         unit=questions.box_jitter_unit,
     )
+    for kind in sorted(frozenset().union(*map(kinds_in, questions.prompts)) - full.kinds):  # the later kinds
+        own = prompt_generator(questions.seed, case.dataset, case.name, structure, kind)
+        full = full.joined(prompt_from_mask(case.mask(structure), case.volume.grid, (kind,), structure, own))
     return {kind: full.only(kinds_in(kind)) for kind in questions.prompts}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import PromptError
 from .boxes import Box, Point, point
-from .depth import deepest_voxel
+from .depth import deepest_voxel, depth_inside
 from .prompts import Kind, Prompt
 from .regions import Mask, Region, Voxels
 
@@ -92,10 +92,17 @@ def _scribbled_points(prompt: Prompt) -> Prompt:
 def _lasso_points(prompt: Prompt) -> Prompt:
     assert prompt.lasso is not None
     positive, negative = (
-        [_deepest(voxels, prompt.grid.spacing)] if len(voxels) else []
+        _interior(voxels, prompt.grid.spacing) if len(voxels) else []
         for voxels in (prompt.lasso.positive, prompt.lasso.negative)
     )
     return _with_points(prompt, positive, negative)
+
+
+def _lasso_box_and_points(prompt: Prompt) -> Prompt:
+    assert prompt.lasso is not None
+    inside = prompt.lasso.positive
+    solid = len(inside) > 0 and bool((inside.max(axis=0) > inside.min(axis=0)).all())
+    return _lasso_points(_lasso_box(prompt) if solid else prompt)
 
 
 def _lasso_box(prompt: Prompt) -> Prompt:
@@ -104,12 +111,17 @@ def _lasso_box(prompt: Prompt) -> Prompt:
     return prompt if not len(inside) else _with_box(prompt, inside.min(axis=0), inside.max(axis=0))
 
 
-def _deepest(voxels: Voxels, spacing: tuple[float, float, float]) -> Point:
-    """The deepest of some voxels (N, 3), without an array of the whole image."""
+def _interior(voxels: Voxels, spacing: tuple[float, float, float]) -> list[Point]:
+    """The deepest of some voxels (N, 3); where they are a flat region, others of its middle beside it."""
     low, high = voxels.min(axis=0), voxels.max(axis=0)
     block = np.zeros(high - low + 1, bool)
     block[tuple((voxels - low).T)] = True
-    return point(np.asarray(deepest_voxel(block, spacing)) + low)
+    depth, _ = depth_inside(block, spacing)
+    deepest = point(np.asarray(np.unravel_index(int(depth.argmax()), depth.shape)) + low)
+    if (high > low).all():
+        return [deepest]
+    middle = (np.argwhere(depth >= depth.max() / 2) + low).astype(np.int32)
+    return list(dict.fromkeys([deepest, *spread(middle, spacing, SPREAD - 1)]))
 
 
 def _mask_box(prompt: Prompt) -> Prompt:
@@ -152,10 +164,16 @@ CONVERSIONS: tuple[Conversion, ...] = (
     Conversion(
         Kind.LASSO,
         _BOX | _POINT,
-        "this model takes no lasso: it became the box round it and the point deepest inside it",
-        lambda prompt: _lasso_points(_lasso_box(prompt)),
+        "this model takes no lasso: it became the box round it and the point deepest inside it, or, in one slice, "
+        f"where a box would end the structure, up to {SPREAD} points inside it",
+        _lasso_box_and_points,
     ),
-    Conversion(Kind.LASSO, _POINT, "this model takes no lasso: it became the point deepest inside it", _lasso_points),
+    Conversion(
+        Kind.LASSO,
+        _POINT,
+        f"this model takes no lasso: it became the point deepest inside it, or, in one slice, up to {SPREAD} points",
+        _lasso_points,
+    ),
     Conversion(Kind.LASSO, _BOX, "this model takes no lasso: it became the box round it", _lasso_box),
     Conversion(
         Kind.MASK,

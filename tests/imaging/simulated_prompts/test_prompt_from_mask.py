@@ -123,8 +123,8 @@ def test_an_empty_mask_gives_no_prompt() -> None:
 
 def test_what_cannot_be_made_is_refused() -> None:
     mask, rng = np.ones(_GRID.shape, bool), np.random.default_rng(0)
-    with pytest.raises(PromptError, match="scribble"):
-        prompt_from_mask(mask, _GRID, {"text", "scribble"}, "liver", rng)
+    with pytest.raises(PromptError, match="mask cannot be made from a mask; known kinds are box, lasso"):
+        prompt_from_mask(mask, _GRID, {"text", "mask"}, "liver", rng)
     with pytest.raises(PromptError, match="must agree"):
         prompt_from_mask(mask[:2], _GRID, {"text"}, "liver", rng)
     with pytest.raises(PromptError, match="zero or more"):

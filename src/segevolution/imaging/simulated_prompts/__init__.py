@@ -16,6 +16,7 @@ from .generator import prompt_generator
 from .points import sample_points
 from .prompt import SIMULATED_KINDS, draw_prompt, prompt_from_mask
 from .settings import PromptSettings
+from .strokes import draw_lasso, draw_scribble
 from .wordings import draw_wording
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "PromptSettings",
     "Unit",
     "deepest_voxel",
+    "draw_lasso",
     "draw_prompt",
+    "draw_scribble",
     "draw_wording",
     "jittered_box",
     "next_click",

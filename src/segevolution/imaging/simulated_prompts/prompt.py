@@ -13,8 +13,9 @@ from .boxes import Unit, draw_box, jittered_box
 from .masks import Mask, Rng, coarse_mask, require_mask
 from .points import draw_points, sample_points
 from .settings import PromptSettings
+from .strokes import draw_lasso, draw_scribble
 
-SIMULATED_KINDS = frozenset({Kind.TEXT, Kind.POINT, Kind.BOX})
+SIMULATED_KINDS = frozenset({Kind.TEXT, Kind.POINT, Kind.BOX, Kind.SCRIBBLE, Kind.LASSO})
 
 
 def prompt_from_mask(
@@ -58,7 +59,9 @@ def prompt_from_mask(
         points, labels = (deepest_voxel(mask, grid.spacing),), (1,)
     elif Kind.POINT in kinds:
         points, labels = sample_points(mask, positive, negative, rng)
-    return Prompt(grid, structure if Kind.TEXT in kinds else None, points, labels, box)
+    scribbles = draw_scribble(mask, grid.spacing, rng) if Kind.SCRIBBLE in kinds else None
+    lasso = draw_lasso(mask, grid.spacing, rng) if Kind.LASSO in kinds else None
+    return Prompt(grid, structure if Kind.TEXT in kinds else None, points, labels, box, scribbles, lasso)
 
 
 def draw_prompt(mask: Mask, kinds: Collection[Kind], structure: str, rng: Rng, settings: PromptSettings) -> Prompt:
