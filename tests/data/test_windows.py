@@ -52,6 +52,18 @@ def test_image_and_labels_move_together(framed):
         assert not view.labels[~inside].any()
 
 
+def test_beyond_the_image_lies_its_padding(framed):
+    case = replace(framed, pad=-3.0)
+    seen = 0
+    for seed in range(20):
+        view = draw_view(case, WINDOW, np.random.default_rng(seed), ViewSettings(whole=1, native=0, still=0))
+        beyond = view.image == -3
+        seen += beyond.sum()
+        assert not view.labels[beyond].any()
+        np.testing.assert_allclose(view.image[~beyond], (0.2 + 0.3 * view.labels)[~beyond], atol=1e-3)
+    assert seen > 100
+
+
 def test_native_views_show_a_structure(framed):
     settings = ViewSettings(whole=0, native=1)
     shown = [draw_view(framed, WINDOW, np.random.default_rng(seed), settings).labels.any() for seed in range(30)]

@@ -25,7 +25,7 @@ POSSIBLE: dict[str, Any] = {"window": (8, 32, 32), "accepts": frozenset({Kind.PO
         ({"window": (8.0, 32, 32)}, "window"),
         ({"accepts": frozenset()}, "kinds of prompt"),
         ({"accepts": frozenset({"pointer"})}, "kinds of prompt"),
-        ({"intensity": "zscore"}, "foreground, soft_tissue, z_score"),
+        ({"intensity": "zscore"}, "foreground, soft_tissue, "),
         ({"framing": ""}, "framing"),
         ({"spacing": (1.5, 1.5, 0.0)}, "millimetres"),
         ({"spacing": (1.5, float("nan"), 1.5)}, "millimetres"),

@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..adapters import attached
 from ..adapters.artifact import copy_with_card, describe
@@ -23,8 +22,8 @@ from ..data.store import Store
 from ..evaluation.retention import losses_of
 from ..evaluation.statistics import difference
 from ..files import replacing, write_json
-from ..imaging.framing import frame
 from ..inference.load import load
+from ..inference.strategies import strategy_of
 from ..models.backbone import BackboneModule
 from ..recipes.keys import digest
 from ..vocabulary import Context, Modality
@@ -103,20 +102,22 @@ def whole_views(
     stores: Mapping[str, Store],
     structures: Sequence[str],
 ) -> Iterator[WholeView]:
-    """The tested cases, one at a time, framed as a session frames them and resized to the window.
+    """The tested cases, one at a time, prepared as a session prepares them, one window of each.
 
     Args:
         backbone: its spec says how to frame, and its device where the images go.
         mixture: only a learned gate is given images.
         structures: the contexts of a case are those of these that it carries; empty = all that it carries.
     """
+    strategy = strategy_of(backbone.spec)
     for job in tested:
         case = stores[job.part.dataset].read(job.part.case)
         carried = [name for name in structures or sorted(case.structures) if name in case.structures]
         modality, images = case.volume.modality, None
         if mixture.config.learned:
-            image = torch.from_numpy(frame(case.volume, backbone.spec.intensity).image).to(backbone.device)
-            images = functional.interpolate(image[None, None], backbone.spec.window, mode="nearest-exact")
+            framed = strategy.prepare(case.volume, backbone.spec)
+            image = torch.from_numpy(framed.image).to(backbone.device)
+            images = strategy.overview(image, framed.pad, backbone.spec)
         yield WholeView(images, (modality,), tuple(Context(modality, name) for name in carried))
 
 

@@ -150,6 +150,18 @@ def test_what_a_network_does_not_accept_is_refused(phantom, framing: str) -> Non
                 session.segment(prompt)
 
 
+@pytest.mark.parametrize("framing", VARIANTS)
+def test_one_window_stands_for_an_image_and_can_be_encoded(phantom, framing: str) -> None:
+    volume, _ = phantom.patient(phantom.grid())
+    network = phantom.network(framing)
+    strategy = strategy_of(network.spec)
+    framed = strategy.prepare(volume, network.spec)
+    window = strategy.overview(torch.from_numpy(framed.image), framed.pad, network.spec)
+    assert window.shape == (1, 1, *network.spec.window)
+    assert window.min() < window.max()
+    network.encode(window, [None])
+
+
 def test_every_strategy_has_a_tiny_network() -> None:
     assert set(STRATEGIES) == set(VARIANTS)
     assert all(strategy_of(TinyBackbone(config).spec).name == name for name, config in VARIANTS.items())

@@ -24,6 +24,7 @@ from ...vocabulary import Context, Modality
 from ..encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Encodings, Precision
 from ..frame_prompt import FramePrompt
 from ..previous import Previous
+from ..windows import Block, Window
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,12 @@ class Strategy(ABC):
             memory=options.memory,
         )
         return self._opened(encodings, options)
+
+    def overview(self, image: Tensor, pad: float, spec: Spec) -> Tensor:
+        """(1, 1, *window): one window that stands for an image (D, H, W) where a single one must; here its middle."""
+        d, h, w = ((side - wanted) // 2 for side, wanted in zip(image.shape, spec.window, strict=True))
+        view = Block.whole(spec.window).shift((d, h, w))
+        return Window(view, view.meet(Block.whole(image.shape))).cut(image, pad)[None, None]
 
     @abstractmethod
     def _opened(self, encodings: Encodings, options: Options) -> OpenImage:

@@ -61,6 +61,11 @@ class Slices(Strategy):
     def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
         return SliceImage(encodings)
 
+    def overview(self, image: Tensor, pad: float, spec: Spec) -> Tensor:
+        """See Strategy.overview: the middle slice."""
+        shape: Triple = (image.shape[0], image.shape[1], image.shape[2])
+        return Slice.of(shape[0] // 2, shape, spec).cut(image, pad)[None, None]
+
     def view(self, case: FramedCase, spec: Spec, rng: np.random.Generator, settings: ViewSettings) -> View:
         """See Strategy.view: a slice through a structure, a little scaled and shifted unless it is `still`."""
         d, h, w = case.image.shape

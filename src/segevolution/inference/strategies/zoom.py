@@ -47,6 +47,10 @@ class Zoom(Strategy):
     def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
         return ZoomImage(encodings, options.windows or encodings.backbone.spec.windows)
 
+    def overview(self, image: Tensor, pad: float, spec: Spec) -> Tensor:
+        """See Strategy.overview: the whole image, as zoom-out sees it."""
+        return functional.interpolate(image[None, None], spec.window, mode="nearest-exact")
+
     def view(self, case: FramedCase, spec: Spec, rng: np.random.Generator, settings: ViewSettings) -> View:
         """See Strategy.view: between the whole volume and a native window, or round a structure."""
         return draw_view(case, spec.window, rng, settings)
