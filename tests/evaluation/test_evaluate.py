@@ -17,7 +17,7 @@ from segevolution.imaging.simulated_prompts import next_click
 from segevolution.imaging.volume import WITHOUT_PLACE, Origin, Volume
 from segevolution.inference.session import Session
 from segevolution.metrics import dice
-from segevolution.models.tiny import TinyBackbone, TinyConfig
+from segevolution.models.tiny import VARIANTS, TinyBackbone, TinyConfig
 from segevolution.vocabulary import Context, Modality
 
 RUN = Run("base", "base", 0)
@@ -250,6 +250,14 @@ def test_clicks_follow_the_largest_error_and_leave_the_first_answers_as_they_wer
         return answers
 
     monkeypatch.setattr(Session, "segment", watch)
+    add_point = Session.add_point
+
+    def watch_click(self, *place, **rest):
+        answer = add_point(self, *place, **rest)
+        asked.append((answer.prompt, answer.mask))
+        return answer
+
+    monkeypatch.setattr(Session, "add_point", watch_click)
     dim = case.volume.array.copy()
     dim[3:6], dim[14:20, :5] = 100, 400
     case = replace(case, volume=replace(case.volume, array=dim))
@@ -283,3 +291,21 @@ def test_keys_of_questions_that_were_there_before_have_not_changed():
     ]
     assert Questions(clicks=3).key_values()["clicks"] == 3
     assert Questions(more_seeds=(1,)).key_values()["more_seeds"] == (1,)
+
+
+@pytest.mark.parametrize("variant", ["click", "slices"])
+def test_a_network_that_reads_its_last_answer_is_told_it_with_each_click(case, variant):
+    network, told = TinyBackbone(VARIANTS[variant]).eval(), []
+    decode = network._decode
+    network._decode = lambda features, prompts, *rest, **more: (
+        told.append(prompts.masks is not None),
+        decode(features, prompts, *rest, **more),
+    )[1]
+    questions = Questions(prompts=("point",), structures=("liver",), points=1)
+    evaluate(network, case, RUN, questions, "exact")
+    first = len(told)
+    told.clear()
+    rows = evaluate(network, case, RUN, replace(questions, clicks=1), "exact").rows
+    assert len(rows) == 2
+    assert not told[0]
+    assert any(told[first:])

@@ -9,8 +9,9 @@ of another jitter come with the same points.
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..imaging.case import Case
 from ..imaging.prompts import COMBINATIONS, Kind, Prompt, kinds_in
 from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit, next_click, prompt_from_mask, prompt_generator
 from ..imaging.volume import Volume
+from ..inference.segmentation import Segmentation
 from ..inference.session import Session
 from ..metrics import METRICS, Comparison
 from ..models.backbone import BackboneModule, Spec, Windows
@@ -203,16 +205,19 @@ def _answers(
     session: Session, prompt: Prompt, structure: str, truth: Mask, clicks: int, spacing: Sequence[float]
 ) -> Iterator[tuple[Mask, dict[str, Any]]]:
     """The first answer, then one after each click; where nothing is wrong any more, the answer stays."""
-    answer, measured = _timed(session, prompt, structure)
+    first, measured = _timed(session, lambda: session.segment([prompt], structure=structure)[0])
+    answer = first.mask
     yield answer, measured
+    if clicks:
+        session.reset()
+        session.take_up(first)
     for _ in range(clicks):
         click = next_click(answer, truth, spacing)
         if click is None:
             measured = {**measured, "seconds": 0.0, "encodings": 0, "decodings": 0}
         else:
-            labels = (*prompt.labels, int(click.positive))
-            prompt = replace(prompt, points=(*prompt.points, click.point), labels=labels)
-            answer, measured = _timed(session, prompt, structure)
+            corrected, measured = _timed(session, partial(session.add_point, click.point, positive=click.positive))
+            answer = corrected.mask
         yield answer, measured
 
 
@@ -253,11 +258,11 @@ def _speaks(spec: Spec, structure: str) -> bool:
     return not spec.structures or structure in spec.structures
 
 
-def _timed(session: Session, prompt: Prompt, structure: str) -> tuple[Mask, dict[str, Any]]:
+def _timed(session: Session, ask: Callable[[], Segmentation]) -> tuple[Segmentation, dict[str, Any]]:
     encodings, decodings = session.counts.encodings, session.counts.decodings
     started = time.perf_counter()
-    answer = session.segment([prompt], structure=structure)[0]
-    return answer.mask, {
+    answer = ask()
+    return answer, {
         "predicted_iou": float(answer.iou),
         "seconds": time.perf_counter() - started,
         "encodings": session.counts.encodings - encodings,

@@ -38,7 +38,7 @@ class Entry:
         mask = self.mask.unpack() if mask is None else mask
         changed = difference(mask, None if before is None else before.mask.unpack())
         return Segmentation(
-            mask, self.prompt.grid, self.prompt, self.structure, self.iou, notes=self.notes, changed=changed
+            mask, self.prompt.grid, self.prompt, self.structure, self.iou, None, self.notes, changed, self.previous
         )
 
     @property

@@ -9,6 +9,7 @@ from ..imaging.framing import foreground_box
 from ..imaging.grid import Grid
 from ..imaging.prompts import Prompt
 from ..imaging.regions import moved_mask
+from .previous import Previous
 from .windows import Block
 
 Mask = npt.NDArray[np.bool_]
@@ -30,6 +31,7 @@ class Segmentation:
             does not take and what that became; a sentence each, without full stop.
         changed: the smallest block of file voxels (x, y, z) that holds every one in which this mask differs from the
             answer shown before it, or from nothing; None = it does not differ.
+        previous: this answer as a network that accepts a mask is told it with the next prompt; None = the mask itself.
     """
 
     mask: Mask
@@ -40,6 +42,7 @@ class Segmentation:
     logits: Logits | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     changed: Block | None = None
+    previous: Previous | None = field(default=None, repr=False)
 
     @property
     def volume_ml(self) -> float:

@@ -240,7 +240,7 @@ class Session:
         """Make an answer of `segment` or `candidates` the current one, to be corrected by what follows."""
         prompt = self._question(answer.prompt).prompt
         mask = PackedMask.pack(answer.mask)
-        return self._show(Entry(prompt, mask, answer.structure, answer.iou, answer.notes))
+        return self._show(Entry(prompt, mask, answer.structure, answer.iou, answer.notes, answer.previous))
 
     @in_turn
     def undo(self) -> Segmentation | None:
@@ -276,7 +276,7 @@ class Session:
     def _add(self, prompt: Prompt) -> Segmentation:
         now = self._history.current
         asked = self._question(prompt)
-        ((answer, name),) = self._ask([asked], None, earlier=now)
+        ((answer, name),) = self._ask([asked], None if now is None else now.structure, earlier=now)
         mask, _ = self._mask_of(answer)
         return self._show(
             Entry(asked.prompt, PackedMask.pack(mask), name, answer.iou, asked.notes, answer.previous), mask
@@ -314,6 +314,7 @@ class Session:
                     logits,
                     question.notes,
                     difference(mask, None),
+                    answer.previous,
                 )
             )
         return segmentations
