@@ -109,3 +109,10 @@ def test_mistakes_are_one_sentence_and_status_2(
         assert len(said.splitlines()) == 1
     assert not out.exists()
     assert not (tmp_path / "store").exists()
+
+
+def test_a_dataset_named_as_a_path_leaves_nothing_outside_the_store(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    assert run("simulate", tmp_path / "inner" / "store", "--patients", "1", "--dataset", "../../EVIL") == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["inner"]
+    assert [path.name for path in (tmp_path / "inner").iterdir()] == ["store"]

@@ -99,7 +99,7 @@ def prepare_command(
         note(f"{kind}: {'; '.join(texts[:SHOWN])}{more}", quiet=quiet)
     if not report.usable:
         first = next(iter(report.failed.values()))
-        raise StoreError(f"none of the {len(report.failed)} cases of {folder} can be used: {first}")
+        raise StoreError(f"no case of {folder} can be used ({len(report.failed)} were tried): {first}")
     for case, reason in report.failed.items():
         note(f"skipped {case}: {reason}")
     for remark in dict.fromkeys(report.notes.values()):

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -37,6 +38,20 @@ FORMAT = "segevolution pack"
 VERSION = 1
 
 _INDEX = "pack.json"
+# What the libraries raise on a damaged archive or member of it.
+_DAMAGES = (
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _LARGEST_RATIO = 100
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: a date of writing would make equal packs differ
 _MOST_VALUES = 255  # label values that uint8 numbers, beside 0
@@ -118,7 +133,7 @@ class Pack:
         """
         try:
             return tuple(self._case(entry) for entry in self._of(dataset, role))
-        except (KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except _DAMAGES as error:
             raise _damaged(self.path) from error
 
     def _of(self, dataset: str, role: str) -> list["PackedCase"]:
@@ -251,7 +266,7 @@ def read_pack(path: Path) -> Pack:
         _check_sizes(archive, path)
         index = archive.read(_INDEX)
         whole = archive.testzip() is None
-    except (KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGES as error:
         raise _damaged(path) from error
     header = json_from_text(index, _Index, where=f"{path}, {_INDEX}", error=StoreError)
     if header.format != FORMAT or not whole:

@@ -163,6 +163,8 @@ def _record(value: _RecordFile) -> CaseRecord:
         header = base64.b64decode(value.origin.header, validate=True) if value.origin.header else None
         origin = value.origin
         facts["origin"] = Origin(Path(origin.path), origin.format, header, origin.series, origin.orientation)
+    safe_name(value.name, "a case", error=StoreError)
+    safe_name(value.dataset, "a dataset", error=StoreError)
     record = CaseRecord(**facts)
     for grid in (record.grid, record.source_grid):
         grid.spacing  # noqa: B018  # an impossible affine is said here

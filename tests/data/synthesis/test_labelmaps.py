@@ -11,7 +11,7 @@ from segevolution.data.synthesis.label_tissues import FREESURFER, describe
 from segevolution.data.synthesis.labelmaps import from_freesurfer, from_label_map
 from segevolution.data.synthesis.tissues import TISSUES
 from segevolution.errors import VocabularyError, VolumeError
-from segevolution.imaging.formats import nifti
+from segevolution.imaging.formats import read_labels
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 
@@ -147,7 +147,7 @@ def test_freesurfer_table_names_only_known_tissues() -> None:
 def test_the_real_torso_map_becomes_a_patient_with_all_its_structures(shared_data: Path) -> None:
     folder = shared_data / "ct_torso"
     names = {int(key): name for key, name in json.loads((folder / "labels.json").read_text("utf-8")).items()}
-    labels = nifti.read(folder / "labels.nii.gz")
+    labels = read_labels(folder / "labels.nii.gz")
     anatomy = from_label_map(labels, names, np.random.default_rng(0), spacing=(5.0, 5.0, 5.0))
     found = anatomy.structures()
     assert {describe(name)[0] for name in names.values()} - {"right adrenal gland", "left adrenal gland"} <= set(found)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from ...documents import read_json
 from ...errors import StoreError
-from ...files import write_json
+from ...files import safe_name, write_json
 from ...imaging.case import Case
 from ...vocabulary import Modality
 from ..sources.base import Provenance
@@ -170,7 +170,7 @@ def claim(store: Store, source: SimulatedSource | SynthesisedSource) -> None:
     """
     said = {key: value for key, value in asdict(source).items() if key not in ("patients", "dataset")}
     settings = _plain({"source": source.name} | said)
-    place = store.path / "made" / f"{source.dataset}.json"
+    place = store.path / "made" / f"{safe_name(source.dataset, 'a dataset', error=StoreError)}.json"
     if not place.is_file():
         write_json(place, settings)
         return
