@@ -155,3 +155,52 @@ def test_nothing_is_claimed_of_few_patients_however_clear_they_look(make_table):
     found = difference(make_table(rows), "lora", "base")
     assert found.estimate.low > 0.7
     assert found.verdict == "too few patients"
+
+
+def distances(make_table, method: list[float], reference: list[float]):
+    """HD95 of two methods, one patient a value."""
+    return make_table(
+        [
+            {"patient": str(number), "method": name, "run": name, "hd95_mm": value}
+            for name, values in (("lora", method), ("base", reference))
+            for number, value in enumerate(values)
+        ]
+    )
+
+
+def test_a_missed_patient_is_never_dropped_from_a_comparison(make_table):
+    """Three of eight answers are empty: their distance is infinite, and the method looks worse, not better."""
+    table = distances(make_table, [2.0, 2, 2, 2, 2, np.inf, np.inf, np.inf], [3.0] * 8)
+    pairs = paired(table, "lora", "base", "hd95_mm")
+    assert len(pairs) == 8
+    assert np.isinf(pairs["hd95_mm"]).sum() == 3
+    found = difference(table, "lora", "base", "hd95_mm")
+    assert found.estimate.patients == 8
+    assert found.estimate.mean == np.inf
+    assert found.verdict != "lower"
+
+
+def test_what_both_missed_is_no_difference(make_table):
+    table = distances(make_table, [1.0, np.inf, 2.0], [2.0, np.inf, 3.0])
+    assert paired(table, "lora", "base", "hd95_mm")["hd95_mm"].tolist() == [-1.0, 0.0, -1.0]
+
+
+def test_a_method_that_misses_everybody_is_clearly_further_off(make_table):
+    found = difference(distances(make_table, [np.inf] * 7, [3.0] * 7), "lora", "base", "hd95_mm")
+    assert found.verdict == "higher"
+    assert found.p == pytest.approx(2 / 2**7)
+
+
+def test_a_patient_of_two_structures_is_as_infinite_as_most_of_them(make_table):
+    rows = [
+        {"patient": "1", "structure": structure, "hd95_mm": value}
+        for structure, value in (("liver", np.inf), ("spleen", 4.0), ("kidney", 2.0))
+    ]
+    assert by_patient(make_table(rows), "hd95_mm") == {("chaos", "1"): np.inf}
+
+
+def test_an_infinite_mean_has_no_interval():
+    found = bootstrap([1.0, np.inf, 2.0])
+    assert found.mean == np.inf
+    assert np.isnan(found.low)
+    assert found.patients == 3

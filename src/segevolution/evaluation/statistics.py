@@ -5,6 +5,9 @@ values are averaged over runs (seeds, folds) of a method first, then over a pati
 patient's structures, and only patients are resampled (percentile bootstrap, Efron and Tibshirani 1993) or ranked
 (Wilcoxon 1945). With few patients such intervals are too narrow: `n` stands beside each, and below `FEW` patients
 a two-sided Wilcoxon test cannot reach p = .05 at all.
+
+A distance to an answer that is empty is infinite. It is never dropped: it makes a mean infinite, it is worse than any
+finite distance, and a difference of two infinite ones is none.
 """
 
 import math
@@ -18,6 +21,7 @@ import pandas as pd
 from scipy import stats
 
 from .coordinates import QUESTION, complete, require_one, varying
+from .significance import sign_flip
 
 DRAWS = 10_000
 LEVEL = 0.95
@@ -30,7 +34,7 @@ class Estimate:
 
     Attributes:
         mean: of the patients' values.
-        low, high: bounds of its 95 % bootstrap interval; NaN for fewer than two patients.
+        low, high: bounds of its 95 % bootstrap interval; NaN for fewer than two patients, or where a value is infinite.
         patients: how many were averaged.
         rows: how many answers (patient, case, structure, prompt, run) are in it.
     """
@@ -48,7 +52,8 @@ class Difference:
 
     Attributes:
         estimate: of the differences; its `rows` counts pairs (case, structure, prompt).
-        p: two-sided Wilcoxon signed-rank over patients; 1 when all differences are zero, NaN without patients.
+        p: two-sided Wilcoxon signed-rank over patients; 1 when all differences are zero, NaN without patients. Where
+            some are infinite it is that of sign flips over all ranks, which alone then decides.
     """
 
     estimate: Estimate
@@ -59,6 +64,8 @@ class Difference:
         """ "higher" or "lower" when the interval excludes zero, else "undecided"; nothing is claimed below FEW."""
         if self.estimate.patients < FEW:
             return "too few patients"
+        if math.isinf(self.estimate.mean) and self.p < 1 - LEVEL:
+            return "higher" if self.estimate.mean > 0 else "lower"
         if self.estimate.low > 0:
             return "higher"
         return "lower" if self.estimate.high < 0 else "undecided"
@@ -79,6 +86,8 @@ def bootstrap(values: npt.ArrayLike, rows: int | None = None, seed: int = 0) -> 
         return Estimate(np.nan, np.nan, np.nan, 0, count)
     if sample.size == 1:
         return Estimate(float(sample[0]), np.nan, np.nan, 1, count)
+    if np.isinf(sample).any():
+        return Estimate(_mean(sample.tolist()), np.nan, np.nan, len(sample), count)
     drawn = np.random.default_rng(seed).integers(0, sample.size, (DRAWS, sample.size))
     low, high = np.quantile(sample[drawn].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(sample.mean()), float(low), float(high), len(sample), count)
@@ -99,9 +108,20 @@ def by_patient(rows: pd.DataFrame, metric: str = "dice") -> dict[tuple[str, str]
             structures = people.setdefault((dataset, patient), {})
             structures.setdefault(structure, {}).setdefault(tuple(answer), []).append(value)
     return {
-        person: fmean(fmean(map(fmean, answers.values())) for answers in structures.values())
+        person: _mean([_mean([_mean(values) for values in answers.values()]) for answers in structures.values()])
         for person, structures in sorted(people.items())
     }
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Their mean; infinite where one is, and where both infinities are, that of which there are more, or neither."""
+    infinite = [value for value in values if math.isinf(value)]
+    if not infinite:
+        return fmean(values)
+    balance = sum(math.copysign(1, value) for value in infinite)
+    if balance:
+        return math.copysign(math.inf, balance)
+    return fmean([value for value in values if math.isfinite(value)] or [0.0])
 
 
 def grouped(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
@@ -137,10 +157,11 @@ def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice
     asked = complete(table).dropna(subset=[metric]).set_index(keys)
     sides = [asked.loc[asked["method"] == name, metric] for name in (method, reference)]
     # From one of the reference's values on, so that equal runs differ by 0 and not by the rounding of their means.
-    start = sides[1].groupby(level=keys, observed=True).first()
+    start = sides[1].replace([np.inf, -np.inf], 0.0).groupby(level=keys, observed=True).first()
     means = [(side - start.reindex(side.index)).groupby(level=keys, observed=True).mean().dropna() for side in sides]
     joined = pd.concat(means, axis=1, join="inner", keys=["method", "reference"])
-    return (joined["method"] - joined["reference"]).rename(metric).reset_index()
+    equal = joined["method"] == joined["reference"]  # two infinite distances, too
+    return (joined["method"] - joined["reference"]).mask(equal, 0.0).rename(metric).reset_index()
 
 
 def difference(table: pd.DataFrame, method: str, reference: str, metric: str = "dice") -> Difference:
@@ -151,6 +172,8 @@ def difference(table: pd.DataFrame, method: str, reference: str, metric: str = "
         p = float("nan")
     elif not np.any(values):
         p = 1.0
+    elif np.isinf(values).any():
+        p = sign_flip(values)
     else:
         p = float(stats.wilcoxon(values).pvalue)
     return Difference(bootstrap(values, rows=len(pairs)), p)
