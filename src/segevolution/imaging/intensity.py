@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..errors import VolumeError
 from ..vocabulary import Modality
 from .grid import Array
+from .usable_signal import usable_signal
 
 Image = npt.NDArray[np.float32]
 
@@ -21,7 +22,9 @@ SOFT_TISSUE_WINDOW = (-125.0, 275.0)  # HU; the window in which nnU-Net's and Sw
 LOWEST_SIGNAL_OF_MR = -100.0
 
 
-def foreground_normalise(image: Array, low: float = 0.05, high: float = 99.95) -> Image:
+def foreground_normalise(
+    image: Array, low: float = 0.05, high: float = 99.95, *, measured: Array | None = None
+) -> Image:
     """Clip to foreground percentiles and standardise by foreground statistics.
 
     Foreground is every voxel above the image mean; mean and (population) standard deviation are those of its
@@ -32,6 +35,7 @@ def foreground_normalise(image: Array, low: float = 0.05, high: float = 99.95) -
         image: any real dtype and shape, arbitrary units (HU or MR signal).
         low: lower percentile of the foreground, in [0, 100].
         high: upper percentile.
+        measured: the voxels that statistics are taken of; None = all. See usable_signal.py.
 
     Returns:
         float32, same shape, about zero mean and unit variance over the foreground.
@@ -42,7 +46,8 @@ def foreground_normalise(image: Array, low: float = 0.05, high: float = 99.95) -
     signal = np.asarray(image, np.float32)
     if signal.size == 0 or not np.isfinite(signal).all():
         raise VolumeError("an image that is empty or holds NaN or infinity cannot be normalised.")
-    foreground = signal[signal > signal.mean()]
+    sample = signal if measured is None else np.asarray(measured, np.float32)
+    foreground = sample[sample > sample.mean()]
     if foreground.size == 0:
         raise VolumeError("a constant image cannot be normalised.")
     lowest, highest = np.percentile(foreground, (low, high))
@@ -57,10 +62,15 @@ def min_max(image: Array) -> Image:
     return np.asarray((signal - low) / max(high - low, np.float32(1e-8)), np.float32)
 
 
-def z_score(image: Array) -> Image:
-    """Zero mean and unit variance over the voxels above 0 (all voxels if there are none). float32, same shape."""
+def z_score(image: Array, *, measured: Array | None = None) -> Image:
+    """Zero mean and unit variance over the voxels above 0 (all voxels if there are none). float32, same shape.
+
+    Args:
+        measured: the voxels that statistics are taken of; None = all. See usable_signal.py.
+    """
     signal = np.asarray(image, np.float32)
-    body = signal[signal > 0] if (signal > 0).any() else signal
+    sample = signal if measured is None else np.asarray(measured, np.float32)
+    body = sample[sample > 0] if (sample > 0).any() else sample
     return np.asarray((signal - body.mean()) / max(body.std(), 1e-8), np.float32)
 
 
@@ -69,44 +79,55 @@ def window(image: Array, low: float, high: float) -> Image:
     return np.asarray((np.clip(np.asarray(image, np.float32), low, high) - low) / max(high - low, 1e-8), np.float32)
 
 
-def soft_tissue(image: Array, modality: Modality | None = None) -> Image:
+def soft_tissue(image: Array, modality: Modality | None = None, *, measured: Array | None = None) -> Image:
     """CT in a fixed soft-tissue window (-125 to 275 HU); anything else between its 0.5 and 99.5 percentiles.
 
     A CT keeps its absolute scale this way, which foreground percentiles lose. With `modality` None, a signal that
-    goes below -100 is taken for HU.
+    goes below -100 is taken for HU. Percentiles are those of `measured`, where it is given.
     """
-    if modality is None and float(np.min(image)) < LOWEST_SIGNAL_OF_MR:
+    sample = image if measured is None else measured
+    if modality is None and float(np.min(sample)) < LOWEST_SIGNAL_OF_MR:
         modality = Modality.CT
     if modality is Modality.CT:
         return window(image, *SOFT_TISSUE_WINDOW)
-    low, high = np.percentile(image, (0.5, 99.5))
+    low, high = np.percentile(sample, (0.5, 99.5))
     return window(image, float(low), float(high))
 
 
-def _foreground(image: Array, modality: Modality | None) -> Image:
-    return min_max(foreground_normalise(image))
+def _foreground(image: Array, modality: Modality | None, measured: Array) -> Image:
+    return min_max(foreground_normalise(image, measured=measured))
 
 
-def _z_score(image: Array, modality: Modality | None) -> Image:
-    return z_score(image)
+def _soft_tissue(image: Array, modality: Modality | None, measured: Array) -> Image:
+    return soft_tissue(image, modality, measured=measured)
 
 
-def eight_bits(image: Array, modality: Modality | None = None) -> Image:
+def _z_score(image: Array, modality: Modality | None, measured: Array) -> Image:
+    return z_score(image, measured=measured)
+
+
+def eight_bits(image: Array, modality: Modality | None = None, *, measured: Array | None = None) -> Image:
     """Whole numbers from 0 to 255, as MedSAM makes bytes of a volume.
 
     CT is cut to level 40, width 400 (-160 to 240 HU); anything else to the 0.5 and 99.5 percentiles of its voxels above
     0, while what is 0 stays 0. Then the cut volume's own minimum and maximum become 0 and 255; fractions are dropped.
-    With `modality` None, a signal that goes below -100 is taken for HU.
+    With `modality` None, a signal that goes below -100 is taken for HU. Statistics are those of `measured`, where it
+    is given.
     """
     signal = np.asarray(image, np.float32)
-    if modality is None and float(signal.min()) < LOWEST_SIGNAL_OF_MR:
+    sample = signal if measured is None else np.asarray(measured, np.float32)
+    if modality is None and float(sample.min()) < LOWEST_SIGNAL_OF_MR:
         modality = Modality.CT
     if modality is Modality.CT:
         return np.floor(255 * min_max(np.clip(signal, *BYTE_WINDOW)))
-    body = signal[signal > 0]
+    body = sample[sample > 0]
     low, high = np.percentile(body, (0.5, 99.5)) if body.size else (signal.min(), signal.max())
     scaled = np.floor(255 * min_max(np.clip(signal, low, high)))
     return np.asarray(np.where(signal == 0, 0, scaled), np.float32)
+
+
+def _eight_bits(image: Array, modality: Modality | None, measured: Array) -> Image:
+    return eight_bits(image, modality, measured=measured)
 
 
 @dataclass(frozen=True)
@@ -114,13 +135,13 @@ class Normaliser:
     """A recipe from signal to the numbers that a network reads, and what is known of those numbers.
 
     Attributes:
-        function: (signal (X, Y, Z), modality) -> float32 (X, Y, Z).
+        function: (signal (X, Y, Z), modality, the voxels of it that statistics are taken of) -> float32 (X, Y, Z).
         low: the smallest number it can give; None where there is no bound.
         high: the largest; None where there is no bound.
         pad: the number that stands outside the image; None = the image's own smallest, which is air.
     """
 
-    function: Callable[[Array, Modality | None], Image]
+    function: Callable[[Array, Modality | None, Array], Image]
     low: float | None
     high: float | None
     pad: float | None
@@ -142,12 +163,15 @@ class Normaliser:
 
 NORMALISERS: dict[str, Normaliser] = {
     "foreground": Normaliser(_foreground, 0, 1, pad=0),  # SegVol as published
-    "soft_tissue": Normaliser(soft_tissue, 0, 1, pad=0),  # segvol-mini
-    "eight_bits": Normaliser(eight_bits, 0, 255, pad=-1),  # the SAM family; -1 says what is no image
+    "soft_tissue": Normaliser(_soft_tissue, 0, 1, pad=0),  # segvol-mini
+    "eight_bits": Normaliser(_eight_bits, 0, 255, pad=-1),  # the SAM family; -1 says what is no image
     "z_score": Normaliser(_z_score, None, None, pad=None),
 }
 
 
 def normalise(image: Array, recipe: str, modality: Modality | None) -> Image:
-    """Apply a recipe of NORMALISERS to signal (X, Y, Z)."""
-    return NORMALISERS[recipe].function(image, modality)
+    """Apply a recipe of NORMALISERS to signal (X, Y, Z); fill and spikes set no scale, see usable_signal.py."""
+    if image.size == 0 or not np.isfinite(image).all():
+        raise VolumeError("an image that is empty or holds NaN or infinity cannot be normalised.")
+    usable = usable_signal(image, modality)
+    return NORMALISERS[recipe].function(usable.image, modality, usable.measured)

@@ -1,0 +1,170 @@
+"""Which voxels of an image are signal: fill and spikes are told from it, so that they set no scale.
+
+Fill is one number in many voxels, far from all signal: the padding of a resampled or reassembled image. Spikes are
+single voxels, or a small block, far above or below everything else. Both are found by gaps and tails that no scan of
+tissue has; an image without them is handed on as it is, the very same array. The thresholds were set with a margin on
+the real volumes of the project (largest tail of an MRI 2.8, of a CT 3.2; largest gap .07).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ..vocabulary import Modality
+from .grid import Array
+
+Mask = npt.NDArray[np.bool_]
+
+LEAST_FILL = 1e-3  # of the voxels
+FILL_GAP = 0.25  # of the signal's range, between fill and the nearest signal
+HIGH_FILL_GAP = 1.0
+LOW_FILL = 0.1  # of the highest signal, below zero: fill with a rim that interpolation made
+RIM = 0.05  # of the other voxels
+TAIL_95, TAIL_97 = 6.0, 3.5  # the 99.5th percentile above the median, in units of the 95th and 97.5th
+LONE_SPIKE = 12.0  # the highest signal above the median, in units of the 99.5th percentile
+_SOLID = 0.2  # of a region's voxels have all their neighbours in it
+_COMPANY = 5.5  # voxels in the 3 x 3 x 3 round a spike, itself among them: the corner of a region has 8
+_SAMPLE = 1 << 21
+
+
+@dataclass(frozen=True, eq=False)
+class UsableSignal:
+    """An image whose every voxel can be shown to a network, and those that statistics may be taken of.
+
+    Attributes:
+        image: (X, Y, Z); the given array itself where nothing was excluded. Fill holds the lowest signal, a spike the
+            median of its neighbourhood.
+        excluded: where fill and spikes were; None for nowhere.
+        fill: voxels of fill.
+        spikes: voxels of spikes.
+    """
+
+    image: Array
+    excluded: Mask | None = None
+    fill: int = 0
+    spikes: int = 0
+
+    @property
+    def measured(self) -> Array:
+        """The voxels that are signal: the image itself, or (N,) of them."""
+        return self.image if self.excluded is None else self.image[~self.excluded]
+
+
+def usable_signal(image: Array, modality: Modality | None = None) -> UsableSignal:
+    """Tell signal from fill and spikes.
+
+    Args:
+        image: (X, Y, Z), any real dtype, finite.
+        modality: of a CT only a lone spike is looked for, since bone and air have tails of their own.
+    """
+    if image.size < 2 or image.min() == image.max():
+        return UsableSignal(image)
+    fill = _fill(image)
+    if fill is not None and fill.all():
+        return UsableSignal(image)
+    signal = image if fill is None else image[~fill]
+    sample = _sample(signal)
+    bounds = _bounds(sample, float(signal.min()), float(signal.max()), modality)
+    spikes = _spikes(image, fill, *bounds) if bounds is not None else None
+    if fill is None and spikes is None:
+        return UsableSignal(image)
+    excluded = np.zeros(image.shape, np.bool_)
+    for part in (fill, spikes):
+        if part is not None:
+            excluded |= part
+    cleaned = image.copy()
+    rest = image[~excluded]
+    low, high = rest.min(), rest.max()
+    if fill is not None:
+        cleaned[fill] = low
+    if spikes is not None:
+        around = ndimage.median_filter(cleaned, size=3)
+        cleaned[spikes] = np.clip(around[spikes], low, high)
+    return UsableSignal(
+        cleaned, excluded, 0 if fill is None else int(fill.sum()), 0 if spikes is None else int(spikes.sum())
+    )
+
+
+def _fill(image: Array) -> Mask | None:
+    """Where one number stands that is far below or above all signal."""
+    found: Mask | None = None
+    for low_end in (True, False):
+        value = image.min() if low_end else image.max()
+        at_value = image == value
+        count = int(np.count_nonzero(at_value))
+        if count < LEAST_FILL * image.size or count == image.size:
+            continue
+        others = image[~at_value]
+        nearest = float(others.min() if low_end else others.max())
+        bottom, top = np.percentile(_sample(others), (1, 99))
+        gap, span = abs(nearest - float(value)), max(float(top - bottom), 1e-12)
+        if low_end:
+            fill = _negative_fill(image, float(value), others, float(top))
+            fill = at_value if fill is None and gap > FILL_GAP * span else fill
+        else:
+            fill = at_value if gap > HIGH_FILL_GAP * span and _solid(at_value) else None
+        if fill is not None:
+            found = fill if found is None else found | fill
+    return found
+
+
+def _negative_fill(image: Array, value: float, others: Array, top: float) -> Mask | None:
+    """Fill below zero in an image that is otherwise above it, with the rim that interpolation left round it."""
+    if value >= 0 or top <= 0 or -value < LOW_FILL * top:
+        return None
+    rim = float(np.count_nonzero(others < 0)) / others.size
+    return image < 0 if rim < RIM else None
+
+
+def _bounds(sample: Array, lowest: float, highest: float, modality: Modality | None) -> tuple[float, float] | None:
+    """Beyond which signal may be a spike; None where both tails are those of a scan."""
+    middle = float(np.median(sample))
+    low = _bound(middle - sample, middle - lowest, modality)
+    high = _bound(sample - middle, highest - middle, modality)
+    if low is None and high is None:
+        return None
+    return (-np.inf if low is None else middle - low), (np.inf if high is None else middle + high)
+
+
+def _bound(distances: Array, farthest: float, modality: Modality | None) -> float | None:
+    """How far above the median a tail may reach; None where it reaches no farther."""
+    p95, p97, p995 = (float(value) for value in np.percentile(distances, (95, 97.5, 99.5)))
+    if modality is not Modality.CT and p95 > 0 and (p995 > TAIL_95 * p95 or p995 > TAIL_97 * p97):
+        return 1.5 * min(TAIL_95 * p95, TAIL_97 * p97)
+    if p995 > 0 and farthest > LONE_SPIKE * p995:
+        return 10 * p995
+    return None
+
+
+def _spikes(image: Array, fill: Mask | None, low: float, high: float) -> Mask | None:
+    """Voxels beyond the bounds that stand alone, or whose numbers stand far from all others."""
+    beyond = (image < low) | (image > high)
+    if fill is not None:
+        beyond &= ~fill
+    if not beyond.any():
+        return None
+    company = ndimage.uniform_filter(beyond.astype(np.float32), size=3, mode="constant") * 3**image.ndim
+    spikes = beyond & (company < _COMPANY)
+    rest = image[~beyond] if fill is None else image[~beyond & ~fill]
+    for end, side in ((float(rest.max()), image > high), (float(rest.min()), image < low)):
+        block = beyond & side
+        if block.any() and not spikes[block].all():
+            nearest = float(np.abs(image[block].astype(np.float64) - end).min())
+            if nearest > float(rest.max()) - float(rest.min()):
+                spikes |= block
+    return spikes if spikes.any() else None
+
+
+def _solid(mask: Mask) -> bool:
+    """Whether a mask is made of regions rather than of single voxels."""
+    inner = ndimage.binary_erosion(mask, border_value=1)
+    return bool(np.count_nonzero(inner) > _SOLID * np.count_nonzero(mask))
+
+
+def _sample(signal: Array) -> npt.NDArray[Any]:
+    """Every so many voxels, at most two million, in double precision."""
+    flat = signal.reshape(-1)
+    return flat[:: max(1, -(-flat.size // _SAMPLE) | 1)].astype(np.float64)
