@@ -12,8 +12,8 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,69 @@ def replacing(path: Path, *, force: bool = True) -> Iterator[Path]:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+@contextmanager
+def replacing_together(paths: Sequence[Path], *, force: bool = True) -> Iterator[list[Path]]:
+    """Yield a temporary path for each of several files; on success all appear, on failure none does.
+
+    Files that stood there before are first moved aside, all of them, and only then do the new ones take their names;
+    where one cannot, all that was done is undone. So a new mask never stands beside the key of an old one: a process
+    that is killed in between leaves some files missing, and none of two generations. What the body writes beside a
+    temporary path (the voxels of a detached header) appears with it.
+
+    Raises:
+        OutputError: a file exists and `force` is False, or a folder cannot be written.
+    """
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        check_writable(path, force=force)
+    with ExitStack() as stack:
+        made = _missing_folders(paths)
+        holders: dict[Path, Path] = {}
+        try:
+            for folder in dict.fromkeys(path.parent for path in paths):
+                folder.mkdir(parents=True, exist_ok=True)
+                holders[folder] = partial_folder(folder)
+                stack.callback(shutil.rmtree, holders[folder], ignore_errors=True)
+            yield [holders[path.parent] / path.name for path in paths]
+            _place_all(holders, force)
+        except BaseException as error:
+            stack.close()
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
+            if isinstance(error, OSError):
+                where = error.filename2 or error.filename or paths[0]
+                raise OutputError(f"{where} cannot be written: {error.strerror or error}.") from error
+            raise
+
+
+def _missing_folders(paths: Sequence[Path]) -> list[Path]:
+    """The folders that have to be made for these files, the deepest first."""
+    missing = {folder for path in paths for folder in path.parents if not folder.exists()}
+    return sorted(missing, key=lambda folder: -len(folder.parts))
+
+
+def _place_all(holders: Mapping[Path, Path], force: bool) -> None:
+    """Move every file of the temporary folders to its place, or leave all places as they were."""
+    moves = [(file, folder / file.name) for folder, holder in holders.items() for file in sorted(holder.iterdir())]
+    aside = [(target, holders[target.parent] / "before" / target.name) for _, target in moves if target.exists()]
+    for target, _ in aside:
+        check_writable(target, force=force)
+    done: list[tuple[Path, Path]] = []
+    try:
+        for target, backup in aside:
+            backup.parent.mkdir(exist_ok=True)
+            target.replace(backup)
+            done.append((target, backup))
+        for file, target in moves:
+            file.replace(target)
+            done.append((file, target))
+    except BaseException:
+        for origin, place in reversed(done):
+            place.replace(origin)
+        raise
 
 
 def partial_folder(parent: Path) -> Path:

@@ -39,7 +39,7 @@ def test_no_real_image_is_taken_to_hold_fill_or_spikes(shared_data: Path) -> Non
     ]
     folders = ("mr_abdomen_chaos", "mr_heart_acdc", "Task04_Hippocampus", "mr_abdomen_amos")
     files = [shared_data / name for name in names]
-    files += [file for name in folders for file in sorted((shared_data / name / "imagesTr").glob("[!.]*.nii.gz"))[:12]]
+    files += [file for name in folders for file in sorted((shared_data / name / "imagesTr").glob("[!.]*.nii.gz"))[:4]]
     looked_at = 0
     for file in files:
         try:
@@ -50,7 +50,7 @@ def test_no_real_image_is_taken_to_hold_fill_or_spikes(shared_data: Path) -> Non
         for said in (modality, None):
             assert usable_signal(volume.array, said).image is volume.array, file
         looked_at += 1
-    assert looked_at > 30
+    assert looked_at > 12
 
 
 @pytest.mark.parametrize("recipe", sorted(NORMALISERS))

@@ -47,6 +47,23 @@ def segment(
     series: Annotated[
         str | None, typer.Option(metavar="UID", help="SeriesInstanceUID, where a DICOM folder holds several.")
     ] = None,
+    orientation: Annotated[
+        str | None,
+        typer.Option(metavar="CODES", help="Where the image's axes point, such as LAS, if its file does not say it."),
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, if the file does not say them."),
+    ] = None,
+    time: Annotated[
+        int | None, typer.Option(metavar="N", help="Which time point of a 4-D file, counted from 0.")
+    ] = None,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let a header name a data file outside its own folder.")
+    ] = False,
+    max_gigabytes: Annotated[
+        float | None, typer.Option(metavar="GB", help="Memory that the image may take; default half of what is free.")
+    ] = None,
     model: Annotated[
         str, typer.Option(metavar="NAME", help="A name (see: segevolution models list) or a model folder.")
     ] = "segvol-mini",
@@ -110,6 +127,11 @@ def segment(
         mm=mm,
         modality=None if modality is None else Modality.parse(modality),
         series=series,
+        orientation=orientation,
+        spacing=None if spacing is None else numbers(spacing, 3, "--spacing"),
+        time=time,
+        allow_outside=allow_outside,
+        max_gigabytes=max_gigabytes,
         model=model,
         adapter=adapter,
         device=device,
@@ -120,7 +142,6 @@ def segment(
         preview=preview,
         force=force,
     )
-    request.check_outputs()
 
     from ..inference.predict import predict
     from ..runtime import seed_everything
@@ -134,7 +155,9 @@ def segment(
             request, lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
         )
     _show(report, json=json, statistics=statistics)
-    for line in (*(f"wrote {path}" for path in report.files), *report.notes):
+    for line in report.warnings:
+        note(f"warning: {line}")  # also where no progress is wanted: the answer may be wrong
+    for line in (*(f"wrote {path}" for path in report.files), *report.notes[len(report.warnings) :]):
         note(line, quiet=quiet)
 
 

@@ -171,7 +171,7 @@ NORMALISERS: dict[str, Normaliser] = {
 
 def normalise(image: Array, recipe: str, modality: Modality | None) -> Image:
     """Apply a recipe of NORMALISERS to signal (X, Y, Z); fill and spikes set no scale, see usable_signal.py."""
-    if image.size == 0 or not np.isfinite(image).all():
+    if image.size == 0 or (image.dtype.kind == "f" and not np.isfinite(image).all()):
         raise VolumeError("an image that is empty or holds NaN or infinity cannot be normalised.")
     usable = usable_signal(image, modality)
     return NORMALISERS[recipe].function(usable.image, modality, usable.measured)

@@ -25,9 +25,10 @@ LOW_FILL = 0.1  # of the highest signal, below zero: fill with a rim that interp
 RIM = 0.05  # of the other voxels
 TAIL_95, TAIL_97 = 6.0, 3.5  # the 99.5th percentile above the median, in units of the 95th and 97.5th
 LONE_SPIKE = 12.0  # the highest signal above the median, in units of the 99.5th percentile
-_SOLID = 0.2  # of a region's voxels have all their neighbours in it
+SMALL_BLOCK = 1e-3  # of the voxels
+BORDER = 0.1  # of the outermost voxels hold fill that is brighter than signal
 _COMPANY = 5.5  # voxels in the 3 x 3 x 3 round a spike, itself among them: the corner of a region has 8
-_SAMPLE = 1 << 21
+_SAMPLE = 1 << 19
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ def usable_signal(image: Array, modality: Modality | None = None) -> UsableSigna
     if fill is not None and fill.all():
         return UsableSignal(image)
     signal = image if fill is None else image[~fill]
-    sample = _sample(signal)
+    sample = sample_of(signal)
     bounds = _bounds(sample, float(signal.min()), float(signal.max()), modality)
     spikes = _spikes(image, fill, *bounds) if bounds is not None else None
     if fill is None and spikes is None:
@@ -90,33 +91,33 @@ def usable_signal(image: Array, modality: Modality | None = None) -> UsableSigna
 
 def _fill(image: Array) -> Mask | None:
     """Where one number stands that is far below or above all signal."""
-    found: Mask | None = None
+    sample = sample_of(image)
+    fill: Mask | None = None
     for low_end in (True, False):
-        value = image.min() if low_end else image.max()
-        at_value = image == value
-        count = int(np.count_nonzero(at_value))
-        if count < LEAST_FILL * image.size or count == image.size:
-            continue
-        others = image[~at_value]
-        nearest = float(others.min() if low_end else others.max())
-        bottom, top = np.percentile(_sample(others), (1, 99))
-        gap, span = abs(nearest - float(value)), max(float(top - bottom), 1e-12)
-        if low_end:
-            fill = _negative_fill(image, float(value), others, float(top))
-            fill = at_value if fill is None and gap > FILL_GAP * span else fill
-        else:
-            fill = at_value if gap > HIGH_FILL_GAP * span and _solid(at_value) else None
-        if fill is not None:
-            found = fill if found is None else found | fill
-    return found
+        value = float(image.min() if low_end else image.max())
+        part = _fill_of(image, sample, value, low_end=low_end)
+        if part is not None:
+            fill = part if fill is None else fill | part
+    return fill
 
 
-def _negative_fill(image: Array, value: float, others: Array, top: float) -> Mask | None:
-    """Fill below zero in an image that is otherwise above it, with the rim that interpolation left round it."""
-    if value >= 0 or top <= 0 or -value < LOW_FILL * top:
+def _fill_of(image: Array, sample: Array, value: float, *, low_end: bool) -> Mask | None:
+    """Where `value`, the lowest or highest of all, is fill; a sample clears nearly every image at once."""
+    others = sample[sample != value]
+    if others.size == 0 or sample.size - others.size < 0.5 * LEAST_FILL * sample.size:
         return None
-    rim = float(np.count_nonzero(others < 0)) / others.size
-    return image < 0 if rim < RIM else None
+    bottom, top = (float(number) for number in np.percentile(others, (1, 99)))
+    span = max(top - bottom, 1e-12)
+    if low_end and value < 0 < top and -value > LOW_FILL * top and np.mean(others < 0) < RIM:
+        return np.asarray(image < 0)  # with the rim that interpolation left round it
+    least_gap = (FILL_GAP if low_end else HIGH_FILL_GAP) * span
+    if np.abs(others - value).min() <= least_gap:
+        return None
+    at_value = image == value
+    nearest = image[~at_value]
+    gap = abs(float(nearest.min() if low_end else nearest.max()) - value)
+    enough = np.count_nonzero(at_value) >= LEAST_FILL * image.size
+    return at_value if enough and gap > least_gap and (low_end or _round_the_image(at_value)) else None
 
 
 def _bounds(sample: Array, lowest: float, highest: float, modality: Modality | None) -> tuple[float, float] | None:
@@ -151,20 +152,21 @@ def _spikes(image: Array, fill: Mask | None, low: float, high: float) -> Mask | 
     rest = image[~beyond] if fill is None else image[~beyond & ~fill]
     for end, side in ((float(rest.max()), image > high), (float(rest.min()), image < low)):
         block = beyond & side
-        if block.any() and not spikes[block].all():
+        if 0 < np.count_nonzero(block) <= SMALL_BLOCK * image.size and rest.max() > rest.min():
             nearest = float(np.abs(image[block].astype(np.float64) - end).min())
             if nearest > float(rest.max()) - float(rest.min()):
                 spikes |= block
     return spikes if spikes.any() else None
 
 
-def _solid(mask: Mask) -> bool:
-    """Whether a mask is made of regions rather than of single voxels."""
-    inner = ndimage.binary_erosion(mask, border_value=1)
-    return bool(np.count_nonzero(inner) > _SOLID * np.count_nonzero(mask))
+def _round_the_image(mask: Mask) -> bool:
+    """Whether a mask holds much of the image's border: a bright organ inside does not."""
+    inner = (slice(1, -1),) * mask.ndim
+    border = mask.size - mask[inner].size
+    return bool(np.count_nonzero(mask) - np.count_nonzero(mask[inner]) > BORDER * border)
 
 
-def _sample(signal: Array) -> npt.NDArray[Any]:
-    """Every so many voxels, at most two million, in double precision."""
-    flat = signal.reshape(-1)
-    return flat[:: max(1, -(-flat.size // _SAMPLE) | 1)].astype(np.float64)
+def sample_of(signal: Array) -> npt.NDArray[Any]:
+    """(N,) every so many voxels along each axis, about half a million, in double precision."""
+    step = max(1, round((signal.size / _SAMPLE) ** (1 / signal.ndim)))
+    return signal[(slice(None, None, step),) * signal.ndim].astype(np.float64).reshape(-1)

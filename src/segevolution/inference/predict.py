@@ -1,6 +1,6 @@
 """Files in, files out: read an image, segment what is asked, write masks, a key and a preview."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..files import write_json
-from ..imaging.formats import read, write_mask
+from ..files import replacing_together, write_json
+from ..imaging.formats import write_mask
 from ..imaging.grid import Array
 from ..imaging.intensity import LOWEST_SIGNAL_OF_MR
+from ..imaging.signal_checks import signal_warnings
+from ..imaging.usable_signal import usable_signal
 from ..imaging.volume import Volume
 from .labelmap import label_map
 from .load import load
@@ -55,6 +57,8 @@ class Report:
         notes: what a person should know about this answer, a sentence each: the modality that was assumed,
             how a prompt was understood, structures that were not found, what the answer is for.
         encodings, decodings: work of the network.
+        warnings: those of the notes that speak of the image: what was guessed of its place, changed in it, or does
+            not go with its modality.
     """
 
     found: tuple[Found, ...]
@@ -62,6 +66,7 @@ class Report:
     notes: tuple[str, ...]
     encodings: int
     decodings: int
+    warnings: tuple[str, ...] = ()
 
 
 def predict(request: Request, progress: Progress | None = None) -> Report:
@@ -75,11 +80,12 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
         SegevolutionError: the sentence says what is wrong with the image, the prompt, the model or the output.
     """
     tell = progress or (lambda what, done, total: None)
-    request.check_outputs()
     names = request.names
     tell("reading the image", 0, len(names))
-    volume = read(request.image, modality=request.modality, series=request.series)
+    volume = request.read_image()
     prompts = request.prompts(volume.grid)
+    request.check_outputs()
+    warnings = (*volume.unstated, *volume.remarks, *signal_warnings(volume))
     tell("loading the model", 0, len(names))
     backbone = load(request.model, adapter=request.adapter, device=request.device)
     session = Session(backbone, volume, windows=request.windows)
@@ -93,16 +99,18 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
         else:
             answers.append(session.segment(prompt, keep_logits=joined))
     tell("writing", len(names), len(names))
-    masks = _write(request, session, answers)
-    found = _measure(request, volume, masks, answers)
-    notes = _notes(request, volume, found, answers)
-    files = [*dict.fromkeys(entry.file for entry in found), request.sidecar]
-    write_json(request.sidecar, _key(request, volume, found, notes))
-    if request.preview is not None:
-        drawn = list(zip(_titles(request), masks, strict=True))
-        write_preview(request.preview, volume, drawn, title=_headline(request, volume))
-        files.append(request.preview)
-    return Report(tuple(found), tuple(files), notes, session.counts.encodings, session.counts.decodings)
+    files = [*request.masks, request.sidecar, *([request.preview] if request.preview else [])]
+    with replacing_together([path.absolute() for path in files], force=request.force) as temporary:
+        mask_files = temporary[: len(request.masks)]
+        masks = _write(mask_files, session, answers)
+        found = _measure(request, volume, masks, answers)
+        notes = (*warnings, *_notes(request, volume, found, answers))
+        write_json(temporary[len(mask_files)], _key(request, volume, found, notes))
+        if request.preview is not None:
+            drawn = list(zip(_titles(request), masks, strict=True))
+            write_preview(temporary[-1], volume, drawn, title=_headline(request, volume))
+    counts = session.counts
+    return Report(tuple(found), tuple(files), notes, counts.encodings, counts.decodings, warnings)
 
 
 def _names(request: Request) -> tuple[str, ...]:
@@ -123,15 +131,15 @@ def _headline(request: Request, volume: Volume) -> str:
     return f"{volume.name} ({modality}), {Path(request.model).name}; for research, not a medical device"
 
 
-def _write(request: Request, session: Session, answers: list[Segmentation]) -> list[Array]:
+def _write(paths: Sequence[Path], session: Session, answers: list[Segmentation]) -> list[Array]:
     """Write the masks; each as it is in its file, one an answer."""
-    volume, paths = session.volume, request.masks
+    volume = session.volume
     if len(paths) == 1:
         labels = label_map(answers, session.frame)
-        write_mask(labels, volume, paths[0], force=request.force)
+        write_mask(labels, volume, paths[0])
         return [labels == number + 1 for number in range(len(answers))]
     for path, answer in zip(paths, answers, strict=True):
-        write_mask(answer.mask, volume, path, force=request.force)
+        write_mask(answer.mask, volume, path)
     return [answer.mask for answer in answers]
 
 
@@ -148,7 +156,7 @@ def _measure(request: Request, volume: Volume, masks: list[Array], answers: list
 
 
 def _notes(request: Request, volume: Volume, found: list[Found], answers: list[Segmentation]) -> tuple[str, ...]:
-    lowest = float(volume.array.min())
+    lowest = float(usable_signal(volume.array, volume.modality).measured.min())
     if volume.modality is not None:
         modality = f"modality: {volume.modality}, as {'you said' if request.modality else 'the DICOM header says'}"
     elif lowest < LOWEST_SIGNAL_OF_MR:
@@ -168,6 +176,8 @@ def _key(request: Request, volume: Volume, found: list[Found], notes: tuple[str,
         "structures": [as_plain(entry) for entry in found],
         "image": str(request.image),
         "modality": volume.modality,
+        "orientation": volume.grid.orientation,
+        "orientation_stated": volume.orientation_stated,
         "model": str(request.model),
         "adapter": None if request.adapter is None else str(request.adapter),
         "points": [list(map(float, point)) for point in request.points],

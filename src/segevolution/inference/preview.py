@@ -16,6 +16,7 @@ from matplotlib.patheffects import withStroke
 from ..files import replacing
 from ..imaging.grid import Array
 from ..imaging.intensity import LOWEST_SIGNAL_OF_MR
+from ..imaging.usable_signal import usable_signal
 from ..imaging.volume import Volume
 from ..vocabulary import Modality
 
@@ -91,10 +92,11 @@ def draw_preview(volume: Volume, masks: Sequence[tuple[str, Mask]], title: str =
 
 def display_range(volume: Volume) -> tuple[float, float]:
     """Signal shown as black and as white: a soft-tissue window for CT, else the 1st and 99.5th percentile."""
-    lowest = float(volume.array.min())
+    measured = usable_signal(volume.array, volume.modality).measured
+    lowest = float(measured.min())
     if volume.modality is Modality.CT or (volume.modality is None and lowest < LOWEST_SIGNAL_OF_MR):
         return SOFT_TISSUE
-    low, high = np.percentile(volume.array, (1, 99.5))
+    low, high = np.percentile(measured, (1, 99.5))
     return float(low), float(max(high, low + 1e-6))
 
 

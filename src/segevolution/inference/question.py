@@ -38,12 +38,16 @@ def understood(prompt: Prompt, spec: Spec, volume: Volume) -> Question:
     Raises:
         PromptError: it belongs to another grid, or no rule turns a kind of it into one that the network accepts.
         VocabularyError: a text that the network was not trained on.
+        VolumeError: a text names one side of the body, and the volume does not say which side is which.
     """
     adapted(prompt, spec.accepts)
     if prompt.grid is not volume.grid and not volume.grid.close_to(prompt.grid):
         raise PromptError(f"the prompt belongs to another grid than {volume.name}; make it on the volume's own grid.")
     prompt = replace(prompt, grid=volume.grid)
     if prompt.text is not None:
+        if not isinstance(prompt.text, str):
+            raise PromptError("a text is one name, such as liver; give several as a list of prompts.")
+        volume.require_sides(prompt.text)
         name = require_known(prompt.text, spec.structures) if spec.structures else canonical(prompt.text)
         if not any(character.isalnum() for character in name):
             raise PromptError("the text is empty; name a structure, such as liver.")

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ..errors import OutputError, PromptError
 from ..files import check_writable
-from ..imaging.formats import FORMATS
+from ..imaging.formats import FORMATS, read
 from ..imaging.formats.base import stem
 from ..imaging.grid import Grid
 from ..imaging.prompts import Prompt
+from ..imaging.volume import Volume
 from ..models.backbone import Windows
 from ..vocabulary import Modality, canonical
 
@@ -30,7 +31,7 @@ class Request:
         texts: structures; with points or a box, at most one.
         points, negative_points: (x, y, z) each, voxel indices of the file, or RAS+ millimetres if `mm`.
         box: (x0, y0, z0, x1, y1, z1), both corners included.
-        modality, series: as for `imaging.formats.read`.
+        modality, series, orientation, spacing, time, allow_outside, max_gigabytes: as for `imaging.formats.read`.
         model, adapter, device, windows: as for `load` and `Session`.
         output: file of the label map, or folder with `split`; None = beside the image, `<image>_seg.nii.gz` (the
             image's own format if it can be written) or folder `<image>_seg`.
@@ -52,6 +53,11 @@ class Request:
     mm: bool = False
     modality: Modality | None = None
     series: str | None = None
+    orientation: str | None = None
+    spacing: Sequence[float] | None = None
+    time: int | None = None
+    allow_outside: bool = False
+    max_gigabytes: float | None = None
     model: str = "segvol-mini"
     adapter: Path | None = None
     device: str = "auto"
@@ -93,6 +99,32 @@ class Request:
     def names(self) -> tuple[str, ...]:
         """Canonical name of each structure asked for."""
         return tuple(canonical(text) for text in self.texts) or (UNNAMED,)
+
+    def read_image(self) -> Volume:
+        """Read the image, and refuse what its place cannot answer.
+
+        Raises:
+            VolumeError: the image cannot be used, or a structure of one side is asked for where the file does not say
+                which side is which.
+            PromptError: millimetres are given where the file does not say where it lies.
+        """
+        volume = read(
+            self.image,
+            modality=self.modality,
+            series=self.series,
+            orientation=self.orientation,
+            spacing=self.spacing,
+            time=self.time,
+            allow_outside=self.allow_outside,
+            max_gigabytes=self.max_gigabytes,
+        )
+        for name in self.names:
+            volume.require_sides(name)
+        if self.mm and self.has_place and volume.unstated:
+            raise PromptError(
+                f"{volume.unstated[0]}; points and a box in millimetres need that, or give them in voxels."
+            )
+        return volume
 
     def prompts(self, grid: Grid) -> list[Prompt]:
         """One prompt a structure, on the image's grid; raises PromptError for what lies outside it."""

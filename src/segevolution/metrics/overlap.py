@@ -88,8 +88,14 @@ def volume_difference(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[flo
 
 
 def as_masks(predicted: ArrayLike, truth: ArrayLike) -> tuple[Mask, Mask]:
-    """Both as boolean arrays; raises VolumeError when their shapes differ."""
-    predicted_mask, true_mask = np.asarray(predicted) != 0, np.asarray(truth) != 0
+    """Both as boolean arrays; raises VolumeError when their shapes differ, or one holds NaN or infinity."""
+    arrays = np.asarray(predicted), np.asarray(truth)
+    for name, array in zip(("predicted", "true"), arrays, strict=True):
+        if array.dtype.kind not in "biuf":
+            raise VolumeError(f"the {name} mask holds {array.dtype}; a mask holds numbers or booleans.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise VolumeError(f"the {name} mask holds NaN or infinity, which are neither inside nor outside.")
+    predicted_mask, true_mask = arrays[0] != 0, arrays[1] != 0
     if predicted_mask.shape != true_mask.shape:
         raise VolumeError(
             f"the predicted mask has the shape {predicted_mask.shape} and the true one {true_mask.shape}; "

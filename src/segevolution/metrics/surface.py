@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from ..errors import VolumeError
 from .overlap import Mask, as_masks, check_spacing
 from .surface_elements import element_areas
 
@@ -42,6 +43,8 @@ class SurfaceDistances:
 
     def nsd(self, tolerance: float) -> float:
         """See `nsd`."""
+        if not (math.isfinite(tolerance) and tolerance >= 0):
+            raise VolumeError(f"a tolerance of {tolerance:g} mm is impossible; give a number from 0.")
         reach = tolerance + SLACK
         within = self.predicted_areas[self.predicted <= reach].sum() + self.true_areas[self.truth <= reach].sum()
         whole = self.predicted_areas.sum() + self.true_areas.sum()

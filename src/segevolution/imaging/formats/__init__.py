@@ -95,7 +95,7 @@ def read_labels(
             f"{path} holds values that are not whole numbers, so it is no label map; give the labels file."
         )
     array = whole
-    if array.min() < 0 or array.max() > np.iinfo(np.uint32).max:
+    if array.min() < 0 or float(array.max()) > np.iinfo(np.uint32).max:
         raise FormatError(f"{path} holds the label {array.min():g}; labels are whole numbers from 0.")
     return replace(volume, array=array.astype(np.min_scalar_type(int(array.max()))))
 
