@@ -91,7 +91,7 @@ def test_a_session_refuses_a_side_and_a_list_of_texts(model: Path, bare: Path) -
     session = Session(load(model, device="cpu"), read(bare, modality="MRI"))
     with pytest.raises(VolumeError, match="cannot be told from the other side"):
         session.segment(text="right kidney")
-    with pytest.raises(PromptError, match="a text is one name"):
+    with pytest.raises(PromptError, match="the name of one structure"):
         session.segment(text=["liver", "spleen"])  # type: ignore[call-overload]
 
 

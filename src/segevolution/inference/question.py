@@ -45,8 +45,6 @@ def understood(prompt: Prompt, spec: Spec, volume: Volume) -> Question:
         raise PromptError(f"the prompt belongs to another grid than {volume.name}; make it on the volume's own grid.")
     prompt = replace(prompt, grid=volume.grid)
     if prompt.text is not None:
-        if not isinstance(prompt.text, str):
-            raise PromptError("a text is one name, such as liver; give several as a list of prompts.")
         volume.require_sides(prompt.text)
         name = require_known(prompt.text, spec.structures) if spec.structures else canonical(prompt.text)
         if not any(character.isalnum() for character in name):
