@@ -22,7 +22,7 @@ from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-SCRIPTS = ("encoder", "prompts", "decode", "windows", "startup", "store", "adaptation", "augmentation")
+SCRIPTS = ("encoder", "prompts", "decode", "windows", "startup", "store", "adaptation", "augmentation", "several")
 
 
 @pytest.fixture
@@ -264,3 +264,9 @@ def test_table_says_how_busy_the_machine_is(benchmark, capsys):
         "smaller",
     ]
     assert line.split() == ["store", "1.25", "1", "0.5", "-", "250", "30", "4"]
+
+
+def test_several_sessions_ask_together_and_alone_and_differ_in_nothing(benchmark):
+    several = benchmark("several")
+    row = several.measure("tiny", 2, 4)
+    assert (row.answers, row.differences, row.distinct) == (8, 0, 8)
