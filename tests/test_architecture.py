@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,20 @@ def test_the_public_list_is_short_sorted_and_true() -> None:
     assert 0 < len(names) < 25
     for name in names:
         assert hasattr(package, name), f"{name} is listed but not there"
+
+
+def _words(tree: ast.AST) -> set[str]:
+    """Every name and every string that code says, imports of modules left out."""
+    said: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            said.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            said |= set(re.findall(r"\w+", node.value))
+    return said
+
+
+@pytest.mark.parametrize("name", [name for name in _MODULES if not name.startswith("segevolution.models.segvol")])
+def test_only_a_network_names_its_own_parts(name: str) -> None:
+    parts = {"image_encoder", "prompt_encoder", "mask_decoder", "text_encoder"}
+    assert not parts & _words(_TREES[name]), "speak of parts by spec.layer_groups, spec.parameter_groups or a property"

@@ -316,7 +316,7 @@ def test_names_new_to_the_base_are_learned_faster_and_by_the_text_tower_too(requ
         *(request_of(base="segvol-mini", method="decoder"), brought, names, brought.store.cases, model.spec),
         *(chosen_layers(model), False),
     )
-    assert ("text_encoder" in decoder.methods[1].settings.get("parts", ())) is words
+    assert ("text" in decoder.methods[1].settings.get("parts", ())) is words
     assert recipe.fit["view"]["focus"] > 0  # as segvol-mini looks at a case
 
 

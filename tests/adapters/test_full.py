@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from segevolution.adapters import BiasAdapter, DecoderAdapter, FullAdapter, FullConfig, create, trainable
 from segevolution.errors import AdapterError
+from segevolution.models.tiny import TinyBackbone
 
 
 @pytest.mark.parametrize("method", ["full", "decoder", "bias"])
@@ -42,7 +45,12 @@ def test_decoder_only_leaves_the_encoder_frozen(segvol, answer):
 
 
 def test_a_network_with_another_decoder_names_its_parts(tiny):
-    with pytest.raises(AdapterError, match='no parameter "mask_decoder"'):
+    DecoderAdapter().attach(tiny)
+    decoder = ("keys.", "queries.", "voxels.", "overlap.", "mask_tokens")
+    assert set(trainable(tiny)) == {name for name, _ in tiny.named_parameters() if name.startswith(decoder)}
+    tiny = TinyBackbone()
+    tiny.spec = replace(tiny.spec, parameter_groups={})
+    with pytest.raises(AdapterError, match='no parameter "decoder"'):
         DecoderAdapter().attach(tiny)
     DecoderAdapter(FullConfig(parts=("queries", "mask_tokens"))).attach(tiny)
     assert set(trainable(tiny)) == {"queries.weight", "queries.bias", "mask_tokens"}

@@ -10,6 +10,7 @@ from torch import nn
 
 from segevolution.adapters import LoraAdapter, LoraConfig, save_adapter, trainable
 from segevolution.adapters import targets as choose
+from segevolution.adapters.targets import trained_groups
 from segevolution.errors import AdapterError
 from segevolution.inference.load import load
 from segevolution.models.segvol.config import SegVolConfig
@@ -219,6 +220,27 @@ def test_norms_train_in_the_adapted_parts_only(segvol):
     assert "image_encoder.norm.weight" in norms
     assert all("norm" in name or "output_upscaling" in name for name in norms)
     assert not any(name.startswith("prompt_encoder.") for name in norms)
+
+
+def test_small_norms_leave_out_those_with_a_value_a_voxel(segvol):
+    adapter = LoraAdapter(LoraConfig(also_train=("norms",)))
+    adapter.attach(segvol)
+    counts = trained_groups(segvol)
+    shapes = {name: p.shape for name, p in segvol.named_parameters() if p.requires_grad and "lora_" not in name}
+    large = {name for name, shape in shapes.items() if len(shape) > 1}
+    assert counts["large_norms"] == sum(shapes[name].numel() for name in large) > 0
+    assert sum(counts.values()) == sum(trainable(segvol).values())
+    adapter.detach()
+    LoraAdapter(LoraConfig(also_train=("small_norms",))).attach(segvol)
+    assert {name for name in trainable(segvol) if "lora_" not in name} == shapes.keys() - large
+    assert trained_groups(segvol) == {name: count for name, count in counts.items() if name != "large_norms"}
+
+
+def test_where_lora_on_segvol_mini_enters_by_default_and_how_much_of_it_are_norms():
+    network = load("segvol-mini", device="cpu")
+    adaptation = network.spec.adaptation
+    LoraAdapter(LoraConfig(targets=adaptation.targets, also_train=adaptation.also_train)).attach(network)
+    assert trained_groups(network) == {"LoRA": 230_424, "small_norms": 7_248, "large_norms": 884_736}
 
 
 def test_dropout_acts_in_training_only(tiny, answer, disturb):

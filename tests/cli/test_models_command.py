@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from segevolution.cli.app import app, main
 from segevolution.models.checkpoints import fingerprint, load_model, save_model
-from segevolution.models.published import read_published
 from segevolution.models.segvol.config import SegVolConfig
+from segevolution.models.segvol.published import read_published
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 

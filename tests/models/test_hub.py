@@ -19,14 +19,14 @@ from segevolution.errors import CheckpointError, OutputError
 from segevolution.models import hub
 from segevolution.models.backbone import PromptBatch
 from segevolution.models.checkpoints import fingerprint, load_model, save_model
-from segevolution.models.published import (
+from segevolution.models.segvol.config import SegVolConfig, TextConfig
+from segevolution.models.segvol.published import (
     load_pretrained_encoder,
     load_published,
     published_name,
     read_published,
     to_published,
 )
-from segevolution.models.segvol.config import SegVolConfig, TextConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
 from segevolution.models.tiny import TinyBackbone, TinyConfig

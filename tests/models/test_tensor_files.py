@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from segevolution.errors import CheckpointError
 from segevolution.models.checkpoints import load_model, save_model
-from segevolution.models.published import read_published
 from segevolution.models.segvol.config import SegVolConfig, TextConfig
 from segevolution.models.segvol.encoder_weights import load_encoder, save_encoder
+from segevolution.models.segvol.published import read_published
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tensor_files import read_headers
 from segevolution.models.tiny import TinyBackbone

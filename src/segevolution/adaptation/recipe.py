@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..adapters.targets import layers as layers_of
-from ..adapters.targets import parameters as parameters_of
 from ..data.record import CaseRecord
 from ..data.sources import Overrides
 from ..data.store import Store
@@ -150,18 +148,8 @@ def make_recipe(
 
 
 def chosen_layers(base: BackboneModule) -> dict[str, list[str]]:
-    """Where LoRA enters a base: LoRA on linear layers alone made boxes worse, so convolutions and norms join.
-
-    A base without such layers, as the published SegVol is without convolutions, is adapted where it has some.
-    """
-    found: dict[str, list[str]] = {"targets": ["linear"], "also_train": []}
-    for key, name, choose in (("targets", "convolutions", layers_of), ("also_train", "norms", parameters_of)):
-        try:
-            choose(base, [name])
-        except AdapterError:
-            continue
-        found[key].append(name)
-    return found
+    """Where LoRA enters a base, as the base itself says."""
+    return {"targets": list(base.spec.adaptation.targets), "also_train": list(base.spec.adaptation.also_train)}
 
 
 def replay_in_words(request: Request, recipe: Recipe) -> str:
@@ -199,7 +187,7 @@ def _method(method: MethodName, modalities: set[Modality | None], layers: Mappin
             )
         return {"settings": {"experts": experts, "gate": "modality", "targets": layers["targets"]}}
     if method == "decoder" and "text" in layers["targets"]:  # the decoder alone cannot tell new names apart
-        return {"settings": {"parts": ["mask_decoder", "text_encoder"]}}
+        return {"settings": {"parts": ["decoder", "text"]}}
     return {}
 
 

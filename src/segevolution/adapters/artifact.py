@@ -24,6 +24,7 @@ from .base import BaseAdapter, trainable
 from .registry import METHODS, create
 from .states import read_state
 from .switch import attached
+from .targets import trained_groups
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
 SECTION = "segevolution"
@@ -117,6 +118,7 @@ def save_adapter(
         "settings": adapter.config.to_dict(),
         "base": {"name": name, "fingerprint": base},
         "trained": sum(trainable(backbone).values()),
+        "trained_groups": trained_groups(backbone, adapter.module),
         "structures": list(adapter.structures),
         "card": said,
     }
@@ -262,6 +264,11 @@ def check_replaceable(folder: Path, *, force: bool) -> None:
         raise OutputError(f"{folder} exists and is not an adapter folder, so it is not replaced; choose another name.")
 
 
+def in_groups(counts: Mapping[str, int]) -> str:
+    """What `targets.trained_groups` counted, in words."""
+    return ", ".join(f"{group} {count:,}" for group, count in counts.items())
+
+
 def _card(name: str, section: Mapping[str, Any]) -> str:
     """The text of README.md."""
     said = section["card"]
@@ -278,6 +285,8 @@ def _card(name: str, section: Mapping[str, Any]) -> str:
         f"A {section['method']} adapter of {section['trained']:,} trained values for {_inline(base['name'])}.",
         "",
     ]
+    if section.get("trained_groups"):
+        lines += [f"Trained values by group: {markdown_text(in_groups(section['trained_groups']))}.", ""]
     lines += [f"Base fingerprint: `{base['fingerprint']}`", "", "## Settings", ""]
     lines += [f"- {markdown_text(key)}: {_inline(value)}" for key, value in section["settings"].items()]
     others = {key: key.replace("_", " ").capitalize() for key in said if key not in ("base", "title", *SECTIONS)}

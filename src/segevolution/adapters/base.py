@@ -37,6 +37,7 @@ class BaseAdapter(ABC):
 
     method: ClassVar[str]
     config_type: ClassVar[type[AdapterConfig]]
+    module: ClassVar[str | None] = None  # the name of a part of its own that it hangs beside the network's
 
     def __init__(self, config: AdapterConfig | None = None) -> None:
         self._config = self.config_type() if config is None else config

@@ -89,10 +89,10 @@ class FullAdapter(BaseAdapter):
 
 
 class DecoderAdapter(FullAdapter):
-    """Decoder-only fine-tuning: the mask decoder; a network that calls its decoder otherwise needs `parts`."""
+    """Decoder-only fine-tuning: the group "decoder" of the network's parameters; one without it needs `parts`."""
 
     method: ClassVar[str] = "decoder"
-    parts: ClassVar[tuple[str, ...]] = ("mask_decoder",)
+    parts: ClassVar[tuple[str, ...]] = ("decoder",)
 
 
 class BiasAdapter(FullAdapter):

@@ -31,7 +31,7 @@ WRAPPABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "study": {"rank": 8, "alpha": 8.0, "rank_stabilised": True, "targets": choose.STUDY},
+    "study": {"rank": 8, "alpha": 8.0, "rank_stabilised": True, "targets": ("study",)},
 }
 
 

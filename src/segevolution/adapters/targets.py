@@ -1,8 +1,8 @@
 """Which layers and parameters a method works on: names of groups, patterns and exact names, resolved in the open.
 
-In a pattern `*` stands for exactly one part between dots and `**` for one or more; a name without stars means only
-itself. Patterns choose among what the network's own `spec.adaptable` and `spec.words` offer, so nothing is found by
-accident.
+A network names its own groups, `spec.layer_groups` and `spec.parameter_groups`. In a pattern `*` stands for exactly one
+part between dots and `**` for one or more; a name without stars means only itself. Patterns choose among what the
+network's own `spec.adaptable` and `spec.words` offer, so nothing is found by accident.
 """
 
 import re
@@ -13,53 +13,7 @@ from torch import nn
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule
 
-_BLOCK = "image_encoder.blocks.*."
-_LAYER = "mask_decoder.transformer.layers.*."
-_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
-_CROSS = (
-    *(f"{_LAYER}cross_attn_{way}" for way in ("token_to_image", "image_to_token")),
-    "mask_decoder.transformer.final_attn_token_to_image",
-)
-
-PATTERNS: dict[str, tuple[str, ...]] = {
-    "encoder.qkv": (f"{_BLOCK}attn.qkv",),
-    "encoder.out": (f"{_BLOCK}attn.out_proj",),
-    "encoder.mlp": (f"{_BLOCK}mlp.linear1", f"{_BLOCK}mlp.linear2"),
-    "decoder.self_attention": tuple(f"{_LAYER}self_attn.{part}" for part in _PROJECTIONS),
-    "decoder.cross_attention": tuple(f"{cross}.{part}" for cross in _CROSS for part in _PROJECTIONS),
-    "decoder.mlp": (f"{_LAYER}mlp.lin1", f"{_LAYER}mlp.lin2"),
-    "stem": ("image_encoder.patch_embedding.stem.**",),
-    "dense_prompts": ("dense_prompts.**",),
-    "upscaling": ("mask_decoder.high_resolution.**",),
-    "text": ("text_encoder.**",),
-}
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "encoder": ("encoder.qkv", "encoder.out", "encoder.mlp"),
-    "decoder": ("decoder.self_attention", "decoder.cross_attention", "decoder.mlp"),
-    "convolutions": ("stem", "dense_prompts", "upscaling"),
-}
-"""The optional parts go together as "convolutions"; their 1 x 1 x 1 steps are linear layers in places."""
-
-ALL_LINEAR, NORMS, BIASES = "linear", "norms", "biases"
-
-STUDY = (
-    "encoder.qkv",
-    "encoder.mlp",
-    *(f"{_LAYER}{attention}.{part}_proj" for attention in ("self_attn", "cross_attn_image_to_token") for part in "qv"),
-    *(f"mask_decoder.transformer.final_attn_token_to_image.{part}_proj" for part in "qv"),
-)
-"""What the study of AMS (Mihailov et al. 2024) adapted: 36 layers of the encoder and 10 of the decoder."""
-
-TOKENS: dict[str, tuple[str, ...]] = {
-    "dim_align": ("text_encoder.dim_align.*",),
-    "prompt_tokens": (
-        "prompt_encoder.point_embeddings.*.weight",
-        "prompt_encoder.not_a_point_embed.weight",
-        "prompt_encoder.no_mask_embed.weight",
-    ),
-    "mask_tokens": ("mask_decoder.mask_tokens.weight", "mask_decoder.iou_token.weight"),
-}
+ALL_LINEAR, NORMS, SMALL_NORMS, BIASES = "linear", "norms", "small_norms", "biases"
 
 _NORM_TYPES = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm3d, nn.InstanceNorm3d)
 
@@ -69,21 +23,21 @@ def layers(backbone: BackboneModule, targets: Sequence[str]) -> tuple[str, ...]:
 
     Args:
         backbone: its `spec.adaptable` and `spec.words` are what can be chosen.
-        targets: "linear" (every linear layer but those of the text tower, which are "text"), keys of GROUPS and
-            PATTERNS, patterns, or exact names.
+        targets: "linear" (every linear layer but those of `spec.words`), keys of `spec.layer_groups`, patterns, or
+            exact names.
 
     Raises:
         AdapterError: a target chooses nothing in this network, or nothing is chosen at all.
     """
-    offered = (*backbone.spec.adaptable, *backbone.spec.words)
+    groups, offered = backbone.spec.layer_groups, (*backbone.spec.adaptable, *backbone.spec.words)
     linear = {name for name in backbone.spec.adaptable if isinstance(backbone.get_submodule(name), nn.Linear)}
     chosen: set[str] = set()
     for target in targets:
-        found = linear if target == ALL_LINEAR else _matching(_patterns(target), offered)
+        found = linear if target == ALL_LINEAR else _matching(groups.get(target, (target,)), offered)
         if not found:
             raise AdapterError(
-                f'this network has no adaptable layer "{target}"; use {ALL_LINEAR}, '
-                f"{', '.join((*GROUPS, *PATTERNS))}, a pattern with *, or a name such as {', '.join(offered[:3])}."
+                f'this network has no adaptable layer "{target}"; use {", ".join((ALL_LINEAR, *groups))}, '
+                f"a pattern with *, or a name such as {', '.join(offered[:3])}."
             )
         chosen |= found
     if not chosen:
@@ -96,33 +50,59 @@ def parameters(backbone: BackboneModule, wanted: Sequence[str]) -> dict[str, nn.
 
     Args:
         backbone: without an adapter, so that names are the base's own.
-        wanted: "norms" (of the parts that hold adaptable layers), "biases" (of adaptable layers), keys of TOKENS,
-            patterns, exact names of parameters, or of modules for all that is in them.
+        wanted: "norms" (of the parts that hold adaptable layers), "small_norms" (those of them whose values are one a
+            channel: a norm over whole feature maps has one a voxel, and may hold most of what trains), "biases" (of
+            adaptable layers), keys of `spec.parameter_groups`, patterns, exact names of parameters, or of modules for
+            all that is in them.
 
     Raises:
         AdapterError: one of them chooses nothing in this network.
     """
-    named = dict(backbone.named_parameters())
+    groups, named = backbone.spec.parameter_groups, dict(backbone.named_parameters())
     chosen: set[str] = set()
     for want in wanted:
-        if want == NORMS:
-            found = _norms(backbone)
+        if want in (NORMS, SMALL_NORMS):
+            found = {name for name in _norms(backbone) if want == NORMS or named[name].dim() <= 1}
         elif want == BIASES:
             found = {f"{name}.bias" for name in backbone.spec.adaptable} & named.keys()
         else:
-            found = _matching((*TOKENS.get(want, ()), want, f"{want}.**"), named)
+            found = _matching((*groups.get(want, ()), want, f"{want}.**"), named)
         if not found:
             raise AdapterError(
-                f'this network has no parameter "{want}" to train; use {NORMS}, {BIASES}, {", ".join(TOKENS)}, '
-                f"a pattern with *, or a name such as {', '.join(list(named)[:3])}."
+                f'this network has no parameter "{want}" to train; use '
+                f"{', '.join((NORMS, SMALL_NORMS, BIASES, *groups))}, a pattern with *, or a name such as "
+                f"{', '.join(list(named)[:3])}."
             )
         chosen |= found
     return {name: parameter for name, parameter in named.items() if name in chosen}
 
 
-def _patterns(target: str) -> tuple[str, ...]:
-    parts = GROUPS.get(target, (target,))
-    return tuple(pattern for part in parts for pattern in PATTERNS.get(part, (part,)))
+def trained_groups(backbone: BackboneModule, own: str | None = None) -> dict[str, int]:
+    """How many values train, by what they are; the groups that hold some, in a fixed order.
+
+    Args:
+        backbone: with its adapter on.
+        own: the name of a part that the adapter has put beside the network's own.
+
+    Returns:
+        "LoRA", "small_norms" and "large_norms" (one value a channel, or one a voxel), "biases" (of other layers),
+        `own`, and "weights" for all the rest.
+    """
+    found = dict.fromkeys(("LoRA", SMALL_NORMS, "large_norms", BIASES, *([own] if own else []), "weights"), 0)
+    for name, module in backbone.named_modules():
+        for kind, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            if own and name.split(".")[0] == own:
+                group = own
+            elif ".lora_" in f".{name}.{kind}":
+                group = "LoRA"
+            elif isinstance(module, _NORM_TYPES):
+                group = SMALL_NORMS if parameter.dim() <= 1 else "large_norms"
+            else:
+                group = BIASES if kind == "bias" else "weights"
+            found[group] += parameter.numel()
+    return {group: count for group, count in found.items() if count}
 
 
 def _matching(patterns: Iterable[str], names: Iterable[str]) -> set[str]:

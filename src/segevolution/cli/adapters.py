@@ -47,7 +47,7 @@ def list_adapters(
 @app.command()
 def show(folder: Folder, json: AsJson = False) -> None:
     """Show one adapter: method, settings, base, size, and what its card says."""
-    from ..adapters.artifact import describe
+    from ..adapters.artifact import describe, in_groups
 
     described = describe(folder)
     if json:
@@ -59,6 +59,7 @@ def show(folder: Folder, json: AsJson = False) -> None:
         ("method", described["method"]),
         ("base", f"{base['name']} ({base['fingerprint'][:12]})"),
         ("trained", f"{described['trained']:,} values"),
+        *([("of these", in_groups(described["trained_groups"]))] if described.get("trained_groups") else []),
         ("weights", f"{described['tensors']} tensors, {described['bytes'] / 1e6:.2f} MB"),
     ]
     rows += [(key, _words(value)) for part in ("settings", "card") for key, value in described[part].items()]

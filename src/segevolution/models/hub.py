@@ -26,8 +26,8 @@ from ..documents import Document, read_json
 from ..errors import CheckpointError, OutputError
 from ..files import replacing, sha256, write_json, write_text
 from .checkpoints import CARD, CONFIG, WEIGHTS, check_replaceable, read_config
-from .published import HUB_FILES, convert_published, published_file
 from .sam.published import LITEMEDSAM, PACKAGE, VERSION, convert_sam, pull_litemedsam
+from .segvol.published import HUB_FILES, convert_published, published_file
 
 DEFAULT = "segvol-mini"
 PUBLISHED = "BAAI/SegVol"

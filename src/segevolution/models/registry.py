@@ -1,7 +1,7 @@
 """The types of network by the name that config.json gives them; a second backbone is one line here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,8 @@ from ..errors import CheckpointError
 from .backbone import BackboneModule
 from .sam.config import SamConfig
 from .sam.sam import Sam
-from .segvol.config import SegVolConfig
+from .segvol import folder as segvol_folder
 from .segvol.segvol import SegVol
-from .segvol.tokenizer import FILE as TOKENIZER
-from .segvol.tokenizer import Tokenizer, load_tokenizer
 from .tiny import TinyBackbone, TinyConfig
 
 
@@ -34,33 +32,12 @@ class Network:
     save: Callable[[Any, Path], dict[str, Any]]
 
 
-def clip_tokenizer(folder: Path) -> Tokenizer | None:
-    """CLIP's tokenizer from a folder; None where its files are absent, so that everything but text works."""
-    there = any((folder / name).is_file() for name in (TOKENIZER, "vocab.json"))
-    return load_tokenizer("clip", folder) if there else None
-
-
-def _build_segvol(sizes: Mapping[str, Any], folder: Path) -> SegVol:
-    config = SegVolConfig.from_dict(sizes, where=str(folder / "config.json"))
-    tokenizer: Tokenizer | None = None
-    if config.text is not None:
-        clip = config.text.kind == "clip"
-        tokenizer = clip_tokenizer(folder) if clip else load_tokenizer(config.text.kind, folder)
-    return SegVol(config, tokenizer)
-
-
-def _save_segvol(model: SegVol, folder: Path) -> dict[str, Any]:
-    if model.text_encoder is not None and model.text_encoder.tokenizer is not None:
-        model.text_encoder.tokenizer.save(folder)
-    return replace(model.config, structures=model.spec.structures).to_dict()  # an adapter may have taught it more
-
-
 def _build_tiny(sizes: Mapping[str, Any], folder: Path) -> TinyBackbone:
     check(dict(sizes), TinyConfig, where=str(folder / "config.json"), error=CheckpointError)
     return TinyBackbone(TinyConfig.from_dict(sizes))
 
 
-def _save_tiny(model: TinyBackbone, folder: Path) -> dict[str, Any]:
+def _save_tiny(model: TinyBackbone, _: Path) -> dict[str, Any]:
     return model.config.to_dict()
 
 
@@ -76,7 +53,7 @@ def _save_sam(model: Sam, folder: Path) -> dict[str, Any]:
 NETWORKS: dict[str, Network] = {
     network.name: network
     for network in (
-        Network("segvol", SegVol, _build_segvol, _save_segvol),
+        Network("segvol", SegVol, segvol_folder.build, segvol_folder.save),
         Network("sam", Sam, _build_sam, _save_sam),
         Network("tiny", TinyBackbone, _build_tiny, _save_tiny),
     )

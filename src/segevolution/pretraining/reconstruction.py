@@ -50,7 +50,7 @@ def draw_reconstruction(
         batch = MaskedDataset(
             [chosen], config.window, config.grid, masking, count, seed, views=1, view=whole, intensity=same
         )[number]
-        predicted = prediction(network.image_encoder, batch.images, batch.hidden)
+        predicted = prediction(network.encoder, batch.images, batch.hidden)
         nothing = torch.full_like(predicted, 0.5)
         shown = [
             batch.images,

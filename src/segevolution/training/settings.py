@@ -60,7 +60,7 @@ class FitSettings:
         validation_steps: batches a validation.
         accumulate: batches a step and process. A step sees devices x nodes x accumulate batches, and the same ones
             however these three share them.
-        rates: factors on the learning rate by the beginning of parameters' names, such as {"image_encoder": 0.1}; the
+        rates: factors on the learning rate by the beginning of parameters' names, such as a part of the network; the
             longest beginning counts. An adapter may bring factors for its own parts; what is said here comes first.
         schedule: after warm-up, "cosine" to the last step, "plateau" (lowered where the validation score no longer
             rises) or "constant".

@@ -28,6 +28,7 @@ from ..errors import AdapterError, CheckpointError
 from ..files import sweep, write_json
 from ..models.backbone import BackboneModule, Triple
 from ..models.segvol.image_encoder import ImageEncoder, Patches
+from ..models.segvol.layer_groups import ENCODER
 from ..models.segvol.segvol import SegVol
 from .fit import FitResult, explained, last_checkpoint, make_trainer
 from .keeping import Keeper
@@ -36,8 +37,6 @@ from .masking import ImagePool, MaskedBatch, MaskedDataset, MaskSettings
 from .module import PromptableModule
 from .settings import FitSettings
 from .thrift import compiled, recomputing
-
-ENCODER = "image_encoder."
 
 
 class MaskedPrediction(nn.Module):
@@ -175,7 +174,7 @@ class SimMIMModule(PromptableModule):
         return {"validation/l1": l1, "validation/guess": guess}
 
     def _predict(self, batch: MaskedBatch) -> Tensor:
-        predicted: Tensor = self.simmim(self.network[0].image_encoder, batch.images, batch.hidden)
+        predicted: Tensor = self.simmim(self.network[0].encoder, batch.images, batch.hidden)
         return predicted
 
 
@@ -271,9 +270,9 @@ def _learning(network: SegVol, masking: MaskSettings) -> Iterator[None]:
     before = {name: value.requires_grad for name, value in network.named_parameters()}
     if adapter is None:
         network.requires_grad_(False)
-        network.image_encoder.requires_grad_(True)
+        network.encoder.requires_grad_(True)
     if not masking.final_norm:
-        network.image_encoder.norm.requires_grad_(False)
+        network.encoder.norm.requires_grad_(False)
     try:
         yield
     finally:

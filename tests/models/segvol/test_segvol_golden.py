@@ -97,7 +97,7 @@ def published() -> SegVol:
 
 def test_published_config_has_exactly_the_names_and_shapes_of_the_checkpoint(published: SegVol, golden: Path) -> None:
     listed = json.loads((golden / "segvol_state_dict.json").read_text("utf-8"))
-    # transformers 5 dropped this level of the text tower's names; models/published.py maps it.
+    # transformers 5 dropped this level of the text tower's names; models/segvol/published.py maps it.
     expected = {
         name.removeprefix("model.").replace("clip_text_model.text_model.", "clip_text_model."): tuple(shape)
         for name, (shape, _) in listed.items()

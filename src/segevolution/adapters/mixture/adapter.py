@@ -45,6 +45,7 @@ class MixtureAdapter(BaseAdapter):
 
     method: ClassVar[str] = "mixture"
     config_type: ClassVar[type[MixtureConfig]] = MixtureConfig
+    module: ClassVar[str | None] = MODULE
 
     def __init__(self, config: MixtureConfig | None = None) -> None:
         super().__init__(config)

@@ -76,6 +76,7 @@ class ContextPriorAdapter(BaseAdapter):
 
     method: ClassVar[str] = "context_prior"
     config_type: ClassVar[type[AdapterConfig]] = ContextPriorConfig
+    module: ClassVar[str | None] = MODULE
 
     def __init__(self, config: ContextPriorConfig | None = None) -> None:
         super().__init__(config)

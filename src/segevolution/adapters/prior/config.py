@@ -14,7 +14,7 @@ from .prototypes import Prototype
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "study": {"start": "zero", "lora_targets": choose.STUDY},
+    "study": {"start": "zero", "lora_targets": ("study",)},
     "hermes": {
         "fusion": "hermes",
         "prototype": "multiplicative",

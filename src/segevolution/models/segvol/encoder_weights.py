@@ -4,7 +4,7 @@
     simmim.json           how it came about, with the sizes of its network under "network"
 
 `load_encoder(network, path)` is the door for whoever starts a training (`train --encoder PATH`). Beside such a folder
-it reads the published forms (`vit_pretrain.ckpt`, see `models/published.py`) and model folders of this package.
+it reads the published forms (`vit_pretrain.ckpt`, see `published.py`) and model folders of this package.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,8 @@ from ...errors import CheckpointError
 from ...files import replacing, write_json
 from ..backbone import BackboneModule, Triple
 from ..checkpoints import load_state, read_weights
-from ..published import ENCODER, read_published
+from .layer_groups import ENCODER
+from .published import read_published
 from .resize import interpolated
 from .segvol import SegVol
 

@@ -5,7 +5,10 @@ In a pattern `*` stands for exactly one part between dots and `**` for one or mo
 
 from collections.abc import Mapping
 
-_BLOCK = "image_encoder.blocks.*."
+ENCODER = "image_encoder."
+"""How the names of all that belongs to the image encoder begin."""
+
+_BLOCK = f"{ENCODER}blocks.*."
 _LAYER = "mask_decoder.transformer.layers.*."
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 _CROSS = (

@@ -76,6 +76,11 @@ class SegVol(BackboneModule):
         """See BackboneModule.blocks: those of the image encoder."""
         return tuple(self.image_encoder.blocks)
 
+    @property
+    def encoder(self) -> ImageEncoder:
+        """What an encoding runs through; its parameters' names begin with `layer_groups.ENCODER`."""
+        return self.image_encoder
+
     def name_vectors(self, names: Sequence[str]) -> Tensor | None:
         """See BackboneModule.name_vectors: of the sentences in which its prompts put them."""
         if self.text_encoder is None or self.text_encoder.tokenizer is None:

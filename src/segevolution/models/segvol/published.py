@@ -18,20 +18,20 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError, OutputError
-from ..files import replacing
-from .backbone import BackboneModule
-from .checkpoints import load_state, read_weights, save_model
-from .pickled import read_pickled, require_plain
-from .registry import clip_tokenizer
-from .segvol.config import SegVolConfig
-from .segvol.segvol import SegVol
-from .segvol.tokenizer import Tokenizer
-from .tensor_files import check_weights
+from ...errors import CheckpointError, OutputError
+from ...files import replacing
+from ..backbone import BackboneModule
+from ..checkpoints import load_state, read_weights, save_model
+from ..pickled import read_pickled, require_plain
+from ..tensor_files import check_weights
+from .config import SegVolConfig
+from .folder import clip_tokenizer
+from .layer_groups import ENCODER
+from .segvol import SegVol
+from .tokenizer import Tokenizer
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 TEXT = "text_encoder.clip_text_model."
-ENCODER = "image_encoder."
 POSITION_IDS = "embeddings.position_ids"
 
 

@@ -1,0 +1,34 @@
+"""What a model folder holds of a SegVol beside its weights: the sizes and the tokenizer."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .config import SegVolConfig
+from .segvol import SegVol
+from .tokenizer import FILE as TOKENIZER
+from .tokenizer import Tokenizer, load_tokenizer
+
+
+def clip_tokenizer(folder: Path) -> Tokenizer | None:
+    """CLIP's tokenizer from a folder; None where its files are absent, so that everything but text works."""
+    there = any((folder / name).is_file() for name in (TOKENIZER, "vocab.json"))
+    return load_tokenizer("clip", folder) if there else None
+
+
+def build(sizes: Mapping[str, Any], folder: Path) -> SegVol:
+    """A SegVol of these sizes, weights not yet loaded, with the tokenizer that lies in the folder."""
+    config = SegVolConfig.from_dict(sizes, where=str(folder / "config.json"))
+    tokenizer: Tokenizer | None = None
+    if config.text is not None:
+        clip = config.text.kind == "clip"
+        tokenizer = clip_tokenizer(folder) if clip else load_tokenizer(config.text.kind, folder)
+    return SegVol(config, tokenizer)
+
+
+def save(model: SegVol, folder: Path) -> dict[str, Any]:
+    """Write the tokenizer into a folder; the sizes for config.json."""
+    if model.text_encoder is not None and model.text_encoder.tokenizer is not None:
+        model.text_encoder.tokenizer.save(folder)
+    return replace(model.config, structures=model.spec.structures).to_dict()  # an adapter may have taught it more
