@@ -10,6 +10,8 @@ from torch import Tensor
 
 from segevolution.adapters import LoraAdapter, LoraConfig, create, load_adapter, save_adapter, trainable
 from segevolution.adapters.mixture import MixtureAdapter, MixtureConfig
+from segevolution.adapters.mixture.gates import Scores, imbalance
+from segevolution.adapters.mixture.gates import top as chosen_by
 from segevolution.errors import AdapterError
 from segevolution.inference.load import load
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch
@@ -142,6 +144,7 @@ def test_a_learned_gate_that_says_identity_gives_the_base_to_the_last_bit(networ
     pictures = images(network, 2)
     with torch.no_grad():
         features, masks = ask(base, pictures, [None, None], [0, 1, 1])
+        force(adapter, "MRI")
         adapted, _ = ask(network, pictures, [None, None], [0, 1, 1])
         force(adapter, "identity")
         ours, answer = ask(network, pictures, [None, None], [0, 1, 1])
@@ -149,6 +152,19 @@ def test_a_learned_gate_that_says_identity_gives_the_base_to_the_last_bit(networ
     assert torch.equal(answer.logits, masks.logits)
     assert not torch.allclose(adapted.tokens, features.tokens, atol=1e-3)
     assert adapter.tally.routed["identity"] >= 2
+
+
+def test_the_gates_that_are_used_are_balanced_not_the_probabilities():
+    # Two images, two choices, scores nearly alike, almost no noise: the squared variation of (2, 0) is 1, of (1, 1) 0.
+    spread = torch.full((2, 2), 1e-4)
+    for clean, wanted in (([[0.1, 0.0], [0.1, 0.0]], 2.0), ([[0.1, 0.0], [0.0, 0.1]], 0.0)):
+        scores = torch.tensor(clean, requires_grad=True)
+        loss = imbalance(Scores(scores, spread), scores, chosen_by(scores, 1), 1)
+        assert loss.item() == pytest.approx(wanted, abs=1e-4)  # importance and load, each
+    scores = torch.tensor([[0.1, 0.0], [0.1, 0.0]], requires_grad=True)
+    imbalance(Scores(scores, spread), scores, chosen_by(scores, 1), 1).backward()
+    assert bool((scores.grad[:, 0] > 0).all())  # what all take becomes less likely,
+    assert bool((scores.grad[:, 1] < 0).all())  # what nobody takes likelier
 
 
 def force(adapter: MixtureAdapter, choice: str) -> None:

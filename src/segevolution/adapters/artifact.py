@@ -63,6 +63,7 @@ class Section(Document):
         settings: of the method.
         base: the network that it was trained on.
         trained: numbers that were trained.
+        trained_groups: the same by what they are; empty in a folder of an earlier version.
         structures: names that it was taught.
         card: what README.md says.
     """
@@ -72,6 +73,7 @@ class Section(Document):
     settings: dict[str, Any]
     base: BaseOf
     trained: Annotated[int, Field(ge=0)]
+    trained_groups: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(max_length=100, default_factory=dict)]
     structures: Annotated[list[Name], Field(max_length=10_000, default_factory=list)]
     card: dict[str, Any]
 

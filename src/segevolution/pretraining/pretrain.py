@@ -136,7 +136,7 @@ def _first(recipe: PretrainRecipe, folder: Path, before: Mapping[str, Any]) -> t
             "former as the recipe's start, or begin in a new folder."
         )
     found = load_model(source)
-    words = found.text_encoder.tokenizer if isinstance(found, SegVol) and found.text_encoder is not None else None
+    words = found.tokenizer if isinstance(found, SegVol) else None
     if not isinstance(found, SegVol) or not isinstance(words, WordTokenizer):
         raise RecipeError(f"{recipe.name} cannot start from {recipe.start}, which is no SegVol that reads words.")
     config = network_config(recipe, words)

@@ -91,7 +91,7 @@ class MixtureAdapter(BaseAdapter):
         with torch.no_grad():
             with self.suspended() as base:
                 features = base.encode(images, modalities)
-            return by_scores(self.config, self._gate(features.tokens, modalities))
+            return by_scores(self.config, self._gate.one_by_one(features.tokens, modalities))
 
     def add_expert(self, name: str, lora: LoraAdapter | None = None, *, key: str = "", alone: bool = False) -> None:
         """Add an expert; every tensor of the others, and of the gate, stays as it is.
@@ -260,7 +260,7 @@ class MixtureAdapter(BaseAdapter):
         if gate.training and torch.is_grad_enabled() and any(value.requires_grad for value in gate.parameters()):
             routing, self._loss = while_learning(self.config, gate, features.tokens, modalities)
         else:
-            routing, self._loss = by_scores(self.config, gate(features.tokens, modalities)), None
+            routing, self._loss = by_scores(self.config, gate.one_by_one(features.tokens, modalities)), None
             self.tally.add(self.config, routing, modalities, training=gate.training)
         return routing
 

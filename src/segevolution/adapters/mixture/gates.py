@@ -72,6 +72,11 @@ class LearnedGate(nn.Module):
             outputs = torch.stack([layer(inner) for layer in self.choices.values()], dim=1)
         return Scores(outputs[..., 0], functional.softplus(outputs[..., 1]))
 
+    def one_by_one(self, tokens: Tensor, modalities: Sequence[Modality | None]) -> Scores:
+        """The same, each image alone, so that to the last bit its weights do not hang on the rest of the batch."""
+        rows = [self(tokens[row : row + 1], [modality]) for row, modality in enumerate(modalities)]
+        return Scores(torch.cat([row.clean for row in rows]), torch.cat([row.spread for row in rows]))
+
 
 def top(scores: Tensor, count: int) -> Tensor:
     """(B, K) scores -> (B, K) weights: `count` of them not zero, summing to 1.
@@ -90,14 +95,20 @@ def top(scores: Tensor, count: int) -> Tensor:
 def imbalance(scores: Scores, noisy: Tensor, weights: Tensor, count: int) -> Tensor:
     """Shazeer et al.'s importance and load losses before their weight: a scalar, 0 where all are used alike.
 
+    Importance is the sum of the gates that are used. With one choice an image it counts images, and its gradient is
+    that of all probabilities (a straight-through estimate), or a choice that nobody takes would never be taken up.
+
     Args:
         scores: of the gate.
         noisy: (B, K), the scores with the noise that was drawn.
         weights: (B, K), what `top` made of them.
         count: how many are chosen for an image.
     """
-    importance = (noisy.softmax(dim=1) if count == 1 else weights).sum(dim=0)
-    loss = squared_variation(importance)
+    used = weights
+    if count == 1:
+        likely = noisy.softmax(dim=1)
+        used = weights.detach() + likely - likely.detach()
+    loss = squared_variation(used.sum(dim=0))
     choices = noisy.shape[1]
     if count >= choices:
         return loss

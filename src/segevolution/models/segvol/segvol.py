@@ -77,6 +77,11 @@ class SegVol(BackboneModule):
         return tuple(self.image_encoder.blocks)
 
     @property
+    def tokenizer(self) -> Tokenizer | None:
+        """Of the text tower; None without one."""
+        return None if self.text_encoder is None else self.text_encoder.tokenizer
+
+    @property
     def encoder(self) -> ImageEncoder:
         """What an encoding runs through; its parameters' names begin with `layer_groups.ENCODER`."""
         return self.image_encoder
