@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from segevolution.models.published import read_published
 
 from segevolution.errors import CheckpointError
 from segevolution.models.checkpoints import load_model, save_model
