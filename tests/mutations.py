@@ -101,6 +101,42 @@ MUTATIONS = (
         "_GAIN = 0.005",
         "data/test_audit_registration.py",
     ),
+    Mutation(
+        "the additive prototype's scale is ignored",
+        "adapters/prior/prototypes.py",
+        "self.scale * values.unflatten",
+        "values.unflatten",
+        "adapters/test_formulas.py",
+    ),
+    Mutation(
+        "the gate never loses the modality",
+        "adapters/mixture/decision.py",
+        "None if chance < config.drop_modality else name",
+        "name",
+        "adapters/test_formulas.py",
+    ),
+    Mutation(
+        "the average has no ramp",
+        "training/module.py",
+        "min(self.settings.average, (1 + self.global_step) / (10 + self.global_step))",
+        "self.settings.average",
+        "training/test_average.py",
+    ),
+    # What a stranger's file may not do.
+    Mutation(
+        "weights are taken whatever they hold",
+        "models/tensor_files.py",
+        "if not (low >= -LARGEST_WEIGHT and high <= LARGEST_WEIGHT):",
+        "if False:",
+        "models/test_tensor_files.py adapters/test_unfit_adapters.py",
+    ),
+    Mutation(
+        "a damaged checkpoint is trained on",
+        "training/checkpoint_file.py",
+        'if _checksum(metadata["state"], tensors) != metadata.get("crc32"):',
+        "if False:",
+        "training/test_checkpoint_file.py",
+    ),
     # The objective's other terms.
     Mutation(
         "the background is weighted instead", OBJECTIVE, "(1 - share) / share", "share / (1 - share)", OBJECTIVE_TESTS

@@ -1,0 +1,44 @@
+"""The moving average of the weights: how fast it follows, step by step."""
+
+import torch
+
+from segevolution.models.tiny import TinyBackbone
+from segevolution.training.module import PromptableModule
+from segevolution.training.settings import FitSettings
+
+
+def followed(average: float, steps: int, monkeypatch) -> list[float]:
+    """The average of one weight that is 0 at the first step and 1 ever after."""
+    module = PromptableModule(TinyBackbone(), FitSettings(steps=1000, average=average))
+    weight = module.backbone.reach
+    values = []
+    for step in range(1, steps + 1):
+        monkeypatch.setattr(PromptableModule, "global_step", step)
+        with torch.no_grad():
+            weight.fill_(0.0 if step == 1 else 1.0)
+        module._follow()
+        values.append(float(module._average["backbone.reach"]) if module._average else float("nan"))
+    return values
+
+
+def test_the_average_ramps_from_fast_to_the_decay_that_was_set(monkeypatch):
+    values, expected = followed(0.9, 200, monkeypatch), 0.0
+    for step, value in enumerate(values, start=1):
+        if step > 1:
+            decay = min(0.9, (1 + step) / (10 + step))
+            expected = decay * expected + (1 - decay)
+        assert abs(value - expected) < 1e-5
+    assert values[1] > 0.7, "the second step hardly remembers the first"
+
+
+def test_the_ramp_is_bounded_by_the_decay(monkeypatch):
+    slow, fast = followed(0.999, 30, monkeypatch), followed(0.2, 30, monkeypatch)
+    assert slow[:2] != fast[:2]
+    assert abs(fast[2] - (0.2 * fast[1] + 0.8)) < 1e-6
+
+
+def test_without_a_decay_there_is_no_average(monkeypatch):
+    module = PromptableModule(TinyBackbone(), FitSettings(steps=10, average=0.0))
+    monkeypatch.setattr(PromptableModule, "global_step", 1)
+    module._follow()
+    assert module._average == {}
