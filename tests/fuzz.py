@@ -1,0 +1,295 @@
+"""Mutated files through the readers: fixed seeds, a process for each, limits of time and memory.
+
+    python tests/fuzz.py --many 5000            # of every kind that is registered
+    python tests/fuzz.py --kind nrrd --many 500 --show
+
+A kind of file is a line in KINDS: how a sound file is made, how its bytes are damaged, and what opens it. What may
+come of a damaged file is a sentence (a SegevolutionError), or that it opens as before. Anything else is a fault: a
+traceback, a crash of the process, no answer within ten seconds, or voxels that changed without a word.
+"""
+
+import argparse
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import random
+import re
+import resource
+import select
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from segevolution.errors import SegevolutionError
+from segevolution.imaging.formats import read
+
+SECONDS = 10.0
+MEMORY = 2 << 30  # bytes beyond what the parent process holds
+ARRAY = np.random.default_rng(0).integers(0, 900, (9, 10, 11)).astype("<i2")
+RAW = ARRAY.tobytes(order="F")
+HARMLESS = ("sentence", "opened")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file.
+
+    Attributes:
+        make: (empty folder) -> a sound file or folder in it.
+        open: (path) -> anything whose repr tells two contents apart; raises SegevolutionError for a damaged file.
+        header: bytes at the file's start that are damaged more often than others.
+        checked: whether a checksum guards what follows the header, so that it may not change without a word.
+        text: whether numbers and words of the header are replaced too.
+    """
+
+    make: Callable[[Path], Path]
+    open: Callable[[Path], object]
+    header: int
+    checked: bool = False
+    text: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one damaged file: "sentence", "opened", "traceback", "crash", "hang" or "silent"."""
+
+    kind: str
+    seed: int
+    word: str
+    detail: str
+    seconds: float
+    megabytes: float
+
+
+def voxels(path: Path) -> tuple[str, tuple[int, ...]]:
+    """Digest and shape of an image, read twice: memory that nobody wrote differs between the two."""
+    digests = {hashlib.sha256(np.ascontiguousarray(read(path).array)).hexdigest() for _ in range(2)}
+    if len(digests) > 1:
+        raise AssertionError("two readings of one file differ")
+    return digests.pop(), read(path).array.shape
+
+
+def _nifti(folder: Path, name: str) -> Path:
+    image = nib.Nifti1Image(ARRAY, np.diag([1.0, 2, 3, 1]))
+    nib.save(image, folder / name)
+    return folder / name
+
+
+def _nrrd(folder: Path, encoding: str) -> Path:
+    head = (
+        "NRRD0005\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 9 10 11\n"
+        "space directions: (1,0,0) (0,2,0) (0,0,3)\nspace origin: (0,0,0)\nendian: little\nencoding: "
+    )
+    data = RAW if encoding == "raw" else gzip.compress(RAW, mtime=0)
+    (folder / "image.nrrd").write_bytes(f"{head}{encoding}\n\n".encode() + data)
+    return folder / "image.nrrd"
+
+
+def _meta(folder: Path, packed: bool) -> Path:
+    data = zlib.compress(RAW) if packed else RAW
+    size = f"CompressedDataSize = {len(data)}\n" if packed else ""
+    head = (
+        f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = {packed}\n"
+        f"{size}TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nElementSpacing = 1 2 3\nDimSize = 9 10 11\n"
+        "ElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    )
+    (folder / "image.mha").write_bytes(head.encode() + data)
+    return folder / "image.mha"
+
+
+def _dicom(folder: Path) -> Path:
+    series = folder / "series"
+    series.mkdir()
+    for number in range(3):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, pydicom.uid.UID(f"1.2.{number}")
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+        data.SOPClassUID, data.SOPInstanceUID, data.Modality = CTImageStorage, f"1.2.{number}", "CT"
+        data.SeriesInstanceUID, data.PixelPaddingValue = "1.2.9", 65535
+        data.ImageOrientationPatient, data.PixelSpacing = [1, 0, 0, 0, 1, 0], [1.5, 0.75]
+        data.ImagePositionPatient = [0, 0, 2 * number]
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.Rows, data.Columns, data.BitsAllocated, data.BitsStored, data.HighBit = 10, 9, 16, 16, 15
+        data.PixelRepresentation, data.RescaleSlope, data.RescaleIntercept = 0, 1, -1024
+        data.PixelData = ARRAY[..., number].tobytes(order="F")
+        data.save_as(series / f"{number}.dcm", enforce_file_format=True)
+    return series
+
+
+KINDS: dict[str, Kind] = {
+    "nifti": Kind(lambda folder: _nifti(folder, "image.nii"), voxels, 352),
+    "nifti.gz": Kind(lambda folder: _nifti(folder, "image.nii.gz"), voxels, 20, checked=True),
+    "nrrd": Kind(lambda folder: _nrrd(folder, "raw"), voxels, 200, text=True),
+    "nrrd.gz": Kind(lambda folder: _nrrd(folder, "gzip"), voxels, 200, checked=True, text=True),
+    "metaimage": Kind(lambda folder: _meta(folder, packed=False), voxels, 260, text=True),
+    "metaimage.z": Kind(lambda folder: _meta(folder, packed=True), voxels, 300, checked=True, text=True),
+    "dicom": Kind(_dicom, voxels, 900),
+}
+
+
+def mutate(data: bytes, kind: Kind, draw: random.Random) -> bytes:
+    """Damage bytes in one to three ways."""
+    changed = bytearray(data)
+    for _ in range(draw.randint(1, 3)):
+        if not changed:
+            break
+        end = min(kind.header, len(changed)) if draw.random() < 0.7 else len(changed)
+        place = draw.randrange(end)
+        way = draw.choice(
+            ("bit", "byte", "word", "cut", "insert", "drop", "copy", *(("number",) * 4 if kind.text else ()))
+        )
+        if way == "bit":
+            changed[place] ^= 1 << draw.randrange(8)
+        elif way == "byte":
+            changed[place] = draw.choice((0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)))
+        elif way == "word":
+            word = draw.choice((0, 1, -1, 2**31 - 1, -(2**31), draw.randrange(2**32)))
+            changed[place : place + 4] = (word % 2**32).to_bytes(4, draw.choice(("little", "big")))
+        elif way == "cut":
+            del changed[draw.randrange(len(changed)) :]
+        elif way == "insert":
+            changed[place:place] = draw.randbytes(draw.choice((1, 2, 8, 100)))
+        elif way == "drop":
+            del changed[place : place + draw.choice((1, 2, 8, 100))]
+        elif way == "copy":
+            start = draw.randrange(len(changed))
+            changed[place:place] = changed[start : start + draw.choice((4, 40))]
+        else:
+            numbers = list(re.finditer(rb"[0-9.]+|[A-Za-z]+", bytes(changed[:end])))
+            if numbers:
+                match = draw.choice(numbers)
+                words = (
+                    b"-1",
+                    b"0",
+                    b"1e30",
+                    b"nan",
+                    b"inf",
+                    b"%n",
+                    b"999999999999",
+                    b"1e3",
+                    b"",
+                    b"LIST",
+                    b"../x",
+                    b"1_0",
+                )
+                changed[match.start() : match.end()] = draw.choice(words)
+    return bytes(changed)
+
+
+def try_one(name: str, seed: int, folder: Path) -> Outcome:
+    """Make, damage and open one file in a process of its own."""
+    kind, draw = KINDS[name], random.Random(f"{name} {seed}")
+    path = kind.make(folder)
+    whole = repr(kind.open(path)) if kind.checked else ""
+    file = draw.choice(sorted(path.rglob("*"))) if path.is_dir() else path
+    before = file.read_bytes()
+    after = mutate(before, kind, draw)
+    file.write_bytes(after)
+    same_header = before[: kind.header] == after[: kind.header]
+    start = time.perf_counter()
+    word, detail, megabytes = _in_a_child(lambda: repr(kind.open(path)))
+    seconds = time.perf_counter() - start
+    if word == "opened" and kind.checked and same_header and detail != whole:
+        word = "silent"
+    return Outcome(name, seed, word, detail, seconds, megabytes)
+
+
+def _in_a_child(work: Callable[[], str]) -> tuple[str, str, float]:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _work_and_leave(work, writer)
+    os.close(writer)
+    data = b""
+    deadline = time.monotonic() + SECONDS
+    while select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        piece = os.read(reader, 1 << 16)
+        if not piece:
+            break
+        data += piece
+    else:
+        os.kill(child, signal.SIGKILL)
+    os.close(reader)
+    _, status = os.waitpid(child, 0)
+    if not data:
+        hang = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return ("hang" if hang else "crash"), f"status {status}", 0.0
+    word, detail, megabytes = json.loads(data)
+    return word, detail, megabytes
+
+
+def _work_and_leave(work: Callable[[], str], writer: int) -> None:
+    """In the child: report one outcome and end without any clean-up of the parent's."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.dup2(devnull, 2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
+    try:
+        word, detail = "opened", work()
+    except SegevolutionError as error:
+        word, detail = ("sentence" if "\n" not in str(error) else "traceback"), str(error)
+    except AssertionError as error:
+        word, detail = "silent", str(error)
+    except BaseException:
+        word, detail = "traceback", traceback.format_exc()
+    megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    os.write(writer, json.dumps([word, detail[-4000:], megabytes]).encode())
+    os._exit(0)
+
+
+def run(many: int, names: list[str]) -> list[Outcome]:
+    """`many` damaged files in all, shared among the kinds."""
+    outcomes = []
+    for name in names:
+        for seed in range(-(-many // len(names))):
+            with tempfile.TemporaryDirectory() as folder:
+                outcomes.append(try_one(name, seed, Path(folder)))
+    return outcomes
+
+
+def faults(outcomes: list[Outcome]) -> list[Outcome]:
+    """Those that no user should meet."""
+    return [outcome for outcome in outcomes if outcome.word not in HARMLESS]
+
+
+def main() -> int:
+    """Print counts by kind and outcome; status 1 where there was a fault."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--many", type=int, default=500)
+    parser.add_argument("--kind", action="append", choices=sorted(KINDS))
+    parser.add_argument("--show", action="store_true", help="print every fault in full")
+    options = parser.parse_args()
+    outcomes = run(options.many, options.kind or list(KINDS))
+    for name in dict.fromkeys(outcome.kind for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.kind == name]
+        counts = Counter(outcome.word for outcome in own)
+        slowest, largest = max(outcome.seconds for outcome in own), max(outcome.megabytes for outcome in own)
+        print(f"{name:12} {dict(counts)}  longest {slowest:.2f} s, most memory {largest:.0f} MB")
+    for outcome in faults(outcomes):
+        print(outcome.kind, outcome.seed, outcome.word, outcome.detail if options.show else outcome.detail[-200:])
+    print(f"{len(outcomes)} files, {len(faults(outcomes))} faults")
+    return int(bool(faults(outcomes)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
