@@ -97,7 +97,7 @@ def test_where_the_answer_reaches_the_border_the_window_moves_on_until_it_does_n
 
 
 def test_an_answer_without_end_is_looked_at_a_bounded_number_of_times() -> None:
-    answer = ask(opened(torch.full((200, 200, 200), 4.0)), FramePrompt(points=((100.0, 100.0, 100.0),), labels=(1,)))
+    answer = ask(opened(torch.full((90, 90, 90), 4.0)), FramePrompt(points=((45.0, 45.0, 45.0),), labels=(1,)))
     assert answer.windows <= MOST_WINDOWS + 1
 
 
@@ -109,14 +109,23 @@ def test_a_box_larger_than_the_window_is_covered_and_bounds_the_answer() -> None
     assert not (answer.logits[..., LONG.stop[2] + 1 :] > 0).any()
 
 
+def test_windows_that_overlap_are_averaged() -> None:
+    network = Recorded()
+    values = image(Block((20, 10, 0), (40, 50, 60)))
+    answer = ask(opened(values, network), FramePrompt(box=LONG))
+    assert answer.windows > 1
+    alone = ask(opened(values), FramePrompt(box=SMALL)).logits.max()
+    assert answer.logits.max() < 1.3 * alone
+
+
 def test_a_second_click_in_the_window_is_told_the_earlier_logits_as_they_were_and_encodes_nothing() -> None:
     network = Recorded()
     before = opened(image(SMALL), network)
     first = ask(before, FramePrompt(points=(middle(SMALL),), labels=(1,)))
     assert first.previous is not None
     assert first.previous.logits.shape == network.spec.previous
-    near = (30.0, 28.0, 24.0)
-    prompt = FramePrompt(points=(middle(SMALL), near), labels=(1, 0), previous=first.previous)
+    near, wrong = (35.0, 33.0, 29.0), (30.0, 28.0, 24.0)  # the first would move the window's middle
+    prompt = FramePrompt(points=(middle(SMALL), near, wrong), labels=(1, 1, 0), previous=first.previous)
     second = ask(before, prompt)
     assert before.counts.encodings == 1
     assert second.previous is not None
@@ -124,7 +133,7 @@ def test_a_second_click_in_the_window_is_told_the_earlier_logits_as_they_were_an
     masks = network.asked[-1].masks
     assert masks is not None
     assert torch.equal(masks[0, 0], first.previous.logits)
-    d, h, w = (int(value) for value in near)
+    d, h, w = (int(value) for value in wrong)
     assert second.logits[d, h, w] < first.logits[d, h, w]
 
 
