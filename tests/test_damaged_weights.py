@@ -20,8 +20,8 @@ from segevolution.adapters.explain import explain
 from segevolution.adapters.switch import attached
 from segevolution.errors import SegevolutionError
 from segevolution.models.checkpoints import load_model, save_model
-from segevolution.models.published import read_published
 from segevolution.models.segvol.config import SegVolConfig, TextConfig
+from segevolution.models.segvol.published import read_published
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
 from segevolution.models.tiny import TinyBackbone

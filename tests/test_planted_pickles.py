@@ -22,9 +22,9 @@ from segevolution.data.store import Store
 from segevolution.errors import SegevolutionError
 from segevolution.evaluation.results import PartName, Results, read_table
 from segevolution.models.checkpoints import load_model, save_model
-from segevolution.models.published import read_published
 from segevolution.models.segvol.clip_tokenizer import ClipTokenizer
 from segevolution.models.segvol.encoder_weights import load_encoder
+from segevolution.models.segvol.published import read_published
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
 from segevolution.models.tiny import TinyBackbone

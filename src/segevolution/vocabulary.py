@@ -26,7 +26,7 @@ class Modality(StrEnum):
         """Read "ct", "MR", "mri", "PT", "ultrasound" ...; raises VocabularyError for anything else."""
         known = _MODALITY_NAMES.get(text.strip().lower())
         if known is None:
-            raise VocabularyError(f'"{text}" is not a modality; known are {", ".join(cls)}.')
+            raise VocabularyError(f'"{text[:60]}" is not a modality; known are {", ".join(cls)}.')
         return known
 
 

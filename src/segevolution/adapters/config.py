@@ -33,7 +33,7 @@ class AdapterConfig:
     def preset(cls, name: str) -> Self:
         """One of `presets` by name; raises AdapterError for another."""
         if not isinstance(name, str) or name not in cls.presets:
-            raise AdapterError(f'"{name}" is not a {cls.preset_word}; known are {", ".join(cls.presets)}.')
+            raise AdapterError(f'"{str(name)[:60]}" is not a {cls.preset_word}; known are {", ".join(cls.presets)}.')
         return cls(**cls.presets[name])
 
     @classmethod
@@ -52,7 +52,7 @@ class AdapterConfig:
             if key not in known:
                 near = closest(key, known)
                 hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known) or 'none'}."
-                raise AdapterError(f'"{key}" is not a setting of this adapter; {hint}')
+                raise AdapterError(f'"{key[:60]}" is not a setting of this adapter; {hint}')
         # A mapping is how a file writes pairs.
         plain = {key: list(value.items()) if isinstance(value, Mapping) else value for key, value in values.items()}
         config = check(plain, cls, where="the settings of this adapter", error=AdapterError)
