@@ -124,7 +124,8 @@ def convert(
     quiet: Quiet = False,
 ) -> None:
     """Convert published weights to a model folder, or a SegVol folder back to the published naming."""
-    from ..models import checkpoints, hub, published
+    from ..models import checkpoints, hub
+    from ..models.segvol import published
 
     note(f"Converting {source} ...", quiet=quiet)
     if to is Form.PUBLISHED:
