@@ -130,7 +130,7 @@ class Encodings:
             some = views[part] if len(views) > 1 else views
             rows = list(range(len(some))) if len(views) > 1 else [0] * len(prompts[part])
             features = some[0] if len(some) == 1 else Features.stack(some)
-            batch = collate(prompts[part], rows, features.tokens.device)
+            batch = collate(prompts[part], rows, features.tokens.device, self.window)
             with torch.inference_mode(), self._autocast():
                 masks = self.backbone.decode(features, batch, contexts[part], multimask=multimask)
                 logits.append(masks.full().float())

@@ -12,8 +12,9 @@ import torch
 
 from ..imaging.framing import Frame, resize_nearest
 from ..imaging.prompts import Prompt
-from ..imaging.regions import PackedMask
+from ..imaging.regions import PackedMask, Region
 from ..models.backbone import ABSENT, PADDING, POSITIVE, PromptBatch, Triple
+from .drawn import channels, in_frame, rescaled, within
 from .previous import CERTAIN, OUTSIDE, Previous, stacked
 from .windows import Block
 
@@ -30,6 +31,7 @@ class FramePrompt:
         labels: one a point: 1 positive, 0 negative, -1 the padding token.
         box: whole voxels, half-open as every Block; None = no box.
         previous: an earlier answer to the same question; None = none.
+        scribbles, lasso: voxels that were drawn over, for a network that takes such; None = none.
     """
 
     structure: str | None = None
@@ -37,6 +39,8 @@ class FramePrompt:
     labels: tuple[int, ...] = ()
     box: Block | None = None
     previous: Previous | None = field(default=None, compare=False)
+    scribbles: Region | None = None
+    lasso: Region | None = None
 
     @property
     def positive(self) -> tuple[Place, ...]:
@@ -50,7 +54,8 @@ class FramePrompt:
     @property
     def silent(self) -> bool:
         """Whether it says nothing at all."""
-        return self.structure is None and self.box is None and not self.labels
+        drawn = self.scribbles is not None or self.lasso is not None
+        return self.structure is None and self.box is None and not self.labels and not drawn
 
 
 def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
@@ -63,7 +68,8 @@ def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
         box = Block(*frame.block(*prompt.box.voxels))
     places = tuple(_place(row) for row in np.clip(points, 0, last))
     previous = None if prompt.mask is None else mask_in_frame(prompt.mask, frame)
-    return FramePrompt(prompt.text, places, prompt.labels, box, previous)
+    scribbles, lasso = (in_frame(region, frame) for region in (prompt.scribbles, prompt.lasso))
+    return FramePrompt(prompt.text, places, prompt.labels, box, previous, scribbles, lasso)
 
 
 def mask_in_frame(mask: PackedMask, frame: Frame) -> Previous:
@@ -78,7 +84,7 @@ def on_view(prompt: Prompt) -> FramePrompt:
     box = None
     if prompt.box is not None:
         box = Block(_whole(prompt.box.low), _whole(high + 1 for high in prompt.box.high))
-    return FramePrompt(prompt.text, prompt.points, prompt.labels, box)
+    return FramePrompt(prompt.text, prompt.points, prompt.labels, box, scribbles=prompt.scribbles, lasso=prompt.lasso)
 
 
 def resized(prompt: FramePrompt, source: Triple, target: Triple) -> FramePrompt:
@@ -92,8 +98,10 @@ def resized(prompt: FramePrompt, source: Triple, target: Triple) -> FramePrompt:
         _place((value + 0.5) * scale - 0.5 for value, scale in zip(point, scales, strict=True))
         for point in prompt.points
     )
+    scribbles, lasso = (rescaled(region, source, target) for region in (prompt.scribbles, prompt.lasso))
+    prompt = replace(prompt, points=points, scribbles=scribbles, lasso=lasso)
     if prompt.box is None:
-        return replace(prompt, points=points)
+        return prompt
     starts, stops = [], []
     for low, high, length, side in zip(prompt.box.start, prompt.box.stop, source, target, strict=True):
         picked = resize_nearest(np.arange(length).reshape(1, 1, length), (1, 1, side))[0, 0]
@@ -102,7 +110,7 @@ def resized(prompt: FramePrompt, source: Triple, target: Triple) -> FramePrompt:
             hits = np.array([min(int((low + high) / 2 * side / length), side - 1)])
         starts.append(int(hits[0]))
         stops.append(int(hits[-1]) + 1)
-    return replace(prompt, points=points, box=Block(_whole(starts), _whole(stops)))
+    return replace(prompt, box=Block(_whole(starts), _whole(stops)))
 
 
 def seen_from(
@@ -140,6 +148,8 @@ def seen_from(
         tuple(_place(value - low for value, low in zip(point, view.start, strict=True)) for point, _ in kept),
         tuple(label for _, label in kept),
         None if box is None else box.shift(view.start, -1),
+        scribbles=within(prompt.scribbles, view),
+        lasso=within(prompt.lasso, view),
     )
     return replace(told, points=((-1.0, -1.0, -1.0),), labels=(PADDING,)) if told.silent else told
 
@@ -150,8 +160,13 @@ def voxel(point: Place) -> Block:
     return Block(start, _whole(value + 1 for value in start))
 
 
-def collate(prompts: Sequence[FramePrompt], image_index: Sequence[int], device: torch.device) -> PromptBatch:
-    """Prompts in window voxels -> a batch for the network; short point lists are filled with the label ABSENT."""
+def collate(
+    prompts: Sequence[FramePrompt], image_index: Sequence[int], device: torch.device, window: Triple | None = None
+) -> PromptBatch:
+    """Prompts in window voxels -> a batch for the network; short point lists are filled with the label ABSENT.
+
+    `window` is the window's shape, which is needed where a prompt has scribbles or a lasso.
+    """
     most = max((len(prompt.labels) for prompt in prompts), default=0)
     points = torch.zeros(len(prompts), most, 3)
     labels = torch.full((len(prompts), most), ABSENT, dtype=torch.int64)
@@ -170,6 +185,7 @@ def collate(prompts: Sequence[FramePrompt], image_index: Sequence[int], device: 
         labels.to(device) if most else None,
         boxes.to(device) if any_box else None,
         stacked([prompt.previous for prompt in prompts], device),
+        regions=channels([(prompt.scribbles, prompt.lasso) for prompt in prompts], window, device),
     )
 
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..errors import PromptError
+from ..imaging.prompts import Kind
 from ..vocabulary import Context, Modality, Wording
 from .spec import Adaptation, DecoderSizes, Spec, Triple, Windows
 
@@ -97,6 +99,8 @@ class PromptBatch:
         boxes: (P, 6) float (d0, h0, w0, d1, h1, w1), both corners included; a row of NaN = no box.
         masks: (P, 1, d, h, w) logits of an earlier answer, of the size that `Spec.previous` says; a row of NaN = none.
         wordings: how each text is put, for networks that read sentences; None = in the network's own words.
+        regions: (P, 4, D, H, W) of 0 and 1 in window voxels: scribbled on the structure, off it, lasso on it, off it;
+            None = nothing was drawn.
     """
 
     image_index: Tensor
@@ -106,6 +110,7 @@ class PromptBatch:
     boxes: Tensor | None = None
     masks: Tensor | None = None
     wordings: tuple[Wording | None, ...] | None = None
+    regions: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -124,6 +129,7 @@ class PromptBatch:
             chosen(self.boxes),
             chosen(self.masks),
             None if self.wordings is None else tuple(self.wordings[row] for row in rows),
+            chosen(self.regions),
         )
 
 
@@ -263,7 +269,10 @@ class BackboneModule(torch.nn.Module, ABC):
     def decode(
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
     ) -> Masks:
-        """See Backbone.decode."""
+        """See Backbone.decode; raises PromptError for drawn regions that the network does not take."""
+        if prompts.regions is not None and not self.spec.accepts & {Kind.SCRIBBLE, Kind.LASSO}:
+            known = ", ".join(sorted(self.spec.accepts))
+            raise PromptError(f"this model takes no scribble or lasso prompt; it takes {known}.")
         with self.lock:
             if self.hooks.decode is not None:
                 return self.hooks.decode(self._decode, features, prompts, contexts, multimask)

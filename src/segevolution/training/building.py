@@ -99,7 +99,8 @@ class Builder:
 
     def finish(self, semantic: tuple[str, ...], multimask: bool) -> TrainingBatch:
         """Everything as tensors; `semantic` names the structures of the auxiliary head."""
-        prompts = collate(self.prompts, self.image_index, torch.device("cpu"))
+        depth, height, width = self.labels[0].shape
+        prompts = collate(self.prompts, self.image_index, torch.device("cpu"), (depth, height, width))
         boxes = torch.full((len(prompts), 6), torch.nan) if prompts.boxes is None else prompts.boxes
         prompts = replace(prompts, boxes=boxes, wordings=tuple(self.wordings) if any(self.wordings) else None)
         maps, labelled = self._semantic(semantic) if semantic else (None, None)

@@ -7,7 +7,7 @@ the image's own, another window is looked at, half a window further, told what i
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from ...imaging.prompts import Kind
 from ...models.backbone import NEGATIVE, POSITIVE
 from ...models.spec import Spec, Triple
 from ...vocabulary import Context
+from ..drawn import extent, within
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, Place, voxel
 from ..previous import OUTSIDE, Previous
@@ -104,7 +105,8 @@ class ClickImage(OpenImage):
     def _first_views(self, prompt: FramePrompt, shape: Triple) -> list[Block]:
         """Where to begin: the earlier answer's window while the points stay in it, else round the prompt."""
         window = self.encodings.window
-        places = [voxel(point) for point in prompt.positive] + ([] if prompt.box is None else [prompt.box])
+        places = [voxel(point) for point in prompt.positive]
+        places += [place for place in (prompt.box, extent(prompt.scribbles), extent(prompt.lasso)) if place is not None]
         previous = prompt.previous
         if previous is not None:
             every = places + [voxel(point) for point in prompt.points]
@@ -154,6 +156,7 @@ class ClickImage(OpenImage):
             if logits is not None:
                 previous = Previous(Block.whole(self.encodings.window), logits)
         seeded = any(label == POSITIVE for _, label in pairs)
+        seeded |= any(within(region, view) is not None for region in (prompt.scribbles, prompt.lasso))
         if not begun and box is None and not seeded and prompt.structure is None:
             seed = None if known is None else _seed(known, view)
             if seed is None:
@@ -166,8 +169,10 @@ class ClickImage(OpenImage):
             tuple(label for _, label in pairs),
             None if box is None else box.shift(view.start, -1),
             previous,
+            within(prompt.scribbles, view),
+            within(prompt.lasso, view),
         )
-        positive = told.structure is not None or told.box is not None or told.positive or told.previous is not None
+        positive = not replace(told, points=(), labels=()).silent or told.positive or told.previous is not None
         return told if positive or NEGATIVE in told.labels else None
 
     def _look(self, view: Block, told: FramePrompt, context: Context, alternative: int | None) -> _Look:

@@ -27,8 +27,7 @@ from ...imaging.grid import Array
 from ...imaging.prompts import Kind
 from ...imaging.resizing import Resizing, area_taps
 from ...imaging.volume import Volume
-from ...models.backbone import POSITIVE
-from ...models.spec import Spec, Triple
+from ...models.backbone import POSITIVE, Spec, Triple
 from ...vocabulary import Context
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, Place, resized, voxel
@@ -51,6 +50,8 @@ class Slices(Strategy):
         """See Strategy.check: its windows are slices."""
         if spec.window[0] != 1:
             raise CheckpointError(f'a network framed by "slices" has the window (1, H, W), not {spec.window}.')
+        if spec.accepts & {Kind.SCRIBBLE, Kind.LASSO}:
+            raise CheckpointError('"slices" carries no scribbles or lassos to a network; leave them out of its kinds.')
 
     def prepare(self, volume: Volume, spec: Spec) -> Frame:
         """See Strategy.prepare: D runs across the slices."""
