@@ -346,7 +346,7 @@ def test_an_image_that_cannot_be_used_is_refused_in_one_sentence(
         (("--text", "liver", "--series", "1.2.3"), "no DICOM folder"),
         (("--text", "liver", "--device", "gpu7"), "is not a device"),
         (("--text", "liver", "--model", "no-such-model"), 'no model is called "no-such-model"'),
-        (("--text", "liver", "--adapter", "no-such-adapter"), "no-such-adapter is not a folder"),
+        (("--text", "liver", "--adapter", "no-such-adapter"), "no-such-adapter is neither an adapter folder nor"),
         (("--text", "liver", "-o", "mask.txt"), "has no suffix that can be written"),
         (("--text", "liver", "--preview", "look.jpg"), "must end in .png"),
     ],

@@ -27,7 +27,7 @@ def test_a_loaded_model_is_ready_to_answer(model: Path) -> None:
     assert backbone.device.type == "cpu"
     with pytest.raises(CheckpointError, match="no model is called"):
         load("no-such-model")
-    with pytest.raises(AdapterError, match="is not a folder"):
+    with pytest.raises(AdapterError, match="no-such-adapter is neither an adapter folder nor the name of"):
         load(model, adapter="no-such-adapter")
     with pytest.raises(DeviceError, match="is not a device"):
         load(model, device="abacus")

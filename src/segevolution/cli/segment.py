@@ -68,7 +68,12 @@ def segment(
         str, typer.Option(metavar="NAME", help="A name (see: segevolution models list) or a model folder.")
     ] = "segvol-mini",
     adapter: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="An adapter folder, trained on this model.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="An adapter folder, trained on this model, or the name of one that ships. Default: the expert that "
+            "ships for this model and modality, where there is one; none leaves it out.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,

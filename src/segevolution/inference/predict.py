@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..adapters.shipped import NONE, expert_for
 from ..files import replacing_together, write_json
 from ..imaging.formats import write_mask
 from ..imaging.grid import Array
@@ -87,7 +88,9 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
     request.check_outputs()
     warnings = (*volume.unstated, *volume.remarks, *signal_warnings(volume))
     tell("loading the model", 0, len(names))
-    backbone = load(request.model, adapter=request.adapter, device=request.device)
+    expert = expert_for(request.model, volume.modality) if request.adapter is None else None
+    adapter = expert if request.adapter is None else None if str(request.adapter) == NONE else request.adapter
+    backbone = load(request.model, adapter=adapter, device=request.device)
     session = Session(backbone, volume, windows=request.windows)
     session.check(prompts)
     answers: list[Segmentation] = []
@@ -104,8 +107,8 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
         mask_files = temporary[: len(request.masks)]
         masks = _write(mask_files, session, answers)
         found = _measure(request, volume, masks, answers)
-        notes = (*warnings, *_notes(request, volume, found, answers))
-        write_json(temporary[len(mask_files)], _key(request, volume, found, notes))
+        notes = (*warnings, *_routed(volume, expert), *_notes(request, volume, found, answers))
+        write_json(temporary[len(mask_files)], _key(request, volume, found, notes, adapter))
         if request.preview is not None:
             drawn = list(zip(_titles(request), masks, strict=True))
             write_preview(temporary[-1], volume, drawn, title=_headline(request, volume))
@@ -155,6 +158,10 @@ def _measure(request: Request, volume: Volume, masks: list[Array], answers: list
     return found
 
 
+def _routed(volume: Volume, expert: str | None) -> list[str]:
+    return [f"{volume.modality} is answered by the expert {expert}; --adapter none leaves it out"] if expert else []
+
+
 def _notes(request: Request, volume: Volume, found: list[Found], answers: list[Segmentation]) -> tuple[str, ...]:
     lowest = float(usable_signal(volume.array, volume.modality).measured.min())
     if volume.modality is not None:
@@ -168,7 +175,9 @@ def _notes(request: Request, volume: Volume, found: list[Found], answers: list[S
     return (modality, *understood, *lacking, "for research, not a medical device")
 
 
-def _key(request: Request, volume: Volume, found: list[Found], notes: tuple[str, ...]) -> dict[str, Any]:
+def _key(
+    request: Request, volume: Volume, found: list[Found], notes: tuple[str, ...], adapter: str | Path | None
+) -> dict[str, Any]:
     """What the JSON sidecar says."""
     labels = {str(entry.label): entry.name for entry in found} if len(request.masks) == 1 else {"1": "the structure"}
     return {
@@ -179,7 +188,7 @@ def _key(request: Request, volume: Volume, found: list[Found], notes: tuple[str,
         "orientation": volume.grid.orientation,
         "orientation_stated": volume.orientation_stated,
         "model": str(request.model),
-        "adapter": None if request.adapter is None else str(request.adapter),
+        "adapter": None if adapter is None else str(adapter),
         "points": [list(map(float, point)) for point in request.points],
         "negative_points": [list(map(float, point)) for point in request.negative_points],
         "box": None if request.box is None else list(map(float, request.box)),

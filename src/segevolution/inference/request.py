@@ -32,7 +32,9 @@ class Request:
         points, negative_points: (x, y, z) each, voxel indices of the file, or RAS+ millimetres if `mm`.
         box: (x0, y0, z0, x1, y1, z1), both corners included.
         modality, series, orientation, spacing, time, allow_outside, max_gigabytes: as for `imaging.formats.read`.
-        model, adapter, device, windows: as for `load` and `Session`.
+        model, device, windows: as for `load` and `Session`.
+        adapter: as for `load`; None = the expert that ships for this model and modality, where there is one, and
+            "none" leaves that out.
         output: file of the label map, or folder with `split`; None = beside the image, `<image>_seg.nii.gz` (the
             image's own format if it can be written) or folder `<image>_seg`.
         split: one file a structure instead of a label map.
@@ -59,7 +61,7 @@ class Request:
     allow_outside: bool = False
     max_gigabytes: float | None = None
     model: str = "segvol-mini"
-    adapter: Path | None = None
+    adapter: str | Path | None = None
     device: str = "auto"
     windows: Windows | None = None
     output: Path | None = None
