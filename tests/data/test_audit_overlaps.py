@@ -51,23 +51,24 @@ def test_chaos_mri_is_new_to_segvol_and_amos_mri_is_not() -> None:
     assert "39 of its MRIs" in (seen_by("segvol", "amos22", record("amos22", Modality.MRI)) or "")
 
 
-def test_the_table_of_segvol_mini_is_its_recipe() -> None:
+@pytest.mark.parametrize("base", ["segvol-mini", "segvol-mini-2"])
+def test_the_table_of_a_shipped_base_is_its_recipe(base: str) -> None:
     folder = Path(segevolution.__file__).parent
-    recipe = yaml.safe_load((folder / "pretraining/trainings/segvol_mini.yaml").read_text("utf-8"))
+    recipe = yaml.safe_load((folder / f"pretraining/trainings/{base.replace('-', '_')}.yaml").read_text("utf-8"))
     for entry in recipe["data"]:
         held_out = set(entry.get("validation", []))
         for patient in {"anyone", *held_out}:
-            what = seen_by("segvol-mini", entry["name"], record(entry["name"], Modality.CT, patient))
+            what = seen_by(base, entry["name"], record(entry["name"], Modality.CT, patient))
             assert (what is None) == (patient in held_out), (entry["name"], patient)
     assert {patient for entry in recipe["data"] for patient in entry.get("validation", [])} == MINI_HELD_OUT
-    assert all(seen_by("segvol-mini", name, record(name, Modality.MRI)) is None for name in ("labels_head", "chaos"))
+    assert all(seen_by(base, name, record(name, Modality.MRI)) is None for name in ("labels_head", "chaos"))
 
 
 def test_a_base_is_known_by_its_name_or_folder() -> None:
     assert base_of("BAAI/SegVol") == "segvol"
     assert base_of("runs/mine/segvol-mini/") == "segvol-mini"
     assert base_of("runs/mine/model") is None
-    assert set(BASES) == {"segvol", "segvol-mini"}
+    assert set(BASES) == {"segvol", "segvol-mini", "segvol-mini-2"}
 
 
 def test_overlaps_are_findings_for_each_part(tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ _MINI = (
     Seen("label maps of the Decathlon's prostates, as made CT", r"^labels_prostate$", CT),
 )
 
-BASES: dict[str, tuple[Seen, ...]] = {"segvol": _M3D_SEG, "segvol-mini": _MINI}
+# segvol-mini-2 went on from segvol-mini with part of the same data, and kept the same patients aside.
+BASES: dict[str, tuple[Seen, ...]] = {"segvol": _M3D_SEG, "segvol-mini": _MINI, "segvol-mini-2": _MINI}
 
 
 def base_of(name: str) -> str | None:
