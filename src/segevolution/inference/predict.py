@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from ..imaging.usable_signal import usable_signal
 from ..imaging.volume import Volume
 from .labelmap import label_map
 from .load import load
-from .preview import write_preview
 from .request import Request
 from .segmentation import Segmentation
 from .session import Session
@@ -111,7 +111,9 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
         write_json(temporary[len(mask_files)], _key(request, volume, found, notes, adapter))
         if request.preview is not None:
             drawn = list(zip(_titles(request), masks, strict=True))
-            write_preview(temporary[-1], volume, drawn, title=_headline(request, volume))
+            # Imported when it is asked for: matplotlib takes a quarter of the time of a first answer.
+            preview = import_module(".preview", __package__)
+            preview.write_preview(temporary[-1], volume, drawn, title=_headline(request, volume))
     counts = session.counts
     return Report(tuple(found), tuple(files), notes, counts.encodings, counts.decodings, warnings)
 

@@ -21,6 +21,7 @@ from ..documents import read_json
 from ..errors import CheckpointError, OutputError
 from ..files import check_writable, json_text, replacing
 from .backbone import BackboneModule
+from .outline import outlined
 from .registry import network_named, network_of
 from .tensor_files import TensorHeader, headers_of, misfits, read_headers, read_tensors
 
@@ -88,7 +89,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> BackboneModu
     config = read_config(folder)
     network = network_named(config["network"], where=str(folder))
     with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random stream where it was
-        with torch.device("meta"):
+        with outlined():
             outline = headers_of(network.build(sizes_of(config), folder).state_dict())
         _require_fit(read_headers(folder / WEIGHTS, CheckpointError), outline, where=str(folder))
         model = network.build(sizes_of(config), folder)

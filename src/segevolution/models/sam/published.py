@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
 from ..checkpoints import load_state, read_weights, save_model
+from ..outline import outlined
 from ..pickled import read_pickled, require_plain
 from ..tensor_files import check_weights
 from .config import LITE_MEDSAM, MEDSAM, SAM_MED2D, SAM_VIT_B, SamConfig
@@ -91,7 +91,7 @@ def convert_sam(file: Path, system: str, folder: Path, *, force: bool = True) ->
     if system not in SYSTEMS:
         raise CheckpointError(f'"{system}" is no system of the SAM family; known are {", ".join(SYSTEMS)}.')
     state = _read(Path(file))
-    with torch.device("meta"):
+    with outlined():
         model = Sam(SYSTEMS[system].config)
     load_state(model, state, where=str(file), assign=True)
     save_model(model, folder, card=SYSTEMS[system].card, force=force)

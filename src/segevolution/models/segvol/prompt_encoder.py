@@ -123,8 +123,10 @@ class FourierCode(nn.Module):
     def __init__(self, width: int, spread: tuple[float, float] = (1.0, 1.0)) -> None:
         super().__init__()
         self.width = width
-        low, high = (math.log(value) for value in spread)
-        matrix = torch.randn(3, width // 2) * torch.linspace(low, high, width // 2).exp()
+        matrix = torch.empty(3, width // 2)
+        if not matrix.is_meta:  # an outline has shapes alone; drawing on it would import torch's compiler
+            low, high = (math.log(value) for value in spread)
+            matrix = matrix.normal_() * torch.linspace(low, high, width // 2).exp()
         self.register_buffer("positional_encoding_gaussian_matrix", matrix)
 
     def forward(self, coordinates: Tensor) -> Tensor:

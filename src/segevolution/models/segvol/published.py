@@ -22,6 +22,7 @@ from ...errors import CheckpointError, OutputError
 from ...files import replacing
 from ..backbone import BackboneModule
 from ..checkpoints import load_state, read_weights, save_model
+from ..outline import outlined
 from ..pickled import read_pickled, require_plain
 from ..tensor_files import check_weights
 from .config import SegVolConfig
@@ -122,7 +123,7 @@ def _outline(path: Path, tokenizer: Tokenizer | None) -> tuple[SegVol, Report]:
         raise CheckpointError(
             f"{path} holds a pretrained image encoder alone; start training from it, or give pytorch_model.bin."
         )
-    with torch.device("meta"):
+    with outlined():
         model = SegVol(SegVolConfig.published(), tokenizer or clip_tokenizer(published_file(path).parent))
     load_state(model, state, where=str(path), assign=True)
     return model, report
