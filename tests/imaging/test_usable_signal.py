@@ -83,6 +83,14 @@ def test_spikes_set_no_scale(recipe: str, share: float, factor: float) -> None:
     assert away.max() < 0.02 * float(expected.max() - expected.min())
 
 
+def test_air_of_zero_and_a_uniform_organ_are_signal() -> None:
+    image = np.zeros((30, 30, 20), np.int16)
+    image[10:20, 10:20, 5:15] = 300
+    assert usable_signal(image, Modality.MRI).image is image
+    image[10:20, 10:20, 5:15] += np.random.default_rng(0).integers(0, 90, (10, 10, 10)).astype(np.int16)
+    assert usable_signal(image, Modality.MRI).image is image
+
+
 def test_fill_with_a_rim_of_interpolation_is_fill() -> None:
     image = tissue().astype(np.float32)
     padded = np.full((60, 60, 24), -1024, np.float32)

@@ -18,7 +18,7 @@ from .grid import Array
 
 Mask = npt.NDArray[np.bool_]
 
-LEAST_FILL = 1e-3  # of the voxels
+LEAST_FILL = 1e-3  # of the voxels; low fill is below zero
 FILL_GAP = 0.25  # of the signal's range, between fill and the nearest signal
 HIGH_FILL_GAP = 1.0
 LOW_FILL = 0.1  # of the highest signal, below zero: fill with a rim that interpolation made
@@ -107,7 +107,9 @@ def _fill_of(image: Array, sample: Array, value: float, *, low_end: bool) -> Mas
     if others.size == 0 or sample.size - others.size < 0.5 * LEAST_FILL * sample.size:
         return None
     bottom, top = (float(number) for number in np.percentile(others, (1, 99)))
-    span = max(top - bottom, 1e-12)
+    span = top - bottom
+    if span <= 0 or (low_end and value >= 0):  # 0 is air, and a scale that begins there is right
+        return None
     if low_end and value < 0 < top and -value > LOW_FILL * top and np.mean(others < 0) < RIM:
         return np.asarray(image < 0)  # with the rim that interpolation left round it
     least_gap = (FILL_GAP if low_end else HIGH_FILL_GAP) * span
