@@ -75,9 +75,9 @@ MUTATIONS = (
     ),
     Mutation(
         "DICOM's intercept is dropped with a fractional slope",
-        "imaging/formats/dicom.py",
-        "(stored * first.slope + first.intercept)",
-        "(stored * first.slope)",
+        "imaging/formats/base.py",
+        ".astype(np.float64) * slope + intercept",
+        ".astype(np.float64) * slope",
         "imaging/formats/test_dicom.py",
     ),
     Mutation(
@@ -90,8 +90,8 @@ MUTATIONS = (
     Mutation(
         "MR is cut at its second percentile",
         "imaging/intensity.py",
-        "np.percentile(image, (0.5, 99.5))",
-        "np.percentile(image, (2, 99.5))",
+        "np.percentile(sample, (0.5, 99.5))",
+        "np.percentile(sample, (2, 99.5))",
         "imaging/test_framing.py",
     ),
     Mutation(
@@ -194,7 +194,9 @@ MUTATIONS = (
         "imaging",
     ),
     Mutation("grids of any place are close", "imaging/grid.py", ".max() <= tolerance)", ".max() <= 1e9)", "imaging"),
-    Mutation("voxels round away from nothing", "imaging/grid.py", "(rounded >= 0)", "(rounded >= -1)", "imaging"),
+    Mutation(
+        "voxels round away from nothing", "imaging/grid.py", "(places >= -close)", "(places >= -1 - close)", "imaging"
+    ),
     Mutation(
         "the crop's start is forgotten on the way back",
         "imaging/framing.py",
@@ -382,8 +384,8 @@ MUTATIONS = (
     Mutation(
         "foreground is every voxel",
         "imaging/intensity.py",
-        "signal[signal > signal.mean()]",
-        "signal[signal >= signal.min()]",
+        "sample[sample > sample.mean()]",
+        "sample[sample >= sample.min()]",
         "imaging models",
     ),
     Mutation(
