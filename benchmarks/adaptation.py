@@ -38,16 +38,16 @@ from measuring import (
 from measuring import network as make_network
 
 from segevolution.adapters import create, trainable
-from segevolution.adapters.targets import STUDY
 from segevolution.imaging.prompts import COMBINATIONS
 from segevolution.inference.load import load
 from segevolution.models.backbone import ABSENT, BackboneModule, PromptBatch
+from segevolution.models.segvol.layer_groups import ENCODER, LAYER_GROUPS
 from segevolution.training.building import TrainingBatch
 from segevolution.training.objective import ObjectiveSettings, prompt_loss
 from segevolution.training.thrift import recomputing
 from segevolution.vocabulary import Context, Modality
 
-_DECODER = [name for name in STUDY if not name.startswith("encoder.")]
+_DECODER = [name for name in LAYER_GROUPS["study"] if not name.startswith(ENCODER)]
 WAYS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "full": ("full", {}),
     "decoder": ("decoder", {}),
