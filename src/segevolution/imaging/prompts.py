@@ -1,8 +1,9 @@
 """Prompts: what a person (or a label, in a simulation) says to the model about one structure.
 
 A prompt belongs to a grid: its box is axis-aligned only there, while points travel anywhere through millimetres. To add
-a kind of prompt: a line in `Kind` and in `_FIELDS` and its field here, what a network is told of it in
-`inference/frame_prompt.py`, and how a person's is simulated in `imaging/simulated_prompts/`.
+a kind of prompt: here a line in `Kind` and `_FIELDS` and its field; how a person's is simulated, in
+`simulated_prompts/prompt.py`; and what it becomes for networks that do not take it, in `prompt_conversion.py`, or what
+a network that takes it is told, in `inference/frame_prompt.py`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -42,6 +43,7 @@ _FIELDS: dict[Kind, tuple[str, ...]] = {
     Kind.LASSO: ("lasso",),
     Kind.MASK: ("mask",),
 }
+_DRAWN: dict[str, Kind] = {"scribbles": Kind.SCRIBBLE, "lasso": Kind.LASSO}  # the fields that hold a Region
 _EMPTY: tuple[object, ...] = (None, ())
 
 
@@ -103,10 +105,11 @@ class Prompt:
                 where = ", ".join(f"{value:g}" for value in place)
                 ranges = voxel_ranges(self.grid)
                 raise PromptError(f"the point ({where}) lies outside the image; its voxels run over {ranges}.")
-        for name, region in (("scribble", self.scribbles), ("lasso", self.lasso)):
+        for name, kind in _DRAWN.items():
+            region: Region | None = getattr(self, name)
             if region is not None and not region.inside(self.grid.shape):
                 ranges = voxel_ranges(self.grid)
-                raise PromptError(f"the {name} leaves the image, whose voxels run over {ranges}.")
+                raise PromptError(f"the {kind} leaves the image, whose voxels run over {ranges}.")
         if self.mask is not None and self.mask.shape != self.grid.shape:
             raise PromptError(f"the mask has shape {self.mask.shape}, its grid {self.grid.shape}; they must agree.")
         if self.box is not None:
@@ -120,10 +123,13 @@ class Prompt:
         return frozenset(kind for kind, (first, *_) in _FIELDS.items() if getattr(self, first) not in _EMPTY)
 
     @property
+    def _regions(self) -> dict[str, Region | None]:
+        return {name: getattr(self, name) for name in _DRAWN}
+
+    @property
     def _says_where_or_what(self) -> bool:
         """Whether anything in it is on the structure."""
-        regions = [region for region in (self.scribbles, self.lasso) if region is not None]
-        drawn = any(bool(region.labels.any()) for region in regions)
+        drawn = any(region is not None and bool(region.labels.any()) for region in self._regions.values())
         return self.text is not None or self.box is not None or any(self.labels) or drawn or bool(self.mask)
 
     def only(self, kinds: Collection[Kind]) -> "Prompt":
@@ -153,9 +159,9 @@ class Prompt:
         if self.box is not None:
             ends = turn.apply_indices([self.box.low, self.box.high])
             box = Box(point(ends.min(axis=0)), point(ends.max(axis=0)))
-        scribbles, lasso = (None if region is None else region.turned(turn) for region in (self.scribbles, self.lasso))
+        drawn = {name: None if region is None else region.turned(turn) for name, region in self._regions.items()}
         mask = None if self.mask is None else self.mask.turned(turn)
-        return Prompt(grid, self.text, points, self.labels, box, scribbles, lasso, mask, self.notes)
+        return Prompt(grid, self.text, points, self.labels, box, mask=mask, notes=self.notes, **drawn)
 
     def moved_to(self, grid: Grid) -> "Prompt":
         """The same prompt on another grid of the same patient, through millimetres.
@@ -176,7 +182,7 @@ class Prompt:
                 raise PromptError(f"{str(error)[:-1]}. Does the prompt belong to this patient?") from None
             notes = (*notes, *cut)
         parts: dict[str, Any] = {}
-        for name, kind in (("scribbles", "scribble"), ("lasso", "lasso"), ("mask", "mask")):
+        for name, kind in {**_DRAWN, "mask": Kind.MASK}.items():
             part = getattr(self, name)
             parts[name] = None if part is None else part.moved(self.grid, grid)
             if part is not None and not parts[name]:
@@ -196,7 +202,7 @@ class Prompt:
             "box": box,
             "grid": {"shape": list(self.grid.shape), "affine": self.grid.affine.tolist()},
         }
-        value |= {name: part.to_json() for name in ("scribbles", "lasso") if (part := getattr(self, name)) is not None}
+        value |= {name: region.to_json() for name, region in self._regions.items() if region is not None}
         if self.mask is not None:
             value["mask"] = self.mask.to_json(by_reference=masks_by_reference)
         return value | ({"notes": list(self.notes)} if self.notes else {})
@@ -216,19 +222,16 @@ class Prompt:
             shape, affine = value["grid"]["shape"], np.asarray(value["grid"]["affine"], np.float64)
             grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
             box, mask = value.get("box"), value.get("mask")
-            scribbles, lasso = (
-                None if value.get(name) is None else Region.from_json(value[name]) for name in ("scribbles", "lasso")
-            )
+            drawn = {name: Region.from_json(value[name]) for name in _DRAWN if value.get(name) is not None}
             return cls(
                 grid,
                 value.get("text"),
                 tuple(point(place) for place in value.get("points", ())),
                 tuple(int(label) for label in value.get("labels", ())),
                 None if box is None else Box(point(box["low"]), point(box["high"])),
-                scribbles,
-                lasso,
-                None if mask is None else PackedMask.from_json(mask, masks or {}),
-                tuple(str(note) for note in value.get("notes", ())),
+                mask=None if mask is None else PackedMask.from_json(mask, masks or {}),
+                notes=tuple(str(note) for note in value.get("notes", ())),
+                **drawn,
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, VolumeError) as error:
             raise PromptError(f"the prompt cannot be read from JSON ({error!r}); write it with to_json.") from error
