@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from segevolution.models.published import read_published
 
 from damage import changed, damaged
 from segevolution.adapters import create, describe, load_adapter, save_adapter

@@ -10,7 +10,6 @@ import blosc2
 import numpy as np
 import pytest
 import torch
-from segevolution.models.published import read_published
 
 from segevolution import read
 from segevolution.adapters import create, describe, load_adapter, save_adapter
