@@ -3,7 +3,7 @@
 The conftest.py of each folder that uses these fixtures loads them by the path of this file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,12 @@ from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 from segevolution.models.checkpoints import save_model
+from segevolution.models.spec import Spec
 from segevolution.models.tiny import TinyBackbone
+from segevolution.recipes.stores import StoreRef
+from segevolution.studies.facts import BaseFacts, DatasetFacts
+from segevolution.studies.jobs import Plan
+from segevolution.studies.plan import plan
 from segevolution.studies.recipe import Recipe
 from segevolution.training.fit import FitResult
 from segevolution.vocabulary import Modality
@@ -68,6 +73,27 @@ def toy_recipe(toy_values: dict[str, Any]) -> Recipe:
     return Recipe.model_validate(toy_values)
 
 
+@pytest.fixture
+def plan_of() -> Callable[..., Plan]:
+    """The plan of a recipe over made-up records, by dataset; all bases are of one kind."""
+
+    def plan_of(
+        recipe: Recipe,
+        records: Mapping[str, Sequence[Any]],
+        prints: Mapping[str, str] | None = None,
+        base: str = "b",
+        spec: Spec | None = None,
+    ) -> Plan:
+        prints = prints or dict.fromkeys(records, "print")
+        data = {
+            name: DatasetFacts(cases, prints[name], StoreRef(name, f"data/{name}")) for name, cases in records.items()
+        }
+        own = spec or TinyBackbone().spec
+        return plan(recipe, data, {name: BaseFacts(name, base, own) for name in recipe.bases})
+
+    return plan_of
+
+
 class QuickFit:
     """Stands where `training.fit` stands: nudges what asks for gradients, and remembers what it was given."""
 
@@ -108,5 +134,5 @@ def changed() -> Callable[..., Recipe]:
 @pytest.fixture
 def plain_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of a toy study's time; most tests do not look."""
-    monkeypatch.setattr("segevolution.studies.run.draw_slice", lambda *given: b"a slice")
+    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
     monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")

@@ -126,7 +126,7 @@ def _place_all(holders: Mapping[Path, Path], force: bool) -> None:
 
 def partial_folder(parent: Path) -> Path:
     """A new empty folder in `parent` under a temporary name; OSError where it cannot be made."""
-    return Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{_owner()}-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{process_name()}-", dir=parent))
 
 
 def sweep(parent: Path) -> int:
@@ -137,8 +137,24 @@ def sweep(parent: Path) -> int:
     return len(gone)
 
 
-def _owner() -> str:
+def process_name() -> str:
+    """This process by its machine and number, such as "node3-4711"; see `has_ended`."""
     return f"{socket.gethostname().replace('-', '_')}-{os.getpid()}"
+
+
+def has_ended(name: str) -> bool:
+    """Whether a process, by the name that `process_name` gave it, ran on this machine and runs no more."""
+    host, _, number = name.partition("-")
+    # Elsewhere than on POSIX, signal 0 is no question but a signal.
+    if host != process_name().partition("-")[0] or not number.isdigit() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return _is_zombie(int(number))
 
 
 def _abandoned(path: Path) -> bool:
@@ -149,17 +165,7 @@ def _abandoned(path: Path) -> bool:
     except OSError:
         return False
     host, _, rest = path.name.removeprefix(PARTIAL).partition("-")
-    process = rest.partition("-")[0]
-    # Elsewhere than on POSIX, signal 0 is no question but a signal.
-    if host != _owner().partition("-")[0] or not process.isdigit() or os.name != "posix":
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return _is_zombie(int(process))
+    return has_ended(f"{host}-{rest.partition('-')[0]}")
 
 
 def _is_zombie(process: int) -> bool:

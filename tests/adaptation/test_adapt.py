@@ -290,7 +290,7 @@ def test_a_name_that_the_base_does_not_know_is_learned_and_has_no_before_by_text
             backbone.spec = replace(backbone.spec, structures=("liver",))
         return backbone
 
-    for place in ("adaptation.adapt", "studies.run", "studies.methods"):
+    for place in ("adaptation.adapt", "studies.facts", "studies.methods", "studies.workspace"):
         monkeypatch.setattr(f"segevolution.{place}.load", knows_livers)
     request = request_of(patients=2, structures=("spleen",))
     report = run(request, fit=quick_fit).report

@@ -42,7 +42,7 @@ def place(tmp_path, monkeypatch):
     write(scan(9)[0], tmp_path / "new.nii.gz")
     save_model(TinyBackbone(), tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("segevolution.studies.run.draw_slice", lambda *given: b"a slice")
+    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
     monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
     return tmp_path
 

@@ -15,7 +15,7 @@ def asked(monkeypatch):
         recipes.append(recipe)
         raise RecipeError("seen.")
 
-    monkeypatch.setattr("segevolution.studies.run.run_study", take)
+    monkeypatch.setattr("segevolution.studies.study.run_study", take)
     return recipes
 
 

@@ -39,7 +39,7 @@ def recipe(tmp_path, monkeypatch):
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(values))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr("segevolution.studies.run.draw_slice", lambda *given: b"a slice")
+    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
     monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
     return "../toy.yaml"
 

@@ -13,4 +13,4 @@ if _NAME not in sys.modules:
 
 toy = sys.modules[_NAME]
 toy_root, toy_values, toy_recipe = toy.toy_root, toy.toy_values, toy.toy_recipe
-quick_fit, changed, plain_pictures = toy.quick_fit, toy.changed, toy.plain_pictures
+quick_fit, changed, plain_pictures, plan_of = toy.quick_fit, toy.changed, toy.plain_pictures, toy.plan_of

@@ -14,9 +14,9 @@ from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 from segevolution.studies.badges import badges, torn
-from segevolution.studies.plan import Plan, plan
+from segevolution.studies.jobs import Plan
 from segevolution.studies.recipe import Recipe
-from segevolution.studies.run import run_study
+from segevolution.studies.study import run_study
 from segevolution.vocabulary import Modality
 
 
@@ -28,52 +28,60 @@ def records(dataset: str, patients: list[str], modality: Modality) -> list[CaseR
     return [record_of(case, volume.grid) for case in made]
 
 
-def planned(**cases: list[CaseRecord]) -> Plan:
+@pytest.fixture
+def planned(plan_of: Callable[..., Plan]) -> Callable[..., Plan]:
     """Every patient but the first two of the first dataset is tested by the base and by a LoRA."""
-    data = [{"name": name, "path": name, "train": 2 if number == 0 else 0} for number, name in enumerate(cases)]
-    recipe = Recipe.model_validate(
-        {"name": "toy", "data": data, "methods": [{"name": "base"}, {"name": "lora"}], "fit": {"steps": 1}}
-    )
-    return plan(recipe, cases, dict.fromkeys(cases, "print"), "base", {})
+
+    def planned(base: str = "segvol-mini", **cases: list[CaseRecord]) -> Plan:
+        return plan_of(_recipe(base, *cases), cases)
+
+    return planned
 
 
-def test_data_that_the_base_saw_are_refused_with_the_reason() -> None:
+def _recipe(base: str, *names: str) -> Recipe:
+    data = [{"name": name, "path": name, "train": 2 if number == 0 else 0} for number, name in enumerate(names)]
+    methods = [{"name": "base"}, {"name": "lora"}]
+    return Recipe.model_validate({"name": "toy", "base": base, "data": data, "methods": methods, "fit": {"steps": 1}})
+
+
+def test_data_that_the_base_saw_are_refused_with_the_reason(planned: Callable[..., Plan]) -> None:
     ours = {
         "btcv": records("btcv", ["btcv_00", "btcv_01", "btcv_02", "btcv_04"], Modality.CT),
         "chaos": records("chaos", ["1", "2"], Modality.MRI),
     }
-    made = planned(**ours)
-    found = badges(made, ours, "segvol-mini")
+    found = badges(planned(**ours).evaluations, ours)
     assert found["chaos"] == "zero-shot"
     assert found["btcv"].startswith("not zero-shot: ")
     assert "2 cases seen in training (BTCV" in found["btcv"]
-    assert badges(made, ours, "BAAI/SegVol")["btcv"].startswith("not zero-shot: 2 of 2 cases")
+    assert badges(planned("BAAI/SegVol", **ours).evaluations, ours)["btcv"].startswith("not zero-shot: 2 of 2 cases")
 
 
-def test_held_out_patients_earn_the_badge() -> None:
+def test_held_out_patients_earn_the_badge(planned: Callable[..., Plan]) -> None:
     ours = {
         "ours": records("ours", ["p", "q"], Modality.CT),
         "btcv": records("btcv", ["btcv_04", "btcv_29"], Modality.CT),
     }
-    assert badges(planned(**ours), ours, "segvol-mini") == {"btcv": "zero-shot"}
+    assert badges(planned(**ours).evaluations, ours) == {"btcv": "zero-shot"}
 
 
-def test_a_base_of_unknown_training_earns_none() -> None:
+def test_a_base_of_unknown_training_earns_none(planned: Callable[..., Plan]) -> None:
     ours = {"ours": records("ours", ["p", "q", "r"], Modality.CT)}
-    assert badges(planned(**ours), ours, "my/model") == {
+    assert badges(planned("my/model", **ours).evaluations, ours) == {
         "ours": "not zero-shot: what my/model was trained on is not known"
     }
 
 
-def test_a_patient_in_two_datasets_of_a_study_is_told() -> None:
+def test_a_patient_in_two_datasets_of_a_study_is_told(planned: Callable[..., Plan]) -> None:
     ours = {
         "t1": records("brats", ["p", "q"], Modality.MRI),
         "t2": records("brats", ["p", "r"], Modality.MRI),
     }
-    (sentence,) = torn(planned(**ours), ours)
+    made = planned(**ours)
+    (sentence,) = torn(made.trainings, made.evaluations, ours)
     assert sentence.startswith("lora-s0 is tested on patients that it learned from: brats/p;")
     apart = {"t1": ours["t1"], "t2": records("other", ["p", "r"], Modality.MRI)}
-    assert torn(planned(**apart), apart) == []
+    made = planned(**apart)
+    assert torn(made.trainings, made.evaluations, apart) == []
 
 
 def test_report_and_manifest_carry_the_badge(

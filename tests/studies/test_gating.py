@@ -6,12 +6,15 @@ import torch
 from segevolution.adapters import attached, describe
 from segevolution.data.store import Store
 from segevolution.evaluation.evaluate import Questions, simulated_prompts
+from segevolution.evaluation.results import PartName
 from segevolution.files import sha256
 from segevolution.inference.load import load
 from segevolution.inference.session import Session
+from segevolution.recipes.stores import StoreRef
 from segevolution.studies.gating import WholeView, whole_views
-from segevolution.studies.plan import EvaluateJob, PartName
-from segevolution.studies.run import run_study
+from segevolution.studies.jobs import EvaluateJob
+from segevolution.studies.study import run_study
+from segevolution.studies.workspace import Workspace
 
 
 @pytest.fixture
@@ -100,9 +103,9 @@ def test_a_task_gate_is_asked_for_the_structures_of_each_tested_case(study):
 def test_a_whole_view_is_what_a_session_encodes_first(study, toy_root, monkeypatch):
     study(gate="learned")
     backbone = load(toy_root / "tiny", adapter=study.adapter, device="cpu")
-    store = Store.open(toy_root / "ct")
-    job = EvaluateJob(PartName("moe-s0", "ct", "ct0", ""), "moe", 0, None)
-    (view,) = whole_views(backbone, attached(backbone), [job], {"ct": store}, ())
+    store, ref = Store.open(toy_root / "ct"), StoreRef("ct", str(toy_root / "ct"))
+    job = EvaluateJob(PartName("moe-s0", "ct", "ct0", ""), "moe", 0, "tiny", None, ref, "exact", Questions())
+    (view,) = whole_views(backbone, attached(backbone), [job], Workspace(study.folder))
     assert isinstance(view, WholeView)
     assert [context.structure for context in view.contexts] == ["liver", "spleen"]
     seen = []

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -6,11 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
+from segevolution.appearance import find
 from segevolution.errors import RecipeError
+from segevolution.imaging.prompts import Kind
+from segevolution.models.tiny import TinyBackbone
 from segevolution.recipes.dataset import Dataset
 from segevolution.recipes.roles import ROLES, assign
+from segevolution.recipes.stores import StoreRef, prepare_job
+from segevolution.studies.facts import BaseFacts, DatasetFacts
 from segevolution.studies.plan import plan, plan_data
 from segevolution.studies.recipe import Recipe
+from segevolution.vocabulary import Modality
 
 
 def records(count, scans=1, dataset="d", parts=()):
@@ -19,8 +26,10 @@ def records(count, scans=1, dataset="d", parts=()):
         SimpleNamespace(
             name=f"p{patient:02d}_scan{scan}",
             patient=f"p{patient:02d}",
+            person=(dataset, f"p{patient:02d}"),
             dataset=dataset,
             modality=None,
+            structures=(),
             part=parts[patient] if patient < len(parts) else None,
         )
         for patient in range(count)
@@ -113,23 +122,27 @@ def study(**values):
     )
 
 
-def jobs(recipe, base="b", prints=None, questions="q"):
-    there = {"ct": records(5, dataset="ct"), "mri": records(7, dataset="mri")}
-    return plan(recipe, there, prints or {"ct": "c", "mri": "m"}, base, questions)
+@pytest.fixture
+def jobs(plan_of):
+    def jobs(recipe, base="b", prints=None, spec=None):
+        there = {"ct": records(5, dataset="ct"), "mri": records(7, dataset="mri")}
+        return plan_of(recipe, there, prints or {"ct": "c", "mri": "m"}, base, spec)
+
+    return jobs
 
 
 def keys(made, run):
     return {(job.part.dataset, job.part.case): job.part.key for job in made.evaluations if job.part.run == run}
 
 
-def test_the_base_is_measured_once_and_each_seed_of_a_method_on_the_same_cases():
+def test_the_base_is_measured_once_and_each_seed_of_a_method_on_the_same_cases(jobs):
     made = jobs(study(seeds=[0, 1]))
     assert [job.run for job in made.trainings] == ["lora-s0", "lora-s1"]
     assert set(keys(made, "base")) == set(keys(made, "lora-s0")) == set(keys(made, "lora-s1"))
     assert len(keys(made, "base")) == 2 + 4
 
 
-def test_no_training_ever_sees_a_case_that_its_run_is_tested_on():
+def test_no_training_ever_sees_a_case_that_its_run_is_tested_on(jobs):
     data = [{"name": "ct", "path": "ct", "replay": 1}, {"name": "mri", "path": "mri", "train": 2, "folds": 3}]
     made = jobs(study(data=data))
     assert len(made.trainings) == 3
@@ -141,40 +154,40 @@ def test_no_training_ever_sees_a_case_that_its_run_is_tested_on():
     assert sorted(tested) == [record.name for record in records(7)]
 
 
-def test_datasets_with_different_folds_are_refused():
+def test_datasets_with_different_folds_are_refused(jobs):
     data = [{"name": "ct", "path": "ct", "folds": 2}, {"name": "mri", "path": "mri", "train": 2, "folds": 3}]
     with pytest.raises(RecipeError, match="different numbers of folds"):
         jobs(study(data=data))
 
 
-def test_replay_can_be_switched_off():
+def test_replay_can_be_switched_off(jobs):
     made = jobs(study(fit={"replay": 0}))
     assert made.trainings[0].replay == ()
     assert len(jobs(study()).trainings[0].replay) == 1
 
 
-def test_keys_are_stable():
+def test_keys_are_stable(jobs):
     assert jobs(study()) == jobs(study())
 
 
-def test_other_training_changes_the_keys_of_its_run_only():
+def test_other_training_changes_the_keys_of_its_run_only(jobs):
     one, two = jobs(study()), jobs(study(fit={"steps": 7}))
     assert keys(one, "base") == keys(two, "base")
     assert not set(keys(one, "lora-s0").values()) & set(keys(two, "lora-s0").values())
 
 
-def test_other_questions_change_every_evaluation_but_no_training():
-    one, two = jobs(study()), jobs(study(), questions="other")
+def test_other_questions_change_every_evaluation_but_no_training(jobs):
+    one, two = jobs(study()), jobs(study(points=7))
     assert [job.key for job in one.trainings] == [job.key for job in two.trainings]
     assert not {job.part.key for job in one.evaluations} & {job.part.key for job in two.evaluations}
 
 
 @pytest.mark.parametrize("change", [{"base": "other"}, {"prints": {"ct": "c", "mri": "changed"}}])
-def test_another_base_or_other_data_change_the_training(change):
+def test_another_base_or_other_data_change_the_training(change, jobs):
     assert jobs(study()).trainings[0].key != jobs(study(), **change).trainings[0].key
 
 
-def test_another_tested_dataset_alone_leaves_the_rest_as_it_is():
+def test_another_tested_dataset_alone_leaves_the_rest_as_it_is(jobs):
     one, two = jobs(study(fit={"replay": 0})), jobs(study(fit={"replay": 0}), prints={"ct": "changed", "mri": "m"})
     assert one.trainings[0].key == two.trainings[0].key
     same = {case for case, key in keys(one, "base").items() if keys(two, "base")[case] == key}
@@ -188,16 +201,21 @@ def test_roles_do_not_make_data_be_prepared_again():
     assert plan_data(moved)[0].key != plan_data(study())[0].key
 
 
-def test_a_study_that_tests_nobody_is_refused():
+def test_a_study_that_tests_nobody_is_refused(jobs):
     with pytest.raises(RecipeError, match="no patient has the role test"):
         jobs(
             study(data=[{"name": "ct", "path": "ct", "test": 0}, {"name": "mri", "path": "mri", "train": 2, "test": 0}])
         )
 
 
-def test_a_structure_that_has_to_be_learned_makes_it_another_training():
+def test_a_structure_that_has_to_be_learned_makes_it_another_training(plan_of):
+    specs = [replace(TinyBackbone().spec, structures=names) for names in (("liver", "meniscus"), ("liver",))]
     there = {"ct": records(5, dataset="ct"), "mri": records(7, dataset="mri")}
-    made = [plan(study(), there, {"ct": "c", "mri": "m"}, "b", "q", new) for new in ((), ("meniscus",))]
+    for case in there["mri"]:
+        case.structures = ("meniscus",)
+    made = [
+        plan_of(study(structures=["liver", "meniscus"]), there, {"ct": "c", "mri": "m"}, "b", spec) for spec in specs
+    ]
     assert made[0].trainings[0].key != made[1].trainings[0].key
 
 
@@ -273,7 +291,7 @@ def test_a_cap_keeps_the_first_of_a_role_and_moves_nobody(cap, seed):
     assert part["train"] <= more["train"]
 
 
-def test_shots_train_each_method_once_on_so_many_patients_and_fewer_lie_in_more():
+def test_shots_train_each_method_once_on_so_many_patients_and_fewer_lie_in_more(jobs):
     made = jobs(study(shots=[1, 3], seeds=[0, 1]))
     assert [job.run for job in made.trainings] == ["lora-1shot-s0", "lora-1shot-s1", "lora-3shot-s0", "lora-3shot-s1"]
     assert [len(job.train) for job in made.trainings] == [1, 1, 3, 3]
@@ -286,18 +304,18 @@ def test_shots_train_each_method_once_on_so_many_patients_and_fewer_lie_in_more(
     assert all(set(job.train) <= set(pool) for job in made.trainings)
 
 
-def test_another_number_of_shots_leaves_the_others_as_they_are():
+def test_another_number_of_shots_leaves_the_others_as_they_are(jobs):
     one, two = jobs(study(shots=[1, 2])), jobs(study(shots=[1, 2, 3]))
     assert {job.key for job in one.trainings} < {job.key for job in two.trainings}
 
 
-def test_seeds_learn_from_other_patients_of_the_same_pool():
+def test_seeds_learn_from_other_patients_of_the_same_pool(jobs):
     data = [{"name": "ct", "path": "ct"}, {"name": "mri", "path": "mri", "train": 5}]
     made = jobs(study(data=data, shots=[1], seeds=list(range(8))))
     assert len({job.train for job in made.trainings}) > 1
 
 
-def test_round_robin_takes_training_cases_from_each_dataset_in_turn():
+def test_round_robin_takes_training_cases_from_each_dataset_in_turn(jobs):
     data = [{"name": "ct", "path": "ct", "train": 1}, {"name": "mri", "path": "mri", "train": 5}]
     made = jobs(study(data=data, sampler="round_robin", count=4))
     assert sorted(name.dataset for name in made.trainings[0].train) == ["ct", "mri", "mri", "mri"]
@@ -314,7 +332,7 @@ def test_round_robin_takes_training_cases_from_each_dataset_in_turn():
         ({"sampler": "round_robin", "count": 4}, "4 cases were asked for, but there are 3"),
     ],
 )
-def test_more_training_cases_than_there_are_is_one_sentence(values, sentence):
+def test_more_training_cases_than_there_are_is_one_sentence(values, sentence, jobs):
     with pytest.raises(RecipeError, match=sentence):
         jobs(study(**values))
 
@@ -336,10 +354,165 @@ def test_a_choice_of_training_cases_that_contradicts_itself_is_refused(values, s
         study(**values)
 
 
-def test_balance_makes_it_another_training_and_no_balance_the_one_it_was():
+def test_balance_makes_it_another_training_and_no_balance_the_one_it_was(jobs):
     plain, none, even = (
         jobs(study(fit=fit)).trainings[0].key
         for fit in ({}, {"sample": {"balance": []}}, {"sample": {"balance": ["structure"]}})
     )
     assert plain == none
     assert plain != even
+
+
+def test_keys_are_those_of_the_first_version(jobs):
+    """As commit 446d6ab made them: results and trainings of that time are found again."""
+    asked = {"prompts": ["text", "box"], "structures": ["liver"], "windows": "off", "pictures": "box"}
+    spec = replace(TinyBackbone().spec, structures=("liver",))
+    made = jobs(study(seeds=[0, 1], shots=[1, "all"], **asked), spec=spec)
+    assert {job.run: job.key for job in made.trainings} == {
+        "lora-1shot-s0": "04adc081570ff728",
+        "lora-1shot-s1": "26b1474fda1c344d",
+        "lora-all-s0": "8c251865f6eac644",
+        "lora-all-s1": "2e8ade0b0a2344a4",
+    }
+    assert [job.part.key for job in made.evaluations[:3]] == [
+        "e99763a6c2f1f6f6",
+        "aa7451a0e2fce042",
+        "1136a71c0bb51733",
+    ]
+    assert made.evaluations[-1].part.key == "50f62d9153b32620"
+    assert [job.key for job in plan_data(study())] == ["e628ae1f01ecb8a9", "8f50e30a6a45b12d"]
+    simulated = dataset(name="s", path=None, simulate={"patients": 3, "modality": "MRI", "sequence": "t2"})
+    assert prepare_job(simulated).key == "cd1d75ab3f36330c"
+
+
+def shifted(**values):
+    return study(shifts=[{"name": "noise", "strengths": [0.05, 0.1]}], **values)
+
+
+def test_each_strength_of_a_shift_is_a_job_beside_the_unchanged_scan(jobs):
+    plain, made = jobs(study()), jobs(shifted())
+    assert made.trainings == plain.trainings
+    assert [job for job in made.evaluations if job.plain] == list(plain.evaluations)
+    assert len(made.evaluations) == 3 * len(plain.evaluations)
+    where = {
+        (job.part.run, job.part.dataset, job.part.case, job.part.shift, job.part.strength) for job in made.evaluations
+    }
+    assert len(where) == len({job.part.key for job in made.evaluations}) == len(made.evaluations)
+    assert {(shift, strength) for *_, shift, strength in where} == {("none", 0.0), ("noise", 0.05), ("noise", 0.1)}
+    more = jobs(study(shifts=[{"name": "noise", "strengths": [0.1, 0.2]}]))
+    same = {job.part.key for job in made.evaluations} & {job.part.key for job in more.evaluations}
+    assert len(same) == 2 * len(plain.evaluations)
+
+
+def test_a_shift_takes_its_own_ladder_and_is_left_out_where_it_means_nothing(plan_of):
+    there = {"ct": records(5, dataset="ct"), "mri": records(7, dataset="mri"), "any": records(2, dataset="any")}
+    for name, modality in (("ct", Modality.CT), ("mri", Modality.MRI)):
+        for record in there[name]:
+            record.modality = modality
+    data = [*study().model_dump(exclude_unset=True)["data"], {"name": "any", "path": "any"}]
+    made = plan_of(study(data=data, shifts=[{"name": "bias_field"}, {"name": "noise", "strengths": [0.1]}]), there)
+    strengths = {}
+    for job in made.evaluations:
+        strengths.setdefault(job.part.dataset, set()).add((job.part.shift, job.part.strength))
+    ladder = {("bias_field", strength) for strength in find("bias_field").ladder}
+    assert strengths == {
+        "ct": {("none", 0.0), ("noise", 0.1)},
+        "mri": {("none", 0.0), ("noise", 0.1)} | ladder,
+        "any": {("none", 0.0), ("noise", 0.1)},
+    }
+    assert [sentence for sentence in made.report.omitted if "bias_field" in sentence] == [
+        "bias_field is not applied to 5 of 5 cases of ct: it means nothing on CT.",
+        "bias_field is not applied to 2 of 2 cases of any: it means nothing on an unknown modality.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"shifts": [{"name": "nois"}]}, '"nois" is not a shift of appearance; did you mean "noise"'),
+        ({"shifts": [{"name": "noise", "strengths": [1e9]}]}, "noise cannot have strength 1e.09"),
+        ({"shifts": [{"name": "noise", "strengths": [-1]}]}, "noise cannot have strength -1"),
+        ({"shifts": [{"name": "noise", "strengths": []}]}, "at least 1 item"),
+        ({"shifts": [{"name": "noise", "strengths": [0.1, 0.1]}]}, "strengths of noise hold a number twice"),
+        ({"shifts": [{"name": "noise"}, {"name": "noise"}]}, "shifts holds a value twice: noise"),
+        ({"box_jitter": [0, 0.0]}, "box_jitter holds a value twice"),
+        ({"box_jitter": -1}, "greater than or equal to 0"),
+        ({"prompt_seeds": [1, 1]}, "prompt_seeds holds a value twice"),
+        ({"prompt_seeds": [1], "prompt_seed": 2}, "give either"),
+        ({"clicks": -1}, "greater than or equal to 0"),
+        ({"name": "../../EVIL"}, "cannot be the name"),
+        ({"name": ".."}, "cannot be the name"),
+        ({"data": [{"name": "a/b", "path": "ct"}]}, "cannot be the name"),
+        ({"methods": [{"name": "base"}, {"name": "../lora", "kind": "lora"}]}, "cannot be the name"),
+    ],
+)
+def test_questions_and_names_that_cannot_be_are_refused(values, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        study(**values)
+
+
+def two_bases(prompts=("text", "point", "box"), **values):
+    """The study's own base knows all of these kinds; the other takes points and boxes, and knows no names."""
+    own = TinyBackbone().spec
+    other = replace(own, accepts=frozenset({Kind.POINT}), structures=())
+    methods = [
+        {"name": "base"},
+        {"name": "sam", "base": "other"},
+        {"name": "lora"},
+        {"name": "sam-lora", "kind": "lora", "base": "other"},
+    ]
+    recipe = study(methods=methods, prompts=list(prompts), **values)
+    data = {
+        name: DatasetFacts(records(count, dataset=name), name, StoreRef(name, name))
+        for name, count in (("ct", 5), ("mri", 7))
+    }
+    bases = {"segvol-mini": BaseFacts("segvol-mini", "b", own), "other": BaseFacts("other", "o", other)}
+    return plan(recipe, data, bases)
+
+
+def test_each_method_has_its_own_base_and_is_asked_what_that_takes():
+    made = two_bases()
+    bases = {job.part.run: (job.method, job.base, job.questions.prompts) for job in made.evaluations}
+    assert bases == {
+        "base": ("base", "segvol-mini", ("text", "point", "box")),
+        "sam": ("sam", "other", ("point",)),
+        "lora-s0": ("lora", "segvol-mini", ("text", "point", "box")),
+        "sam-lora-s0": ("sam-lora", "other", ("point",)),
+    }
+    assert {job.run: (job.base, job.kind) for job in made.trainings} == {
+        "lora-s0": ("segvol-mini", "lora"),
+        "sam-lora-s0": ("other", "lora"),
+    }
+    assert len({job.key for job in made.trainings}) == 2
+    assert made.report.omitted == (
+        "sam is not asked by text, box: other takes point.",
+        "sam-lora is not asked by text, box: other takes point.",
+    )
+    assert {run: facts["base"] for run, facts in made.report.manifest["runs"].items()} == {
+        run: base for run, (_, base, _) in bases.items()
+    }
+    assert made.report.manifest["bases"] == {"segvol-mini": "b", "other": "o"}
+    assert made.report.drawn == "point"  # the last that every base takes
+
+
+def test_a_second_base_changes_no_key_of_the_first(jobs):
+    asked = ["text", "point", "box"]
+    alone = jobs(study(prompts=asked, pictures="point"), prints={"ct": "ct", "mri": "mri"})
+    both = two_bases(pictures="point")
+    assert {job.run: job.key for job in alone.trainings}.items() <= {job.run: job.key for job in both.trainings}.items()
+    assert {job.part for job in alone.evaluations} <= {job.part for job in both.evaluations}
+
+
+def test_a_base_that_takes_none_of_the_prompts_is_refused():
+    with pytest.raises(RecipeError, match="prompts hold box, which other does not take, and none that it takes"):
+        two_bases(prompts=("box",))
+
+
+def test_an_untrained_method_is_not_asked_by_text_for_what_its_base_does_not_know(plan_of):
+    there = {"ct": records(5, dataset="ct"), "mri": records(7, dataset="mri")}
+    for case in there["mri"]:
+        case.structures = ("meniscus",)
+    made = plan_of(
+        study(structures=["liver", "meniscus"]), there, spec=replace(TinyBackbone().spec, structures=("liver",))
+    )
+    assert made.report.omitted == ("base is not asked by text for meniscus: segvol-mini does not know them.",)

@@ -4,8 +4,9 @@ import yaml
 from segevolution.errors import RecipeError
 from segevolution.models.tiny import TinyBackbone
 from segevolution.recipes.reading import shipped
+from segevolution.studies.asking import known_structures
+from segevolution.studies.facts import BaseFacts
 from segevolution.studies.reading import STUDIES, load_recipe
-from segevolution.studies.recipe import known_structures
 
 
 @pytest.fixture
@@ -148,16 +149,20 @@ def test_a_file_that_is_no_recipe_is_one_sentence(tmp_path, text, sentence):
         load_recipe(str(path))
 
 
+def bases():
+    return {"segvol-mini": BaseFacts("segvol-mini", "", TinyBackbone().spec)}
+
+
 def test_structures_are_joined_by_synonym_and_must_be_known_to_the_base(write):
-    known = TinyBackbone().spec.structures
+    known = bases()
     assert known_structures(load_recipe(write(structures=["arota", "Liver"])), known) == ("aorta", "liver")
-    assert known_structures(load_recipe(write()), known) == known
+    assert known_structures(load_recipe(write()), known) == TinyBackbone().spec.structures
     with pytest.raises(RecipeError, match='holds "livr", which segvol-mini does not know; did you mean "liver"'):
         known_structures(load_recipe(write(structures=["livr"])), known)
 
 
 def test_a_structure_new_to_the_base_can_be_named_where_a_dataset_labels_it(write):
-    known = TinyBackbone().spec.structures
+    known = bases()
     recipe = load_recipe(write(structures=["liver", "meniscus"]))
     assert known_structures(recipe, known, {"meniscus"}) == ("liver", "meniscus")
     with pytest.raises(RecipeError, match="meniscus"):

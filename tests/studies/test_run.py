@@ -9,14 +9,15 @@ from matplotlib.image import imread
 from segevolution.adapters import describe
 from segevolution.errors import RecipeError
 from segevolution.evaluation.results import Results, read_table
+from segevolution.evaluation.statistics import paired
 from segevolution.files import sha256
 from segevolution.imaging.prompts import Kind
 from segevolution.inference.load import load
 from segevolution.models.checkpoints import save_model
-from segevolution.studies import methods
-from segevolution.studies import run as running
+from segevolution.models.tiny import TinyBackbone, TinyConfig
+from segevolution.studies import facts, methods
 from segevolution.studies.recipe import Recipe
-from segevolution.studies.run import run_study
+from segevolution.studies.study import run_study
 from segevolution.training.checkpoint_file import step_of, write_checkpoint
 from segevolution.training.fit import FitResult
 
@@ -177,6 +178,62 @@ def test_every_seed_and_fold_has_a_run_of_its_own(study, toy_recipe, changed, qu
     assert set(done.table[done.table["run"] == "lora-s1-f0"]["seed"]) == {1}
 
 
+def test_validation_cases_are_neither_learned_from_nor_tested_and_choose_the_weights(
+    study, toy_recipe, changed, quick_fit
+):
+    data = [
+        {"name": "ct", "path": "ct", "test": 1},
+        {"name": "mri", "path": "mri", "train": 1, "validation": 2, "test": 1},
+    ]
+    done = study(changed(toy_recipe, data=data))
+    (call,) = quick_fit.calls
+    taught = {name for _, names in call["groups"] for name in names}
+    validated = {case.name for group in call["validation"] for case in group.cases}
+    assert (len(taught), len(validated)) == (1, 2)
+    assert not taught & validated
+    tested = set(done.table["case"])
+    assert not tested & (taught | validated)
+    assert taught | validated | tested >= {f"mri{number}" for number in range(4)}
+    manifest = json.loads((study.folder / "manifest.json").read_text("utf-8"))
+    assert manifest["runs"]["lora-s0"]["validation"] == sorted(f"mri/{name}" for name in validated)
+
+
+def test_two_bases_are_compared_on_the_same_questions(study, toy_recipe, toy_root, changed, quick_fit):
+    save_model(TinyBackbone(TinyConfig(seed=3)), toy_root / "second")
+    methods = [{"name": "base"}, {"name": "second", "base": str(toy_root / "second")}]
+    done = study(changed(toy_recipe, methods=methods))
+    assert dict(done.table.groupby("method")["base"].first()) == {
+        "base": str(toy_root / "tiny"),
+        "second": str(toy_root / "second"),
+    }
+    found = paired(done.table, "second", "base")
+    assert len(found) == 4 * 2 * 2
+    assert found["dice"].abs().max() > 0
+    page = (study.folder / "report.md").read_text("utf-8")
+    assert "| second | " in page.split("## Differences against base")[1]
+
+
+def test_shifts_are_measured_at_each_strength_and_change_no_row_of_the_unchanged(study, toy_recipe, changed, tmp_path):
+    plain = study()
+    (tmp_path / "out").rename(tmp_path / "plain")
+    wishes = [{"name": "noise", "strengths": [0.1, 0.3]}, {"name": "bias_field", "strengths": [0.5]}]
+    done = study(changed(toy_recipe, shifts=wishes))
+    steady = [name for name in plain.table.columns if name != "seconds"]
+    same = done.table[done.table["shift"] == "none"].reset_index(drop=True)
+    assert same[steady].equals(plain.table[steady])
+    counts = done.table.groupby(["dataset", "shift", "strength"]).size()
+    assert dict(counts) == {
+        **{(name, "none", 0.0): 16 for name in ("ct", "mri")},
+        **{(name, "noise", strength): 16 for name in ("ct", "mri") for strength in (0.1, 0.3)},
+        ("mri", "bias_field", 0.5): 16,
+    }
+    assert done.measured == 16 // 2 + 2 * 8 + 4
+    page = (study.folder / "report.md").read_text("utf-8")
+    assert "text, unchanged |" in page
+    assert "text, noise 0.3" in page
+    assert "bias_field is not applied to 4 of 4 cases of ct" in page
+
+
 def test_replayed_cases_come_with_their_weight(study, toy_recipe, changed, quick_fit):
     study(changed(toy_recipe, fit={**toy_recipe.fit, "replay": 0.25}))
     (taught, mri), (replayed, ct) = quick_fit.calls[0]["groups"]
@@ -246,18 +303,27 @@ def test_the_real_training_fits_the_seam_and_changes_the_answers(study, toy_reci
     assert (trained["step"], trained["finished"]) == (3, True)
 
 
-def test_a_prompt_that_the_base_does_not_take_is_refused_before_anything_is_done(study, monkeypatch):
-    loaded = running.load
+def test_prompts_that_the_base_does_not_take_are_left_out_and_listed(study, toy_recipe, changed, monkeypatch, capsys):
+    loaded = facts.load
 
     def deaf(*given, **rest):
         backbone = loaded(*given, **rest)
         backbone.spec = replace(backbone.spec, accepts=frozenset({Kind.BOX}))
         return backbone
 
-    monkeypatch.setattr(running, "load", deaf)
-    with pytest.raises(RecipeError, match="prompts hold text, which"):
-        study()
+    monkeypatch.setattr(facts, "load", deaf)
+    with pytest.raises(RecipeError, match=r"prompts hold text, which .* does not take, and none that it takes"):
+        study(changed(toy_recipe, prompts=["text"]))
     assert not (study.folder / "parts").exists()
+    done = study(changed(toy_recipe, methods=[{"name": "base"}], prompts=["box", "text"], clicks=1))
+    assert set(done.table["prompt"]) == {"box"}
+    assert len(done.not_asked) == 2
+    assert "base is not asked by text: " in done.not_asked[0]
+    assert "base is not corrected by clicks: " in done.not_asked[1]
+    manifest = json.loads((study.folder / "manifest.json").read_text("utf-8"))
+    assert manifest["not_asked"] == list(done.not_asked)
+    assert done.not_asked[0] in (study.folder / "report.md").read_text("utf-8")
+    assert (study.folder / "figures" / "ct-best.png").is_file()
 
 
 def test_missing_data_are_one_sentence(toy_recipe, tmp_path, monkeypatch):

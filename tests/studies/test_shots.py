@@ -2,7 +2,7 @@
 
 import pytest
 
-from segevolution.studies.run import run_study
+from segevolution.studies.study import run_study
 
 
 class Killed(BaseException):

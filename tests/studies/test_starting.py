@@ -15,7 +15,7 @@ from segevolution.inference.load import load
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone
 from segevolution.studies.recipe import Method
-from segevolution.studies.run import run_study
+from segevolution.studies.study import run_study
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from ..files import check_writable, sweep, write_json
 from ..inference.load import load
 from ..recipes.keys import digest
 from ..runtime import resolve_device
-from ..studies.methods import Fit
-from ..studies.run import run_study
+from ..studies.study import run_study
+from ..studies.workspace import Fit
 from ..vocabulary import closest
 from .cost import WatchedFit
 from .data import bring, people, share_out, structures_in

@@ -15,7 +15,7 @@ from ..adapters import trainable
 from ..files import write_json
 from ..models.backbone import BackboneModule
 from ..runtime import resolve_device
-from ..studies.methods import Fit
+from ..studies.workspace import Fit
 from ..training.batches import CaseGroup
 from ..training.checkpoint_file import step_of
 from ..training.fit import FitResult, fit

@@ -11,7 +11,7 @@ from .console import AsJson, DataRoot, Device, Quiet, note, print_json, print_ta
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..studies.run import Outcome
+    from ..studies.study import Outcome
 
 app = typer.Typer(add_completion=False)
 
@@ -40,7 +40,7 @@ def study(
 ) -> None:
     """Run a study, or what is missing of it: the same call goes on where an earlier one was stopped."""
     from ..studies.reading import load_recipe
-    from ..studies.run import run_study
+    from ..studies.study import run_study
 
     what = load_recipe(recipe, [*(changes or []), *([f"shots=[{shots}]"] if shots is not None else [])])
     folder = output or Path("runs") / what.name

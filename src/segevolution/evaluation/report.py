@@ -34,6 +34,7 @@ def write_report(
     badges: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     rivals: Mapping[str, Sequence[str]] | None = None,
+    omitted: Sequence[str] = (),
 ) -> Path:
     """Write report.md, report.html and figures/ into a folder; returns the HTML file.
 
@@ -45,8 +46,9 @@ def write_report(
         badges: dataset -> "zero-shot", or why answers of the unadapted base on it are not; None leaves it out.
         warnings: sentences on what contradicts the results, such as a patient in training and test.
         rivals: method -> others that are compared with it, too.
+        omitted: sentences on questions that were not asked.
     """
-    blocks = build(table, title, reference, slices, badges, warnings, rivals)
+    blocks = build(table, title, reference, slices, badges, warnings, rivals, omitted)
     for block in blocks:
         if isinstance(block, Picture):
             with replacing(folder / "figures" / f"{block.name}.png") as temporary:
@@ -64,13 +66,14 @@ def build(
     badges: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     rivals: Mapping[str, Sequence[str]] | None = None,
+    omitted: Sequence[str] = (),
 ) -> list[Block]:
     """The report as blocks, from the table of results; see `write_report`."""
     table = complete(table)
     plain = plain_rows(table)
     methods = list(dict.fromkeys(table["method"]))
     prompts = list(dict.fromkeys(table["prompt"]))
-    blocks: list[Block] = [Heading(f"Study {title}", 1), *_what(table, reference, badges, warnings)]
+    blocks: list[Block] = [Heading(f"Study {title}", 1), *_what(table, reference, badges, warnings, omitted)]
     blocks += [Heading("Mean Dice over structures"), glance(table, methods)]
     blocks.append(
         Picture(
@@ -169,7 +172,11 @@ def asked(table: pd.DataFrame, what: str, context: str) -> str:
 
 
 def _what(
-    table: pd.DataFrame, reference: str, badges: Mapping[str, str] | None, warnings: Sequence[str]
+    table: pd.DataFrame,
+    reference: str,
+    badges: Mapping[str, str] | None,
+    warnings: Sequence[str],
+    omitted: Sequence[str],
 ) -> list[Block]:
     rows = []
     for (dataset, modality), group in grouped(table, ("dataset", "modality")):
@@ -194,6 +201,7 @@ def _what(
         "medical device.",
     ]
     notes += [f"Warning: {warning}" for warning in warnings]
+    notes += [f"Not asked: {sentence}" for sentence in omitted]
     if few.min() < FEW:
         notes.insert(
             2,

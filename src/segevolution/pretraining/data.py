@@ -60,7 +60,7 @@ class StoreData:
     def store(self, entry: WeightedDataset) -> Store:
         """The dataset's store, with every case in it."""
         if entry.name not in self._stores:
-            self._stores[entry.name] = open_dataset(prepare_job(entry), self.folder / "data", self.root).store
+            self._stores[entry.name] = open_dataset(prepare_job(entry, self.root), self.folder / "data").store
         return self._stores[entry.name]
 
     def names(self, entry: WeightedDataset, role: str) -> list[str]:

@@ -11,7 +11,7 @@ from ..errors import RecipeError
 from ..models.segvol.config import SegVolConfig
 from ..models.segvol.tokenizer import WordTokenizer
 from ..recipes.dataset import Dataset
-from ..recipes.parts import RecipePart, fit_fault, merged
+from ..recipes.parts import RecipePart, SafeName, fit_fault, merged
 from ..recipes.reading import folder_of, read_as
 from ..training.settings import FitSettings
 from ..vocabulary import canonical
@@ -83,7 +83,7 @@ class PretrainRecipe(RecipePart):
     weights and words the first stage begins with; None begins with random ones.
     """
 
-    name: str = Field(min_length=1)
+    name: SafeName
     about: str = ""
     licence: str = ""
     notes: list[str] = Field(default_factory=list)  # what else a reader of the model card must know

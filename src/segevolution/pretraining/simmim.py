@@ -39,7 +39,7 @@ from ..models.segvol.encoder_weights import FOLDER, save_encoder
 from ..models.segvol.segvol import SegVol
 from ..models.segvol.tokenizer import WordTokenizer
 from ..recipes.dataset import Dataset
-from ..recipes.parts import RecipePart, fit_fault, merged
+from ..recipes.parts import RecipePart, SafeName, fit_fault, merged
 from ..recipes.reading import read_as
 from ..recipes.roles import assign
 from ..recipes.stores import open_dataset, prepare_job
@@ -80,7 +80,7 @@ class SimMIMRecipe(RecipePart):
     `base`, a model that learns on; with `adapter`, only that learns.
     """
 
-    name: str = Field(min_length=1)
+    name: SafeName
     about: str = ""
     seed: int = 0
     network: str | dict[str, Any] | None = None
@@ -164,7 +164,7 @@ def pretrain_simmim(
         SegevolutionError: the recipe, its data or the folder cannot be used.
     """
     network = _network(recipe)
-    stores = {entry.name: open_dataset(prepare_job(entry), folder / "data", root).store for entry in recipe.data}
+    stores = {entry.name: open_dataset(prepare_job(entry, root), folder / "data").store for entry in recipe.data}
     training, validation = (_pools(recipe, stores, network, role) for role in ("train", "validation"))
     if not training:
         raise RecipeError(f"{recipe.name}: no patient has the role train.")

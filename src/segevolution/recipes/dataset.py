@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from ..errors import VocabularyError
 from ..vocabulary import Modality
-from .parts import RecipePart
+from .parts import RecipePart, SafeName
 
 Role = int | float | Literal["rest"] | list[str]
 RoleName = Literal["train", "replay", "validation", "test"]
@@ -49,7 +49,7 @@ class Dataset(RecipePart):
     file that `data split` wrote. `cap` keeps at most so many patients of a role.
     """
 
-    name: str = Field(min_length=1)
+    name: SafeName
     simulate: Simulation | None = None
     source: str | None = None  # a registered layout, such as "msd"; read from `path`
     path: str | None = None  # a source's folder, or a prepared store's; relative to the data root

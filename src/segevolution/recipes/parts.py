@@ -1,12 +1,25 @@
 """The base of every part of a recipe, and the sentences on keys that are none."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
+from ..errors import RecipeError
+from ..files import safe_name
 from ..training.settings import FitSettings
 from ..vocabulary import closest
+
+
+def _safe(name: str) -> str:
+    try:
+        return safe_name(name, "a part of a recipe", error=RecipeError)
+    except RecipeError as error:
+        raise ValueError(str(error)) from error
+
+
+SafeName = Annotated[str, AfterValidator(_safe)]
+"""A name that becomes a folder's, and so cannot lead out of the one that it is put into."""
 
 
 class RecipePart(BaseModel):

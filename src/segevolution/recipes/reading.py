@@ -10,13 +10,15 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from ..documents import read_yaml, yaml_from_text
 from ..errors import RecipeError
 from ..vocabulary import closest
 
 Kind = TypeVar("Kind", bound=BaseModel)
+
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def folder_of(room: str, folder: str) -> Traversable:
@@ -29,8 +31,13 @@ def shipped(folder: Traversable) -> dict[str, str]:
     found = {}
     for entry in sorted(folder.iterdir(), key=lambda item: item.name):
         if entry.name.endswith(".yaml"):
-            found[entry.name.removesuffix(".yaml")] = str(yaml.safe_load(entry.read_text("utf-8")).get("about", ""))
+            found[entry.name.removesuffix(".yaml")] = _about(entry)
     return found
+
+
+def _about(entry: Traversable) -> str:
+    values = yaml_from_text(entry.read_text("utf-8"), dict[str, Any], where=entry.name, error=RecipeError)
+    return str(values.get("about", ""))
 
 
 def read_as(kind: type[Kind], folder: Traversable, name_or_path: str, overrides: Sequence[str] = ()) -> Kind:
@@ -61,21 +68,13 @@ def _read(name_or_path: str, folder: Traversable) -> tuple[dict[str, Any], str]:
     names = shipped(folder)
     if name_or_path in names:
         text = folder.joinpath(f"{name_or_path}.yaml").read_text("utf-8")
-    elif Path(name_or_path).is_file():
-        try:
-            text = Path(name_or_path).read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise RecipeError(f"{name_or_path} is no text file; a recipe is YAML.") from error
+        values = yaml_from_text(text, _ANYTHING, where=name_or_path, error=RecipeError)
+    elif Path(name_or_path).exists():
+        values = read_yaml(Path(name_or_path), _ANYTHING, error=RecipeError)
     else:
         near = closest(name_or_path, names)
         hint = f'did you mean "{near}"?' if near else f"shipped are {', '.join(names)}."
         raise RecipeError(f'"{name_or_path}" is neither a shipped recipe nor a file; {hint}')
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{name_or_path} is not valid YAML{line}; check its indentation and brackets.") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{name_or_path} holds no keys; a recipe states at least name and data.")
     return values, name_or_path
@@ -85,10 +84,7 @@ def _override(values: dict[str, Any], text: str) -> None:
     path, equals, written = text.partition("=")
     if not equals or not path:
         raise RecipeError(f'"{text}" changes nothing; write key=value, such as seeds=[0,1].')
-    try:
-        value = yaml.safe_load(written)
-    except yaml.YAMLError as error:
-        raise RecipeError(f'"{written}" is not a value that YAML can read; quote it for your shell.') from error
+    value = yaml_from_text(written, _ANYTHING, where=f'"{text}"', error=RecipeError)
     *parents, last = path.split(".")
     place: Any = values
     for step in parents:

@@ -2,15 +2,21 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from ..data.prepare import Progress, prepare
 from ..data.sources import Overrides, Source, open_source
 from ..data.store import Store
 from ..data.synthesis.sources import SimulatedSource, SynthesisedSource
-from ..errors import RecipeError
+from ..documents import read_json
+from ..errors import RecipeError, SegevolutionError
 from ..files import write_json
+from ..vocabulary import Modality
+from .claims import claimed
 from .dataset import Dataset
 from .keys import digest
 
@@ -18,11 +24,57 @@ DATA_VARIABLE = "SEGEVOLUTION_DATA"
 
 
 @dataclass(frozen=True)
-class PrepareJob:
-    """Bring a dataset into a store."""
+class SimulatedPatients:
+    """Patients that are made, not read; see `recipes.dataset.Simulation`."""
 
-    dataset: Dataset
+    patients: int
+    seed: int
+    region: Literal["torso", "head"]
+    modality: Modality
+    sequence: str | None
+    labels: str | None
+    names: Literal["freesurfer", "json"] | dict[int, str]
+    spacing: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
+class PrepareJob:
+    """Bring a dataset into a store.
+
+    Attributes:
+        dataset: its name in the study.
+        key: of everything that decides the store.
+        path: of a source or a store as the recipe says it; None for simulated patients.
+        root: the folder that relative paths begin at; None where nothing said.
+        source: the layout; None: to be recognised.
+        modality: where the files do not say.
+        simulation: None for patients that are read.
+    """
+
+    dataset: str
     key: str
+    path: str | None
+    root: str | None
+    source: str | None
+    modality: Modality | None
+    simulation: SimulatedPatients | None
+
+
+@dataclass(frozen=True)
+class StoreRef:
+    """Where the store of a dataset lies.
+
+    Attributes:
+        dataset: its name in the study.
+        path: from the study's folder, or absolute for one that was prepared elsewhere.
+    """
+
+    dataset: str
+    path: str
+
+    def open(self, folder: Path) -> Store:
+        """The store, seen from a study's folder; StoreError where it is not there."""
+        return Store.open(folder / self.path)
 
 
 @dataclass(frozen=True)
@@ -30,96 +82,121 @@ class Prepared:
     """A dataset that is ready.
 
     Attributes:
-        store: with its cases.
+        path: of its store.
         failed: case -> why it was left out.
     """
 
-    store: Store
+    path: Path
     failed: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def store(self) -> Store:
+        """The store, opened anew."""
+        return Store.open(self.path)
 
-def prepare_job(dataset: Dataset) -> PrepareJob:
-    """How a dataset is brought into a store; its key does not change when only roles do."""
+
+class _Note(BaseModel):
+    """What lies beside a store that a study made."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    key: str
+
+
+def prepare_job(dataset: Dataset, root: Path | None = None) -> PrepareJob:
+    """How a dataset is brought into a store; its key does not change when only roles do.
+
+    Args:
+        root: the folder that paths of the recipe are relative to; None reads SEGEVOLUTION_DATA.
+    """
     made_of = {"name", "simulate", "source", "path", "modality"}
-    return PrepareJob(dataset, digest(dataset.model_dump(include=made_of)))
+    made = dataset.simulate
+    base = str(root.resolve()) if root is not None else os.environ.get(DATA_VARIABLE) or None
+    return PrepareJob(
+        dataset.name,
+        digest(dataset.model_dump(include=made_of)),
+        dataset.path,
+        base,
+        dataset.source,
+        dataset.modality,
+        None if made is None else SimulatedPatients(**made.model_dump()),
+    )
 
 
-def open_dataset(job: PrepareJob, folder: Path, root: Path | None, progress: Progress | None = None) -> Prepared:
-    """The store of a dataset, with every case in it.
+def open_dataset(job: PrepareJob, folder: Path, progress: Progress | None = None) -> Prepared:
+    """The store of a dataset, with every case in it; of several processes that ask at once, one prepares.
 
     Args:
         job: which dataset.
         folder: where the study keeps its stores; one that is prepared already is used where it lies.
-        root: the folder that paths of the recipe are relative to; None reads SEGEVOLUTION_DATA.
         progress: told after each case.
 
     Raises:
         RecipeError: the dataset is not there, or none of its cases can be used.
     """
-    dataset = job.dataset
-    said = dataset.path or (dataset.simulate and dataset.simulate.labels)
-    place = find(dataset.name, said, root) if said else None
-    if place is not None and dataset.simulate is None and (place / "store.json").is_file():
-        return Prepared(Store.open(place))
-    note, path = folder / f"{dataset.name}.json", folder / dataset.name
-    made_before = note.is_file() and job.key in note.read_text("utf-8")
+    path = job.path or (job.simulation and job.simulation.labels)
+    place = find(job.dataset, path, job.root) if path else None
+    if place is not None and job.simulation is None and (place / "store.json").is_file():
+        return Prepared(Store.open(place).path.resolve())
+    with claimed(folder / "claims", job.dataset):
+        return _made(job, folder, place, progress)
+
+
+def _made(job: PrepareJob, folder: Path, place: Path | None, progress: Progress | None) -> Prepared:
+    """The store that a study makes for itself, or goes on with."""
+    note, path = folder / f"{job.dataset}.json", folder / job.dataset
+    made_before = _key(note) == job.key
     store = Store.ensure(path) if made_before else Store.create(path, force=True)
     if not made_before:
-        write_json(note, {"key": job.key, "dataset": dataset.model_dump(mode="json")})
-    source = _source(dataset, place)
+        write_json(note, {"key": job.key, "dataset": asdict(job)})
+    source = _source(job, place)
     if set(source.index()) <= set(store.names):
-        return Prepared(store)
+        return Prepared(path)
     report = prepare(source, store, progress=progress)
     if not len(store):
         reason = next(iter(report.failed.values()), "it holds none")
-        raise RecipeError(f"{dataset.name}: no case can be used: {reason}")
-    return Prepared(store, report.failed)
+        raise RecipeError(f"{job.dataset}: no case can be used: {reason}")
+    return Prepared(path, report.failed)
 
 
-def find(name: str, said: str, root: Path | None) -> Path:
+def _key(note: Path) -> str | None:
+    """The key of the job that made a store; None where that is not known, and the store is made anew."""
+    try:
+        return read_json(note, _Note, error=RecipeError).key
+    except SegevolutionError:
+        return None
+
+
+def find(name: str, path: str, root: str | None) -> Path:
     """The folder of a dataset, from what its recipe says.
 
     Raises:
         RecipeError: it is not there; the sentence says where it was looked for and how to say otherwise.
     """
-    path = Path(said).expanduser()
-    if path.is_absolute():
-        place = path
-    else:
-        base = root or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
-        if base is None:
+    place = Path(path).expanduser()
+    if not place.is_absolute():
+        if root is None:
             raise RecipeError(
                 f"{name} is to be read from {path}, but nothing says where data lie; "
                 f"give --data FOLDER or set {DATA_VARIABLE}."
             )
-        place = base / path
+        place = Path(root) / place
     if not place.is_dir():
         raise RecipeError(f"{name}: {place} is not there; give its parent folder with --data FOLDER.")
     return place
 
 
-def _source(dataset: Dataset, place: Path | None) -> Source:
-    made = dataset.simulate
-    if made is not None and place is not None:
-        return SynthesisedSource(
-            place,
-            made.patients,
-            dataset.name,
-            seed=made.seed,
-            names=made.names,
-            modality=made.modality,
-            sequences=(made.sequence,),
-            spacing=made.spacing,
-        )
-    if made is not None:
-        return SimulatedSource(
-            made.patients,
-            dataset.name,
-            seed=made.seed,
-            region=made.region,
-            modality=made.modality,
-            sequences=(made.sequence,),
-            spacing=made.spacing,
-        )
-    assert place is not None
-    return open_source(dataset.source or "auto", place, Overrides(dataset=dataset.name, modality=dataset.modality))
+def _source(job: PrepareJob, place: Path | None) -> Source:
+    made = job.simulation
+    if made is None:
+        assert place is not None
+        return open_source(job.source or "auto", place, Overrides(dataset=job.dataset, modality=job.modality))
+    shared: dict[str, Any] = {
+        "seed": made.seed,
+        "modality": made.modality,
+        "sequences": (made.sequence,),
+        "spacing": made.spacing,
+    }
+    if place is not None:
+        return SynthesisedSource(place, made.patients, job.dataset, names=made.names, **shared)
+    return SimulatedSource(made.patients, job.dataset, region=made.region, **shared)

@@ -4,57 +4,64 @@ whom they learned from, and which training from scratch each method is to be com
 These are the cheap checks of `data.audit`: by names. Near-duplicates under other names are found by "data check".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..data.audit.overlaps import base_of, seen_by
 from ..data.record import CaseRecord
 from ..data.splits import Person
 from ..recipes.roles import CaseName
-from .plan import Plan
-from .recipe import SCRATCH
+from .jobs import SCRATCH, EvaluateJob, TrainJob
 
 ZERO_SHOT = "zero-shot"
 
 
-def badges(made: Plan, records: Mapping[str, Sequence[CaseRecord]], base: str) -> dict[str, str]:
-    """Dataset -> "zero-shot", or why the base's answers on it are not.
+def badges(evaluations: Iterable[EvaluateJob], records: Mapping[str, Sequence[CaseRecord]]) -> dict[str, str]:
+    """Dataset -> "zero-shot", or why the base's answers on it are not; of several bases, what holds of each.
 
     The badge needs that the base's training data are known and hold none of the tested cases.
 
     Args:
         records: dataset name -> its cases.
-        base: as the recipe names it.
     """
+    tested: dict[str, dict[str, dict[CaseName, None]]] = {}
+    for job in evaluations:
+        cases = tested.setdefault(job.part.dataset, {}).setdefault(job.base, {})
+        cases[CaseName(job.part.dataset, job.part.case)] = None
     by_name = _by_name(records)
-    tested: dict[str, dict[str, CaseRecord]] = {}
-    for job in made.evaluations:
-        name = CaseName(job.part.dataset, job.part.case)
-        tested.setdefault(name.dataset, {})[name.case] = by_name[name]
-    known = base_of(base)
-    if known is None:
-        return dict.fromkeys(tested, f"not zero-shot: what {base} was trained on is not known")
     found = {}
-    for dataset, cases in tested.items():
-        seen = [what for record in cases.values() if (what := seen_by(known, dataset, record))]
-        parts = " and ".join(dict.fromkeys(seen))
+    for dataset, bases in tested.items():
+        marks = {base: _badge(base, dataset, [by_name[name] for name in cases]) for base, cases in bases.items()}
+        alike = len(set(marks.values())) == 1
         found[dataset] = (
-            f"not zero-shot: {len(seen)} of {len(cases)} cases seen in training ({parts})" if seen else ZERO_SHOT
+            next(iter(marks.values())) if alike else "; ".join(f"{base}: {mark}" for base, mark in marks.items())
         )
     return found
 
 
-def torn(made: Plan, records: Mapping[str, Sequence[CaseRecord]]) -> list[str]:
+def _badge(base: str, dataset: str, cases: Sequence[CaseRecord]) -> str:
+    known = base_of(base)
+    if known is None:
+        return f"not zero-shot: what {base} was trained on is not known"
+    seen = [what for record in cases if (what := seen_by(known, dataset, record))]
+    parts = " and ".join(dict.fromkeys(seen))
+    return f"not zero-shot: {len(seen)} of {len(cases)} cases seen in training ({parts})" if seen else ZERO_SHOT
+
+
+def torn(
+    trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob], records: Mapping[str, Sequence[CaseRecord]]
+) -> list[str]:
     """A sentence for each run that is tested on a patient that it learned from, through another dataset."""
     by_name = _by_name(records)
     people: dict[str, set[Person]] = {}
-    for training in made.trainings:
+    for training in trainings:
         names = (*training.train, *training.replay, *training.validation)
         people[training.run] = {by_name[name].person for name in names}
     found: dict[str, set[str]] = {}
-    for job in made.evaluations:
-        person = by_name[CaseName(job.part.dataset, job.part.case)].person
-        if person in people.get(job.part.run, ()):
-            found.setdefault(job.part.run, set()).add("/".join(person))
+    for job in evaluations:
+        if people.get(job.part.run):
+            person = by_name[CaseName(job.part.dataset, job.part.case)].person
+            if person in people[job.part.run]:
+                found.setdefault(job.part.run, set()).add("/".join(person))
     return [
         f"{run} is tested on patients that it learned from: {', '.join(sorted(who))}; its results on them are too good."
         for run, who in found.items()
@@ -65,13 +72,15 @@ def _by_name(records: Mapping[str, Sequence[CaseRecord]]) -> dict[CaseName, Case
     return {CaseName(dataset, record.name): record for dataset, cases in records.items() for record in cases}
 
 
-def rivals(made: Plan) -> dict[str, list[str]]:
-    """Training from scratch -> what else was trained, on as many patients: each is to be compared with it, too."""
-    labels: dict[str, dict[str, str]] = {}  # how many patients, in words -> label -> kind
-    for job in made.evaluations:
-        if job.needs is not None:
-            method = job.needs.method
-            labels.setdefault(job.method.removeprefix(method.name), {})[job.method] = method.trained_as
+def rivals(trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob]) -> dict[str, list[str]]:
+    """Training from scratch -> what else was trained of the same base on as many patients: each is compared with it."""
+    training_of = {job.run: job for job in trainings}
+    labels: dict[tuple[str, str], dict[str, str]] = {}  # (base, how many patients, in words) -> label -> kind
+    for job in evaluations:
+        training = training_of.get(job.part.run)
+        if training is not None:
+            shots = job.method.removeprefix(training.method)
+            labels.setdefault((job.base, shots), {})[job.method] = training.kind
     found: dict[str, list[str]] = {}
     for kinds in labels.values():
         others = [label for label, kind in kinds.items() if kind != SCRATCH]

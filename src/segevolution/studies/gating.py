@@ -4,11 +4,9 @@ Both are of the very cases that the run was tested on. Beside the adapter lies `
 asked, so that a second call asks nothing again.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,7 +16,7 @@ from torch import Tensor
 from ..adapters import attached
 from ..adapters.artifact import copy_with_card, describe
 from ..adapters.mixture import MixtureAdapter, gate_card, gate_report
-from ..data.store import Store
+from ..evaluation.coordinates import plain_rows
 from ..evaluation.retention import losses_of
 from ..evaluation.statistics import difference
 from ..files import replacing, write_json
@@ -27,9 +25,8 @@ from ..inference.strategies import strategy_of
 from ..models.backbone import BackboneModule
 from ..recipes.keys import digest
 from ..vocabulary import Context, Modality
-from .methods import trained_folder
-from .plan import EvaluateJob, Plan, TrainJob
-from .recipe import UNTRAINED, Recipe
+from .jobs import EvaluateJob, ReportJob, TrainJob
+from .workspace import Workspace, noted_key
 
 NOTE = "gate.json"
 TEXT_AND_BOX = "text+box"
@@ -50,44 +47,35 @@ class WholeView:
     contexts: tuple[Context, ...]
 
 
-def note_gates(
-    made: Plan,
-    table: pd.DataFrame,
-    recipe: Recipe,
-    stores: Mapping[str, Store],
-    structures: Sequence[str],
-    folder: Path,
-    device: str = "auto",
-) -> tuple[str, ...]:
+def note_gates(report: ReportJob, table: pd.DataFrame, workspace: Workspace) -> tuple[str, ...]:
     """Write into the card of each trained mixture what its gate did and what is left of CT, where that is missing.
 
     Args:
-        made: the study's jobs, all of them done.
+        report: of the study, all of whose jobs are done.
         table: the rows of the study.
-        stores: dataset name -> its cases.
-        structures: those that were asked for; a task gate is asked for these.
-        folder: of the study.
 
     Returns:
         The runs whose card was written.
     """
-    untrained = [method.name for method in recipe.methods if method.trained_as == UNTRAINED]
-    base = [job for job in made.evaluations if job.method in untrained[:1]]
+    plain = [job for job in report.evaluations if job.plain]
+    rows = plain_rows(table)
     noted = []
-    for job in made.trainings:
-        adapter = trained_folder(folder, job) if job.method.trained_as == MixtureAdapter.method else None
+    for job in report.trainings:
+        adapter = workspace.trained(job.run, job.key) if job.kind == MixtureAdapter.method else None
         if adapter is None:
             continue
-        tested = [entry for entry in made.evaluations if entry.part.run == job.run]
-        key = digest([job.key, [entry.part.key for entry in (*tested, *base)]])
-        if _noted(adapter.with_name(NOTE), key):
+        untrained = next((other.method for other in plain if other.needs is None and other.base == job.base), None)
+        base = [other for other in plain if other.method == untrained]
+        tested = [other for other in plain if other.part.run == job.run]
+        key = digest([job.key, [other.part.key for other in (*tested, *base)]])
+        if noted_key(adapter.with_name(NOTE)) == key:
             continue
-        backbone = load(recipe.base, adapter=adapter, device=device)
+        backbone = load(job.base, adapter=adapter, device=workspace.device)
         mixture = attached(backbone)
         assert isinstance(mixture, MixtureAdapter)
-        report = gate_report(mixture, whole_views(backbone, mixture, tested, stores, structures))
-        retention = ct_retention(table, job, untrained[0]) if untrained else None
-        card = {**describe(adapter)["card"], **gate_card(report, retention)}
+        gate = gate_report(mixture, whole_views(backbone, mixture, tested, workspace))
+        retention = ct_retention(rows, job, untrained) if untrained else None
+        card = {**describe(adapter)["card"], **gate_card(gate, retention)}
         with replacing(adapter) as temporary:
             copy_with_card(adapter, temporary, card)
         write_json(adapter.with_name(NOTE), {"key": key, "run": job.run})
@@ -96,23 +84,20 @@ def note_gates(
 
 
 def whole_views(
-    backbone: BackboneModule,
-    mixture: MixtureAdapter,
-    tested: Sequence[EvaluateJob],
-    stores: Mapping[str, Store],
-    structures: Sequence[str],
+    backbone: BackboneModule, mixture: MixtureAdapter, tested: Sequence[EvaluateJob], workspace: Workspace
 ) -> Iterator[WholeView]:
     """The tested cases, one at a time, prepared as a session prepares them, one window of each.
 
     Args:
         backbone: its spec says how to frame, and its device where the images go.
         mixture: only a learned gate is given images.
-        structures: the contexts of a case are those of these that it carries; empty = all that it carries.
+        tested: the contexts of a case are the structures that it is asked for, of those that it carries.
     """
     strategy = strategy_of(backbone.spec)
     for job in tested:
-        case = stores[job.part.dataset].read(job.part.case)
-        carried = [name for name in structures or sorted(case.structures) if name in case.structures]
+        case = workspace.store(job.store).read(job.part.case)
+        wanted = job.questions.structures or sorted(case.structures)
+        carried = [name for name in wanted if name in case.structures]
         modality, images = case.volume.modality, None
         if mixture.config.learned:
             framed = strategy.prepare(case.volume, backbone.spec)
@@ -159,10 +144,3 @@ def _runs(table: pd.DataFrame, method: str) -> list[str]:
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has no NaN."""
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
-
-
-def _noted(path: Path, key: str) -> bool:
-    try:
-        return bool(json.loads(path.read_text("utf-8"))["key"] == key)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -1,144 +1,250 @@
-"""From a recipe to jobs: prepare a dataset, train a run, evaluate a run on a case.
+"""From a recipe to jobs. Below this module nobody sees a recipe: each job holds all that it takes to do it.
 
-A job has a key: a digest of everything that decides its result. What is done is known by its key, so a second
-call does only what is missing, and a changed recipe repeats exactly what the change touches.
+What is done is known by the keys of jobs, so a second call does only what is missing, and a changed recipe repeats
+exactly what the change touches.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal
 
-from ..data.record import CaseRecord
 from ..errors import RecipeError
+from ..evaluation.evaluate import Questions
 from ..evaluation.results import PartName
 from ..recipes.keys import digest
 from ..recipes.roles import CaseName, RoleSplit, assign
 from ..recipes.stores import PrepareJob, prepare_job
 from ..training.settings import decisive
+from ..vocabulary import canonical
+from .asking import drawn_prompt, known_structures, omissions, questions_of, shifts_of
+from .badges import badges, rivals, torn
+from .facts import BaseFacts, DatasetFacts
+from .jobs import EvaluateJob, Plan, ReportJob, TrainJob
 from .learning import learned
+from .ready_adapter import ReadyAdapter
 from .recipe import UNTRAINED, Fit, Method, Recipe
+from .starting import taught_before
 
 
-@dataclass(frozen=True)
-class TrainJob:
-    """Train one run: a method, a seed, a fold.
-
-    Attributes:
-        run: its name, such as "lora-s0", "lora-s0-f1" or, with so many shots, "lora-5shot-s0"; the method's alone
-            where a ready adapter is measured as it is.
-        train, replay, validation: cases; none of them is ever tested by this run.
-        key: of all this, the base and the data.
-    """
-
-    run: str
-    method: Method
-    seed: int
-    train: tuple[CaseName, ...]
-    replay: tuple[CaseName, ...]
-    validation: tuple[CaseName, ...]
-    key: str
-
-
-@dataclass(frozen=True)
-class EvaluateJob:
-    """Measure one run on one case.
-
-    Attributes:
-        part: where its rows go, with the key.
-        method, seed: of the run; the method's name says with how many shots, as in "lora (5 shots)".
-        needs: the training that makes the model; None = the base as it is.
-    """
-
-    part: PartName
-    method: str
-    seed: int
-    needs: TrainJob | None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All jobs of a study once its data are there; trainings come before the evaluations that need them."""
-
-    trainings: tuple[TrainJob, ...]
-    evaluations: tuple[EvaluateJob, ...]
-
-    @property
-    def parts(self) -> list[PartName]:
-        """The parts whose join is the table of results."""
-        return [job.part for job in self.evaluations]
-
-
-def plan_data(recipe: Recipe) -> list[PrepareJob]:
-    """One job a dataset."""
-    return [prepare_job(dataset) for dataset in recipe.data]
+def plan_data(recipe: Recipe, root: Path | None = None) -> list[PrepareJob]:
+    """One job a dataset; `root` is where paths of the recipe begin, None reads SEGEVOLUTION_DATA."""
+    return [prepare_job(dataset, root) for dataset in recipe.data]
 
 
 def plan(
     recipe: Recipe,
-    records: Mapping[str, Sequence[CaseRecord]],
-    fingerprints: Mapping[str, str],
-    base: str,
-    questions: Any,
-    new: Sequence[str] = (),
-    starts: Mapping[str, str] | None = None,
+    data: Mapping[str, DatasetFacts],
+    bases: Mapping[str, BaseFacts],
+    starts: Mapping[str, ReadyAdapter] | None = None,
 ) -> Plan:
-    """Trainings and evaluations of a study.
+    """Trainings, evaluations and the report of a study.
 
     Args:
-        records: dataset name -> its cases.
-        fingerprints: dataset name -> digest of its content.
-        base: fingerprint of the base model.
-        questions: everything that decides how a case is measured, as plain values.
-        new: structures that the base does not know and the trained methods learn.
-        starts: method -> digest of the ready adapter that it starts from, for each that does.
+        data: of each dataset of the recipe.
+        bases: of each base of its methods.
+        starts: of each method that starts from a ready adapter.
 
     Raises:
-        RecipeError: the roles do not fit the patients that are there.
+        RecipeError: the roles do not fit the patients that are there, or a base cannot be asked anything.
     """
-    splits = {dataset.name: assign(dataset, records[dataset.name]) for dataset in recipe.data}
-    folds = max(len(split) for split in splits.values())
-    if any(len(split) not in (1, folds) for split in splits.values()):
-        raise RecipeError(f"{recipe.name}: datasets have different numbers of folds; give all the same, or 1.")
+    return _Planner(recipe, data, bases, starts or {}).plan()
 
-    def cases(role: str, fold: int) -> tuple[CaseName, ...]:
+
+class _Planner:
+    """Holds what every job of a study is made from."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Mapping[str, DatasetFacts],
+        bases: Mapping[str, BaseFacts],
+        starts: Mapping[str, ReadyAdapter],
+    ) -> None:
+        self.recipe, self.data, self.bases, self.starts = recipe, data, bases, starts
+        self.records = {name: facts.records for name, facts in data.items()}
+        self.record_of = {
+            CaseName(name, record.name): record for name, records in self.records.items() for record in records
+        }
+        labelled = {name for records in self.records.values() for record in records for name in record.structures}
+        self.structures = known_structures(recipe, bases, labelled)
+        drawn = drawn_prompt(recipe, bases)
+        self.drawn = drawn
+        self.questions = {name: questions_of(recipe, base, self.structures, drawn) for name, base in bases.items()}
+        self.truths = {dataset.name: dataset.truth for dataset in recipe.data}
+        self.splits = {dataset.name: assign(dataset, self.records[dataset.name]) for dataset in recipe.data}
+        self.folds = max(len(split) for split in self.splits.values())
+        if any(len(split) not in (1, self.folds) for split in self.splits.values()):
+            raise RecipeError(f"{recipe.name}: datasets have different numbers of folds; give all the same, or 1.")
+
+    def plan(self) -> Plan:
+        """All jobs, in the order of the methods."""
+        trainings: list[TrainJob] = []
+        evaluations: list[EvaluateJob] = []
+        for method in self.recipe.methods:
+            untrained = method.trained_as == UNTRAINED or not method.train
+            for training, jobs in [self._measured(method)] if untrained else self._trained(method):
+                trainings += [training] if training is not None else []
+                evaluations += jobs
+        if not evaluations:
+            raise RecipeError(f"{self.recipe.name}: no patient has the role test, so there is nothing to measure.")
+        made = tuple(trainings), tuple(evaluations)
+        return Plan(*made, self._report(*made))
+
+    def _cases(self, role: str, fold: int) -> tuple[CaseName, ...]:
         return tuple(
-            CaseName(name, case) for name, split in splits.items() for case in _at(split, fold).of(role, records[name])
+            CaseName(name, case)
+            for name, split in self.splits.items()
+            for case in _at(split, fold).of(role, self.records[name])
         )
 
-    trainings, evaluations = [], []
-    for method in recipe.methods:
-        begun = [["start", (starts or {})[method.name]]] if method.start is not None else []
-        if method.trained_as == UNTRAINED or not method.train:
-            tested = dict.fromkeys(name for fold in range(folds) for name in cases("test", fold))
-            seed, ready = recipe.seeds[0], None
-            if begun:
-                ready = TrainJob(method.name, method, seed, (), (), (), digest([base, *begun]))
-                trainings.append(ready)
-            evaluations += [
-                _evaluation(method.name, method.name, seed, base, name, ready, fingerprints, questions)
-                for name in tested
-            ]
-            continue
+    def _measured(self, method: Method) -> tuple[TrainJob | None, list[EvaluateJob]]:
+        """A base or a ready adapter as it is: once, whatever seeds, shots and folds."""
+        base = self.bases[self.recipe.base_of(method)]
+        tested = dict.fromkeys(name for fold in range(self.folds) for name in self._cases("test", fold))
+        training = None
+        if method.start is not None:
+            key = digest([base.fingerprint, *self._begun(method)])
+            training = self._training(method, method.name, key, self.recipe.seeds[0], None)
+        return training, self._evaluations(method.name, method.name, self.recipe.seeds[0], base, training, tested)
+
+    def _trained(self, method: Method) -> Iterable[tuple[TrainJob, list[EvaluateJob]]]:
+        """One run for each number of shots, seed and fold."""
+        recipe, base = self.recipe, self.bases[self.recipe.base_of(method)]
         fit = recipe.fit_of(method)
+        new = base.unknown(self.structures)
         numbers: Sequence[int | Literal["all"] | None] = recipe.shots or [None]
-        for shots, seed, fold in product(numbers, recipe.seeds, range(folds)):
+        for shots, seed, fold in product(numbers, recipe.seeds, range(self.folds)):
             tag, label = _named(method, shots)
-            run = f"{tag}-s{seed}" + (f"-f{fold}" if folds > 1 else "")
-            train = learned(recipe, cases("train", fold), records, seed, None if shots == "all" else shots)
-            validation = cases("validation", fold)
-            replay = cases("replay", fold) if fit.replay > 0 else ()
-            used = {name.dataset: fingerprints[name.dataset] for name in (*train, *replay, *validation)}
+            run = f"{tag}-s{seed}" + (f"-f{fold}" if self.folds > 1 else "")
+            train = learned(recipe, self._cases("train", fold), self.records, seed, None if shots == "all" else shots)
+            validation = self._cases("validation", fold)
+            replay = self._cases("replay", fold) if fit.replay > 0 else ()
+            datasets = dict.fromkeys(name.dataset for name in (*train, *replay, *validation))
+            used = {name: self.data[name].fingerprint for name in datasets}
             taught = [method.trained_as, method.settings, _settings(fit), seed, train, replay, validation]
-            key = digest([base, used, _plain(taught), *([sorted(new)] if new else []), *begun])
-            job = TrainJob(run, method, seed, train, replay, validation, key)
-            trainings.append(job)
-            evaluations += [
-                _evaluation(run, label, seed, base, name, job, fingerprints, questions) for name in cases("test", fold)
-            ]
-    if not evaluations:
-        raise RecipeError(f"{recipe.name}: no patient has the role test, so there is nothing to measure.")
-    return Plan(tuple(trainings), tuple(evaluations))
+            key = digest(
+                [base.fingerprint, used, _plain(taught), *([sorted(new)] if new else []), *self._begun(method)]
+            )
+            job = self._training(method, run, key, seed, fit, train, replay, validation)
+            yield job, self._evaluations(run, label, seed, base, job, self._cases("test", fold))
+
+    def _begun(self, method: Method) -> list[list[str]]:
+        return [] if method.start is None else [["start", self.starts[method.name].mark]]
+
+    def _training(
+        self,
+        method: Method,
+        run: str,
+        key: str,
+        seed: int,
+        fit: Fit | None,
+        train: tuple[CaseName, ...] = (),
+        replay: tuple[CaseName, ...] = (),
+        validation: tuple[CaseName, ...] = (),
+    ) -> TrainJob:
+        datasets = dict.fromkeys(name.dataset for name in (*train, *replay, *validation))
+        return TrainJob(
+            run=run,
+            key=key,
+            study=self.recipe.name,
+            base=self.recipe.base_of(method),
+            method=method.name,
+            kind=method.trained_as,
+            settings=method.settings,
+            fit=None if fit is None else fit.settings,
+            replay_weight=0.0 if fit is None else fit.replay,
+            seed=seed,
+            train=train,
+            replay=replay,
+            validation=validation,
+            stores=tuple(self.data[name].store for name in datasets),
+            structures=tuple(canonical(name) for name in self.recipe.structures),
+            start=method.start,
+        )
+
+    def _evaluations(
+        self, run: str, label: str, seed: int, base: BaseFacts, training: TrainJob | None, tested: Iterable[CaseName]
+    ) -> list[EvaluateJob]:
+        """Each tested case as it is, then at each strength of each shift."""
+        jobs = []
+        questions = self.questions[base.name]
+        needs = None if training is None else training.key
+        for name in tested:
+            facts = self.data[name.dataset]
+            made_of = [needs or base.fingerprint, facts.fingerprint, name.dataset, name.case, questions.key_values()]
+            for shift, strength in [(PartName.shift, 0.0), *shifts_of(self.recipe, self.record_of[name])]:
+                key = digest(made_of if shift == PartName.shift else [*made_of, shift, strength])
+                asked = questions if shift == PartName.shift else _undrawn(questions)
+                part = PartName(run, name.dataset, name.case, key, shift, strength)
+                jobs.append(
+                    EvaluateJob(part, label, seed, base.name, needs, facts.store, self.truths[name.dataset], asked)
+                )
+        return jobs
+
+    def _report(self, trainings: tuple[TrainJob, ...], evaluations: tuple[EvaluateJob, ...]) -> ReportJob:
+        recipe = self.recipe
+        marks = badges(evaluations, self.records)
+        warnings = [
+            *torn(trainings, evaluations, self.records),
+            *taught_before(trainings, evaluations, self.starts),
+        ]
+        omitted = omissions(recipe, self.bases, self.structures, self.records)
+        first = self.bases.get(recipe.base) or next(iter(self.bases.values()))
+        manifest = {
+            "base": {"name": first.name, "fingerprint": first.fingerprint},
+            "bases": {name: base.fingerprint for name, base in self.bases.items()},
+            "seeds": recipe.seeds,
+            "data": {
+                name: {
+                    "fingerprint": facts.fingerprint,
+                    "cases": len(facts.records),
+                    "labels": self.truths[name],
+                    "unadapted_base": marks.get(name),
+                }
+                for name, facts in self.data.items()
+            },
+            "runs": _runs(trainings, evaluations),
+            "left_out": {
+                f"{name}/{case}": why for name, facts in self.data.items() for case, why in facts.failed.items()
+            },
+            "not_asked": list(omitted),
+            "recipe": recipe.model_dump(mode="json"),
+            "plan": digest([[*vars(job.part).values()] for job in evaluations]),
+        }
+        return ReportJob(
+            study=recipe.name,
+            reference=recipe.reference,
+            drawn=self.drawn,
+            evaluations=evaluations,
+            trainings=trainings,
+            badges=marks,
+            warnings=tuple(warnings),
+            rivals=rivals(trainings, evaluations),
+            omitted=omitted,
+            manifest=manifest,
+        )
+
+
+def _runs(trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob]) -> dict[str, Any]:
+    """Run -> its base, who taught it and who tested it, by case."""
+    tested: dict[str, dict[str, None]] = {}
+    bases: dict[str, str] = {}
+    for job in evaluations:
+        tested.setdefault(job.part.run, {})[f"{job.part.dataset}/{job.part.case}"] = None
+        bases[job.part.run] = job.base
+    taught: dict[str, dict[str, Any]] = {
+        job.run: {
+            "key": job.key,
+            **{
+                role: [f"{name.dataset}/{name.case}" for name in getattr(job, role)]
+                for role in ("train", "replay", "validation")
+            },
+        }
+        for job in trainings
+    }
+    return {run: {"base": bases[run], **taught.get(run, {}), "test": list(cases)} for run, cases in tested.items()}
 
 
 def _named(method: Method, shots: int | Literal["all"] | None) -> tuple[str, str]:
@@ -159,18 +265,9 @@ def _settings(fit: Fit) -> dict[str, Any]:
     return values
 
 
-def _evaluation(
-    run: str,
-    method: str,
-    seed: int,
-    base: str,
-    name: CaseName,
-    needs: TrainJob | None,
-    fingerprints: Mapping[str, str],
-    questions: Any,
-) -> EvaluateJob:
-    key = digest([needs.key if needs else base, fingerprints[name.dataset], name.dataset, name.case, questions])
-    return EvaluateJob(PartName(run, name.dataset, name.case, key), method, seed, needs)
+def _undrawn(questions: Questions) -> Questions:
+    """Of shifted scans no masks are kept."""
+    return replace(questions, drawn=None)
 
 
 def _at(splits: Sequence[RoleSplit], fold: int) -> RoleSplit:

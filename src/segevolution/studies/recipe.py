@@ -11,22 +11,27 @@
 `reading.py` reads it, with changes from a command line.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from ..adapters import METHODS
-from ..errors import AdapterError, RecipeError
+from ..appearance import find
+from ..errors import AdapterError, SegevolutionError
 from ..imaging.prompts import COMBINATIONS, Combination
+from ..imaging.simulated_prompts import Unit
 from ..models.backbone import Windows
 from ..recipes.dataset import Dataset
-from ..recipes.parts import RecipePart, fit_fault, merged
+from ..recipes.parts import RecipePart, SafeName, fit_fault, merged
 from ..training.settings import FitSettings
-from ..vocabulary import canonical, closest
+from ..vocabulary import closest
+from .jobs import SCRATCH
 
-UNTRAINED, SCRATCH = "base", "scratch"
+Jitter = Annotated[float, Field(ge=0)]
+
+UNTRAINED = "base"
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,16 @@ class Method(RecipePart):
 
     `kind` is "base" (not trained), "scratch" (the same network from its initialisation), or the name of a
     registered adapter such as "lora" or "full", whose own settings `settings` holds; it is `name` unless said.
-    `fit` states what differs from the study's `fit`.
+    `fit` states what differs from the study's `fit`. `base` is the network that is adapted, where it is not the
+    study's; with a base of its own, a method whose name is no kind is not trained: {name: sam, base: sam-med3d}.
 
     With `start`, the folder of a ready adapter of that kind on the same base, training goes on from its weights, and
     `settings` states what differs from its own. `train: false` measures it as it is, once, whatever seeds and shots.
     """
 
-    name: str = Field(min_length=1)
+    name: SafeName
     kind: str = ""
+    base: str | None = None
     settings: dict[str, Any] = Field(default={})
     fit: dict[str, Any] = Field(default={})
     start: str | None = None
@@ -71,13 +78,39 @@ class Method(RecipePart):
     @property
     def trained_as(self) -> str:
         """The kind, which is the name unless said."""
+        if not self.kind and self.base is not None and self.name not in (SCRATCH, *METHODS):
+            return UNTRAINED
         return self.kind or self.name
+
+
+class ShiftWish(RecipePart):
+    """A shift of appearance, at each of some strengths; None takes the shift's own ladder, mild to severe."""
+
+    name: str
+    strengths: list[float] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _can_be(self) -> "ShiftWish":
+        try:
+            kind = find(self.name)
+            for strength in self.strengths or ():
+                kind.check(strength)
+        except SegevolutionError as error:
+            raise ValueError(str(error)) from error
+        if len(set(self.all_strengths)) < len(self.all_strengths):
+            raise ValueError(f"strengths of {self.name} hold a number twice: {', '.join(map(str, self.all_strengths))}")
+        return self
+
+    @property
+    def all_strengths(self) -> tuple[float, ...]:
+        """In the shift's unit."""
+        return tuple(self.strengths or find(self.name).ladder)
 
 
 class Recipe(RecipePart):
     """A whole study."""
 
-    name: str = Field(min_length=1)
+    name: SafeName
     about: str = ""
     base: str = "segvol-mini"
     seeds: list[int] = Field(default=[0], min_length=1)
@@ -92,8 +125,12 @@ class Recipe(RecipePart):
     structures: list[str] = Field(default=[])  # empty: all that a case carries and the base was trained on
     windows: Windows | None = None  # None: what the base prefers
     prompt_seed: int = 0
+    prompt_seeds: list[int] = Field(default=[])  # in place of prompt_seed; all is asked with each
     points: int = Field(default=5, gt=0)  # positive points of a point prompt
-    box_jitter: float = Field(default=0, ge=0)  # voxels; 0 = tight boxes
+    box_jitter: Jitter | Annotated[list[Jitter], Field(min_length=1)] = 0.0  # how far faces may move; 0 = tight boxes
+    box_jitter_unit: Unit = "voxel"
+    clicks: int = Field(default=0, ge=0)  # that correct each answer, one after another
+    shifts: list[ShiftWish] = Field(default=[])  # beside the unchanged scans, which are always measured
     surface_tolerance_mm: float = Field(default=2.0, gt=0)
     surface: bool = True  # whether NSD and HD95 are measured
     pictures: Combination | None = None  # the prompt whose masks are drawn; None: the last of `prompts`
@@ -113,6 +150,15 @@ class Recipe(RecipePart):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"{what} holds {', '.join(sorted(twice))} twice; each needs its own name")
+        for what, values in (
+            ("prompt_seeds", self.prompt_seeds),
+            ("box_jitter", self.box_jitter if isinstance(self.box_jitter, list) else []),
+            ("shifts", [wish.name for wish in self.shifts]),
+        ):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{what} holds a value twice: {', '.join(map(str, values))}")
+        if self.prompt_seeds and "prompt_seed" in self.model_fields_set:
+            raise ValueError("prompt_seed and prompt_seeds both seed the prompts; give either")
         if self.reference not in [method.name for method in self.methods]:
             raise ValueError(f'reference is "{self.reference}", which is not among the methods')
         if self.pictures is not None and self.pictures not in self.prompts:
@@ -157,10 +203,14 @@ class Recipe(RecipePart):
             raise ValueError(f"fit.steps of {method.name} is {settings.steps}; give at least 1")
         return Fit(settings, float(replay))
 
+    def base_of(self, method: Method) -> str:
+        """The name of the network that a method adapts, or measures as it is."""
+        return method.base or self.base
+
     @property
-    def drawn(self) -> Combination:
-        """The prompt whose masks are kept for pictures."""
-        return self.pictures or self.prompts[-1]
+    def bases(self) -> list[str]:
+        """The names of all networks of the study, each once."""
+        return list(dict.fromkeys(self.base_of(method) for method in self.methods))
 
 
 def _checked_adapter(method: Method) -> None:
@@ -179,21 +229,3 @@ def _checked_adapter(method: Method) -> None:
         METHODS[method.trained_as].config_type.from_dict(method.settings)
     except (AdapterError, TypeError) as error:
         raise ValueError(f"settings of {method.name}: {error}") from error
-
-
-def known_structures(recipe: Recipe, trained_on: Sequence[str], labelled: Collection[str] = ()) -> tuple[str, ...]:
-    """The structures a study measures; empty = all that a case carries.
-
-    A structure that the base does not know can be named where a dataset labels it: methods that are trained learn it,
-    and the base is asked for it by points and boxes only.
-
-    Raises:
-        RecipeError: the recipe names one that neither the base was trained on nor any dataset labels.
-    """
-    wanted = tuple(canonical(name) for name in recipe.structures)
-    for name in wanted:
-        if trained_on and name not in trained_on and name not in labelled:
-            near = closest(name, {*trained_on, *labelled})
-            hint = f'did you mean "{near}"?' if near else "leave it out."
-            raise RecipeError(f'{recipe.name}: structures holds "{name}", which {recipe.base} does not know; {hint}')
-    return wanted or tuple(trained_on)

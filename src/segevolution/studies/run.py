@@ -1,299 +1,148 @@
-"""Do what is missing of a study, and write its table, its report and its manifest.
+"""Do the jobs of a plan in this process: all that are missing, or one part of n.
 
-Every job leaves its result whole or not at all, so a study can be killed at any moment; the same call goes on.
-
-    runs/<name>/data/<dataset>/        stores that the study made
-    runs/<name>/models/<run>/          fit/ (checkpoint, curves), adapter/, trained.json
-    runs/<name>/parts/ ... results.parquet, manifest.json        see evaluation.results
-    runs/<name>/report.md, report.html, figures/
+Of several processes that share a folder, each takes its part of the evaluations, and a training that several need is
+done by one of them, which holds a claim; the others do something else meanwhile, or wait. A job leaves its result
+whole or not at all, so all can be killed at any moment; the same calls go on.
 """
 
-import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from ..errors import RecipeError
-from ..evaluation.blocks import Picture
-from ..evaluation.evaluate import Questions, Run, evaluate
-from ..evaluation.figures import choose_cases, draw_slice
-from ..evaluation.report import place, write_report
-from ..evaluation.results import Mask, Results, surroundings
-from ..files import check_writable, write_json
-from ..inference.load import load
-from ..models.backbone import Spec
-from ..models.checkpoints import fingerprint
-from ..recipes.keys import digest
-from ..recipes.stores import Prepared, open_dataset
-from ..runtime import resolve_device
-from .badges import badges, rivals, torn
-from .gating import note_gates
-from .methods import Fit, train, trained_folder
-from .plan import EvaluateJob, Plan, plan, plan_data
-from .recipe import Recipe, known_structures
-from .starting import starts_of, taught_before
+from ..recipes.claims import POLL_SECONDS, claimed
+from ..recipes.stores import Prepared, PrepareJob
+from .execute import execute, prepare
+from .jobs import EvaluateJob, Plan, TrainJob
+from .progress import bar
+from .workspace import Workspace
+
+One = TypeVar("One")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a call did.
+class Share:
+    """Part `number` of `count`, from 1 on."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Share":
+        """Read "2/4"; raises RecipeError for anything else."""
+        number, slash, count = text.partition("/")
+        plain = number.isascii() and number.isdigit() and count.isascii() and count.isdigit() and len(text) < 20
+        if not slash or not plain or not 1 <= int(number) <= int(count):
+            raise RecipeError(f'part "{text}" is none; give i/n with i from 1 to n, such as 2/4.')
+        return cls(int(number), int(count))
+
+    def of(self, jobs: Sequence[EvaluateJob]) -> list[EvaluateJob]:
+        """This part of the jobs, in their order: dealt in turn by their keys, so that parts are equally large."""
+        ranked = sorted(jobs, key=lambda job: (job.part.key, job.part.run, job.part.dataset, job.part.case))
+        mine = set(ranked[self.number - 1 :: self.count])
+        return [job for job in jobs if job in mine]
+
+
+WHOLE = Share(1, 1)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an executor did.
 
     Attributes:
-        table: all rows of the study.
-        report: the HTML file.
-        trained: runs that this call trained.
-        measured: (run, case) pairs that this call measured.
-        planned: all of them.
-        left_out: "dataset/case" -> why it cannot be used.
+        trained: runs.
+        measured: number of evaluations.
+        missing: evaluations of the plan whose results are still missing.
     """
 
-    table: pd.DataFrame
-    report: Path
     trained: tuple[str, ...]
     measured: int
-    planned: int
-    left_out: Mapping[str, str]
+    missing: int
 
 
-def run_study(
-    recipe: Recipe,
-    folder: Path,
-    *,
-    root: Path | None = None,
-    device: str = "auto",
-    quiet: bool = False,
-    fit: Fit | None = None,
-) -> Outcome:
-    """Run a study, or the rest of it.
+class Executor(Protocol):
+    """Something that does jobs: this process, or a cluster."""
 
-    Args:
-        folder: of the study; one that holds another study is refused.
-        root: where the recipe's data paths begin; None reads SEGEVOLUTION_DATA.
-        device: "auto", "cpu" or "cuda".
-        quiet: no progress.
-        fit: how adapters are trained; None takes `training.fit`.
+    def prepare(self, jobs: Sequence[PrepareJob], workspace: Workspace) -> Mapping[str, Prepared]:
+        """Dataset -> what is ready of it."""
+        ...
 
-    Raises:
-        SegevolutionError: the recipe, its data, its base or the folder cannot be used.
+    def run(self, plan: Plan, workspace: Workspace) -> Work:
+        """Train and measure what is missing of a plan."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """This process.
+
+    Attributes:
+        share: the evaluations that it does.
     """
-    started = time.time()
-    console = Console(stderr=True, quiet=quiet)
-    resolve_device(device)
-    before = _manifest(folder, recipe)
-    base = load(recipe.base, device="cpu")
-    spec, mark = base.spec, fingerprint(base)
-    del base
-    starts = starts_of(recipe, mark)
-    data = _data(recipe, folder, root, console)
-    stores = {name: prepared.store for name, prepared in data.items()}
-    records = {name: store.cases for name, store in stores.items()}
-    fingerprints = {name: store.fingerprint() for name, store in stores.items()}
-    labelled = {name for cases in records.values() for record in cases for name in record.structures}
-    questions = _questions(recipe, spec, labelled)
-    new = [name for name in questions.structures if spec.structures and name not in spec.structures]
-    begun = {name: start.mark for name, start in starts.items()}
-    made = plan(recipe, records, fingerprints, mark, asdict(questions), new, begun)
-    marks, leaks = badges(made, records, recipe.base), [*torn(made, records), *taught_before(made, starts)]
-    for sentence in leaks:
-        console.print(f"warning: {sentence}")
-    results = Results(folder)
 
-    runs = dict.fromkeys(job.part.run for job in made.evaluations)
-    missing = {
-        run: [job for job in made.evaluations if job.part.run == run and not results.has(job.part)] for run in runs
-    }
-    trained = []
-    for run, jobs in missing.items():
-        if not jobs:
-            continue
-        needs = jobs[0].needs
-        if needs is not None and trained_folder(folder, needs) is None:
-            how = f"{len(needs.train)} cases, {len(needs.replay)} replayed"
-            console.print(f"training {run}: {how}" if needs.method.train else f"{run} is {needs.method.start}")
-            train(needs, recipe, stores, folder, device, quiet, fit)
-            trained += [run] if needs.method.train else []
-        _measure(jobs, recipe, data, questions, results, folder, device, console)
+    share: Share = WHOLE
 
-    measured = sum(len(jobs) for jobs in missing.values())
-    left_out = {f"{name}/{case}": why for name, entry in data.items() for case, why in entry.failed.items()}
-    told = {"recipe": recipe.model_dump(mode="json"), "plan": digest([[*vars(part).values()] for part in made.parts])}
-    report = folder / "report.html"
-    whole = report.is_file() and results.table_path.is_file()
-    if measured or trained or not whole or any(before.get(key) != value for key, value in told.items()):
-        table = results.join(made.parts)
-        slices = _slices(table, made, results, recipe, data)
-        write_report(table, folder, recipe.name, recipe.reference, slices, marks, leaks, rivals(made))
-        call = {
-            "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - started, 1),
-            "device": str(resolve_device(device)),
-            "trained": trained,
-            "measured": measured,
-        }
-        write_json(
-            folder / "manifest.json",
-            {
-                "study": recipe.name,
-                **surroundings(),
-                "base": {"name": recipe.base, "fingerprint": mark},
-                "seeds": recipe.seeds,
-                "data": {
-                    name: {
-                        "fingerprint": fingerprints[name],
-                        "cases": len(records[name]),
-                        "labels": _truth(recipe, name),
-                        "unadapted_base": marks.get(name),
-                    }
-                    for name in data
-                },
-                "runs": _runs(made),
-                "left_out": left_out,
-                "calls": [*before.get("calls", []), call],
-                **told,
-            },
-        )
-    else:
-        table = results.table()
-    note_gates(made, table, recipe, stores, questions.structures, folder, device)
-    return Outcome(table, report, tuple(trained), measured, len(made.evaluations), left_out)
+    def prepare(self, jobs: Sequence[PrepareJob], workspace: Workspace) -> Mapping[str, Prepared]:
+        """Bring each dataset into its store, one after another."""
+        return {job.dataset: prepare(job, workspace) for job in jobs}
+
+    def run(self, plan: Plan, workspace: Workspace) -> Work:
+        """Run by run, train and measure what is missing of this part."""
+        mine = {job.part for job in self.share.of(plan.evaluations)}
+        waiting = [
+            [job for job in jobs if job.part in mine and not workspace.results.has(job.part)]
+            for jobs in plan.runs.values()
+        ]
+        waiting = _rotated([jobs for jobs in waiting if jobs], self.share)
+        trained: list[str] = []
+        measured = 0
+        while waiting:
+            later = []
+            for jobs in waiting:
+                training = plan.training_of.get(jobs[0].part.run)
+                outcome = "ready" if training is None else _ensure_trained(training, workspace)
+                if outcome == "elsewhere":
+                    later.append(jobs)
+                    continue
+                trained += [jobs[0].part.run] if outcome == "trained" else []
+                measured += _measure(jobs, workspace)
+            if len(later) == len(waiting):
+                time.sleep(POLL_SECONDS)
+            waiting = later
+        missing = sum(not workspace.results.has(job.part) for job in plan.evaluations)
+        return Work(tuple(trained), measured, missing)
 
 
-def _manifest(folder: Path, recipe: Recipe) -> dict[str, Any]:
-    """The manifest of an earlier call; RecipeError where the folder is another study's."""
-    path = folder / "manifest.json"
-    check_writable(path)
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except ValueError:
-        return {}
-    if found.get("study") != recipe.name:
-        raise RecipeError(f"{folder} holds the study {found.get('study')}; choose another folder with -o.")
-    return dict(found)
+def _rotated(runs: list[One], share: Share) -> list[One]:
+    """The runs, for each part beginning at another, so that parts do not all wait for the first training."""
+    start = (share.number - 1) * len(runs) // share.count
+    return [*runs[start:], *runs[:start]]
 
 
-def _questions(recipe: Recipe, spec: Spec, labelled: Collection[str]) -> Questions:
-    said = {part for kind in recipe.prompts for part in kind.split("+")}
-    refused = sorted(said - set(spec.accepts))
-    if refused:
-        raise RecipeError(f"{recipe.name}: prompts hold {refused[0]}, which {recipe.base} does not take; leave it out.")
-    return Questions(
-        prompts=tuple(recipe.prompts),
-        contexts=tuple(recipe.contexts),
-        structures=known_structures(recipe, spec.structures, labelled),
-        windows=recipe.windows,
-        seed=recipe.prompt_seed,
-        points=recipe.points,
-        box_jitter=recipe.box_jitter,
-        tolerance_mm=recipe.surface_tolerance_mm,
-        surface=recipe.surface,
-        drawn=recipe.drawn,
-    )
+def _ensure_trained(job: TrainJob, workspace: Workspace) -> str:
+    """ "ready" where the adapter is there, "trained" where this call made it, "elsewhere" where another one does."""
+    if workspace.trained(job.run, job.key) is not None:
+        return "ready"
+    with claimed(workspace.folder / "claims", job.run, wait=False) as ours:
+        if not ours:
+            return "elsewhere"
+        if workspace.trained(job.run, job.key) is not None:  # another process finished it before we looked
+            return "ready"
+        how = f"training {job.run}: {len(job.train)} cases, {len(job.replay)} replayed"
+        workspace.console.print(how if job.fit is not None else f"{job.run} is {job.start}")
+        execute(job, workspace)
+    return "trained" if job.fit is not None else "ready"
 
 
-def _data(recipe: Recipe, folder: Path, root: Path | None, console: Console) -> dict[str, Prepared]:
-    data = {}
-    for job in plan_data(recipe):
-        with _bar(console, f"preparing {job.dataset.name}") as bar:
-            data[job.dataset.name] = open_dataset(job, folder / "data", root, bar)
-        for case, why in data[job.dataset.name].failed.items():
-            console.print(f"left out {case}: {why}")
-    return data
-
-
-def _measure(
-    jobs: Sequence[EvaluateJob],
-    recipe: Recipe,
-    data: Mapping[str, Prepared],
-    questions: Questions,
-    results: Results,
-    folder: Path,
-    device: str,
-    console: Console,
-) -> None:
+def _measure(jobs: Sequence[EvaluateJob], workspace: Workspace) -> int:
     """Measure one run on its missing cases; each case's rows are written before the next begins."""
-    first = jobs[0]
-    adapter = None if first.needs is None else trained_folder(folder, first.needs)
-    backbone = load(recipe.base, adapter=adapter, device=device)
-    with _bar(console, f"measuring {first.part.run}") as bar:
+    measured = 0
+    with bar(workspace.console, f"measuring {jobs[0].part.run}") as tell:
         for number, job in enumerate(jobs, start=1):
-            part = job.part
-            case = replace(data[part.dataset].store.read(part.case), dataset=part.dataset)
-            found = evaluate(
-                backbone, case, Run(part.run, job.method, job.seed), questions, _truth(recipe, part.dataset)
-            )
-            results.write(part, found.rows, found.masks)
-            bar(number, len(jobs), part.case)
-
-
-def _slices(
-    table: pd.DataFrame, made: Plan, results: Results, recipe: Recipe, data: Mapping[str, Prepared]
-) -> list[Picture]:
-    """Pictures of the cases that the rule of `choose_cases` picks for the first method beside the reference."""
-    others = [name for name in dict.fromkeys(table["method"]) if name != recipe.reference]
-    method = others[0] if others else recipe.reference
-    parts = {(job.part.run, job.part.dataset, job.part.case): job for job in made.evaluations}
-    pictures = []
-    for choice in choose_cases(table, method, recipe.reference, recipe.drawn):
-        case = data[choice.dataset].store.read(choice.case)
-        shown: dict[str, dict[str, Mask]] = {}
-        for job in parts.values():
-            same = (job.part.dataset, job.part.case) == (choice.dataset, choice.case)
-            if same and (job.method == recipe.reference or job.part.run == choice.run):
-                shown.setdefault(job.method, results.masks(job.part))
-        structures = list(dict.fromkeys(name for masks in shown.values() for name in masks))
-        if not structures:
-            continue
-        scores = f"{choice.method} {choice.dice:.3f}"
-        if choice.method != recipe.reference:
-            scores += f", {recipe.reference} {choice.reference_dice:.3f}"
-        where = place(choice.dataset, choice.modality)
-        caption = f"{choice.case}, the {choice.rank} of {where} by Dice of {method} with {recipe.drawn}: {scores}"
-        png = draw_slice(case, shown, structures, choice.case)
-        pictures.append(Picture(f"{choice.dataset}-{choice.rank}", f"{caption} (means over structures).", png))
-    return pictures
-
-
-def _runs(made: Plan) -> dict[str, Any]:
-    """Run -> who taught it and who tested it, by case."""
-    tested: dict[str, list[str]] = {}
-    for job in made.evaluations:
-        tested.setdefault(job.part.run, []).append(f"{job.part.dataset}/{job.part.case}")
-    taught = {
-        job.run: {
-            "key": job.key,
-            **{role: _listed(getattr(job, role)) for role in ("train", "replay", "validation")},
-        }
-        for job in made.trainings
-    }
-    return {run: {**taught.get(run, {}), "test": cases} for run, cases in tested.items()}
-
-
-def _listed(names: Iterable[Any]) -> list[str]:
-    return [f"{name.dataset}/{name.case}" for name in names]
-
-
-def _truth(recipe: Recipe, dataset: str) -> str:
-    return next(entry.truth for entry in recipe.data if entry.name == dataset)
-
-
-@contextmanager
-def _bar(console: Console, what: str) -> Iterator[Any]:
-    """A progress bar told (done, total, name); it appears with the first of them."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[name]}"), console=console) as progress:
-        task = progress.add_task(what, total=None, name="", visible=False)
-
-        def tell(done: int, total: int, name: str) -> None:
-            progress.update(task, completed=done, total=total, name=name, visible=True)
-
-        yield tell
+            if not workspace.results.has(job.part):  # another process may have been here
+                execute(job, workspace)
+                measured += 1
+            tell(number, len(jobs), job.part.case)
+    return measured

@@ -1,0 +1,48 @@
+"""Do one job, in any process that sees the study's folder."""
+
+from dataclasses import replace
+from typing import Any
+
+from ..evaluation.evaluate import Run, evaluate
+from ..recipes.stores import Prepared, PrepareJob, open_dataset
+from .jobs import EvaluateJob, Job, TrainJob
+from .methods import train
+from .progress import bar
+from .reporting import report
+from .workspace import Workspace
+
+
+def execute(job: Job, workspace: Workspace) -> Any:
+    """Do a job, whatever was done of it before; its result is on disk, whole, when this returns.
+
+    Returns:
+        Of a PrepareJob what is ready, of a TrainJob the adapter's folder, of an EvaluateJob the number of rows, of a
+        ReportJob the table of results.
+
+    Raises:
+        SegevolutionError: its data, its base or the folder cannot be used.
+    """
+    if isinstance(job, PrepareJob):
+        return prepare(job, workspace)
+    if isinstance(job, TrainJob):
+        return train(job, workspace)
+    if isinstance(job, EvaluateJob):
+        return measure(job, workspace)
+    return report(job, workspace)
+
+
+def prepare(job: PrepareJob, workspace: Workspace) -> Prepared:
+    """Bring a dataset into its store."""
+    with bar(workspace.console, f"preparing {job.dataset}") as tell:
+        return open_dataset(job, workspace.folder / "data", tell)
+
+
+def measure(job: EvaluateJob, workspace: Workspace) -> int:
+    """Measure one run on one case; returns the number of its rows."""
+    part = job.part
+    backbone = workspace.network(job.base, part.run, job.needs)
+    case = replace(workspace.store(job.store).read(part.case), dataset=part.dataset)
+    run = Run(part.run, job.method, job.seed, job.base)
+    found = evaluate(backbone, case, run, job.questions, job.labels, part.shift, part.strength)
+    workspace.results.write(part, found.rows, found.masks)
+    return len(found.rows)

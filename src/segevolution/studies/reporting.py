@@ -1,0 +1,103 @@
+"""The report of a study: its rows joined into one table, told of with pictures, and a manifest beside them.
+
+results.parquet, manifest.json                see evaluation.results
+report.md, report.html, figures/
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from ..documents import read_json
+from ..errors import RecipeError
+from ..evaluation.blocks import Picture
+from ..evaluation.figures import choose_cases, draw_slice
+from ..evaluation.report import place, write_report
+from ..evaluation.results import Mask, surroundings
+from ..files import check_writable, write_json
+from .gating import note_gates
+from .jobs import ReportJob
+from .workspace import Workspace
+
+REPORT = "report.html"
+
+
+class Manifest(BaseModel):
+    """What this package reads of manifest.json again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    study: str
+    calls: list[dict[str, Any]] = []
+    recipe: Any = None
+    plan: Any = None
+
+
+def read_manifest(folder: Path, study: str) -> Manifest:
+    """The manifest of an earlier call; an empty one where there is none.
+
+    Raises:
+        RecipeError: the folder is another study's, or the manifest is damaged.
+        OutputError: the folder cannot be written.
+    """
+    path = folder / "manifest.json"
+    check_writable(path)
+    if not path.is_file():
+        return Manifest(study=study)
+    manifest = read_json(path, Manifest, error=RecipeError)
+    if manifest.study != study:
+        raise RecipeError(f"{folder} holds the study {manifest.study}; choose another folder with -o.")
+    return manifest
+
+
+def report(job: ReportJob, workspace: Workspace, call: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Join the rows, and write table, report and manifest where they are not what they would be.
+
+    Args:
+        call: what is said of the call that asks, for the manifest; None where it measured and trained nothing.
+
+    Returns:
+        The table of results.
+    """
+    folder, results = workspace.folder, workspace.results
+    before = read_manifest(folder, job.study)
+    whole = (folder / REPORT).is_file() and results.table_path.is_file()
+    if call or not whole or any(getattr(before, name) != job.manifest[name] for name in ("recipe", "plan")):
+        table = results.join(job.parts, {evaluation.part: evaluation.columns() for evaluation in job.evaluations})
+        slices = _slices(table, job, workspace)
+        write_report(table, folder, job.study, job.reference, slices, job.badges, job.warnings, job.rivals, job.omitted)
+        calls = [*before.calls, *([dict(call)] if call else [])]
+        write_json(folder / "manifest.json", {"study": job.study, **surroundings(), **job.manifest, "calls": calls})
+    else:
+        table = results.table()
+    note_gates(job, table, workspace)
+    return table
+
+
+def _slices(table: pd.DataFrame, job: ReportJob, workspace: Workspace) -> list[Picture]:
+    """Pictures of the cases that the rule of `choose_cases` picks for the first method beside the reference."""
+    others = [name for name in dict.fromkeys(table["method"]) if name != job.reference]
+    method = others[0] if others else job.reference
+    plain = [evaluation for evaluation in job.evaluations if evaluation.plain]
+    pictures = []
+    for choice in choose_cases(table, method, job.reference, job.drawn):
+        same = [one for one in plain if (one.part.dataset, one.part.case) == (choice.dataset, choice.case)]
+        shown: dict[str, dict[str, Mask]] = {}
+        for evaluation in same:
+            if evaluation.method == job.reference or evaluation.part.run == choice.run:
+                shown.setdefault(evaluation.method, workspace.results.masks(evaluation.part))
+        structures = list(dict.fromkeys(name for masks in shown.values() for name in masks))
+        if not structures:
+            continue
+        case = workspace.store(same[0].store).read(choice.case)
+        scores = f"{choice.method} {choice.dice:.3f}"
+        if choice.method != job.reference:
+            scores += f", {job.reference} {choice.reference_dice:.3f}"
+        where = place(choice.dataset, choice.modality)
+        caption = f"{choice.case}, the {choice.rank} of {where} by Dice of {method} with {job.drawn}: {scores}"
+        png = draw_slice(case, shown, structures, choice.case)
+        pictures.append(Picture(f"{choice.dataset}-{choice.rank}", f"{caption} (means over structures).", png))
+    return pictures

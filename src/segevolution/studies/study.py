@@ -1,0 +1,125 @@
+"""A study from its recipe to its report: what is known is read, all is planned, and what is missing is done.
+
+Every job leaves its result whole or not at all, so a study can be killed at any moment; the same call goes on.
+
+    runs/<name>/data/<dataset>/        stores that the study made
+    runs/<name>/models/<run>/          fit/ (checkpoint, curves), adapter/, trained.json
+    runs/<name>/parts/ ... results.parquet, manifest.json        see evaluation.results
+    runs/<name>/report.md, report.html, figures/
+    runs/<name>/claims/                while several processes work on it, who trains what
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from ..recipes.stores import Prepared, StoreRef
+from ..runtime import resolve_device
+from .facts import DatasetFacts, read_bases
+from .plan import plan, plan_data
+from .recipe import Recipe
+from .reporting import REPORT, read_manifest, report
+from .run import Executor, LocalExecutor
+from .starting import starts_of
+from .workspace import Fit, Workspace
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call did.
+
+    Attributes:
+        table: all rows of the study; those that are there, where some are missing.
+        report: the HTML file; it is written once nothing is missing.
+        trained: runs that this call trained.
+        measured: (run, case, shift, strength) that this call measured.
+        planned: all of them.
+        missing: those that nobody has measured yet, since this call did one part of the study.
+        left_out: "dataset/case" -> why it cannot be used.
+        not_asked: sentences on questions that a base cannot be asked.
+    """
+
+    table: pd.DataFrame
+    report: Path
+    trained: tuple[str, ...]
+    measured: int
+    planned: int
+    missing: int
+    left_out: Mapping[str, str]
+    not_asked: tuple[str, ...]
+
+
+def run_study(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+    fit: Fit | None = None,
+    executor: Executor | None = None,
+) -> Outcome:
+    """Run a study, or the rest of it.
+
+    Args:
+        folder: of the study; one that holds another study is refused.
+        root: where the recipe's data paths begin; None reads SEGEVOLUTION_DATA.
+        device: "auto", "cpu" or "cuda".
+        quiet: no progress.
+        fit: how adapters are trained; None takes `training.fit`.
+        executor: what does the jobs; None takes this process.
+
+    Raises:
+        SegevolutionError: the recipe, its data, its base or the folder cannot be used.
+    """
+    started = time.time()
+    executor = executor or LocalExecutor()
+    workspace = Workspace(folder, device, quiet, fit)
+    resolve_device(device)
+    read_manifest(folder, recipe.name)
+    bases = read_bases(recipe.bases)
+    starts = starts_of(recipe, bases)
+    prepared = executor.prepare(plan_data(recipe, root), workspace)
+    for one in prepared.values():
+        for case, why in one.failed.items():
+            workspace.console.print(f"left out {case}: {why}")
+    made = plan(recipe, {name: _facts(name, one, folder) for name, one in prepared.items()}, bases, starts)
+    for sentence in made.report.warnings:
+        workspace.console.print(f"warning: {sentence}")
+    for sentence in made.report.omitted:
+        workspace.console.print(f"not asked: {sentence}")
+    work = executor.run(made, workspace)
+    if work.missing:
+        parts = {job.part: job.columns() for job in made.evaluations}
+        table = workspace.results.rows(parts, parts)
+    else:
+        call = {
+            "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - started, 1),
+            "device": str(resolve_device(device)),
+            "trained": list(work.trained),
+            "measured": work.measured,
+        }
+        table = report(made.report, workspace, call if work.measured or work.trained else None)
+    return Outcome(
+        table=table,
+        report=folder / REPORT,
+        trained=work.trained,
+        measured=work.measured,
+        planned=len(made.evaluations),
+        missing=work.missing,
+        left_out=made.report.manifest["left_out"],
+        not_asked=made.report.omitted,
+    )
+
+
+def _facts(name: str, prepared: Prepared, folder: Path) -> DatasetFacts:
+    """What planning must know of a dataset; its store is named from the study's folder where it lies in it."""
+    path, store = prepared.path, prepared.store
+    here = path.resolve().is_relative_to(folder.resolve())
+    place = path.resolve().relative_to(folder.resolve()).as_posix() if here else str(path.resolve())
+    return DatasetFacts(store.cases, store.fingerprint(), StoreRef(name, place), prepared.failed)

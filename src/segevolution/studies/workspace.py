@@ -1,0 +1,107 @@
+"""Where a study is done: its folder, and what one process keeps in memory from one job to the next.
+
+Nothing here decides a result. Of networks only the last one stays loaded, since jobs come run by run.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from ..data.store import Store
+from ..documents import read_json
+from ..errors import RecipeError, SegevolutionError
+from ..evaluation.results import Results
+from ..inference.load import load
+from ..models.backbone import BackboneModule
+from ..recipes.stores import StoreRef
+from ..training.batches import CaseGroup
+from ..training.fit import FitResult
+from ..training.settings import FitSettings
+
+
+class Fit(Protocol):
+    """The part of `training.fit` that a study calls; tests put something quicker in its place."""
+
+    def __call__(
+        self,
+        backbone: BackboneModule,
+        groups: Sequence[CaseGroup],
+        settings: FitSettings,
+        folder: Path,
+        *,
+        validation: Sequence[CaseGroup] = ...,
+        device: str = ...,
+        quiet: bool = ...,
+    ) -> FitResult:
+        """Train what asks for gradients and leave the result in the backbone."""
+        ...
+
+
+class Workspace:
+    """A study's folder and one process that works in it.
+
+    Args:
+        folder: of the study.
+        device: "auto", "cpu" or "cuda".
+        quiet: no progress.
+        fit: how adapters are trained; None takes `training.fit`.
+    """
+
+    def __init__(self, folder: Path, device: str = "auto", quiet: bool = False, fit: Fit | None = None) -> None:
+        self.folder, self.device, self.quiet, self.fit = Path(folder), device, quiet, fit
+        self.console = Console(stderr=True, quiet=quiet)
+        self.results = Results(self.folder)
+        self._stores: dict[StoreRef, Store] = {}
+        self._loaded = threading.local()  # a network answers one thread
+
+    def store(self, ref: StoreRef) -> Store:
+        """The store of a dataset; StoreError where it is not there."""
+        if ref not in self._stores:
+            self._stores[ref] = ref.open(self.folder)
+        return self._stores[ref]
+
+    def run_folder(self, run: str) -> Path:
+        """Where all lies that a training leaves."""
+        return self.folder / "models" / run
+
+    def trained(self, run: str, key: str) -> Path | None:
+        """The adapter that a training left, if it was this very training and was finished."""
+        place = self.run_folder(run)
+        return place / "adapter" if noted_key(place / "trained.json") == key else None
+
+    def network(self, base: str, run: str, needs: str | None) -> BackboneModule:
+        """A run's network, ready to answer.
+
+        Args:
+            needs: key of the training that made its adapter; None for the base as it is.
+
+        Raises:
+            RecipeError: the adapter is not there.
+            SegevolutionError: the base or the adapter cannot be loaded.
+        """
+        wanted = (base, run if needs else "", needs)
+        if getattr(self._loaded, "name", None) != wanted:
+            self._loaded.name, self._loaded.network = None, None
+            adapter = self.trained(run, needs) if needs is not None else None
+            if needs is not None and adapter is None:
+                raise RecipeError(
+                    f"{self.run_folder(run)} holds no adapter of this study; train it first, and let all that work on "
+                    "a study see the same folder."
+                )
+            self._loaded.network = load(base, adapter=adapter, device=self.device)
+            self._loaded.name = wanted
+        network: BackboneModule = self._loaded.network
+        return network
+
+
+def noted_key(path: Path) -> str | None:
+    """The key in a note that a finished job left; None where it is missing or damaged, and the job is done again."""
+    try:
+        note = read_json(path, dict[str, Any], error=RecipeError)
+    except SegevolutionError:
+        return None
+    key = note.get("key")
+    return key if isinstance(key, str) else None
