@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segevolution.imaging.intensity import NORMALISERS, normalise
+from segevolution.imaging.intensity import NORMALISERS, eight_bits, normalise
 from segevolution.vocabulary import Modality
 
 
@@ -17,8 +17,21 @@ def test_a_recipe_stays_in_its_range_and_its_padding_is_no_brighter_than_air(nam
     assert recipe.low is None or image.min() >= recipe.low
     assert recipe.high is None or image.max() <= recipe.high
     assert image.dtype == np.float32
+    if name == "eight_bits":  # every byte may be image, so that what is none is told by a number of its own
+        assert recipe.pad_of(image) < image.min()
+        return
     np.testing.assert_allclose(image[0], recipe.pad_of(image), atol=1e-6)
 
 
 def test_only_where_the_smallest_number_is_nothing_a_margin_may_be_cut_away() -> None:
     assert {name for name, recipe in NORMALISERS.items() if recipe.crops} == {"foreground", "soft_tissue"}
+
+
+def test_eight_bits_are_medsams() -> None:
+    hu = np.array([-1000.0, -160, 40, 239, 240, 3000])
+    np.testing.assert_array_equal(eight_bits(hu, Modality.CT), [0, 0, 127, 254, 255, 255])
+    signal = np.concatenate([np.zeros(5), np.arange(1.0, 1001)])  # percentiles of what is above 0: 5.995 and 995.005
+    bits = eight_bits(signal, Modality.MRI)
+    assert (bits[:5] == 0).all()
+    assert bits[5 + 499] == np.floor(255 * (500 - 5.995) / (995.005 - 5.995))
+    assert bits[-1] == 255
