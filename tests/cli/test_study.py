@@ -69,7 +69,28 @@ def test_a_second_call_prints_the_same_and_says_that_nothing_was_missing(recipe,
     assert run(recipe, "--data", "../data", "--device", "cpu", "-o", "out") == 0
     second = capsys.readouterr()
     assert second.out == first.out
-    assert "measured 0 of 4 (run, case) pairs in this call, trained 0" in second.err
+    assert "measured 0 of 4 evaluations in this call, trained 0" in second.err
+
+
+def test_parts_say_what_is_missing_and_the_last_one_joins_them(recipe, capsys):
+    words = (recipe, "--data", "../data", "--device", "cpu")
+    assert run(*words, "--part", "1/2") == 0
+    first = capsys.readouterr()
+    assert first.out == ""
+    assert "part 1/2: measured 2 of 4, trained 1; 2 are missing." in first.err
+    assert run(*words, "--part", "2/2", "--json", "--quiet") == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (second["measured"], second["missing"]) == (2, 0)
+    assert run(*words) == 0
+    assert "measured 0 of 4" in capsys.readouterr().err
+
+
+def test_without_dask_the_sentence_says_how_to_get_it(recipe, capsys, monkeypatch):
+    monkeypatch.setattr("segevolution.cli.study.find_spec", lambda name: None)
+    assert run(recipe, "--data", "../data", "--dask", "tcp://node1:8786") == 2
+    assert capsys.readouterr().err == (
+        "segevolution: --dask needs Dask, which is not installed; pip install 'segevolution[dask]'.\n"
+    )
 
 
 def test_json_holds_the_estimates_and_differences(recipe, capsys):
@@ -96,6 +117,10 @@ def test_json_holds_the_estimates_and_differences(recipe, capsys):
         (["../toy.yaml", "fit.stepz=3", "--data", "../data"], 'did you mean "steps"?'),
         (["../toy.yaml", "base=nowhere", "--data", "../data"], '"nowhere"'),
         (["../toy.yaml", "--data", "../data", "--device", "abacus"], '"abacus" is not a device'),
+        (["../toy.yaml", "--data", "../data", "--part", "3/2"], 'part "3/2" is none; give i/n'),
+        (["../toy.yaml", "--data", "../data", "--part", "1/2", "--dask", "tcp://a:1"], "give --part or --dask"),
+        (["../toy.yaml", "name=../../EVIL", "--data", "../data"], '"../../EVIL" cannot be the name of'),
+        (["../toy.yaml", "data.toys.name=..", "--data", "../data"], '".." cannot be the name of'),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_with_status_2(recipe, capsys, monkeypatch, arguments, sentence):

@@ -1,6 +1,8 @@
 """`segevolution study RECIPE`: evaluate a base, adapt it, evaluate again, report."""
 
 import math
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +11,12 @@ import typer
 from .console import AsJson, DataRoot, Device, Quiet, note, print_json, print_table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Iterator
 
+    import pandas as pd
+    from distributed import Client
+
+    from ..studies.run import Executor
     from ..studies.study import Outcome
 
 app = typer.Typer(add_completion=False)
@@ -33,27 +39,77 @@ def study(
             help="Train each method once on so many patients a dataset and modality, such as 1,5,all.",
         ),
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--part",
+            metavar="I/N",
+            help="Do part I of N only, beside the others in the same folder; the call without --part joins them.",
+        ),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask", metavar="ADDRESS", help="Let the workers of a Dask scheduler do it, such as tcp://node1:8786."
+        ),
+    ] = None,
     data: DataRoot = None,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study, or what is missing of it: the same call goes on where an earlier one was stopped."""
+    from ..errors import RecipeError
     from ..studies.reading import load_recipe
+    from ..studies.run import LocalExecutor, Share
     from ..studies.study import run_study
 
+    if part is not None and dask is not None:
+        raise RecipeError("a cluster shares the work out by itself; give --part or --dask.")
+    share = Share.parse(part) if part is not None else None
     what = load_recipe(recipe, [*(changes or []), *([f"shots=[{shots}]"] if shots is not None else [])])
     folder = output or Path("runs") / what.name
-    done = run_study(what, folder, root=data, device=device, quiet=quiet)
+    with _client(dask) as client:
+        executor = _executor(client) if client is not None else LocalExecutor(share) if share else None
+        done = run_study(what, folder, root=data, device=device, quiet=quiet, executor=executor)
+    if part is not None and done.missing:
+        told = f"measured {done.measured} of {done.planned}, trained {len(done.trained)}; {done.missing} are missing"
+        if as_json:
+            print_json({"study": what.name, "part": part, **_counts(done)})
+        else:
+            note(f"part {part}: {told}. When all parts are done, the same call without --part joins them.", quiet=quiet)
+        return
     if as_json:
         print_json(_summary(done, what.name, what.reference))
     else:
         _print(done, what.reference)
         note(
-            f"measured {done.measured} of {done.planned} (run, case) pairs in this call, trained {len(done.trained)}.",
+            f"measured {done.measured} of {done.planned} evaluations in this call, trained {len(done.trained)}.",
             quiet=quiet,
         )
         note(f"report: {done.report}", quiet=quiet)
+
+
+@contextmanager
+def _client(address: str | None) -> "Iterator[Client | None]":
+    """A client of the Dask scheduler at an address; None without one."""
+    from ..errors import RecipeError
+
+    if address is None:
+        yield None
+        return
+    if find_spec("distributed") is None:
+        raise RecipeError("--dask needs Dask, which is not installed; pip install 'segevolution[dask]'.")
+    from ..studies.cluster import connect
+
+    with connect(address) as client:
+        yield client
+
+
+def _executor(client: "Client") -> "Executor":
+    from ..studies.cluster import DaskExecutor
+
+    return DaskExecutor(client)
 
 
 def _print(done: "Outcome", reference: str) -> None:
@@ -84,12 +140,20 @@ def _summary(done: "Outcome", name: str, reference: str) -> dict[str, Any]:
     return {
         "study": name,
         "report": str(done.report),
+        **_counts(done),
+        "dice": _plain(summarise(done.table, by)),
+        "differences": [{key: _number(value) for key, value in row.items()} for row in changes],
+    }
+
+
+def _counts(done: "Outcome") -> dict[str, Any]:
+    return {
         "trained": list(done.trained),
         "measured": done.measured,
         "planned": done.planned,
+        "missing": done.missing,
         "left_out": dict(done.left_out),
-        "dice": _plain(summarise(done.table, by)),
-        "differences": [{key: _number(value) for key, value in row.items()} for row in changes],
+        "not_asked": list(done.not_asked),
     }
 
 
