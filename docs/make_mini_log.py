@@ -1,4 +1,6 @@
-"""Write images/segvol_mini_curve.png and reference/segvol_mini_log.csv and _run.json from the folder of a training run.
+"""Write images/NAME_curve.png and reference/NAME_log.csv and NAME_run.json from the folder of a training run.
+
+    python docs/make_mini_log.py RUN [NAME]        NAME is segvol_mini unless said
 
 The log holds one line every 100 steps of a stage, its training losses averaged, and each validation.
 """
@@ -19,13 +21,13 @@ _DICE = "validation/dice_"
 _COLOURS = {"text": "#2176ae", "point": "#d1495b", "box": "#66a182", "text+box": "#222222"}
 
 
-def main(run: Path) -> None:
+def main(run: Path, name: str = "segvol_mini") -> None:
     """The log of all stages, its picture, and what the run was."""
     log = pd.concat([_stage(folder) for folder in sorted(run.glob("stage-*"))], ignore_index=True)
-    log.to_csv(_PLACE / "reference" / "segvol_mini_log.csv", index=False, float_format="%.4f")
+    log.to_csv(_PLACE / "reference" / f"{name}_log.csv", index=False, float_format="%.4f")
 
-    shutil.copyfile(run / "manifest.json", _PLACE / "reference" / "segvol_mini_run.json")
-    _draw(log)
+    shutil.copyfile(run / "manifest.json", _PLACE / "reference" / f"{name}_run.json")
+    _draw(log, name)
 
 
 def _stage(folder: Path) -> pd.DataFrame:
@@ -40,7 +42,7 @@ def _stage(folder: Path) -> pd.DataFrame:
     return log.reset_index()
 
 
-def _draw(log: pd.DataFrame) -> None:
+def _draw(log: pd.DataFrame, name: str) -> None:
     figure = Figure(figsize=(8, 3), layout="constrained")
     losses, dice = figure.subplots(1, 2)
     ends = log.groupby("stage")["step"].max().cumsum()
@@ -59,8 +61,8 @@ def _draw(log: pd.DataFrame) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P")
-    picture.save(_PLACE / "images" / "segvol_mini_curve.png", optimize=True)
+    picture.save(_PLACE / "images" / f"{name}_curve.png", optimize=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

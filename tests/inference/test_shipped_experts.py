@@ -9,29 +9,33 @@ import pytest
 import torch
 
 from segevolution.adapters import MixtureAdapter, MixtureConfig, save_adapter
-from segevolution.adapters.shipped import EXPERT_FOR, expert_for, find_adapter, shipped
+from segevolution.adapters.shipped import EXPERTS, Expert, expert_for, experts, find_adapter, shipped
 from segevolution.errors import AdapterError
 from segevolution.imaging.formats import read_labels
+from segevolution.inference.load import load
 from segevolution.inference.predict import predict
 from segevolution.inference.request import Request
 from segevolution.models.checkpoints import save_model
-from segevolution.models.hub import packaged_root
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.vocabulary import Modality
 
 
 @pytest.fixture
 def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root of shipped weights with a model "toy" and its expert for MRI, which answers otherwise than the base."""
+    """A root of shipped weights: for MRI the model "toy" has an expert on another base, which answers otherwise."""
     root = tmp_path / "weights"
     network = TinyBackbone(TinyConfig(window=(8, 32, 32)))
-    save_model(network, root / "toy")
+    save_model(TinyBackbone(TinyConfig(window=(8, 32, 32), seed=1)), root / "toy")
+    save_model(network, root / "toy-2")
     adapter = MixtureAdapter(MixtureConfig())
     adapter.attach(network)
     with torch.no_grad():
         for value in adapter.trainable_parameters():
             value.copy_(torch.randn(value.shape, generator=torch.Generator().manual_seed(3)))
-    save_adapter(adapter, network, root / "adapters" / "toy-mri", {"base": "toy", EXPERT_FOR: "MRI"})
+    save_adapter(adapter, network, root / "adapters" / "toy-mri", {"base": "toy-2"})
+    expert = {"model": "toy-2", "adapter": "toy-mri"}
+    alone = {"model": "toy-2", "adapter": None}
+    (root / EXPERTS).write_text(json.dumps({"toy": {"MRI": expert, "PET": alone}}), encoding="utf-8")
     for module in ("models.hub", "adapters.shipped"):
         monkeypatch.setattr(f"segevolution.{module}.packaged_root", lambda: root)
     return root
@@ -44,10 +48,10 @@ def scan(tmp_path: Path) -> Path:
     return tmp_path / "scan.nii.gz"
 
 
-def _answer(scan: Path, modality: Modality | None, adapter: str | None) -> tuple[np.ndarray, dict]:
+def _answer(scan: Path, modality: Modality | None, adapter: str | None, model: str = "toy") -> tuple[np.ndarray, dict]:
     output = scan.with_name("mask.nii.gz")
     box = (4, 4, 2, 18, 18, 8)
-    request = Request(scan, box=box, model="toy", modality=modality, adapter=adapter, output=output, force=True)
+    request = Request(scan, box=box, model=model, modality=modality, adapter=adapter, output=output, force=True)
     predict(request)
     return read_labels(output).array, json.loads(output.with_name("mask.json").read_text("utf-8"))
 
@@ -58,11 +62,11 @@ def test_the_expert_answers_its_modality_and_says_so_in_one_line(scan: Path) -> 
     assert key["adapter"] is None
     assert not any("expert" in note for note in key["notes"])
     mask, key = _answer(scan, Modality.MRI, None)
-    assert key["adapter"] == "toy-mri"
+    assert (key["model"], key["adapter"]) == ("toy-2", "toy-mri")
     assert [note for note in key["notes"] if "expert" in note] == [
-        "MRI is answered by the expert toy-mri; --adapter none leaves it out"
+        "MRI is answered by the expert, toy-2 with toy-mri; --adapter none leaves it out"
     ]
-    named, _ = _answer(scan, Modality.MRI, "toy-mri")
+    named, _ = _answer(scan, Modality.MRI, "toy-mri", model="toy-2")
     assert np.array_equal(mask, named)
     assert not np.array_equal(mask, bare)
 
@@ -78,8 +82,9 @@ def test_other_modalities_are_the_bases(scan: Path, modality: Modality | None) -
 
 def test_an_expert_is_found_by_its_base_and_modality(packaged: Path) -> None:
     assert shipped() == {"toy-mri": packaged / "adapters" / "toy-mri"}
-    assert expert_for("toy", Modality.MRI) == "toy-mri"
-    assert expert_for("toy", Modality.PET) is None
+    assert expert_for("toy", Modality.MRI) == Expert("toy-2", "toy-mri")
+    assert str(expert_for("toy", Modality.PET)) == "toy-2"
+    assert expert_for("toy", Modality.CT) is None
     assert expert_for("toy", None) is None
     assert expert_for("other", Modality.MRI) is None
     assert find_adapter("toy-mri") == packaged / "adapters" / "toy-mri"
@@ -88,8 +93,9 @@ def test_an_expert_is_found_by_its_base_and_modality(packaged: Path) -> None:
         find_adapter("toy-mry")
 
 
-def test_what_ships_is_an_expert_of_a_model_that_ships() -> None:
-    for name, folder in shipped().items():
-        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))["segevolution"]
-        assert (packaged_root() / config["base"]["name"]).is_dir(), name
-        assert config["card"][EXPERT_FOR] in set(Modality)
+def test_every_expert_that_ships_fits_and_speaks_of_the_same_structures() -> None:
+    assert experts()
+    for (model, _), expert in experts().items():
+        answers, asked = load(expert.model, adapter=expert.adapter, device="cpu"), load(model, device="cpu")
+        assert set(answers.spec.structures) == set(asked.spec.structures)
+        assert answers.spec.accepts == asked.spec.accepts

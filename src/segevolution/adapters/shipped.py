@@ -1,18 +1,39 @@
-"""Adapters that ship with the package: by name, and which of them a model uses for a modality unless told otherwise.
+"""What ships beside the models: adapters by name, and the expert that answers a modality in a model's place.
 
-They lie in `weights/adapters/<name>`. One whose card says `"expert_for": "MRI"` answers MRI for the base that it
-belongs to; it must leave other modalities alone, as a mixture with an identity expert does.
+    weights/adapters/<name>     an adapter folder
+    weights/experts.json        model -> modality -> the model and the adapter (or null) that answer it
+
+A base that has seen CT alone stays what it is for CT, to the last bit, and MRI goes to a base and an adapter that were
+taught for it.
 """
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AdapterError
 from ..models.hub import packaged_root
 from ..vocabulary import Modality, closest
-from .artifact import CONFIG, describe
+from .artifact import CONFIG
 
-EXPERT_FOR = "expert_for"
+EXPERTS = "experts.json"
 NONE = "none"
+
+
+@dataclass(frozen=True)
+class Expert:
+    """What answers a modality.
+
+    Attributes:
+        model: a model that ships.
+        adapter: an adapter that ships, on this model; None = none.
+    """
+
+    model: str
+    adapter: str | None = None
+
+    def __str__(self) -> str:
+        return self.model if self.adapter is None else f"{self.model} with {self.adapter}"
 
 
 def shipped() -> dict[str, Path]:
@@ -39,17 +60,23 @@ def find_adapter(name: str | Path) -> Path:
     raise AdapterError(f"{name} is neither an adapter folder nor the name of an adapter that ships; {ships}")
 
 
-def expert_for(base: str, modality: Modality | None) -> str | None:
-    """The name of the shipped adapter that answers a modality for a base unless a person says otherwise.
+def experts() -> dict[tuple[str, Modality], Expert]:
+    """(model, modality) -> what answers it unless a person says otherwise."""
+    path = packaged_root() / EXPERTS
+    if not path.is_file():
+        return {}
+    return {
+        (model, Modality(modality)): Expert(expert["model"], expert["adapter"])
+        for model, by_modality in json.loads(path.read_text(encoding="utf-8")).items()
+        for modality, expert in by_modality.items()
+    }
+
+
+def expert_for(model: str, modality: Modality | None) -> Expert | None:
+    """What answers a modality in a model's place; None where the model answers itself.
 
     Args:
-        base: the model's name as it was asked for; a folder has none.
-        modality: of the volume.
+        model: its name as it was asked for; a folder has no expert.
+        modality: of the volume, None where nobody said it.
     """
-    if modality is None:
-        return None
-    for name, folder in shipped().items():
-        found = describe(folder)
-        if found["base"]["name"] == base and found["card"].get(EXPERT_FOR) == modality.value:
-            return name
-    return None
+    return None if modality is None else experts().get((model, modality))

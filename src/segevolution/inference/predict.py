@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..adapters.shipped import NONE, expert_for
+from ..adapters.shipped import NONE, Expert, expert_for
 from ..files import replacing_together, write_json
 from ..imaging.formats import write_mask
 from ..imaging.grid import Array
@@ -89,8 +89,9 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
     warnings = (*volume.unstated, *volume.remarks, *signal_warnings(volume))
     tell("loading the model", 0, len(names))
     expert = expert_for(request.model, volume.modality) if request.adapter is None else None
-    adapter = expert if request.adapter is None else None if str(request.adapter) == NONE else request.adapter
-    backbone = load(request.model, adapter=adapter, device=request.device)
+    asked = Expert(request.model, None if request.adapter in (None, NONE) else str(request.adapter))
+    used = expert or asked
+    backbone = load(used.model, adapter=used.adapter, device=request.device)
     session = Session(backbone, volume, windows=request.windows)
     session.check(prompts)
     answers: list[Segmentation] = []
@@ -108,7 +109,7 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
         masks = _write(mask_files, session, answers)
         found = _measure(request, volume, masks, answers)
         notes = (*warnings, *_routed(volume, expert), *_notes(request, volume, found, answers))
-        write_json(temporary[len(mask_files)], _key(request, volume, found, notes, adapter))
+        write_json(temporary[len(mask_files)], _key(request, volume, found, notes, used))
         if request.preview is not None:
             drawn = list(zip(_titles(request), masks, strict=True))
             # Imported when it is asked for: matplotlib takes a quarter of the time of a first answer.
@@ -160,8 +161,8 @@ def _measure(request: Request, volume: Volume, masks: list[Array], answers: list
     return found
 
 
-def _routed(volume: Volume, expert: str | None) -> list[str]:
-    return [f"{volume.modality} is answered by the expert {expert}; --adapter none leaves it out"] if expert else []
+def _routed(volume: Volume, expert: Expert | None) -> list[str]:
+    return [f"{volume.modality} is answered by the expert, {expert}; --adapter none leaves it out"] if expert else []
 
 
 def _notes(request: Request, volume: Volume, found: list[Found], answers: list[Segmentation]) -> tuple[str, ...]:
@@ -177,9 +178,7 @@ def _notes(request: Request, volume: Volume, found: list[Found], answers: list[S
     return (modality, *understood, *lacking, "for research, not a medical device")
 
 
-def _key(
-    request: Request, volume: Volume, found: list[Found], notes: tuple[str, ...], adapter: str | Path | None
-) -> dict[str, Any]:
+def _key(request: Request, volume: Volume, found: list[Found], notes: tuple[str, ...], used: Expert) -> dict[str, Any]:
     """What the JSON sidecar says."""
     labels = {str(entry.label): entry.name for entry in found} if len(request.masks) == 1 else {"1": "the structure"}
     return {
@@ -189,8 +188,8 @@ def _key(
         "modality": volume.modality,
         "orientation": volume.grid.orientation,
         "orientation_stated": volume.orientation_stated,
-        "model": str(request.model),
-        "adapter": None if adapter is None else str(adapter),
+        "model": used.model,
+        "adapter": used.adapter,
         "points": [list(map(float, point)) for point in request.points],
         "negative_points": [list(map(float, point)) for point in request.negative_points],
         "box": None if request.box is None else list(map(float, request.box)),

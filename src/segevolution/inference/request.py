@@ -33,8 +33,8 @@ class Request:
         box: (x0, y0, z0, x1, y1, z1), both corners included.
         modality, series, orientation, spacing, time, allow_outside, max_gigabytes: as for `imaging.formats.read`.
         model, device, windows: as for `load` and `Session`.
-        adapter: as for `load`; None = the expert that ships for this model and modality, where there is one, and
-            "none" leaves that out.
+        adapter: as for `load`; None = the expert that ships for this model and modality answers, where there is one,
+            see `adapters.shipped`, and "none" leaves that out.
         output: file of the label map, or folder with `split`; None = beside the image, `<image>_seg.nii.gz` (the
             image's own format if it can be written) or folder `<image>_seg`.
         split: one file a structure instead of a label map.
