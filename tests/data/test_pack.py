@@ -85,7 +85,7 @@ def test_a_thinned_case_keeps_its_shape_and_forgets_structures_that_lost_their_v
     assert small.absent == ("liver",)  # the gallbladder is there, only not seen
     for name in small.structures:
         assert small.mask(name).mean() == pytest.approx(given.mask(name).mean(), rel=0.35)
-        low, high = small.extents[name]
+        low, high = small.extent(name)
         assert (high > low).all()
 
 

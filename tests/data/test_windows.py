@@ -146,7 +146,7 @@ def test_a_third_of_published_windows_lie_anywhere(framed):
 
 
 def test_extents_are_those_of_the_structures(framed):
-    low, high = framed.extents["right kidney"]
+    low, high = framed.extent("right kidney")
     assert (low.tolist(), high.tolist()) == ([6, 12, 32], [14, 28, 44])
 
 

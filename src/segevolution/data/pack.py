@@ -199,7 +199,7 @@ def thinned(case: FramedCase, spacing: tuple[float, float, float], limits: Limit
             f"{case.name} has {len(values)} label values, a pack holds {_MOST_VALUES}; ask for fewer structures."
         )
     fresh = {value: place for place, value in enumerate(values, start=1)}
-    picked = resize_nearest(case.labels, shape)
+    picked = resize_nearest(np.asarray(case.labels), shape)
     labels = np.zeros(shape, np.uint8)
     for value, number in fresh.items():
         labels[picked == value] = number
@@ -209,7 +209,7 @@ def thinned(case: FramedCase, spacing: tuple[float, float, float], limits: Limit
         for name, group in case.structures.items()
         if any(fresh[value] in seen for value in group)
     }
-    image = np.ascontiguousarray(resize_nearest(case.image, shape))
+    image = np.ascontiguousarray(resize_nearest(np.asarray(case.image), shape))
     return replace(case, image=image, labels=labels, structures=structures)
 
 
@@ -286,22 +286,22 @@ def _check_sizes(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def _write_case(archive: zipfile.ZipFile, number: int, entry: Entry) -> dict[str, Any]:
-    case = entry.case
-    if case.image.min() < 0 or case.image.max() > 1:
+    case, image = entry.case, np.asarray(entry.case.image)
+    if image.min() < 0 or image.max() > 1:
         raise StoreError(
             f"{case.name} has brightness beyond 0 to 1, which a pack cannot hold; choose another intensity."
         )
-    levels = np.rint(case.image.astype(np.float32) * (entry.levels - 1)).astype(np.uint8)
+    levels = np.rint(image.astype(np.float32) * (entry.levels - 1)).astype(np.uint8)
     # Differences wrap round at 256, and so does the sum that undoes them.
     _write_member(archive, f"cases/{number}/image", _packed(np.diff(levels, axis=2, prepend=np.uint8(0))))
-    _write_member(archive, f"cases/{number}/labels", _packed(case.labels))
+    _write_member(archive, f"cases/{number}/labels", _packed(np.asarray(case.labels)))
     return {
         "number": number,
         "dataset": entry.dataset,
         "role": entry.role,
         "name": case.name,
         "modality": case.modality.value if case.modality else None,
-        "shape": list(case.image.shape),
+        "shape": list(image.shape),
         "levels": entry.levels,
         "structures": {name: list(values) for name, values in case.structures.items()},
         "absent": list(case.absent),

@@ -7,6 +7,7 @@
     STORE/cases/<case>/case.json       a `CaseRecord`
     STORE/cases/<case>/signal.b2nd     blosc2, lossless, the dtype that was measured (see `arrays`)
     STORE/cases/<case>/labels.b2nd     blosc2, unsigned integers
+    STORE/framed/                      copies that trainings read, see `framed_copies`; absent before the first
 
 A case is one folder that appears by one rename, and the list of cases is the list of folders: any number of
 processes may add to one store, and one that is killed leaves nothing half. Arrays lie in canonical (RAS+) axis order;
@@ -311,8 +312,8 @@ class Store:
 
     def sweep(self) -> int:
         """Delete what killed processes of this machine left, and what is a day old; returns how many folders."""
-        folders = (self.path, self._folder, self.path / "datasets", self.path / "skipped", self.path / "decisions")
-        return sum(sweep(folder) for folder in folders)
+        inner = ("cases", "datasets", "skipped", "decisions", "framed")
+        return sum(sweep(folder) for folder in (self.path, *(self.path / name for name in inner)))
 
     def refresh(self) -> None:
         """Forget the records that were read, where another process may have updated cases."""

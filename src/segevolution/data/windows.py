@@ -5,18 +5,19 @@ resolution (zoom-in), or one structure and what surrounds it (focus). A view is 
 a structure, so that one network learns all. Voxels are picked, not blended, as inference picks them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from ..imaging.case import Case
 from ..imaging.framing import Frame
 from ..imaging.grid import Array, Triple
 from ..vocabulary import Modality
+from .label_index import LabelIndex
+from .streaming import ArrayCache, StreamedArray, StreamedLabels, planes_of
 
 Rng = np.random.Generator
 Floats = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ _FINEST = 0.5  # frame voxels a window voxel: finer views would show no more
 
 @dataclass(frozen=True, eq=False)
 class FramedCase:
-    """A case as a network sees it, kept in memory for training.
+    """A case as a network sees it, for training; its arrays are in memory, or in files that are read by part.
 
     Attributes:
         image: (D, H, W) float16, normalised.
@@ -40,8 +41,8 @@ class FramedCase:
 
     name: str
     modality: Modality | None
-    image: npt.NDArray[np.float16]
-    labels: Array
+    image: npt.NDArray[np.float16] | StreamedArray
+    labels: Array | StreamedArray
     structures: Mapping[str, tuple[int, ...]]
     absent: tuple[str, ...] = ()
     pad: float = 0.0
@@ -65,15 +66,11 @@ class FramedCase:
             known: the only structures to keep; empty keeps all.
         """
         labels = np.ascontiguousarray(framed.labels(case.labels))
-        present = set(np.unique(labels).tolist())
-        kept = {name: values for name, values in sorted(case.structures.items()) if not known or name in known}
-        structures = {name: values for name, values in kept.items() if present.intersection(values)}
-        absent = tuple(sorted(name for name in labelled - set(structures) if not known or name in known))
-        image = framed.image.astype(np.float16)
+        structures, absent = structures_seen(case.structures, set(np.unique(labels).tolist()), labelled, known)
         return cls(
             case.name,
             case.volume.modality,
-            image,
+            framed.image.astype(np.float16),
             labels,
             structures,
             absent,
@@ -83,20 +80,59 @@ class FramedCase:
         )
 
     def mask(self, structure: str) -> npt.NDArray[np.bool_]:
-        """(D, H, W) boolean."""
-        return mask_of(self.labels, self.structures[structure])
+        """(D, H, W) boolean; reads the whole label map."""
+        return mask_of(np.asarray(self.labels), self.structures[structure])
+
+    def kept_in(self, cache: ArrayCache) -> "FramedCase":
+        """The same case, whose files are kept in this cache as far as they fit."""
+        image, labels = (
+            array.kept_in(cache) if isinstance(array, StreamedArray) else array for array in (self.image, self.labels)
+        )
+        return replace(self, image=image, labels=labels)
 
     @cached_property
-    def extents(self) -> dict[str, tuple[Floats, Floats]]:
-        """Structure -> its first voxel and the one after its last, each (d, h, w)."""
-        found = ndimage.find_objects(self.labels.astype(np.int32, copy=False))
-        extents = {}
-        for name, values in self.structures.items():
-            boxes = [found[value - 1] for value in values if 0 < value <= len(found) and found[value - 1]]
-            low = np.min([[part.start for part in box] for box in boxes], axis=0)
-            high = np.max([[part.stop for part in box] for box in boxes], axis=0)
-            extents[name] = (low.astype(float), high.astype(float))
-        return extents
+    def index(self) -> LabelIndex:
+        """Where label values lie."""
+        labels = self.labels
+        return labels.index if isinstance(labels, StreamedLabels) else LabelIndex.of(np.asarray(labels))
+
+    def extent(self, structure: str) -> tuple[Floats, Floats]:
+        """First voxel of a structure, and the one after its last, each (d, h, w)."""
+        return self.index.extent(self.structures[structure])
+
+    def planes_with(self, structure: str) -> npt.NDArray[np.intp]:
+        """Numbers of the planes that show a structure, rising."""
+        return np.flatnonzero(self.index.planes(self.structures[structure]))
+
+    def voxel_of(self, structure: str, rng: Rng) -> Floats:
+        """A random voxel (d, h, w) of a structure, each as likely; reads one plane of labels."""
+        values = self.structures[structure]
+        until = np.cumsum(self.index.planes(values), dtype=np.int64)
+        number = int(rng.integers(until[-1]))  # of its voxels, W fastest
+        plane = int(np.searchsorted(until, number, side="right"))
+        before = int(until[plane - 1]) if plane else 0
+        height, width = self.labels.shape[1:]
+        shown = planes_of(self.labels, [plane], slice(0, height), slice(0, width))[0]
+        place = np.flatnonzero(mask_of(shown, values))[number - before]
+        return np.array([plane, *divmod(int(place), width)], float)
+
+
+def structures_seen(
+    structures: Mapping[str, tuple[int, ...]],
+    present: Set[int],
+    labelled: Set[str],
+    known: Set[str],
+) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+    """The structures of a framed case -> their label values, and those that it lacks.
+
+    Args:
+        structures: of the case before it was framed.
+        present: label values in its frame.
+        labelled, known: see `FramedCase.make`.
+    """
+    chosen = {name: values for name, values in sorted(structures.items()) if not known or name in known}
+    seen = {name: values for name, values in chosen.items() if present & set(values)}
+    return seen, tuple(sorted(name for name in labelled - set(seen) if not known or name in known))
 
 
 def mask_of(labels: Array, values: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -223,7 +259,7 @@ def focus_steps(low: Floats, high: Floats, window: Triple, size: tuple[int, ...]
 def _focused(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings) -> View:
     """A view round a structure that was found roughly: off its middle, more or less wide on each axis."""
     names = list(case.structures)
-    low, high = case.extents[names[rng.integers(len(names))]]
+    low, high = case.extent(names[rng.integers(len(names))])
     margin = np.exp(rng.uniform(*np.log(settings.margin)) + rng.normal(0, settings.scale, 3))
     step = focus_steps(low, high, window, case.image.shape, margin)
     extent = step * np.asarray(window)
@@ -243,8 +279,7 @@ def _centre_on_structure(case: FramedCase, size: Floats, extent: Floats, rng: Rn
 def _near_structure(case: FramedCase, extent: Floats, rng: Rng) -> Floats:
     """A random voxel of a random structure, moved by up to a quarter of the view."""
     names = list(case.structures)
-    places = np.flatnonzero(case.mask(names[rng.integers(len(names))]))
-    centre = np.stack(np.unravel_index(places[rng.integers(places.size)], case.image.shape)).astype(float)
+    centre = case.voxel_of(names[rng.integers(len(names))], rng)
     return np.asarray(centre + rng.uniform(-0.25, 0.25, 3) * extent)
 
 
@@ -266,10 +301,19 @@ def _sample(
     size = case.image.shape
     inside = (rows >= 0) & (rows < size[1]) & (columns >= 0) & (columns < size[2])
     outside = ~(((depth >= 0) & (depth < size[0]))[:, None, None] & inside[None])
-    flat = np.clip(rows, 0, size[1] - 1) * size[2] + np.clip(columns, 0, size[2] - 1)
-    planes = np.clip(depth, 0, size[0] - 1)
-    image = case.image.reshape(size[0], -1)[planes][:, flat].astype(np.float32)
-    labels = case.labels.reshape(size[0], -1)[planes][:, flat]
+    rows, columns = np.clip(rows, 0, size[1] - 1), np.clip(columns, 0, size[2] - 1)
+    planes, places = np.unique(np.clip(depth, 0, size[0] - 1), return_inverse=True)
+    picked = []
+    for array in (case.image, case.labels):
+        block = planes_of(array, planes.tolist(), _span(rows), _span(columns))
+        flat = (rows - rows.min()) * block.shape[2] + columns - columns.min()
+        picked.append(block.reshape(len(planes), -1)[places][:, flat])
+    image, labels = picked[0].astype(np.float32), picked[1]
     image[outside] = case.pad
     labels[outside] = 0
     return image, labels
+
+
+def _span(places: npt.NDArray[np.intp]) -> slice:
+    """From the smallest to the largest."""
+    return slice(int(places.min()), int(places.max()) + 1)

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from ..data.augment import AugmentSettings, augment_view
 from ..data.balance import Level, draw
+from ..data.streaming import ArrayCache
 from ..data.windows import FramedCase, ViewSettings, mask_of
 from ..errors import StoreError
 from ..imaging.grid import Array
@@ -69,6 +70,10 @@ class CaseGroup:
 
     cases: tuple[FramedCase, ...]
     weight: float = 1.0
+
+    def kept_in(self, cache: ArrayCache) -> "CaseGroup":
+        """The same group, whose cases' files are kept in this cache as far as they fit."""
+        return CaseGroup(tuple(case.kept_in(cache) for case in self.cases), self.weight)
 
 
 class StepDataset(Dataset[TrainingBatch]):

@@ -17,7 +17,10 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
+from ..data.framed_copies import FramedCopies
+from ..data.record import CaseRecord
 from ..data.store import Store
+from ..data.streaming import ArrayCache
 from ..data.windows import FramedCase
 from ..errors import CheckpointError, OutputError, SegevolutionError, StoreError
 from ..files import sweep, write_json
@@ -61,29 +64,44 @@ class FitResult:
 
 
 def load_group(store: Store, names: Sequence[str], spec: Spec, weight: float = 1.0) -> CaseGroup:
-    """Frame cases of a store for training and keep them in memory.
+    """Cases of a store ready for training: framed once, see `data.framed_copies`, and read from there by part.
 
     Only structures that the network knows are kept (`spec.structures`; all where that is empty).
 
     Raises:
         StoreError: a case carries no structure.
+        OutputError: the store cannot be written, for instance because the disk is full.
     """
     strategy = strategy_of(spec)
-    cases = framed(store, names, lambda volume: strategy.prepare(volume, spec), spec.structures)
-    return CaseGroup(tuple(cases), weight)
+    copies = FramedCopies(store, strategy.preparation(spec), lambda volume: strategy.prepare(volume, spec))
+    return CaseGroup(tuple(_cases(store, names, spec.structures, copies.case)), weight)
 
 
 def framed(
     store: Store, names: Sequence[str], prepare: Callable[[Volume], Frame], structures: Sequence[str]
 ) -> Iterator[FramedCase]:
-    """The same cases one by one, sorted by name, for who does not need all in memory; `prepare` frames a volume."""
+    """The same cases one by one, sorted by name, each in memory and nothing written; `prepare` frames a volume."""
+
+    def case(record: CaseRecord, labelled: frozenset[str], known: frozenset[str]) -> FramedCase:
+        read = store.read(record.name)
+        return FramedCase.make(read, prepare(read.volume), labelled, known)
+
+    return _cases(store, names, structures, case)
+
+
+def _cases(
+    store: Store,
+    names: Sequence[str],
+    structures: Sequence[str],
+    case_of: Callable[[CaseRecord, frozenset[str], frozenset[str]], FramedCase],
+) -> Iterator[FramedCase]:
+    """Cases sorted by name; `case_of` makes one of its record, all structures of its dataset, and those to keep."""
     records = store.select(names=names)
     groups = {(record.dataset, record.modality) for record in records}
     labelled = {group: store.labelled(*group) for group in groups}
     known = frozenset(structures)
     for record in records:
-        read = store.read(record.name)
-        case = FramedCase.make(read, prepare(read.volume), labelled[record.dataset, record.modality], known)
+        case = case_of(record, labelled[record.dataset, record.modality], known)
         if not case.structures:
             raise StoreError(f"{record.name} carries no structure that this model knows, so it cannot be trained on.")
         yield case
@@ -118,6 +136,8 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     torch.manual_seed(settings.seed)
+    cache = ArrayCache(int(settings.cache_megabytes * 1e6 / (settings.workers + 1)))  # each worker has its own
+    groups, validation = ([group.kept_in(cache) for group in part] for part in (groups, validation))
     head = _semantic_head(backbone, groups, settings)
     module = PromptableModule(backbone, settings, head)
     keeper = Keeper(folder, settings, examiner(validation, backbone.spec, settings))

@@ -75,6 +75,8 @@ class FitSettings:
         cache_features: draw so many views a case once, keep their encodings on disk and train on these alone; for
             methods that train nothing in the encoder. 0 = draw a new view each time.
         cache_dtype: of kept encodings: "exact", as they were computed, or "float16".
+        cache_megabytes: of voxels that a process and its workers together keep in memory; cases beyond that are read
+            from the store's framed copies by part. What is trained does not depend on it.
         loggers: where curves go; all but csv need a package of that name.
         nodes: machines.
         validation: how whole volumes are measured.
@@ -111,6 +113,7 @@ class FitSettings:
     compile: bool | Literal["eager", "aot_eager"] = False
     cache_features: Annotated[int, Field(ge=0)] = 0
     cache_dtype: Literal["exact", "float16"] = "exact"
+    cache_megabytes: Annotated[float, Field(ge=0)] = 512.0
     loggers: tuple[Logger, ...] = ("csv",)
     nodes: Annotated[int, Field(ge=1)] = 1
     validation: ValidationSettings = ValidationSettings()
@@ -121,6 +124,8 @@ class FitSettings:
         return self.schedule == "plateau" or self.patience > 0 or self.keep == "best"
 
 
+# Settings that decide nothing about what is trained.
+_WITHOUT_EFFECT = ("cache_megabytes",)
 # Settings that were added after the first trainings; at their defaults they are no part of a training's key.
 _LATER = {
     "": (
@@ -137,7 +142,7 @@ _LATER = {
 
 def decisive(settings: FitSettings) -> dict[str, Any]:
     """The settings as plain values, for a key; later additions at their defaults are left out, so that keys stay."""
-    values = asdict(settings)
+    values = {name: value for name, value in asdict(settings).items() if name not in _WITHOUT_EFFECT}
     plain = FitSettings()
     for place, later in _LATER.items():
         part, usual = (getattr(one, place) if place else one for one in (settings, plain))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..data.windows import FramedCase
+from ..data.windows import FramedCase, mask_of
 from ..errors import RecipeError
 from ..imaging.grid import Grid
 from ..imaging.prompts import Kind, kinds_in
@@ -124,13 +124,14 @@ class VolumeDice:
         return table
 
     def _volume(self, backbone: BackboneModule, case: FramedCase, names: Sequence[str]) -> Table:
-        image = torch.from_numpy(case.image.astype(np.float32)).to(backbone.device)
+        image = torch.from_numpy(np.asarray(case.image).astype(np.float32)).to(backbone.device)
         options = Options(precision="fp32" if self._precise else "bf16")
         opened = strategy_of(backbone.spec).open(backbone, image, case.pad, case.modality, options)
         known = frozenset(backbone.spec.structures)
+        labels = np.asarray(case.labels)
         table: Table = {}
         for name in names:
-            truth = case.mask(name)
+            truth = mask_of(labels, case.structures[name])
             kinds = [kind for kind in self._kinds if not known or name in known or Kind.TEXT not in kinds_in(kind)]
             frame_prompts = self._frame_prompts(kinds, name, truth, case)
             contexts = [Context(case.modality, name)] * len(frame_prompts)

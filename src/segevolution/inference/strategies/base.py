@@ -117,6 +117,10 @@ class Strategy(ABC):
         """
         return frame(volume, spec.intensity, spec.spacing)
 
+    def preparation(self, spec: Spec) -> tuple[object, ...]:
+        """All that `prepare` reads of a network, as values that JSON can say: where they are equal, frames are."""
+        return self.name, spec.intensity, spec.spacing, spec.axis
+
     def open(
         self,
         backbone: BackboneModule | AdaptedNetwork,

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...data.streaming import planes_of
 from ...data.windows import FramedCase, View, ViewSettings
 from ...errors import CheckpointError
 from ...imaging.depth import deepest_voxel
@@ -73,14 +74,14 @@ class Slices(Strategy):
         names = list(case.structures)
         number = int(rng.integers(d))
         if names and not rng.random() < settings.background:
-            hits = np.flatnonzero(case.mask(names[rng.integers(len(names))]).any(axis=(1, 2)))
+            hits = case.planes_with(names[rng.integers(len(names))])
             number = int(hits[rng.integers(hits.size)])
         window = Slice.of(number, (d, h, w), spec)
         if not rng.random() < settings.still:
             window = _moved(window, rng, settings)
         shown = window.at(-number)
-        image = torch.from_numpy(case.image[number : number + 1].astype(np.float32))
-        return View(shown.cut(image, case.pad).numpy(), shown.labels(case.labels[number : number + 1]))
+        image, labels = (planes_of(array, [number], slice(0, h), slice(0, w)) for array in (case.image, case.labels))
+        return View(shown.cut(torch.from_numpy(image.astype(np.float32)), case.pad).numpy(), shown.labels(labels))
 
 
 def _moved(window: "Slice", rng: np.random.Generator, settings: ViewSettings) -> "Slice":
