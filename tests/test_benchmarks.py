@@ -22,7 +22,18 @@ from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-SCRIPTS = ("encoder", "prompts", "decode", "windows", "startup", "store", "adaptation", "augmentation", "several")
+SCRIPTS = (
+    "encoder",
+    "prompts",
+    "decode",
+    "windows",
+    "startup",
+    "store",
+    "adaptation",
+    "augmentation",
+    "several",
+    "scale",
+)
 
 
 @pytest.fixture
@@ -270,3 +281,18 @@ def test_several_sessions_ask_together_and_alone_and_differ_in_nothing(benchmark
     several = benchmark("several")
     row = several.measure("tiny", 2, 4)
     assert (row.answers, row.differences, row.distinct) == (8, 0, 8)
+
+
+def test_training_at_scale_is_measured_both_ways_and_extrapolated_with_a_label(benchmark, tmp_path):
+    scale = benchmark("scale")
+    store = scale.make_store(tmp_path / "store", scale.noisy_case((24, 24, 8)), 3)
+    rows = [scale.measure(way, store, steps=2, cache=1, workers=0) for way in scale.WAYS]
+    assert [(row.cases, row.way) for row in rows] == [(3, "in memory"), (3, "streamed")]
+    assert all(row.steps_a_second > 0 and row.start_seconds > 0 and row.measured for row in rows)
+    base = scale.Row(10, "in memory", 8.0, 1.5, 0.5, 2.0)
+    found = scale._median([scale.Row(10, "streamed", 6.0, 1.0, 0.5, 1.0)], [base])
+    assert (found.speed_ratio, found.memory_ratio) == (0.75, 0.5)
+    larger = [scale.Row(20, "in memory", 8.0, 2.5, 0.5, 4.0), scale.Row(20, "streamed", 6.0, 1.0, 0.5, 2.0)]
+    memory, streamed = scale.extrapolated([base, found, *larger], [40])
+    assert (memory.peak_gigabytes, memory.start_seconds, memory.measured) == (4.5, 8.0, False)
+    assert (streamed.peak_gigabytes, streamed.memory_ratio, streamed.measured) == (1.0, 0.125, False)
