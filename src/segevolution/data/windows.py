@@ -83,6 +83,14 @@ class FramedCase:
         """(D, H, W) boolean; reads the whole label map."""
         return mask_of(np.asarray(self.labels), self.structures[structure])
 
+    def plane(self, number: int) -> tuple[Array, Array]:
+        """One plane of image and labels, each (1, H, W); reads no other."""
+        _, height, width = self.image.shape
+        image, labels = (
+            planes_of(array, [number], slice(0, height), slice(0, width)) for array in (self.image, self.labels)
+        )
+        return image, labels
+
     def kept_in(self, cache: ArrayCache) -> "FramedCase":
         """The same case, whose files are kept in this cache as far as they fit."""
         image, labels = (
@@ -111,8 +119,8 @@ class FramedCase:
         number = int(rng.integers(until[-1]))  # of its voxels, W fastest
         plane = int(np.searchsorted(until, number, side="right"))
         before = int(until[plane - 1]) if plane else 0
-        height, width = self.labels.shape[1:]
-        shown = planes_of(self.labels, [plane], slice(0, height), slice(0, width))[0]
+        _, height, width = self.labels.shape
+        shown = planes_of(self.labels, [plane], slice(0, height), slice(0, width))
         place = np.flatnonzero(mask_of(shown, values))[number - before]
         return np.array([plane, *divmod(int(place), width)], float)
 

@@ -119,7 +119,8 @@ class Strategy(ABC):
 
     def preparation(self, spec: Spec) -> tuple[object, ...]:
         """All that `prepare` reads of a network, as values that JSON can say: where they are equal, frames are."""
-        return self.name, spec.intensity, spec.spacing, spec.axis
+        own = () if type(self).prepare is Strategy.prepare else (self.name, spec.axis)
+        return "frame", spec.intensity, spec.spacing, *own
 
     def open(
         self,

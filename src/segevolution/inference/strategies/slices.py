@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...data.streaming import planes_of
 from ...data.windows import FramedCase, View, ViewSettings
 from ...errors import CheckpointError
 from ...imaging.depth import deepest_voxel
@@ -80,7 +79,7 @@ class Slices(Strategy):
         if not rng.random() < settings.still:
             window = _moved(window, rng, settings)
         shown = window.at(-number)
-        image, labels = (planes_of(array, [number], slice(0, h), slice(0, w)) for array in (case.image, case.labels))
+        image, labels = case.plane(number)
         return View(shown.cut(torch.from_numpy(image.astype(np.float32)), case.pad).numpy(), shown.labels(labels))
 
 
