@@ -286,20 +286,20 @@ def test_killed_process_leaves_no_case_and_its_rest_is_swept(store: Store) -> No
 
 
 def test_living_processes_are_not_swept(store: Store) -> None:
-    from segevolution.files import _owner
+    from segevolution.files import process_name
 
-    (store.path / "cases" / f".partial-{_owner()}-abc").mkdir()
-    assert str(os.getpid()) in _owner()
+    (store.path / "cases" / f".partial-{process_name()}-abc").mkdir()
+    assert str(os.getpid()) in process_name()
     assert store.sweep() == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="the system does not tell of ended processes")
 def test_a_process_that_ended_unasked_is_swept(store: Store) -> None:
-    from segevolution.files import _owner
+    from segevolution.files import process_name
 
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        host = _owner().rpartition("-")[0]
+        host = process_name().rpartition("-")[0]
         (store.path / "cases" / f".partial-{host}-{child.pid}-abc").mkdir()
         assert store.sweep() == 1
 
