@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 
 from segevolution.data.prepare import prepare
-from segevolution.data.sources import open_source
+from segevolution.data.sources import Overrides, open_source
 from segevolution.data.sources.msd import MSDSource
 from segevolution.data.store import Store
 from segevolution.errors import OutputError, StoreError
+from segevolution.vocabulary import Modality
 
 STEMS = tuple(f"hippocampus_{number:03d}" for number in range(6))
 
@@ -123,3 +126,21 @@ def test_the_real_hippocampus_task_and_its_defects(shared_data: Path, store: Sto
     assert set(report.added) == set(whole) - set(bad)
     assert report.notes.keys() == {"hippocampus_044"}
     assert store.labelled("hippocampus") == {"hippocampus", "anterior hippocampus", "posterior hippocampus"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_against_its_modality_is_noted_and_stays_noted(tmp_path: Path, store: Store, workers: int) -> None:
+    for number in range(2):
+        voxels = np.random.default_rng(number).normal(24, 5, (12, 12, 12))
+        voxels[2:10, 2:10] = np.random.default_rng(number).normal(1070, 30, (8, 8, 12))  # HU + 1024
+        labels = np.zeros((12, 12, 12), np.uint8)
+        labels[4:8, 4:8, 4:8] = 1
+        for folder, array in (("images", voxels.astype(np.int16)), ("labels", labels)):
+            (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "set" / folder / f"case{number}.nii.gz")
+    (tmp_path / "set" / "labels.json").write_text('{"liver": 1}')
+    source = open_source("folder", tmp_path / "set", Overrides(modality=Modality.CT))
+    first = prepare(source, store, workers=workers)
+    assert set(first.notes) == {"case0", "case1"}
+    assert all("as if 1024 or 1000 had been added" in note for note in first.notes.values())
+    assert prepare(source, store).notes == first.notes

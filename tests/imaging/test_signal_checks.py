@@ -9,7 +9,7 @@ import pytest
 from segevolution.errors import SegevolutionError
 from segevolution.imaging.formats import read
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.signal_checks import signal_warnings
+from segevolution.imaging.signal_checks import signal_doubts, signal_warnings
 from segevolution.imaging.volume import Volume
 from segevolution.vocabulary import Modality
 
@@ -43,12 +43,29 @@ def test_a_ct_in_hu_is_silent(modality: Modality | None) -> None:
         ((255 * ((ct() - ct().min()) / np.ptp(ct()))).astype(np.uint8), "8 bits"),
         (np.maximum(ct().astype(np.int32) + 1000, 0) * 30, "far above bone"),
         (ct() - 1024, "almost no voxel lies between"),
+        (np.clip(ct().astype(np.int32), -125, 275) * 255 // 400 - 48, "8 bits"),
+        (ct().astype(np.int32) * 10, "far below air"),
+        (-ct(), "inverted"),
     ],
 )
 def test_a_ct_that_is_not_in_hu_is_said(array: np.ndarray, words: str) -> None:
     sentences = signal_warnings(volume(array, Modality.CT))
     assert "this CT is not in HU" in sentences[0]
     assert words in sentences[0]
+
+
+@pytest.mark.parametrize("highest", [100, 230, 1000, 4095])
+def test_a_ct_without_anything_below_zero_is_doubted(highest: int) -> None:
+    array = np.rint((ct() - ct().min()) / np.ptp(ct()) * highest)
+    assert any("not be in HU" in text or "not in HU" in text for text in signal_warnings(volume(array, Modality.CT)))
+
+
+def test_doubts_leave_out_what_is_mended() -> None:
+    padded = ct()
+    padded[:4] = -3024
+    assert any("fill" in text for text in signal_warnings(volume(padded, Modality.CT)))
+    assert signal_doubts(volume(padded, Modality.CT)) == ()
+    assert "1024" in signal_doubts(volume(ct() + 1024, Modality.CT))[0]
 
 
 def test_an_mri_with_the_air_of_a_ct_is_said() -> None:

@@ -102,10 +102,13 @@ def prepare_command(
         raise StoreError(f"no case of {folder} can be used ({len(report.failed)} were tried): {first}")
     for case, reason in report.failed.items():
         note(f"skipped {case}: {reason}")
-    for remark in dict.fromkeys(report.notes.values()):
+    remarks = list(dict.fromkeys(report.notes.values()))
+    for remark in remarks[:SHOWN]:
         first, *others = [case for case, said in report.notes.items() if said == remark]
         alike = f" and {len(others)} more" if others else ""
         note(f"note on {first}{alike}: {remark}", quiet=quiet)
+    if len(remarks) > SHOWN:
+        note(f"and {len(remarks) - SHOWN} more notes, see --json", quiet=quiet)
     if as_json:
         print_json(asdict(report) | {"store": str(output), "dataset": found.dataset})
     else:

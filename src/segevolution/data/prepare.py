@@ -22,6 +22,7 @@ from typing import Literal
 
 from ..errors import OutputError, SegevolutionError, StoreError
 from ..imaging.case import Part
+from ..imaging.signal_checks import signal_doubts
 from .audit.intensity import outlying
 from .record import CaseRecord
 from .sources import Decision, Source
@@ -42,7 +43,7 @@ class PrepareReport:
         added: written by this run.
         kept: in the store before, and left as they were.
         failed: case -> why it was skipped.
-        notes: case -> what is odd about a case that is in the store, its reader's remark first.
+        notes: case -> what is odd about a case that is in the store: its reader's remark, then doubts about its signal.
         updated: in the store before, replaced by what the source holds now.
         decisions: what the source took for granted, changed or left out: names of labels, unions, files and channels
             that are not read, and which file is of which patient.
@@ -281,7 +282,13 @@ def _prepare_case(source: Source, store: Path, case: str, how: _How) -> _Outcome
     opened = Store(store)
     try:
         found = source.read(case)
-        named = replace(found, name=how.prefix + found.name, part=how.parts.get(case, found.part))
+        remark = ". ".join(filter(None, (found.remark and found.remark.rstrip("."), *signal_doubts(found.volume))))
+        named = replace(
+            found,
+            name=how.prefix + found.name,
+            part=how.parts.get(case, found.part),
+            remark=f"{remark}." if remark else None,
+        )
         before = opened.written(named.name)
         opened.add(named, update=how.update)
         if before is None:

@@ -17,7 +17,10 @@ _SATURATED = 0.05  # of the voxels at the highest signal
 _ONE_NUMBER = 0.97  # of the voxels
 _NORMALISED = 20.0  # no CT of a body lies within so few HU
 _BYTE = 255
+_SIGNED_BYTE = (-128, 127)
 _HIGHEST_HU = 4500.0  # of the 99th percentile: metal lies higher, in few voxels
+_LOWEST_HU = -3100.0  # of the 0.5th percentile: air is -1000, and scanners fill with -3024 at the lowest
+_MOST_BONE = 0.25  # of the voxels
 _SOFT = (-200.0, 300.0)  # HU of fat, water, muscle and contrast
 _LEAST_SOFT = 0.02  # of the voxels
 _SHIFTED = (850.0, 1200.0)  # where soft tissue lies after 1000 or 1024 was added
@@ -33,7 +36,6 @@ def signal_warnings(volume: Volume) -> tuple[str, ...]:
         volume: signal as measured; its modality as stated, None for not stated.
     """
     usable = usable_signal(volume.array, volume.modality)
-    sample = sample_of(usable.measured)
     sentences = []
     if usable.fill:
         share = 100 * usable.fill / volume.array.size
@@ -42,8 +44,17 @@ def signal_warnings(volume: Volume) -> tuple[str, ...]:
         sentences.append(
             f"{usable.spikes} voxels are spikes far beyond all other signal; they were replaced by their surroundings"
         )
-    checks = (*_CHECKS.get(volume.modality, ()), _without_contrast, _saturated)
-    return (*sentences, *(sentence for check in checks if (sentence := check(sample)) is not None))
+    return (*sentences, *_doubts(sample_of(usable.measured), volume.modality))
+
+
+def signal_doubts(volume: Volume) -> tuple[str, ...]:
+    """Those of `signal_warnings` that doubt the signal as a whole; fill and spikes, which are mended, are left out."""
+    return _doubts(sample_of(usable_signal(volume.array, volume.modality).measured), volume.modality)
+
+
+def _doubts(sample: Array, modality: Modality | None) -> tuple[str, ...]:
+    checks = (*_CHECKS.get(modality, ()), _without_contrast, _saturated)
+    return tuple(sentence for check in checks if (sentence := check(sample)) is not None)
 
 
 def _not_in_hounsfield(sample: Array) -> str | None:
@@ -52,7 +63,7 @@ def _not_in_hounsfield(sample: Array) -> str | None:
     advice = "give the scan in Hounsfield units, or its answers mean nothing"
     if max(abs(low), abs(high)) <= _NORMALISED:
         return f"this CT is not in HU: its values run from {low:g} to {high:g}, as if normalised; {advice}"
-    if low >= 0 and _BYTE - 5 <= high <= _BYTE:
+    if (low >= 0 and _BYTE - 5 <= high <= _BYTE) or (low >= _SIGNED_BYTE[0] and high == _SIGNED_BYTE[1]):
         return f"this CT is not in HU: its values run from {low:g} to {high:g}, as in a picture of 8 bits; {advice}"
     body = sample[sample > 400]
     shifted = _share(body, *_SHIFTED) if body.size else 0.0
@@ -64,8 +75,14 @@ def _not_in_hounsfield(sample: Array) -> str | None:
         )
     if float(np.percentile(sample, 99)) > _HIGHEST_HU:
         return f"this CT is not in HU: its values reach {high:g}, far above bone; {advice}"
+    if float(np.percentile(sample, 0.5)) < _LOWEST_HU:
+        return f"this CT is not in HU: its values go down to {low:g}, far below air; {advice}"
     if _share(sample, *_SOFT) < _LEAST_SOFT:
         return f"this CT is not in HU: almost no voxel lies between -200 and 300, where soft tissue does; {advice}"
+    if _share(sample, *_SHIFTED) > _MOST_BONE:
+        return f"this CT is not in HU: too many voxels lie near 1000 to be bone, as if it were inverted; {advice}"
+    if low >= 0:
+        return f"this CT may not be in HU: no voxel lies below 0, where air and fat do; {advice}"
     return None
 
 
