@@ -23,7 +23,7 @@ from segevolution.inference.session import Session
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import VARIANTS, TinyBackbone
 from segevolution.studies.recipe import Recipe
-from segevolution.studies.run import run_study
+from segevolution.studies.study import run_study
 from segevolution.training.batches import StepDataset
 from segevolution.training.building import TrainingBatch
 from segevolution.training.fit import fit, load_group
