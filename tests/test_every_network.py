@@ -169,7 +169,7 @@ def test_lora_trains_is_saved_and_a_killed_run_goes_on_bit_for_bit(
 def test_a_study_measures_base_and_lora(
     root: Path, tmp_path: Path, framing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segevolution.studies.run.draw_slice", lambda *given: b"a slice")
+    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
     monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
     recipe = Recipe.model_validate(
         {
