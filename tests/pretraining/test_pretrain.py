@@ -85,6 +85,17 @@ def test_a_network_is_trained_in_stages_and_saved_as_a_model(tmp_path):
     assert manifest["encoder"] is None
     again = pretrain(recipe, tmp_path, device="cpu", quiet=True)
     assert again.stages == ()
+    for damage in (
+        "null",
+        "[]",
+        '{"packed": 5}',
+        '{"packed": {"stage-1": {"file": 3}}}',
+        '{"encoder": "',
+        '{"a": 1, "a": 2}',
+    ):
+        (tmp_path / "manifest.json").write_text(damage)
+        with pytest.raises(RecipeError, match=r"manifest\.json"):
+            pretrain(recipe, tmp_path, device="cpu", quiet=True)
 
 
 def test_training_starts_from_a_pretrained_encoder_and_remembers_which(tmp_path):

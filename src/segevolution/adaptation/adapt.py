@@ -6,22 +6,24 @@ It is a study with one method and good defaults (`studies` does the work), so al
     ADAPTER.work/     the store, the split, the study with its checkpoints and its detailed report.html
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from ..adapters.artifact import check_replaceable, is_adapter
 from ..data.prepare import Progress
 from ..data.store import Store
-from ..errors import RecipeError
+from ..documents import read_json
+from ..errors import RecipeError, SegevolutionError
 from ..files import check_writable, sweep, write_json
 from ..inference.load import load
 from ..recipes.keys import digest
 from ..runtime import resolve_device
 from ..studies.study import run_study
-from ..studies.workspace import Fit
+from ..studies.workspace import FitFunction
 from ..vocabulary import closest
 from .cost import WatchedFit
 from .data import bring, people, share_out, structures_in
@@ -44,6 +46,39 @@ class Adapted:
     fresh: bool
 
 
+class _Interval(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    patients: int
+
+
+class _MeasuredRow(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    dataset: str
+    modality: str
+    prompt: str
+    before: _Interval
+    after: _Interval
+    difference: _Interval
+    verdict: str
+
+
+class EarlierReport(BaseModel):
+    """What is read again of report.json; the rest of it stays as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    key: str
+    request: dict[str, Any]
+    headline: str
+    use: str
+    measured: list[_MeasuredRow]
+
+
 def adapt(
     request: Request,
     *,
@@ -52,7 +87,7 @@ def adapt(
     quiet: bool = False,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda sentence: None,
-    fit: Fit | None = None,
+    fit: FitFunction | None = None,
 ) -> Adapted:
     """Prepare, train, measure before and after, and write the adapter; or go on with it.
 
@@ -150,11 +185,10 @@ def _check(request: Request, force: bool) -> None:
 
 
 def _report_of(folder: Path) -> dict[str, Any] | None:
-    """What an earlier call wrote there."""
+    """What an earlier call wrote there; None where it is damaged, and is then no report of ours."""
     if not is_adapter(folder):
         return None
     try:
-        found = json.loads((folder / REPORT).read_text("utf-8"))
-    except (OSError, ValueError):
+        return read_json(folder / REPORT, EarlierReport, error=RecipeError).model_dump()
+    except SegevolutionError:
         return None
-    return found if isinstance(found, dict) else None

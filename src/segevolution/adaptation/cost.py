@@ -1,21 +1,21 @@
 """What a training cost and which parameters it trained, noted beside its checkpoints as `cost.json`."""
 
-import json
 import resource
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ..adapters import trainable
+from ..documents import read_json
+from ..errors import RecipeError, SegevolutionError
 from ..files import write_json
 from ..models.backbone import BackboneModule
 from ..runtime import resolve_device
-from ..studies.workspace import Fit
+from ..studies.workspace import FitFunction
 from ..training.batches import CaseGroup
 from ..training.checkpoint_file import step_of
 from ..training.fit import FitResult, fit
@@ -56,7 +56,7 @@ class WatchedFit:
         inner: None takes `training.fit`.
     """
 
-    inner: Fit | None = None
+    inner: FitFunction | None = None
 
     def __call__(
         self,
@@ -89,11 +89,10 @@ class WatchedFit:
 
 
 def read_cost(folder: Path) -> Cost | None:
-    """What was noted; None where nothing was."""
+    """What was noted; None where nothing was, or the note is damaged."""
     try:
-        values: dict[str, Any] = json.loads((folder / COST).read_text("utf-8"))
-        return Cost(**values)
-    except (OSError, ValueError, TypeError):
+        return read_json(folder / COST, Cost, error=RecipeError)
+    except SegevolutionError:
         return None
 
 

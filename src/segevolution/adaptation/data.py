@@ -13,7 +13,7 @@ from ..data.store import Store
 from ..errors import RecipeError, StoreError
 from ..evaluation.statistics import FEW
 from ..files import write_json
-from ..recipes.keys import digest
+from ..recipes.keys import digest, noted_key
 from ..vocabulary import Modality, canonical, closest
 
 Share = int | float
@@ -81,7 +81,7 @@ def bring(
     }
     note, path = work / "dataset.json", work / "dataset"
     key = digest(made_of)
-    same = note.is_file() and f'"{key}"' in note.read_text("utf-8")
+    same = noted_key(note) == key
     store = Store.ensure(path) if same else Store.create(path, force=True)
     if not same:
         write_json(note, {"key": key, **made_of})

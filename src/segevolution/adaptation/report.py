@@ -1,6 +1,5 @@
 """What `segevolution adapt` leaves: the adapter with its card, and one page that says whether to use it."""
 
-import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 from ..adapters.artifact import WEIGHTS, check_replaceable, copy_with_card, describe
 from ..data.splits import Split
+from ..documents import read_json
+from ..errors import RecipeError
 from ..evaluation import figures
 from ..evaluation.blocks import Heading, Line, Picture, Table, Text, markdown
 from ..evaluation.report import place, written, written_difference
@@ -72,6 +74,33 @@ class Facts:
     study: Path
 
 
+class _Read(BaseModel):
+    """Base of what is read of a file that a study wrote; the rest of the file is of no interest here."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _TrainedNote(_Read):
+    """trained.json."""
+
+    trained_parameters: int
+    step: int
+    finished: bool
+    best_step: int | None = None
+
+
+class _Tested(_Read):
+    """A dataset in manifest.json."""
+
+    unadapted_base: str | None = None
+
+
+class _StudyManifest(_Read):
+    """manifest.json."""
+
+    data: dict[str, _Tested]
+
+
 @dataclass(frozen=True)
 class _Training:
     """How the training went, as the study noted it."""
@@ -127,8 +156,7 @@ def write_adapter(facts: Facts, table: pd.DataFrame, output: Path, *, force: boo
                 (temporary / "figures" / f"{block.name}.png").write_bytes(block.png)
         write_text(temporary / PAGE, markdown(blocks))
         write_json(temporary / REPORT, told)
-    plain: dict[str, Any] = json.loads((output / REPORT).read_text("utf-8"))
-    return plain
+    return read_json(output / REPORT, dict[str, Any], error=RecipeError)
 
 
 def use_command(output: Path, facts: Facts) -> str:
@@ -143,21 +171,21 @@ def use_command(output: Path, facts: Facts) -> str:
 
 def _training(facts: Facts) -> _Training:
     place_of = facts.study / "models" / facts.run
-    told = json.loads((place_of / "trained.json").read_text("utf-8"))
+    note = read_json(place_of / "trained.json", _TrainedNote, error=RecipeError)
     return _Training(
-        values=int(told["trained_parameters"]),
+        values=note.trained_parameters,
         bytes=(place_of / "adapter" / WEIGHTS).stat().st_size,
-        steps=int(told["step"]),
-        best_step=told["best_step"],
-        finished=bool(told["finished"]),
+        steps=note.step,
+        best_step=note.best_step,
+        finished=note.finished,
         cost=read_cost(place_of / "fit"),
     )
 
 
 def _badges(facts: Facts) -> dict[str, str]:
     """Dataset -> whether the base had seen it, from the study's manifest."""
-    data = json.loads((facts.study / "manifest.json").read_text("utf-8"))["data"]
-    return {name: entry["unadapted_base"] for name, entry in data.items() if entry["unadapted_base"]}
+    data = read_json(facts.study / "manifest.json", _StudyManifest, error=RecipeError).data
+    return {name: entry.unadapted_base for name, entry in data.items() if entry.unadapted_base}
 
 
 def _page(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import AsJson, DataRoot, Device, Quiet, note, print_json, print_table
+from .console import AsJson, DataRoot, Device, Quiet, note, print_json, print_table, shipped_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+_SHIPPED = ", ".join(shipped_names("studies", "recipes"))
+
 
 @app.command()
 def study(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe (demo, ct_to_mri) or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help=f"A shipped recipe ({_SHIPPED}) or a YAML file.")],
     changes: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as seeds=[0,1] methods.lora.fit.steps=50."),

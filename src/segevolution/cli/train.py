@@ -5,14 +5,16 @@ from typing import Annotated
 
 import typer
 
-from .console import AsJson, DataRoot, Device, Force, Quiet, note, print_json
+from .console import AsJson, DataRoot, Device, Force, Quiet, note, print_json, shipped_names
 
 app = typer.Typer(add_completion=False)
+
+_SHIPPED = ", ".join(shipped_names("pretraining", "trainings"))
 
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="segvol_mini, segvol_mini_2, mini_short, simmim_mini, or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help=f"A shipped recipe ({_SHIPPED}) or a YAML file.")],
     changes: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as fit.devices=1 stages.1.fit.steps=500."),

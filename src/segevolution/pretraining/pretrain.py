@@ -15,8 +15,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 
+from ..documents import read_json
 from ..errors import RecipeError
 from ..evaluation.results import surroundings
 from ..files import replacing, sha256, write_json
@@ -35,6 +37,26 @@ from .recipe import PretrainRecipe, WeightedDataset, drawn_from, network_config,
 
 # Of a network's configuration, what weights do not hang on, or what stages change.
 _FREE = {"window", "windows", "structures", "start"}
+
+
+class PackedNote(BaseModel):
+    """From which packed set a stage was trained."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: str
+    sha256: str
+    about: str
+
+
+class RunManifest(BaseModel):
+    """What is read again of a run's manifest.json."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    start: dict[str, str] | None = None
+    encoder: dict[str, Any] | None = None
+    packed: dict[str, PackedNote | None] = Field(default={})
 
 
 @dataclass(frozen=True)
@@ -222,11 +244,9 @@ def _digest(packed: Mapping[str, Any] | None) -> str | None:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """What an earlier call of this run says of itself; empty where there is none."""
-    try:
-        return dict(json.loads((folder / "manifest.json").read_text("utf-8")))
-    except (OSError, ValueError):
-        return {}
+    """What an earlier call of this run says of itself; empty where there is none. RecipeError where it is damaged."""
+    path = folder / "manifest.json"
+    return read_json(path, RunManifest, error=RecipeError).model_dump() if path.is_file() else {}
 
 
 def _write_manifest(

@@ -6,19 +6,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from ..data.prepare import Progress, prepare
 from ..data.sources import Overrides, Source, open_source
 from ..data.store import Store
 from ..data.synthesis.sources import SimulatedSource, SynthesisedSource
-from ..documents import read_json
-from ..errors import RecipeError, SegevolutionError
+from ..errors import RecipeError
 from ..files import write_json
 from ..vocabulary import Modality
 from .claims import claimed
 from .dataset import Dataset
-from .keys import digest
+from .keys import digest, noted_key
 
 DATA_VARIABLE = "SEGEVOLUTION_DATA"
 
@@ -95,14 +92,6 @@ class Prepared:
         return Store.open(self.path)
 
 
-class _Note(BaseModel):
-    """What lies beside a store that a study made."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    key: str
-
-
 def prepare_job(dataset: Dataset, root: Path | None = None) -> PrepareJob:
     """How a dataset is brought into a store; its key does not change when only roles do.
 
@@ -145,7 +134,7 @@ def open_dataset(job: PrepareJob, folder: Path, progress: Progress | None = None
 def _made(job: PrepareJob, folder: Path, place: Path | None, progress: Progress | None) -> Prepared:
     """The store that a study makes for itself, or goes on with."""
     note, path = folder / f"{job.dataset}.json", folder / job.dataset
-    made_before = _key(note) == job.key
+    made_before = noted_key(note) == job.key
     store = Store.ensure(path) if made_before else Store.create(path, force=True)
     if not made_before:
         write_json(note, {"key": job.key, "dataset": asdict(job)})
@@ -157,14 +146,6 @@ def _made(job: PrepareJob, folder: Path, place: Path | None, progress: Progress 
         reason = next(iter(report.failed.values()), "it holds none")
         raise RecipeError(f"{job.dataset}: no case can be used: {reason}")
     return Prepared(path, report.failed)
-
-
-def _key(note: Path) -> str | None:
-    """The key of the job that made a store; None where that is not known, and the store is made anew."""
-    try:
-        return read_json(note, _Note, error=RecipeError).key
-    except SegevolutionError:
-        return None
 
 
 def find(name: str, path: str, root: str | None) -> Path:

@@ -6,7 +6,7 @@ from ..appearance import SHIFTS
 from ..data.record import CaseRecord
 from ..errors import RecipeError
 from ..evaluation.evaluate import Questions
-from ..imaging.prompts import Combination, kinds_in
+from ..imaging.prompts import kinds_in
 from ..vocabulary import Modality, canonical, closest
 from .facts import BaseFacts
 from .recipe import UNTRAINED, Method, Recipe
@@ -33,7 +33,7 @@ def known_structures(recipe: Recipe, bases: Mapping[str, BaseFacts], labelled: C
     return wanted or tuple(trained_on)
 
 
-def questions_of(recipe: Recipe, base: BaseFacts, structures: tuple[str, ...], drawn: Combination) -> Questions:
+def questions_of(recipe: Recipe, base: BaseFacts, structures: tuple[str, ...], drawn: str) -> Questions:
     """All that a base is asked about a case.
 
     Args:
@@ -70,12 +70,12 @@ def questions_of(recipe: Recipe, base: BaseFacts, structures: tuple[str, ...], d
     )
 
 
-def accepted(prompts: Sequence[Combination], base: BaseFacts) -> tuple[Combination, ...]:
+def accepted(prompts: Sequence[str], base: BaseFacts) -> tuple[str, ...]:
     """Those combinations of which a base takes every kind."""
     return tuple(prompt for prompt in prompts if kinds_in(prompt) <= base.spec.accepts)
 
 
-def drawn_prompt(recipe: Recipe, bases: Mapping[str, BaseFacts]) -> Combination:
+def drawn_prompt(recipe: Recipe, bases: Mapping[str, BaseFacts]) -> str:
     """The prompt whose masks are drawn: as the recipe says, or the last that every base takes."""
     shared = [prompt for prompt in recipe.prompts if all(accepted([prompt], base) for base in bases.values())]
     return recipe.pictures or [*recipe.prompts, *shared][-1]

@@ -24,7 +24,7 @@ from .execute import execute
 from .jobs import EvaluateJob, Job, Plan, TrainJob
 from .progress import bar
 from .run import Work
-from .workspace import Fit, Workspace
+from .workspace import FitFunction, Workspace
 
 CONNECT_SECONDS = 30
 
@@ -121,7 +121,7 @@ def _where(job: EvaluateJob) -> tuple[str | float, ...]:
     return job.part.run, job.part.dataset, job.part.case, job.part.shift, job.part.strength
 
 
-def _work(job: Job, folder: Path, device: str, fit: Fit | None, after: Any) -> Any:
+def _work(job: Job, folder: Path, device: str, fit: FitFunction | None, after: Any) -> Any:
     """Do a job on a worker, unless it is done; `after` only orders tasks.
 
     Returns:
@@ -141,7 +141,7 @@ def _work(job: Job, folder: Path, device: str, fit: Fit | None, after: Any) -> A
     return None
 
 
-def _workspace(folder: Path, device: str, fit: Fit | None) -> Workspace:
+def _workspace(folder: Path, device: str, fit: FitFunction | None) -> Workspace:
     """What this process keeps from one job of a study to the next; of other studies nothing is kept."""
     wanted = (folder, device)
     if wanted not in _WORKSPACES:

@@ -23,10 +23,10 @@ from ..files import replacing, write_json
 from ..inference.load import load
 from ..inference.strategies import strategy_of
 from ..models.backbone import BackboneModule
-from ..recipes.keys import digest
+from ..recipes.keys import digest, noted_key
 from ..vocabulary import Context, Modality
 from .jobs import EvaluateJob, ReportJob, TrainJob
-from .workspace import Workspace, noted_key
+from .workspace import Workspace
 
 NOTE = "gate.json"
 TEXT_AND_BOX = "text+box"

@@ -18,13 +18,14 @@ from ..files import replacing, safe_name, write_json
 from ..inference.load import load
 from ..models.backbone import BackboneModule, Spec
 from ..models.registry import network_of
+from ..recipes.keys import noted_key
 from ..recipes.roles import CaseName
 from ..runtime import resolve_device, seed_everything
 from ..training.batches import CaseGroup
 from ..training.fit import FitResult, fit, load_group
 from .jobs import SCRATCH, TrainJob
 from .ready_adapter import BEFORE, read_ready
-from .workspace import Workspace, noted_key
+from .workspace import Workspace
 
 
 def train(job: TrainJob, workspace: Workspace) -> Path:

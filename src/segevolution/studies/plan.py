@@ -24,7 +24,7 @@ from .facts import BaseFacts, DatasetFacts
 from .jobs import EvaluateJob, Plan, ReportJob, TrainJob
 from .learning import learned
 from .ready_adapter import ReadyAdapter
-from .recipe import UNTRAINED, Fit, Method, Recipe
+from .recipe import UNTRAINED, Method, MethodFit, Recipe
 from .starting import taught_before
 
 
@@ -139,7 +139,7 @@ class _Planner:
         run: str,
         key: str,
         seed: int,
-        fit: Fit | None,
+        fit: MethodFit | None,
         train: tuple[CaseName, ...] = (),
         replay: tuple[CaseName, ...] = (),
         validation: tuple[CaseName, ...] = (),
@@ -256,7 +256,7 @@ def _named(method: Method, shots: int | Literal["all"] | None) -> tuple[str, str
     return f"{method.name}-{shots}shot", f"{method.name} ({shots} shot{'s' if shots > 1 else ''})"
 
 
-def _settings(fit: Fit) -> dict[str, Any]:
+def _settings(fit: MethodFit) -> dict[str, Any]:
     """What decides a training; what is not asked for is left out, as in the keys from before it existed."""
     values = {**asdict(fit), "settings": decisive(fit.settings)}
     sample = values["settings"]["sample"]

@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ..adapters import METHODS
 from ..appearance import find
-from ..errors import AdapterError, SegevolutionError
-from ..imaging.prompts import COMBINATIONS, Combination
-from ..imaging.simulated_prompts import Unit
+from ..errors import AdapterError, PromptError, SegevolutionError
+from ..imaging.prompts import COMBINATIONS, kinds_in
+from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit
 from ..models.backbone import Windows
 from ..recipes.dataset import Dataset
 from ..recipes.parts import RecipePart, SafeName, fit_fault, merged
@@ -34,8 +34,22 @@ Jitter = Annotated[float, Field(ge=0)]
 UNTRAINED = "base"
 
 
+def _simulated(prompt: str) -> str:
+    try:
+        kinds = kinds_in(prompt)
+    except PromptError as error:
+        raise ValueError(str(error)) from error
+    if not kinds <= SIMULATED_KINDS:
+        raise ValueError(f'"{prompt}" cannot be simulated from a label; {", ".join(sorted(SIMULATED_KINDS))} can')
+    return prompt
+
+
+SimulatedPrompt = Annotated[str, AfterValidator(_simulated)]
+"""Kinds of prompt that a label can stand in for, joined as in "text+box"."""
+
+
 @dataclass(frozen=True)
-class Fit:
+class MethodFit:
     """How a method is trained.
 
     Attributes:
@@ -120,7 +134,7 @@ class Recipe(RecipePart):
     data: Annotated[list[Dataset], Field(min_length=1)]
     methods: list[Method] = Field(default=[Method(name=UNTRAINED)], min_length=1)
     fit: dict[str, Any] = Field(default={})  # fields of FitSettings, and replay: the weight of replayed patients
-    prompts: list[Combination] = Field(default=list(COMBINATIONS), min_length=1)
+    prompts: list[SimulatedPrompt] = Field(default=list(COMBINATIONS), min_length=1)
     contexts: list[Literal["known", "withheld"]] = Field(default=["known"], min_length=1)
     structures: list[str] = Field(default=[])  # empty: all that a case carries and the base was trained on
     windows: Windows | None = None  # None: what the base prefers
@@ -133,7 +147,7 @@ class Recipe(RecipePart):
     shifts: list[ShiftWish] = Field(default=[])  # beside the unchanged scans, which are always measured
     surface_tolerance_mm: float = Field(default=2.0, gt=0)
     surface: bool = True  # whether NSD and HD95 are measured
-    pictures: Combination | None = None  # the prompt whose masks are drawn; None: the last of `prompts`
+    pictures: str | None = None  # the prompt whose masks are drawn; None: the last of `prompts`
     reference: str = UNTRAINED  # the method that the others are compared with
 
     @model_validator(mode="before")
@@ -183,7 +197,7 @@ class Recipe(RecipePart):
                 _checked_adapter(method)
         return self
 
-    def fit_of(self, method: Method) -> Fit:
+    def fit_of(self, method: Method) -> MethodFit:
         """The training of a method: the study's `fit` with the method's own changes.
 
         Raises:
@@ -201,7 +215,7 @@ class Recipe(RecipePart):
             raise ValueError(f"fit of {method.name}: {fit_fault(error)}") from error
         if settings.steps < 1:
             raise ValueError(f"fit.steps of {method.name} is {settings.steps}; give at least 1")
-        return Fit(settings, float(replay))
+        return MethodFit(settings, float(replay))
 
     def base_of(self, method: Method) -> str:
         """The name of the network that a method adapts, or measures as it is."""

@@ -25,7 +25,7 @@ from .recipe import Recipe
 from .reporting import REPORT, read_manifest, report
 from .run import Executor, LocalExecutor
 from .starting import starts_of
-from .workspace import Fit, Workspace
+from .workspace import FitFunction, Workspace
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def run_study(
     root: Path | None = None,
     device: str = "auto",
     quiet: bool = False,
-    fit: Fit | None = None,
+    fit: FitFunction | None = None,
     executor: Executor | None = None,
 ) -> Outcome:
     """Run a study, or the rest of it.

@@ -6,23 +6,23 @@ Nothing here decides a result. Of networks only the last one stays loaded, since
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
 
 from ..data.store import Store
-from ..documents import read_json
-from ..errors import RecipeError, SegevolutionError
+from ..errors import RecipeError
 from ..evaluation.results import Results
 from ..inference.load import load
 from ..models.backbone import BackboneModule
+from ..recipes.keys import noted_key
 from ..recipes.stores import StoreRef
 from ..training.batches import CaseGroup
 from ..training.fit import FitResult
 from ..training.settings import FitSettings
 
 
-class Fit(Protocol):
+class FitFunction(Protocol):
     """The part of `training.fit` that a study calls; tests put something quicker in its place."""
 
     def __call__(
@@ -50,7 +50,7 @@ class Workspace:
         fit: how adapters are trained; None takes `training.fit`.
     """
 
-    def __init__(self, folder: Path, device: str = "auto", quiet: bool = False, fit: Fit | None = None) -> None:
+    def __init__(self, folder: Path, device: str = "auto", quiet: bool = False, fit: FitFunction | None = None) -> None:
         self.folder, self.device, self.quiet, self.fit = Path(folder), device, quiet, fit
         self.console = Console(stderr=True, quiet=quiet)
         self.results = Results(self.folder)
@@ -95,13 +95,3 @@ class Workspace:
             self._loaded.name = wanted
         network: BackboneModule = self._loaded.network
         return network
-
-
-def noted_key(path: Path) -> str | None:
-    """The key in a note that a finished job left; None where it is missing or damaged, and the job is done again."""
-    try:
-        note = read_json(path, dict[str, Any], error=RecipeError)
-    except SegevolutionError:
-        return None
-    key = note.get("key")
-    return key if isinstance(key, str) else None
