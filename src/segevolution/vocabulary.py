@@ -296,4 +296,4 @@ def require_known(name: str, known: Iterable[str]) -> str:
         return structure
     near = closest(structure, names)
     hint = f'did you mean "{near}"?' if near else f"known are {', '.join(sorted(names))}."
-    raise VocabularyError(f'"{name}" is not a structure that this model knows; {hint}')
+    raise VocabularyError(f'"{name[:60]}" is not a structure that this model knows; {hint}')

@@ -125,3 +125,15 @@ def test_a_bad_table_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read as a table"):
         group_patients(["a"], str(tmp_path / "nothing.csv"))
     assert patient_of("sub-3_T1w") == "sub-3"
+
+
+@pytest.mark.parametrize("names", [("Subject12visit1", "Subject12visit2"), ("P3scan1_T1w", "P3scan2_T1w")])
+def test_a_visit_glued_to_the_number_before_it_is_left_off(names: tuple[str, str]) -> None:
+    grouping = group_patients([*names, "Q77"])
+    assert grouping.patients[names[0]] == grouping.patients[names[1]] != grouping.patients["Q77"]
+
+
+@pytest.mark.parametrize("name", ["P3scan1_foo", "t2scan1"])
+def test_a_glued_word_that_is_not_left_off_leaves_the_name_as_it_is(name: str) -> None:
+    assert patient_of(name) == name
+    assert group_patients([name, "Q77"]).rule == "their whole names"

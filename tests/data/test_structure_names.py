@@ -115,3 +115,11 @@ def test_labels_that_are_none_are_one_sentence(labels: Any) -> None:
 def test_a_prompt_in_an_abbreviation_means_what_the_model_knows() -> None:
     assert require_known("LV", ["left ventricle", "liver"]) == "left ventricle"
     assert require_known("lad", ["lad", "left adrenal gland"]) == "lad"
+
+
+def test_a_label_without_a_name_is_refused_and_two_names_of_one_label_are_on_record() -> None:
+    with pytest.raises(StoreError, match="has no name"):
+        structure_names({"": 1}, Path("labels.json"))
+    shared = structure_names({"liver": 1, "spleen": 1}, Path("labels.json"))
+    assert shared.values == {"liver": (1,), "spleen": (1,)}
+    assert [decision.kind for decision in shared.decisions] == ["same label"]

@@ -37,6 +37,8 @@ CHANGE = "--patient-from takes a regular expression or a table of names and pati
 
 _TABLES = (".csv", ".tsv", ".txt", ".json")
 _LONGEST_PATTERN = 1000
+# Where a number ends and a numbered word begins: Subject12visit1 is read as Subject12_visit1.
+_GLUED = re.compile(rf"[a-z0-9]*\d(?=(?:{'|'.join(sorted(NUMBERED))})\d{{1,4}}(?:$|[_\-\s.]))", re.IGNORECASE)
 # A person is rarely scanned more often than this in one dataset.
 _MOST_VISITS = 9
 
@@ -111,7 +113,7 @@ class _Parsed:
 
     @classmethod
     def of(cls, name: str) -> "_Parsed":
-        parts = re.findall(r"[^_\-\s.]+|[_\-\s.]+", name)
+        parts = re.findall(r"[^_\-\s.]+|[_\-\s.]+", _GLUED.sub(_parted, name))
         kinds: set[str] = set()
         while True:
             count, kind = _ending(parts)
@@ -124,7 +126,12 @@ class _Parsed:
         while len(parts) > 2 and parts[0].lower() in LEADING and _tells_a_person(parts[2:]):
             parts = parts[2:]
             kinds.add("sequence")
-        return cls("".join(parts), frozenset(kinds))
+        return cls("".join(parts) if kinds else name, frozenset(kinds))
+
+
+def _parted(number: re.Match[str]) -> str:
+    """A number with a separator behind it, unless it is a sequence's: t2scan1."""
+    return number[0] if number[0].lower() in SEQUENCES else f"{number[0]}_"
 
 
 def _scheme(name: str) -> re.Match[str] | None:

@@ -137,12 +137,17 @@ def structure_names(
     decisions: list[Decision] = []
     for key, value in labels.items():
         name, numbers = _label(key, value, path)
+        if not tidied(name):
+            raise StoreError(f"{path}: the label {value!r:.60} has no name; give it one.")
         if tidied(name) in ("background", "ignore"):
             continue
         if numbers == (0,):
             decisions.append(Decision("background", f'the label 0, "{name}", is taken for the background'))
             continue
         written.append((name, tuple(number for number in numbers if number)))
+        twin = next((other for other, same in written[:-1] if same == written[-1][1]), None)
+        if twin is not None:
+            decisions.append(Decision("same label", f'"{twin}" and "{name}" have one label, {numbers}: both are it'))
     meanings = name_meanings((name for name, _ in written), names=names, title=title)
     values: dict[str, tuple[int, ...]] = {}
     for name, numbers in written:

@@ -152,7 +152,10 @@ def _series(path: Path, memory: MemoryBudget) -> dict[str, tuple[SeriesInfo, lis
         info, members = found.get(uid, (new, []))
         found[uid] = replace(info, slices=info.slices + frames), [*members, file]
     if not found:
-        raise FormatError(f"{path} holds no DICOM image; give the folder that holds the DICOM files.")
+        raise FormatError(
+            f"{path} holds no DICOM image ({files[0].name} is none); give the folder that holds the DICOM files, or a "
+            "file of another format by its own path."
+        )
     return dict(sorted(found.items(), key=lambda item: (-item[1][0].slices, item[0])))
 
 
