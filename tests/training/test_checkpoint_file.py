@@ -70,7 +70,9 @@ def test_a_checkpoint_comes_back_value_for_value_and_type_for_type(tmp_path):
     assert step_of(tmp_path / "none.ckpt") == 0
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", print, {(1, 2): 3}, Payload("x")], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}, b"bytes", print, {(1, 2): 3}, Payload("x")], ids=lambda value: type(value).__name__
+)
 def test_what_is_not_plain_is_not_written(tmp_path, value):
     with pytest.raises(CheckpointError, match="plain values only"):
         write_checkpoint(tmp_path / "a.ckpt", {**MINIMAL, "callbacks": {"x": [value]}})
