@@ -8,6 +8,7 @@ from segevolution.evaluation.blocks import Heading, Line, Picture, Table, Text, 
 from segevolution.evaluation.report import build, glance, write_report
 from segevolution.evaluation.results import SCHEMA
 from segevolution.evaluation.statistics import difference, estimate
+from segevolution.metrics import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,12 @@ def tables(text):
     ]
 
 
+def test_every_metric_that_was_measured_has_a_table_that_says_which_way_is_better(text):
+    assert "## Mean normalised surface Dice at 2 mm\n" in text
+    assert "## Mean HD95 in millimetres, lower is better\n" in text
+    assert "Mean Dice, lower" not in text
+
+
 def test_a_mean_stands_with_its_interval_and_its_patients(table):
     found = glance(table, ["base", "lora"])
     row = dict(zip(found.columns, found.rows[0], strict=True))
@@ -53,7 +60,7 @@ def test_a_mean_stands_with_its_interval_and_its_patients(table):
 
 def test_every_number_of_the_tables_follows_from_the_table_of_results(table, text):
     derived = set()
-    for metric in ("dice", "nsd"):
+    for metric in METRICS:
         for by in (["dataset", "prompt"], ["dataset", "prompt", "structure"]):
             for _, rows in table.groupby(by):
                 for method in ("base", "lora"):
@@ -159,7 +166,7 @@ def test_files_are_written_and_the_markdown_links_them(table, tmp_path):
 
 def test_tables_of_the_report_are_rectangular(table):
     found = [block for block in build(table, "toy", "base") if isinstance(block, Table)]
-    assert len(found) == 8
+    assert len(found) == 7 + len(METRICS) - 1
     assert all(len(row) == len(block.columns) for block in found for row in block.rows)
     assert set(SCHEMA.names) == set(table.columns)
 

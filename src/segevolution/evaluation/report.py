@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..files import replacing, write_text
+from ..metrics import METRICS, Metric
 from . import figures
 from .blocks import Block, Heading, Picture, Table, Text, markdown, page
 from .coordinates import complete, in_words, plain_rows, varying
@@ -85,9 +86,9 @@ def build(
         blocks += [Heading(f"Differences against {reference}"), Text((PAIRED,)), differences(table, others, reference)]
     for rival, compared in (rivals or {}).items():
         blocks += [Heading(f"Differences against {rival}"), differences(table, compared, rival)]
-    if table["nsd"].notna().any():
-        tolerances = ", ".join(f"{value:g}" for value in sorted(table["nsd_tolerance_mm"].dropna().unique()))
-        blocks += [Heading(f"Mean normalised surface Dice at {tolerances} mm"), glance(table, methods, "nsd")]
+    for metric in METRICS.values():
+        if metric.name != "dice" and table[metric.name].notna().any():
+            blocks += [Heading(_title(metric, table)), glance(table, methods, metric.name)]
     for prompt in prompts:
         blocks += [Heading(f"Dice of each structure: {prompt}"), by_structure(plain, methods, prompt)]
     if slices:
@@ -97,6 +98,13 @@ def build(
         ]
         blocks += slices
     return [*blocks, Heading("Work"), _work(table, methods)]
+
+
+def _title(metric: Metric, table: pd.DataFrame) -> str:
+    """A metric as a heading names it: which tolerance, which direction."""
+    tolerances = ", ".join(f"{value:g}" for value in sorted(table["nsd_tolerance_mm"].dropna().unique()))
+    at = f" at {tolerances} mm" if metric.name == "nsd" else ""
+    return f"Mean {metric.title}{at}" + (", lower is better" if metric.better == "lower" else "")
 
 
 def glance(table: pd.DataFrame, methods: Sequence[str], metric: str = "dice") -> Table:

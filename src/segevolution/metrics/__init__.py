@@ -1,7 +1,8 @@
 """How good a mask is: arrays and spacing in, numbers out (overlap.py in voxels, surface.py in millimetres)."""
 
+from .metric import Comparison, Metric
 from .overlap import dice, iou, precision, sensitivity, volume_difference
-from .registry import METRICS, Comparison, Metric
+from .registry import METRICS
 from .surface import SurfaceDistances, assd, hd95, nsd, surface_distances
 
 __all__ = [

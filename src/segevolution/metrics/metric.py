@@ -1,0 +1,49 @@
+"""What a metric is: a column of the table of results, and how its number comes from an answer and the truth."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from .overlap import Mask
+from .surface import SurfaceDistances, surface_distances
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """An answer beside the truth.
+
+    Attributes:
+        answer, truth: (X, Y, Z), of one shape.
+        spacing: millimetres along the arrays' axes.
+        tolerance_mm: of metrics that have one.
+    """
+
+    answer: Mask
+    truth: Mask
+    spacing: tuple[float, float, float]
+    tolerance_mm: float
+
+    @cached_property
+    def distances(self) -> SurfaceDistances:
+        """Between both surfaces, computed once for all metrics that read them."""
+        return surface_distances(self.answer, self.truth, self.spacing)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that tells how good an answer is.
+
+    Attributes:
+        name: of its column in the table of results.
+        title: in words, for headings.
+        better: whether a better answer has a "higher" or a "lower" number.
+        needs_mm: whether it is in millimetres: it is missing where a volume has none, or surfaces are not measured.
+        measure: the number of a comparison; NaN where it is not defined.
+    """
+
+    name: str
+    title: str
+    better: Literal["higher", "lower"]
+    needs_mm: bool
+    measure: Callable[[Comparison], float]
