@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from segevolution.evaluation.results import SCHEMA
+from segevolution.metrics import METRICS
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -35,6 +36,7 @@ def row(**values: Any) -> dict[str, Any]:
         "jitter": 0.0,
         "jitter_unit": "",
         "click": 0,
+        **dict.fromkeys(METRICS, float("nan")),
         "dice": 0.5,
         "nsd": 0.4,
         "nsd_tolerance_mm": 2.0,

@@ -100,7 +100,7 @@ def test_a_method_may_have_a_name_of_its_own(write):
         (["methods.lora.kind=lorra"], '"lorra" is no kind of method; did you mean "lora"?'),
         (["methods.lora.settings.rnk=3"], '"rnk" is not a setting of this adapter; did you mean "rank"?'),
         (["methods.lora.settings.rank=0"], "rank 0 is not possible"),
-        (["prompts=[text, scribble]"], "prompts.1"),
+        (["prompts=[text, mask]"], "prompts.1"),
         (["seeds=[]"], "seeds: "),
         (["name="], "name: "),
         (["data.mri.test=-1"], "data.mri: test is -1"),
