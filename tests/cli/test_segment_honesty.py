@@ -12,6 +12,7 @@ from segevolution.cli.app import main
 from segevolution.errors import PromptError, VolumeError
 from segevolution.imaging.formats import read, read_labels
 from segevolution.inference import predict as predict_module
+from segevolution.inference import preview as preview_module
 from segevolution.inference.load import load
 from segevolution.inference.session import Session
 from segevolution.models.checkpoints import save_model
@@ -128,7 +129,7 @@ def test_masks_key_and_preview_appear_together_or_not_at_all(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(predict_module, fails, full_disk)
+    monkeypatch.setattr(preview_module if fails == "write_preview" else predict_module, fails, full_disk)
     status, err = run(bare, *options, "--force", "--box", "3,5,2,12,12,8")
     assert status == 2
     assert "No space left" in err
