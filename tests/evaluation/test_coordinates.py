@@ -17,6 +17,7 @@ def two_strengths(make_table, column="strength", value=0.1):
         {
             "method": method,
             "patient": patient,
+            "prompt": "box",
             column: at,
             "dice": 0.8 - (0.2 if at == value and method == "base" else 0),
         }
@@ -87,9 +88,16 @@ def test_a_frame_without_these_columns_is_of_plain_questions():
         (["shift", "strength", "unit"], ["noise", "0.05", "share of signal"], "noise 0.05 share of signal"),
         (["jitter", "jitter_unit"], ["5.0", "mm"], "boxes +-5 mm"),
         (["jitter", "jitter_unit"], ["0.0", ""], "exact boxes"),
+        (["shift", "strength", "unit"], ["noise", "0.1", "standard deviation over the signal range"], "noise 0.1"),
         (["strength", "click"], ["0.1", "3"], "shift 0.1, click 3"),
         ([], [], ""),
     ],
 )
 def test_a_group_is_told_from_others_in_words(columns, values, words):
     assert in_words(columns, values) == words
+
+
+def test_the_jitter_of_boxes_is_told_of_prompts_with_a_box_only():
+    columns, values = ["jitter", "jitter_unit", "click"], ["5.0", "mm", "1"]
+    assert in_words(columns, values, "text+box") == "boxes +-5 mm, click 1"
+    assert in_words(columns, values, "text+point") == "click 1"

@@ -31,6 +31,9 @@ QUESTION = ("dataset", "modality", "patient", "case", "structure", "prompt", "co
 """What two answers must share to be answers to the same question about the same case."""
 
 
+_SHORT_UNIT = 15  # letters
+
+
 def complete(table: pd.DataFrame) -> pd.DataFrame:
     """The table with every coordinate: columns that are not there, and missing values, are those of plain questions."""
     values: dict[str, Any] = {}
@@ -65,9 +68,16 @@ def plain_rows(table: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["jitter"] == exact]
 
 
-def in_words(columns: Sequence[str], values: Sequence[Any]) -> str:
-    """What tells a group from others, such as "noise 0.1 share of signal, click 2"; empty for no columns."""
+def in_words(columns: Sequence[str], values: Sequence[Any], prompt: str = "box") -> str:
+    """What tells a group from others, such as "noise 0.1, click 2"; empty for no columns.
+
+    A unit of many words is left to the table's own column, and the jitter of a `prompt` without a box is not told.
+    """
     at = dict(zip(columns, values, strict=True))
+    if len(str(at.get("unit", ""))) > _SHORT_UNIT:
+        at["unit"] = ""
+    if "box" not in prompt.split("+"):
+        at = {name: value for name, value in at.items() if not name.startswith("jitter")}
     parts = []
     if at.get("shift") == "none":
         parts.append("unchanged")

@@ -122,7 +122,7 @@ def _questions(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], str, pd.D
     for (dataset, modality, prompt, context, *values), group in grouped(
         table, ("dataset", "modality", "prompt", "context", *others)
     ):
-        extra = in_words(others, values)
+        extra = in_words(others, values, prompt)
         yield (dataset, modality), asked(table, prompt, context) + (f", {extra}" if extra else ""), group
 
 
