@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...imaging.resizing import area_taps
-from .config import Preparation, SamConfig
+from .config import COLOUR_DEVIATIONS, COLOUR_MEANS, Preparation, SamConfig
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
-_DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
+_MEAN = np.array(COLOUR_MEANS, np.float32)
+_DEVIATION = np.array(COLOUR_DEVIATIONS, np.float32)
 
 
 @dataclass(frozen=True)

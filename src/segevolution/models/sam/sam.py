@@ -16,11 +16,9 @@ from ...imaging.resizing import Resizing
 from ...vocabulary import Context, Modality
 from ..backbone import ABSENT, PADDING, BackboneModule, Features, Masks, PromptBatch
 from ..spec import Adaptation, DecoderSizes, Spec
-from .config import MASKS, Preparation, SamConfig
+from .config import COLOUR_DEVIATIONS, COLOUR_MEANS, MASKS, Preparation, SamConfig
 from .network import SamNetwork
 
-_MEAN = (123.675, 116.28, 103.53)
-_DEVIATION = (58.395, 57.12, 57.375)
 _RESIZING: dict[Preparation, Resizing] = {
     "sam": "bilinear",
     "sam_med2d": "nearest",
@@ -118,7 +116,9 @@ class Sam(BackboneModule):
         outside = slices < 0
         values = slices if self.config.preparation == "sam_med2d" else (slices + 0.5).floor()  # bytes, resized
         if self.config.preparation in ("sam", "sam_med2d"):
-            mean, deviation = (values.new_tensor(numbers)[:, None, None] for numbers in (_MEAN, _DEVIATION))
+            mean, deviation = (
+                values.new_tensor(numbers)[:, None, None] for numbers in (COLOUR_MEANS, COLOUR_DEVIATIONS)
+            )
             coloured = (values[:, None] - mean) / deviation
         else:
             low = values.masked_fill(outside, torch.inf).amin((1, 2), keepdim=True)
