@@ -42,9 +42,9 @@ from segevolution.imaging.prompts import COMBINATIONS
 from segevolution.inference.load import load
 from segevolution.models.backbone import ABSENT, BackboneModule, PromptBatch
 from segevolution.models.segvol.layer_groups import ENCODER, LAYER_GROUPS
-from segevolution.training.building import TrainingBatch
+from segevolution.training.batch_builder import TrainingBatch
+from segevolution.training.memory import recomputing
 from segevolution.training.objective import ObjectiveSettings, prompt_loss
-from segevolution.training.thrift import recomputing
 from segevolution.vocabulary import Context, Modality
 
 _DECODER = [name for name in LAYER_GROUPS["study"] if not name.startswith(ENCODER)]

@@ -522,10 +522,10 @@ MUTATIONS = (
     ),
     Mutation(
         "an earlier answer loses its place",
-        "inference/previous.py",
+        "inference/previous_answer.py",
         "places = start + (",
         "places = self.view.start[axis] + (",
-        "inference/test_previous.py",
+        "inference/test_previous_answer.py",
     ),
     Mutation(
         "a spacing is obeyed the wrong way round",
@@ -652,7 +652,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a study asks a base what it does not take",
-        "studies/asking.py",
+        "studies/questions.py",
         "if kinds_in(prompt) <= base.spec.accepts",
         "if kinds_in(prompt)",
         "studies/test_plan.py",

@@ -24,8 +24,8 @@ from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import VARIANTS, TinyBackbone
 from segevolution.studies.recipe import Recipe
 from segevolution.studies.study import run_study
+from segevolution.training.batch_builder import TrainingBatch
 from segevolution.training.batches import StepDataset
-from segevolution.training.building import TrainingBatch
 from segevolution.training.fit import fit, load_group
 from segevolution.training.settings import FitSettings
 from segevolution.vocabulary import Modality

@@ -7,12 +7,12 @@ import pytest
 from segevolution.adapters import create
 from segevolution.data.synthesis.mri import PROTOCOLS
 from segevolution.inference.load import load
-from segevolution.studies.asking import known_structures
-from segevolution.studies.badges import rivals
 from segevolution.studies.facts import BaseFacts
 from segevolution.studies.jobs import SCRATCH
+from segevolution.studies.questions import known_structures
 from segevolution.studies.reading import load_recipe
 from segevolution.studies.recipe import UNTRAINED
+from segevolution.studies.zero_shot import rivals
 from segevolution.vocabulary import Modality
 
 TRAINED = [

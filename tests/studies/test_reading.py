@@ -4,8 +4,8 @@ import yaml
 from segevolution.errors import RecipeError
 from segevolution.models.tiny import TinyBackbone
 from segevolution.recipes.reading import shipped
-from segevolution.studies.asking import known_structures
 from segevolution.studies.facts import BaseFacts
+from segevolution.studies.questions import known_structures
 from segevolution.studies.reading import STUDIES, load_recipe
 
 

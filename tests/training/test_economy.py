@@ -9,11 +9,11 @@ from segevolution.adapters import create
 from segevolution.errors import RecipeError
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.segvol import SegVol
-from segevolution.training import curves
+from segevolution.training import loggers
 from segevolution.training.checkpoint_file import read_checkpoint
+from segevolution.training.memory import compiled, recomputing
 from segevolution.training.module import PromptableModule, groups
 from segevolution.training.settings import FitSettings, decisive
-from segevolution.training.thrift import compiled, recomputing
 
 
 def test_only_what_trains_has_gradients_and_optimiser_state(toy, tmp_path):
@@ -124,10 +124,10 @@ def test_a_network_without_blocks_is_named(toy, monkeypatch):
 
 
 def test_a_logger_that_is_not_installed_is_one_sentence(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(curves, "find_spec", lambda name: None)
-    assert len(curves.loggers(toy.settings(), tmp_path)) == 1
+    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
+    assert len(loggers.loggers(toy.settings(), tmp_path)) == 1
     with pytest.raises(RecipeError, match="wandb, which is not installed; pip install wandb, or leave it out"):
-        curves.loggers(toy.settings(loggers=["csv", "wandb"]), tmp_path)
+        loggers.loggers(toy.settings(loggers=["csv", "wandb"]), tmp_path)
 
 
 def test_new_settings_at_their_defaults_are_no_part_of_a_key():

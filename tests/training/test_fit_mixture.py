@@ -21,10 +21,10 @@ from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
 from segevolution.training.fit import fit
+from segevolution.training.memory import recomputing
 from segevolution.training.module import PromptableModule
 from segevolution.training.objective import ObjectiveSettings
 from segevolution.training.settings import FitSettings
-from segevolution.training.thrift import recomputing
 from segevolution.vocabulary import Modality
 
 SETTINGS = FitSettings(

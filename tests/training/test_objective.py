@@ -10,8 +10,8 @@ import torch
 from segevolution.data.windows import FramedCase
 from segevolution.models.backbone import Masks, PromptBatch
 from segevolution.models.tiny import TinyBackbone, TinyConfig
+from segevolution.training.batch_builder import TrainingBatch
 from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
-from segevolution.training.building import TrainingBatch
 from segevolution.training.objective import (
     ObjectiveSettings,
     at_resolution,

@@ -16,8 +16,8 @@ from segevolution.imaging.volume import Volume
 from segevolution.inference.session import Session
 from segevolution.training.batches import CaseGroup
 from segevolution.training.checkpoint_file import read_checkpoint
-from segevolution.training.standing import Standing
 from segevolution.training.validation import VolumeDice, examiner
+from segevolution.training.validation_state import Standing
 from segevolution.vocabulary import Modality
 
 

@@ -18,8 +18,8 @@ from ..runtime import resolve_device
 from ..studies.workspace import FitFunction
 from ..training.batches import CaseGroup
 from ..training.checkpoint_file import step_of
+from ..training.checkpointing import LAST
 from ..training.fit import FitResult, fit
-from ..training.keeping import LAST
 from ..training.settings import FitSettings
 
 COST = "cost.json"

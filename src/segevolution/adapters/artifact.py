@@ -22,7 +22,7 @@ from ..models.checkpoints import fingerprint
 from ..models.tensor_files import check_weights, read_headers
 from .base import BaseAdapter, trainable
 from .registry import METHODS, create
-from .states import read_state
+from .state_checks import read_state
 from .switch import attached
 from .targets import trained_groups
 

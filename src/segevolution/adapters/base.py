@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule, Spec
 from .config import AdapterConfig
-from .states import check_fit
+from .state_checks import check_fit
 from .switch import attached, switched
 
 

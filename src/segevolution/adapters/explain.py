@@ -21,8 +21,8 @@ from .prior import ContextPriorAdapter, ContextPriorConfig
 from .prior.adapter import POOL
 from .prior.figures import draw_maps, draw_similarity
 from .prior.maps import principal_components, tsne
-from .prior.pool import first, key, names_in
-from .states import read_state
+from .prior.token_pool import first, key, names_in
+from .state_checks import read_state
 
 STUDY_QUESTION = ("left adrenal gland", "right adrenal gland", "right kidney", "left kidney")
 """The study asked: left adrenal - right adrenal + right kidney, is that near to left kidney? It found -0.11."""

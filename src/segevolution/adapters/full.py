@@ -17,7 +17,7 @@ from . import targets as choose
 from .base import BaseAdapter
 from .config import AdapterConfig
 from .in_place import InPlace
-from .states import check_fit
+from .state_checks import check_fit
 
 
 @dataclass(frozen=True)

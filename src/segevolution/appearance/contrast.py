@@ -10,7 +10,7 @@ import numpy as np
 
 from ..imaging.grid import Grid
 from .base import ANY, Change, Image, Rng, Scene, Shift
-from .curves import along_curve
+from .grey_curves import along_curve
 
 _STEPS = 6
 _AIR = 0.03  # of the signal range; the noise of air mostly lies below

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..imaging.grid import Grid
 from .base import ANY, Change, Image, Rng, Scene, Shift
-from .curves import along_curve
+from .grey_curves import along_curve
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from ..imaging.framing import Frame, resize_nearest
 from ..imaging.prompts import Prompt
 from ..imaging.regions import PackedMask, Region
 from ..models.backbone import ABSENT, PADDING, POSITIVE, PromptBatch, Triple
-from .drawn import channels, in_frame, rescaled, within
-from .previous import CERTAIN, OUTSIDE, Previous, stacked
+from .drawn_regions import channels, in_frame, rescaled, within
+from .previous_answer import CERTAIN, OUTSIDE, Previous, stacked
 from .windows import Block
 
 Place = tuple[float, float, float]

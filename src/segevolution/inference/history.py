@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..errors import PromptError
 from ..imaging.prompts import Prompt
 from ..imaging.regions import PackedMask
-from .previous import Previous
+from .previous_answer import Previous
 from .segmentation import Mask, Segmentation, difference
 
 DEFAULT_HISTORY = 256 << 20  # bytes: 26 answers on 512 x 512 x 300 voxels

@@ -9,7 +9,7 @@ from ..imaging.framing import foreground_box
 from ..imaging.grid import Grid
 from ..imaging.prompts import Prompt
 from ..imaging.regions import moved_mask
-from .previous import Previous
+from .previous_answer import Previous
 from .windows import Block
 
 Mask = npt.NDArray[np.bool_]

@@ -26,11 +26,11 @@ from ..vocabulary import Context, canonical
 from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
 from .frame_prompt import mask_in_frame, to_frame_prompt
 from .history import DEFAULT_HISTORY, Entry, History
-from .question import Question, drawn, understood
+from .locking import in_turn
+from .prepared_prompt import Question, drawn, understood
 from .segmentation import Logits, Mask, Segmentation, difference
 from .strategies import strategy_of
 from .strategies.base import Answer, OpenImage, Options
-from .turns import in_turn
 
 Numbers = Sequence[float]
 

@@ -29,8 +29,8 @@ from ..models.segvol.resize import resized
 from ..models.segvol.segvol import SegVol
 from ..models.segvol.tokenizer import WordTokenizer
 from ..training.batches import CaseGroup
+from ..training.checkpointing import LAST
 from ..training.fit import FitResult, fit
-from ..training.keeping import LAST
 from ..training.settings import FitSettings
 from .data import TrainingData, open_data
 from .recipe import PretrainRecipe, WeightedDataset, drawn_from, network_config, stage_settings

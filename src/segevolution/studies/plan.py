@@ -18,14 +18,14 @@ from ..recipes.roles import CaseName, RoleSplit, assign
 from ..recipes.stores import PrepareJob, prepare_job
 from ..training.settings import decisive
 from ..vocabulary import canonical
-from .asking import drawn_prompt, known_structures, omissions, questions_of, shifts_of
-from .badges import badges, rivals, torn
 from .facts import BaseFacts, DatasetFacts
 from .jobs import EvaluateJob, Plan, ReportJob, TrainJob
-from .learning import learned
+from .questions import drawn_prompt, known_structures, omissions, questions_of, shifts_of
 from .ready_adapter import ReadyAdapter
 from .recipe import UNTRAINED, Method, MethodFit, Recipe
-from .starting import taught_before
+from .training_cases import learned
+from .warm_start import taught_before
+from .zero_shot import badges, rivals, torn
 
 
 def plan_data(recipe: Recipe, root: Path | None = None) -> list[PrepareJob]:

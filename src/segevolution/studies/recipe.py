@@ -230,7 +230,7 @@ class Recipe(RecipePart):
 def _checked_adapter(method: Method) -> None:
     """A method of adaptation with settings that it takes; ValueError otherwise.
 
-    Settings that only change a ready adapter's are judged with these, when it is read (`starting.py`).
+    Settings that only change a ready adapter's are judged with these, when it is read (`warm_start.py`).
     """
     if method.trained_as not in METHODS:
         known = [UNTRAINED, SCRATCH, *METHODS]

@@ -18,8 +18,8 @@ from ..evaluation.figures import choose_cases, draw_slice
 from ..evaluation.report import place, write_report
 from ..evaluation.results import Mask, surroundings
 from ..files import check_writable, write_json
-from .gating import note_gates
 from .jobs import ReportJob
+from .mixture_card import note_gates
 from .workspace import Workspace
 
 REPORT = "report.html"

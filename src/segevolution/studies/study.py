@@ -24,7 +24,7 @@ from .plan import plan, plan_data
 from .recipe import Recipe
 from .reporting import REPORT, read_manifest, report
 from .run import Executor, LocalExecutor
-from .starting import starts_of
+from .warm_start import starts_of
 from .workspace import FitFunction, Workspace
 
 

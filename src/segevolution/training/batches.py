@@ -22,9 +22,9 @@ from ..inference.frame_prompt import FramePrompt, on_view
 from ..inference.strategies import strategy_of
 from ..models.backbone import Spec
 from ..vocabulary import Context
-from .aims import Aim, Aims
-from .building import Builder, Image, TrainingBatch
-from .pool import ViewPool, sizes_in
+from .batch_builder import Builder, Image, TrainingBatch
+from .feature_cache import ViewPool, sizes_in
+from .sampling_targets import Aim, Aims
 
 Rng = np.random.Generator
 

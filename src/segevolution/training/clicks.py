@@ -13,7 +13,7 @@ from torch import Tensor
 from ..imaging.simulated_prompts import next_click
 from ..models.backbone import ABSENT, Masks, PromptBatch
 from ..models.spec import Triple
-from .building import TrainingBatch
+from .batch_builder import TrainingBatch
 from .objective import ObjectiveSettings, prompt_loss
 
 _VOXELS = (1.0, 1.0, 1.0)  # depth is in window voxels: a view has no millimetres

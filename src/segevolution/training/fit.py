@@ -32,13 +32,13 @@ from ..runtime import resolve_device
 from .auxiliary import SemanticHead
 from .batches import CaseGroup
 from .checkpoint_file import CheckpointFile, read_checkpoint, step_of
-from .curves import loggers
-from .keeping import BEST, LAST, Keeper
+from .checkpointing import BEST, LAST, Keeper
+from .feature_cache import ViewPool, encoder_digest, require_frozen_encoder
 from .loaders import Loaders
+from .loggers import loggers
+from .memory import compiled, recomputing
 from .module import PromptableModule
-from .pool import ViewPool, encoder_digest, require_frozen_encoder
 from .settings import FitSettings
-from .thrift import compiled, recomputing
 from .validation import examiner
 
 

@@ -6,9 +6,9 @@ import lightning
 from torch.utils.data import DataLoader, Sampler
 
 from ..models.backbone import BackboneModule, Spec
+from .batch_builder import TrainingBatch
 from .batches import CaseGroup, StepDataset
-from .building import TrainingBatch
-from .pool import ViewPool
+from .feature_cache import ViewPool
 from .settings import FitSettings
 
 

@@ -19,7 +19,7 @@ from ..imaging.prompts import Kind
 from ..models.backbone import BackboneModule
 from ..vocabulary import closest
 from .auxiliary import SemanticHead
-from .building import TrainingBatch
+from .batch_builder import TrainingBatch
 from .clicks import clicked_loss
 from .objective import retain_loss, semantic_loss
 from .settings import FitSettings

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ..models.backbone import Masks
 from ..vocabulary import Modality
-from .building import TrainingBatch
+from .batch_builder import TrainingBatch
 from .losses import bce_loss, dice_loss
 
 

@@ -30,13 +30,13 @@ from ..models.backbone import BackboneModule, Triple
 from ..models.segvol.image_encoder import ImageEncoder, Patches
 from ..models.segvol.layer_groups import ENCODER
 from ..models.segvol.segvol import SegVol
+from .checkpointing import Keeper
 from .fit import FitResult, explained, last_checkpoint, make_trainer
-from .keeping import Keeper
 from .loaders import From
 from .masking import ImagePool, MaskedBatch, MaskedDataset, MaskSettings
+from .memory import compiled, recomputing
 from .module import PromptableModule
 from .settings import FitSettings
-from .thrift import compiled, recomputing
 
 
 class MaskedPrediction(nn.Module):

@@ -22,11 +22,11 @@ from ..inference.strategies import strategy_of
 from ..inference.strategies.base import Options
 from ..models.backbone import BackboneModule, Spec
 from ..vocabulary import Context
+from .batch_builder import TrainingBatch
 from .batches import CaseGroup, StepDataset
-from .building import TrainingBatch
 from .objective import intersection_over_union
 from .settings import FitSettings
-from .standing import Table
+from .validation_state import Table
 
 
 class Examiner(Protocol):

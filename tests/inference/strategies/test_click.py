@@ -10,7 +10,7 @@ import torch
 from segevolution.data.windows import FramedCase, ViewSettings
 from segevolution.imaging.prompts import Kind
 from segevolution.inference.frame_prompt import FramePrompt
-from segevolution.inference.previous import Previous
+from segevolution.inference.previous_answer import Previous
 from segevolution.inference.strategies import strategy_of
 from segevolution.inference.strategies.base import Answer, OpenImage, Options
 from segevolution.inference.strategies.click import MOST_WINDOWS

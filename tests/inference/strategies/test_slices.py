@@ -13,7 +13,7 @@ from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import Kind
 from segevolution.imaging.volume import Volume
 from segevolution.inference.frame_prompt import FramePrompt
-from segevolution.inference.previous import OUTSIDE, Previous
+from segevolution.inference.previous_answer import OUTSIDE, Previous
 from segevolution.inference.strategies import strategy_of
 from segevolution.inference.strategies.base import Answer, OpenImage, Options
 from segevolution.inference.windows import Block

@@ -9,7 +9,7 @@ from ...models.backbone import BackboneModule
 from ...models.checkpoints import fingerprint
 from ..artifact import WEIGHTS, describe
 from ..lora import LoraAdapter, LoraConfig
-from ..states import read_state
+from ..state_checks import read_state
 from .adapter import MixtureAdapter
 from .config import GATE, MixtureConfig
 from .experts import different

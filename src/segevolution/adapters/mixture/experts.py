@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...models.backbone import BackboneModule
 from ..lora import PREFIX, LoraConfig, Wrapped, activate, inject, named, remember
-from ..states import check_fit
+from ..state_checks import check_fit
 
 
 class Experts:

@@ -23,7 +23,7 @@ from ..lora import LoraAdapter, LoraConfig
 from .config import ContextPriorConfig
 from .nearest import nearest
 from .network import CLASSES, PriorNetwork
-from .pool import key, names_in
+from .token_pool import key, names_in
 
 MODULE = "context_prior"
 """Under this name the priors are a part of the network while they are attached, beside its own parts."""

@@ -9,8 +9,8 @@ from ...vocabulary import Modality, closest
 from .. import targets as choose
 from ..config import AdapterConfig
 from .fusion import Kind
-from .pool import Start
 from .prototypes import Prototype
+from .token_pool import Start
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},

@@ -10,8 +10,8 @@ from ...models.backbone import DecoderSizes
 from ...vocabulary import Modality
 from .config import ContextPriorConfig
 from .fusion import FUSIONS
-from .pool import UNKNOWN, Pool, key
 from .prototypes import AdditivePrototypes, ModalityHead, MultiplicativePrototypes
+from .token_pool import UNKNOWN, Pool, key
 
 CLASSES = tuple(Modality)
 

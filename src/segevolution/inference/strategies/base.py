@@ -23,7 +23,7 @@ from ...models.spec import Spec, Windows
 from ...vocabulary import Context, Modality
 from ..encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Encodings, Precision
 from ..frame_prompt import FramePrompt
-from ..previous import Previous
+from ..previous_answer import Previous
 from ..windows import Block, Window
 
 

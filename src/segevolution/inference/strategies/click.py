@@ -21,10 +21,10 @@ from ...imaging.prompts import Kind
 from ...models.backbone import NEGATIVE, POSITIVE
 from ...models.spec import Spec, Triple
 from ...vocabulary import Context
-from ..drawn import extent, within
+from ..drawn_regions import extent, within
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, Place, voxel
-from ..previous import OUTSIDE, Previous
+from ..previous_answer import OUTSIDE, Previous
 from ..windows import Block, Window, tight, windows_over
 from .base import Answer, OpenImage, Options, Strategy
 

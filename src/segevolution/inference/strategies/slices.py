@@ -31,7 +31,7 @@ from ...models.backbone import POSITIVE, Spec, Triple
 from ...vocabulary import Context
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, Place, resized, voxel
-from ..previous import OUTSIDE, Previous
+from ..previous_answer import OUTSIDE, Previous
 from ..windows import Block, Window, tight
 from .base import Answer, OpenImage, Options, Strategy
 

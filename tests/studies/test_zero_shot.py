@@ -13,10 +13,10 @@ from segevolution.data.store import Store
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
-from segevolution.studies.badges import badges, torn
 from segevolution.studies.jobs import Plan
 from segevolution.studies.recipe import Recipe
 from segevolution.studies.study import run_study
+from segevolution.studies.zero_shot import badges, torn
 from segevolution.vocabulary import Modality
 
 
@@ -93,11 +93,11 @@ def test_report_and_manifest_carry_the_badge(
     changed: Callable[..., Recipe],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("segevolution.studies.badges.base_of", lambda name: "segvol")
+    monkeypatch.setattr("segevolution.studies.zero_shot.base_of", lambda name: "segvol")
     store = Store.open(toy_root / "ct")
     assert {record.dataset for record in store.cases} == {"ct"}
     monkeypatch.setattr(
-        "segevolution.studies.badges.seen_by", lambda base, dataset, record: "BTCV" if dataset == "ct" else None
+        "segevolution.studies.zero_shot.seen_by", lambda base, dataset, record: "BTCV" if dataset == "ct" else None
     )
     recipe = changed(toy_recipe, methods=[{"name": "base"}], prompts=["box"])
     outcome = run_study(recipe, tmp_path / "run", root=toy_root, device="cpu", quiet=True, fit=quick_fit)

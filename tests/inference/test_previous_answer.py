@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segevolution.inference.frame_prompt import FramePrompt, collate
-from segevolution.inference.previous import OUTSIDE, Previous, stacked
+from segevolution.inference.previous_answer import OUTSIDE, Previous, stacked
 from segevolution.inference.windows import Block
 
 

@@ -14,7 +14,7 @@ from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import Kind, Prompt
 from segevolution.imaging.regions import Region
 from segevolution.imaging.volume import Volume
-from segevolution.inference.drawn import channels, in_frame, rescaled, within
+from segevolution.inference.drawn_regions import channels, in_frame, rescaled, within
 from segevolution.inference.frame_prompt import FramePrompt, collate, resized, to_frame_prompt
 from segevolution.inference.session import Session
 from segevolution.inference.strategies import strategy_of

@@ -16,8 +16,8 @@ from ..files import replacing
 from .checkpoint_file import CheckpointFile, check_restored
 from .module import PromptableModule
 from .settings import FitSettings
-from .standing import Standing, Table
 from .validation import Examiner
+from .validation_state import Standing, Table
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 

@@ -6,7 +6,7 @@ import torch
 from segevolution.adapters import create
 from segevolution.errors import OutputError, RecipeError, StoreError
 from segevolution.training.batches import StepDataset
-from segevolution.training.pool import ViewPool, encoder_digest
+from segevolution.training.feature_cache import ViewPool, encoder_digest
 from segevolution.vocabulary import Modality
 
 DECODER = ["queries", "keys", "voxels", "mask_tokens"]

@@ -11,8 +11,8 @@ from segevolution.files import sha256
 from segevolution.inference.load import load
 from segevolution.inference.session import Session
 from segevolution.recipes.stores import StoreRef
-from segevolution.studies.gating import WholeView, whole_views
 from segevolution.studies.jobs import EvaluateJob
+from segevolution.studies.mixture_card import WholeView, whole_views
 from segevolution.studies.study import run_study
 from segevolution.studies.workspace import Workspace
 
@@ -75,7 +75,7 @@ def test_a_study_killed_before_its_card_writes_that_alone(study, monkeypatch, qu
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("segevolution.studies.gating.gate_report", die)
+        patch.setattr("segevolution.studies.mixture_card.gate_report", die)
         with pytest.raises(Killed):
             study()
     assert "gate" not in describe(study.adapter)["card"]
