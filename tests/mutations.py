@@ -611,8 +611,8 @@ MUTATIONS = (
     Mutation(
         "an evaluation forgets how far a box had moved",
         "evaluation/evaluate.py",
-        "jitter = questions.box_jitter if Kind.BOX",
-        "jitter = 0.0 if Kind.BOX",
+        "jitter = questions.box_jitter if PromptKind.BOX",
+        "jitter = 0.0 if PromptKind.BOX",
         "evaluation/test_evaluate.py",
     ),
     Mutation(
@@ -752,8 +752,8 @@ MUTATIONS = (
     Mutation(
         "a session does not tell a network its last answer",
         "inference/session.py",
-        "if earlier is not None and Kind.MASK",
-        "if False and Kind.MASK",
+        "if earlier is not None and PromptKind.MASK",
+        "if False and PromptKind.MASK",
         "inference/test_dialogue.py evaluation/test_evaluate.py",
     ),
     Mutation(

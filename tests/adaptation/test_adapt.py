@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from segevolution.adaptation.adapt import adapt
-from segevolution.adaptation.data import Brought, Wishes, sizes
-from segevolution.adaptation.recipe import RETAIN, Request, chosen_layers, make_recipe
+from segevolution.adaptation.data import PatientCounts, PreparedDataset, sizes
+from segevolution.adaptation.recipe import RETAIN, AdaptRequest, chosen_layers, make_recipe
 from segevolution.adapters import describe, trainable
 from segevolution.data.sources import Overrides
 from segevolution.data.splits import Split
@@ -51,7 +51,7 @@ def write_nnunet(folder: Path, patients: int) -> Path:
 def request_of(tmp_path, toy_root):
     """A request for twelve patients, with forgetting measured on the toy CT and nothing simulated."""
 
-    def make(patients: int = 12, **changes) -> Request:
+    def make(patients: int = 12, **changes) -> AdaptRequest:
         folder = tmp_path / "Dataset501_Toy"
         if not folder.exists():
             write_nnunet(folder, patients)
@@ -64,12 +64,12 @@ def request_of(tmp_path, toy_root):
             "replay": "none",
             "ct": toy_root / "ct",
         }
-        return Request(**{**values, **changes})
+        return AdaptRequest(**{**values, **changes})
 
     return make
 
 
-def run(request: Request, **rest):
+def run(request: AdaptRequest, **rest):
     return adapt(request, device="cpu", quiet=True, **rest)
 
 
@@ -173,15 +173,15 @@ def test_another_request_for_the_same_place_is_refused_before_any_work(request_o
 
 
 def test_shots_teach_so_many_and_leave_the_held_out_patients_as_they_are(request_of, quick_fit):
-    request = request_of(patients=12, wishes=Wishes(test=3))
+    request = request_of(patients=12, wishes=PatientCounts(test=3))
     everyone = run(request, fit=quick_fit).report["split"]
-    few = run(replace(request, wishes=Wishes(test=3, shots=2)), fit=quick_fit, force=True).report["split"]
+    few = run(replace(request, wishes=PatientCounts(test=3, shots=2)), fit=quick_fit, force=True).report["split"]
     assert few["patients"] == {"train": 2, "validation": 0, "test": 3}
     assert few["cases"]["test"] == everyone["cases"]["test"]
     assert set(few["cases"]["train"]) < set(everyone["cases"]["train"])
     assert [len(call["groups"][0][1]) for call in quick_fit.calls] == [9, 2]
     with pytest.raises(RecipeError, match="--shots asks for 10 patients, but there are 9 to learn from"):
-        run(replace(request, wishes=Wishes(test=3, shots=10)), fit=quick_fit, force=True)
+        run(replace(request, wishes=PatientCounts(test=3, shots=10)), fit=quick_fit, force=True)
 
 
 def test_one_patient_is_learned_from_and_no_gain_is_claimed(request_of, quick_fit):
@@ -217,11 +217,11 @@ def test_sizes(patients, given, found):
 
 def test_too_few_patients_is_one_sentence_on_what_is_needed(request_of):
     with pytest.raises(RecipeError, match=r"5 patients are too few to test 5 .* at least 6 are needed"):
-        run(request_of(patients=5, wishes=Wishes(test=5)))
+        run(request_of(patients=5, wishes=PatientCounts(test=5)))
 
 
 def test_validation_patients_choose_the_weights(request_of):
-    done = run(request_of(patients=3, wishes=Wishes(validation=1, test=1)))
+    done = run(request_of(patients=3, wishes=PatientCounts(validation=1, test=1)))
     assert done.report["split"]["patients"] == {"train": 1, "validation": 1, "test": 1}
     assert done.report["training"]["best_step"] in (1, 2)
 
@@ -301,7 +301,7 @@ def test_a_name_that_the_base_does_not_know_is_learned_and_has_no_before_by_text
 )
 def test_names_new_to_the_base_are_learned_faster_and_by_the_text_tower_too(request_of, toy_root, names, rate, words):
     model = load("segvol-mini", device="cpu")
-    brought = Brought(Store.open(toy_root / "ct"), "ours")
+    brought = PreparedDataset(Store.open(toy_root / "ct"), "ours")
     recipe, _ = make_recipe(
         request_of(base="segvol-mini"), brought, names, brought.store.cases, model.spec, chosen_layers(model), False
     )
@@ -334,11 +334,11 @@ def test_a_store_is_used_where_it_lies(request_of, toy_root, quick_fit):
 
 def test_a_split_file_decides(request_of, quick_fit, tmp_path):
     Split(("p00", "p02"), (), ("p01",)).save(tmp_path / "mine.json")
-    request = request_of(patients=3, wishes=Wishes(split=tmp_path / "mine.json"))
+    request = request_of(patients=3, wishes=PatientCounts(split=tmp_path / "mine.json"))
     assert run(request, fit=quick_fit).report["split"]["cases"]["test"] == ["p01"]
     Split(("p00", "p09"), (), ("p01",)).save(tmp_path / "other.json")
     with pytest.raises(RecipeError, match='names the case "p09"'):
-        run(replace(request, wishes=Wishes(split=tmp_path / "other.json")), force=True)
+        run(replace(request, wishes=PatientCounts(split=tmp_path / "other.json")), force=True)
 
 
 def test_the_parts_that_a_datasets_authors_made_are_kept(request_of, toy_root, quick_fit):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from segevolution.adaptation.verdict import Answer, advise, fallen_structures, rows_of
+from segevolution.adaptation.verdict import Recommendation, advise, fallen_structures, rows_of
 from segevolution.evaluation.results import SCHEMA
 from segevolution.evaluation.retention import losses_of
 
@@ -36,7 +36,7 @@ def ct(change, patients=6):
 
 def test_gains_and_nothing_lost_is_to_be_used():
     found = advice(made({"text": 0.2, "box": [0.0, 0.03, -0.03]}), ct(0.0))
-    assert found.answer is Answer.USE
+    assert found.answer is Recommendation.USE
     assert "rose with text;" in found.headline
     assert "text: gained (+0.200 [+0.200, +0.200], 8 patients)." in found.reasons
     assert any(sentence.startswith("box: no gain within the interval") for sentence in found.reasons)
@@ -45,36 +45,42 @@ def test_gains_and_nothing_lost_is_to_be_used():
 
 def test_an_interval_that_holds_zero_everywhere_says_do_not_adapt():
     found = advice(made({"text": [0.1, -0.1], "box": [0.2, -0.2]}), ct(0.0))
-    assert found.answer is Answer.NOT
+    assert found.answer is Recommendation.NOT
     assert found.headline.startswith("Do not adapt: no prompt kind gained within the interval")
 
 
 def test_a_gain_too_small_to_mean_anything_is_none():
     found = advice(made({"text": 0.004}), ct(0.0))
-    assert found.answer is Answer.NOT
+    assert found.answer is Recommendation.NOT
     assert "text: changed by less than 0.01 (+0.004 [+0.004, +0.004], 8 patients)." in found.reasons
 
 
 def test_a_prompt_kind_that_fell_is_named_as_what_the_adapter_is_not_for():
     found = advice(made({"text": 0.2, "point": -0.05}), ct(0.0))
-    assert found.answer is Answer.CARE
+    assert found.answer is Recommendation.CARE
     assert "Dice rose with text, but point prompts fell" in found.headline
     assert "point prompts: they fell; ask the base without the adapter" in found.when_not
 
 
 def test_falls_without_a_gain_say_do_not_adapt():
     found = advice(made({"text": [0.1, -0.1], "point": -0.05}), ct(0.0))
-    assert found.answer is Answer.NOT
+    assert found.answer is Recommendation.NOT
     assert "and point prompts fell" in found.headline
 
 
-@pytest.mark.parametrize(("change", "answer"), [(-0.03, Answer.CARE), (-0.015, Answer.USE)])
+@pytest.mark.parametrize(("change", "answer"), [(-0.03, Recommendation.CARE), (-0.015, Recommendation.USE)])
 def test_ct_is_lost_from_two_hundredths_on(change, answer):
     found = advice(made({"text": 0.2}), ct(change))
     assert found.answer is answer
-    assert ("no kind of prompt fell, and CT was kept within 0.02 of Dice" in found.headline) == (answer is Answer.USE)
-    assert any("more than 0.02 of Dice was lost" in sentence for sentence in found.reasons) == (answer is Answer.CARE)
-    assert any(sentence.startswith("CT: it lost 0.030") for sentence in found.when_not) == (answer is Answer.CARE)
+    assert ("no kind of prompt fell, and CT was kept within 0.02 of Dice" in found.headline) == (
+        answer is Recommendation.USE
+    )
+    assert any("more than 0.02 of Dice was lost" in sentence for sentence in found.reasons) == (
+        answer is Recommendation.CARE
+    )
+    assert any(sentence.startswith("CT: it lost 0.030") for sentence in found.when_not) == (
+        answer is Recommendation.CARE
+    )
 
 
 def test_ct_that_is_the_same_to_the_last_bit_is_said_to_be():
@@ -90,7 +96,7 @@ def test_few_patients_on_ct_are_called_an_impression():
 
 def test_below_six_patients_no_gain_is_claimed_whatever_the_difference():
     found = advice(made({"text": 0.3}, patients=5), ct(0.0))
-    assert found.answer is Answer.UNKNOWN
+    assert found.answer is Recommendation.UNKNOWN
     assert "5 patients held out are too few to know" in found.headline
     assert "no gain is claimed" in found.headline
     assert any(sentence.startswith("text: too few patients to know (+0.300") for sentence in found.reasons)
@@ -98,7 +104,7 @@ def test_below_six_patients_no_gain_is_claimed_whatever_the_difference():
 
 def test_nobody_held_out_claims_nothing():
     found = advice(ct(0.0))
-    assert found.answer is Answer.UNKNOWN
+    assert found.answer is Recommendation.UNKNOWN
     assert found.headline.startswith("Nobody could be held out")
 
 
@@ -110,7 +116,7 @@ def test_a_name_that_the_base_does_not_know_has_no_before():
     table = made({"text": 0.2, "box": 0.2})
     table = table[(table["method"] == "lora") | (table["prompt"] == "box")]
     found = advice(table, ct(0.0))
-    assert found.answer is Answer.USE
+    assert found.answer is Recommendation.USE
     assert "rose with box;" in found.headline
     assert any(sentence.startswith("text: the base does not know these names") for sentence in found.reasons)
 
@@ -124,5 +130,5 @@ def test_a_structure_that_fell_within_a_gain_is_named():
 
 def test_modalities_are_told_apart():
     found = advice(made({"text": 0.2}), made({"text": -0.2}, dataset="ours", modality="PET"), ct(0.0))
-    assert found.answer is Answer.CARE
+    assert found.answer is Recommendation.CARE
     assert "rose with MRI text, but PET text prompts fell" in found.headline

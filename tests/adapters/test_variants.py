@@ -14,7 +14,7 @@ from segevolution.adapters import (
     trainable,
 )
 from segevolution.adapters.base import BaseAdapter
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.models.backbone import BackboneModule, PromptBatch
 from segevolution.models.tiny import VARIANTS, TinyBackbone
 from segevolution.vocabulary import Context, Modality
@@ -40,8 +40,8 @@ def decode(network: BackboneModule) -> Tensor:
     images = torch.rand(2, 1, *network.spec.window, generator=torch.Generator().manual_seed(0))
     answers = []
     for image, context, spot in zip(images, CONTEXTS, ([0.0, 5, 7], [0.0, 9, 3]), strict=True):
-        name = context.structure if Kind.TEXT in network.spec.accepts else None
-        placed = Kind.POINT in network.spec.accepts
+        name = context.structure if PromptKind.TEXT in network.spec.accepts else None
+        placed = PromptKind.POINT in network.spec.accepts
         prompts = PromptBatch(
             torch.tensor([0]),
             (name,),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segevolution.data.audit.entries import Entry, entries
+from segevolution.data.audit.entries import AuditedCase, entries
 from segevolution.data.audit.leaks import check_split, repair
 from segevolution.data.splits import Split, torn_patients
 from segevolution.data.store import Store
@@ -16,7 +16,7 @@ from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 
-Add = Callable[..., tuple[Entry, ...]]
+Add = Callable[..., tuple[AuditedCase, ...]]
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def add(tmp_path: Path) -> Add:
     """Puts patients' cases, such as "a_1" of patient a, into stores, and lists all."""
     stores: dict[str, Store] = {}
 
-    def put(store: str, *names: str, **changes: object) -> tuple[Entry, ...]:
+    def put(store: str, *names: str, **changes: object) -> tuple[AuditedCase, ...]:
         stores.setdefault(store, Store.create(tmp_path / store) if store not in stores else stores[store])
         for name in names:
             signal = np.arange(120, dtype=np.int16).reshape(6, 5, 4)

@@ -19,7 +19,7 @@ from segevolution.data.audit.entries import entries
 from segevolution.data.audit.people import check_people
 from segevolution.data.m3d_seg import write_item
 from segevolution.data.overview import overview
-from segevolution.data.pack import Entry, read_pack, write_pack
+from segevolution.data.pack import PackEntry, read_pack, write_pack
 from segevolution.data.prepare import prepare
 from segevolution.data.sources import Overrides, open_source
 from segevolution.data.sources.collection import decisions_of
@@ -199,7 +199,7 @@ def test_any_byte_of_a_pack(tmp_path: Path) -> None:
     labels[1:3, 2:4, 1:3] = 1
     framed = FramedCase("a", Modality.CT, np.full((4, 6, 5), 0.5, np.float16), labels, {"liver": (1,)}, ())
     path = tmp_path / "a.pack"
-    write_pack(path, [Entry("ct", "train", framed)], {"about": "toys"})
+    write_pack(path, [PackEntry("ct", "train", framed)], {"about": "toys"})
     whole = path.read_bytes()
     refused = 0
     for seed in range(ROUNDS):

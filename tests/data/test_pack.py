@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segevolution.data.pack import Entry, Limits, read_pack, thinned, write_pack
+from segevolution.data.pack import PackEntry, PackLimits, read_pack, thinned, write_pack
 from segevolution.data.windows import FramedCase
 from segevolution.errors import OutputError, StoreError
 from segevolution.vocabulary import Modality
@@ -27,7 +27,7 @@ def case(seed: int = 0, shape: tuple[int, int, int] = (10, 24, 30)) -> FramedCas
 
 
 def packed(folder, *cases: FramedCase, levels: int = 256):
-    entries = [Entry("ct", "train", thinned(each, NATIVE, Limits()), levels) for each in cases]
+    entries = [PackEntry("ct", "train", thinned(each, NATIVE, PackLimits()), levels) for each in cases]
     write_pack(folder / "a.pack", entries, {"about": "toys"})
     return read_pack(folder / "a.pack")
 
@@ -61,7 +61,7 @@ def test_all_levels_come_back_exactly(tmp_path):
     st.integers(1000, 2_000_000),
 )
 def test_no_case_is_larger_or_finer_than_the_limits(size, spacing, voxels):
-    limits = Limits(voxels=voxels)
+    limits = PackLimits(voxels=voxels)
     shape = limits.shape(size, spacing)
     assert np.prod(shape) <= voxels
     for side, before, pace, finest in zip(shape, size, spacing[::-1], limits.finest[::-1], strict=True):
@@ -70,7 +70,7 @@ def test_no_case_is_larger_or_finer_than_the_limits(size, spacing, voxels):
 
 
 def test_a_case_that_keeps_the_limits_is_not_resampled():
-    assert Limits(finest=(1.5, 1.5, 2.5)).shape((40, 60, 70), (1.5, 1.5, 2.5)) == (40, 60, 70)
+    assert PackLimits(finest=(1.5, 1.5, 2.5)).shape((40, 60, 70), (1.5, 1.5, 2.5)) == (40, 60, 70)
 
 
 def test_a_thinned_case_keeps_its_shape_and_forgets_structures_that_lost_their_voxels():
@@ -78,7 +78,7 @@ def test_a_thinned_case_keeps_its_shape_and_forgets_structures_that_lost_their_v
     labels = given.labels.copy()
     labels[4, 20, 25] = 9
     given = replace(given, labels=labels, structures={**given.structures, "gallbladder": (9,)})
-    small = thinned(given, NATIVE, Limits(voxels=1000))
+    small = thinned(given, NATIVE, PackLimits(voxels=1000))
     assert small.image.shape == small.labels.shape
     assert 500 < small.image.size <= 1000
     assert set(small.structures) == {"kidney", "left kidney", "right kidney"}
@@ -101,7 +101,7 @@ def test_equal_cases_make_equal_files(tmp_path):
 
 def test_a_pack_beyond_its_size_leaves_no_file(tmp_path):
     with pytest.raises(OutputError, match=r"more than 0\.0 MB; lower the voxels[^\n]*\.$"):
-        write_pack(tmp_path / "a.pack", [Entry("ct", "train", case())], {}, most_bytes=100)
+        write_pack(tmp_path / "a.pack", [PackEntry("ct", "train", case())], {}, most_bytes=100)
     assert list(tmp_path.iterdir()) == []
 
 

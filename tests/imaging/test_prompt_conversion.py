@@ -12,7 +12,7 @@ from segevolution.errors import PromptError
 from segevolution.imaging.boxes import Box
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompt_conversion import CONVERSIONS, SPREAD, adapted, spread
-from segevolution.imaging.prompts import Kind, Prompt
+from segevolution.imaging.prompts import Prompt, PromptKind
 from segevolution.imaging.regions import PackedMask, Region
 
 _SHAPE = (12, 14, 10)
@@ -20,7 +20,7 @@ _GRID = Grid(_SHAPE, np.diag([1.0, 1.0, 3.0, 1.0]))
 _BALL = np.zeros(_SHAPE, bool)
 _BALL[3:8, 2:9, 4:7] = True
 SEGVOL, CLICKS, BOXES, WORDS = (
-    frozenset(map(Kind, kinds)) for kinds in (("text", "point", "box"), ("point", "mask"), ("box",), ("text",))
+    frozenset(map(PromptKind, kinds)) for kinds in (("text", "point", "box"), ("point", "mask"), ("box",), ("text",))
 )
 
 
@@ -28,13 +28,13 @@ def test_what_is_accepted_stays_as_it_is_and_needs_no_note() -> None:
     prompt = Prompt.make(_GRID, text="liver", points=[(1, 1, 1)], box=(0, 0, 0, 3, 3, 3))
     assert adapted(prompt, SEGVOL) == (prompt, ())
     drawn = Prompt(_GRID, scribbles=Region.of(_BALL), lasso=Region.of(_BALL), mask=PackedMask.pack(_BALL))
-    assert adapted(drawn, frozenset(Kind)) == (drawn, ())
+    assert adapted(drawn, frozenset(PromptKind)) == (drawn, ())
 
 
 def test_a_scribble_becomes_points_spread_evenly_over_it() -> None:
     line = Region.along([(1, 1, 5), (11, 1, 5)]).joined(Region.of([(5, 9, 5)], positive=False))
     prompt, notes = adapted(Prompt(_GRID, "liver", scribbles=line), SEGVOL)
-    assert prompt.kinds == {Kind.TEXT, Kind.POINT}
+    assert prompt.kinds == {PromptKind.TEXT, PromptKind.POINT}
     assert prompt.labels == (1,) * SPREAD + (0,)
     assert {tuple(map(int, place)) for place in prompt.points[:SPREAD]} <= {
         tuple(row) for row in line.positive.tolist()
@@ -58,7 +58,7 @@ def test_a_lasso_in_one_slice_bounds_no_network_that_takes_points() -> None:
     flat = np.zeros(_SHAPE, bool)
     flat[3:8, 2:9, 5] = True
     prompt, _ = adapted(Prompt(_GRID, lasso=Region.of(flat)), SEGVOL)
-    assert prompt.kinds == {Kind.POINT}
+    assert prompt.kinds == {PromptKind.POINT}
     assert prompt.points[0] == (5, 4, 5)
     assert 1 < len(prompt.points) <= SPREAD
     inner = np.zeros(_SHAPE, bool)
@@ -106,7 +106,7 @@ def test_a_negative_stroke_becomes_negative_points() -> None:
         (Prompt(_GRID, mask=PackedMask.pack(_BALL)), WORDS, "takes no mask prompt; it takes text"),
     ],
 )
-def test_what_no_rule_turns_is_refused_by_name(prompt: Prompt, accepts: frozenset[Kind], words: str) -> None:
+def test_what_no_rule_turns_is_refused_by_name(prompt: Prompt, accepts: frozenset[PromptKind], words: str) -> None:
     with pytest.raises(PromptError, match=words):
         adapted(prompt, accepts)
 
@@ -118,12 +118,12 @@ def test_whatever_a_network_takes_it_gets_that_alone_and_is_told_of_the_structur
 ) -> None:
     grid = Grid((4, 5, 3), np.diag([1.0, 2.0, 0.5, 1.0]))
     parts = {
-        Kind.SCRIBBLE: {"scribbles": Region.of(mask)},
-        Kind.LASSO: {"lasso": Region.of(mask)},
-        Kind.MASK: {"mask": PackedMask.pack(mask)},
+        PromptKind.SCRIBBLE: {"scribbles": Region.of(mask)},
+        PromptKind.LASSO: {"lasso": Region.of(mask)},
+        PromptKind.MASK: {"mask": PackedMask.pack(mask)},
     }
     kind = data.draw(st.sampled_from(list(parts)))
-    accepts = frozenset(data.draw(st.sets(st.sampled_from(list(Kind)), min_size=1)))
+    accepts = frozenset(data.draw(st.sets(st.sampled_from(list(PromptKind)), min_size=1)))
     prompt = Prompt(grid, **parts[kind])  # type: ignore[arg-type]
     fits = kind in accepts or any(each.kind == kind and each.into <= accepts for each in CONVERSIONS)
     if not fits:

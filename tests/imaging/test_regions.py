@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from segevolution.errors import PromptError
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import Kind, Prompt
+from segevolution.imaging.prompts import Prompt, PromptKind
 from segevolution.imaging.regions import PackedMask, Region
 
 _SHAPE = (5, 6, 7)
@@ -174,15 +174,15 @@ def test_a_prompt_knows_its_kinds_and_can_be_taken_apart_and_joined() -> None:
     mask = PackedMask.pack(np.ones(_SHAPE, bool))
     whole = Prompt.make(_GRID, text="liver", points=[(1, 1, 1)], negative_points=[(2, 2, 2)], box=(0, 0, 0, 3, 3, 3))
     whole = whole.joined(Prompt(_GRID, scribbles=Region.of([(1, 2, 3)]), lasso=Region.of([(3, 2, 1)]), mask=mask))
-    assert whole.kinds == set(Kind)
+    assert whole.kinds == set(PromptKind)
     joined = None
-    for kind in Kind:
+    for kind in PromptKind:
         part = whole.only({kind})
         assert part.kinds == {kind}
         joined = part if joined is None else joined.joined(part)
     assert joined == whole
     assert hash(joined) == hash(whole)
-    assert whole != whole.only(set(Kind) - {Kind.MASK})
+    assert whole != whole.only(set(PromptKind) - {PromptKind.MASK})
 
 
 def test_only_what_is_off_the_structure_says_nothing() -> None:
@@ -191,4 +191,4 @@ def test_only_what_is_off_the_structure_says_nothing() -> None:
         with pytest.raises(PromptError, match="only what is off the structure was given"):
             Prompt(_GRID, **parts)  # type: ignore[arg-type]
     on = Prompt(_GRID, scribbles=off, mask=PackedMask.pack(np.ones(_SHAPE, bool)))
-    assert on.kinds == {Kind.SCRIBBLE, Kind.MASK}
+    assert on.kinds == {PromptKind.SCRIBBLE, PromptKind.MASK}

@@ -7,13 +7,13 @@ import pytest
 
 from segevolution.errors import PromptError
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import Kind, Prompt
+from segevolution.imaging.prompts import Prompt, PromptKind
 from segevolution.imaging.regions import PackedMask, Region
 from segevolution.imaging.simulated_prompts import next_click
 from segevolution.imaging.volume import Volume
 from segevolution.inference.segmentation import Segmentation
 from segevolution.inference.session import Session
-from segevolution.inference.windows import Block
+from segevolution.inference.windows import VoxelBlock
 from segevolution.models.tiny import VARIANTS, TinyBackbone, TinyConfig
 from segevolution.vocabulary import Modality
 
@@ -45,7 +45,7 @@ def zooming() -> TinyBackbone:
 def clicking() -> TinyBackbone:
     """It accepts its own last answer with the next click."""
     network = TinyBackbone(VARIANTS["click"]).eval()
-    assert Kind.MASK in network.spec.accepts
+    assert PromptKind.MASK in network.spec.accepts
     return network
 
 
@@ -108,7 +108,7 @@ def test_each_answer_says_the_block_in_which_it_differs_from_the_one_before(zoom
         different = np.argwhere(answer.mask != shown)
         if len(different):
             low, high = different.min(axis=0), different.max(axis=0) + 1
-            assert answer.changed == Block(tuple(low.tolist()), tuple(high.tolist()))
+            assert answer.changed == VoxelBlock(tuple(low.tolist()), tuple(high.tolist()))
         else:
             assert answer.changed is None
         shown = answer.mask

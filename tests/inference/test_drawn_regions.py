@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from segevolution.errors import CheckpointError, PromptError
 from segevolution.imaging.framing import frame
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import Kind, Prompt
+from segevolution.imaging.prompts import Prompt, PromptKind
 from segevolution.imaging.regions import Region
 from segevolution.imaging.volume import Volume
 from segevolution.inference.drawn_regions import channels, in_frame, rescaled, within
 from segevolution.inference.frame_prompt import FramePrompt, collate, resized, to_frame_prompt
 from segevolution.inference.session import Session
 from segevolution.inference.strategies import strategy_of
-from segevolution.inference.windows import Block
+from segevolution.inference.windows import VoxelBlock
 from segevolution.models.tiny import VARIANTS, TinyBackbone
 from segevolution.vocabulary import Modality
 
@@ -63,7 +63,7 @@ def test_resizing_keeps_what_was_drawn_where_it_was(voxels, target) -> None:
 
 
 def test_a_window_sees_its_part_and_a_batch_has_a_channel_for_each_kind_and_sign() -> None:
-    view = Block((2, 2, 2), (6, 8, 8))
+    view = VoxelBlock((2, 2, 2), (6, 8, 8))
     lines = Region.of([(3, 3, 3), (9, 9, 9)]).joined(Region.of([(4, 4, 4)], positive=False))
     part = within(lines, view)
     assert part == Region.of([(1, 1, 1)]).joined(Region.of([(2, 2, 2)], positive=False))
@@ -96,7 +96,7 @@ def test_a_network_that_takes_scribbles_is_told_them_and_one_that_does_not_refus
     assert told
     assert all(regions is None for regions in told), "it takes points, so the scribble became some"
     told.clear()
-    network.spec = replace(network.spec, accepts=network.spec.accepts | {Kind.SCRIBBLE})
+    network.spec = replace(network.spec, accepts=network.spec.accepts | {PromptKind.SCRIBBLE})
     answer = Session(network, volume).segment(drawn)
     assert answer.notes == ()
     assert told[0] is not None
@@ -115,4 +115,4 @@ def test_drawn_voxels_are_refused_by_a_network_that_takes_none() -> None:
         network.decode(features, batch, [])
     spec = TinyBackbone(VARIANTS["slices"]).spec
     with pytest.raises(CheckpointError, match="carries no scribbles"):
-        strategy_of(replace(spec, accepts=spec.accepts | {Kind.LASSO}))
+        strategy_of(replace(spec, accepts=spec.accepts | {PromptKind.LASSO}))

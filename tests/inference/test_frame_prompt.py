@@ -10,7 +10,7 @@ from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import Prompt
 from segevolution.imaging.volume import Volume
 from segevolution.inference.frame_prompt import FramePrompt, collate, resized, seen_from, to_frame_prompt
-from segevolution.inference.windows import Block, tight
+from segevolution.inference.windows import VoxelBlock, tight
 from segevolution.models.backbone import ABSENT, NEGATIVE, PADDING, POSITIVE, Triple
 
 sides = st.tuples(*[st.integers(1, 60)] * 3)
@@ -21,13 +21,13 @@ sides = st.tuples(*[st.integers(1, 60)] * 3)
 def test_a_resized_box_is_the_box_of_the_resized_label(data: st.DataObject, source: Triple, target: Triple) -> None:
     starts = [data.draw(st.integers(0, side - 1)) for side in source]
     stops = [data.draw(st.integers(low + 1, side)) for low, side in zip(starts, source, strict=True)]
-    box = Block((starts[0], starts[1], starts[2]), (stops[0], stops[1], stops[2]))
+    box = VoxelBlock((starts[0], starts[1], starts[2]), (stops[0], stops[1], stops[2]))
     label = np.zeros(source, bool)
     label[box.slices] = True
     carried = resized(FramePrompt(box=box), source, target).box
     assert carried is not None
     assert not carried.empty
-    assert Block.whole(target).holds(carried)
+    assert VoxelBlock.whole(target).holds(carried)
     expected = tight(torch.from_numpy(resize_nearest(label, target)))
     if expected is not None:
         assert carried == expected
@@ -50,11 +50,11 @@ def test_a_prompt_in_the_cropped_margin_moves_to_the_frames_border() -> None:
     assert (depth, height, width) < (8, 10, 12)
     prompt = to_frame_prompt(Prompt.make(framed.grid, points=[(0, 0, 0), (11, 9, 7)], box=(0, 0, 0, 11, 9, 7)), framed)
     assert prompt.points == ((0, 0, 0), (depth - 1, height - 1, width - 1))
-    assert prompt.box == Block.whole(framed.image.shape)
+    assert prompt.box == VoxelBlock.whole(framed.image.shape)
 
 
-VIEW = Block((2, 4, 4), (10, 36, 36))
-PART = Block((3, 10, 12), (6, 20, 22))
+VIEW = VoxelBlock((2, 4, 4), (10, 36, 36))
+PART = VoxelBlock((3, 10, 12), (6, 20, 22))
 
 
 def test_a_window_is_told_the_points_inside_it_with_their_labels() -> None:
@@ -66,19 +66,19 @@ def test_a_window_is_told_the_points_inside_it_with_their_labels() -> None:
 
 
 def test_a_window_that_sees_the_whole_mask_is_told_the_persons_box_cut_to_the_window() -> None:
-    own = Block((0, 8, 8), (7, 30, 50))
+    own = VoxelBlock((0, 8, 8), (7, 30, 50))
     told = seen_from(FramePrompt(box=own), VIEW, PART, PART)
-    assert told.box == Block((0, 4, 4), (5, 26, 32))
-    elsewhere = Block((0, 0, 0), (2, 3, 3))
+    assert told.box == VoxelBlock((0, 4, 4), (5, 26, 32))
+    elsewhere = VoxelBlock((0, 0, 0), (2, 3, 3))
     assert seen_from(FramePrompt(box=elsewhere), VIEW, PART, PART).box == PART.shift(VIEW.start, -1)
-    larger = Block((3, 10, 12), (6, 20, 60))
+    larger = VoxelBlock((3, 10, 12), (6, 20, 60))
     assert seen_from(FramePrompt(box=own), VIEW, PART, larger).box == PART.shift(VIEW.start, -1)
 
 
 def test_a_positive_point_beside_the_coarse_mask_widens_the_box() -> None:
     prompt = FramePrompt(points=((4, 12, 30), (4, 12, 33)), labels=(1, 0))
     told = seen_from(prompt, VIEW, PART, PART)
-    assert told.box == PART.join(Block((4, 12, 30), (5, 13, 31))).shift(VIEW.start, -1)
+    assert told.box == PART.join(VoxelBlock((4, 12, 30), (5, 13, 31))).shift(VIEW.start, -1)
 
 
 def test_text_alone_brings_no_box_and_a_silent_window_gets_one_padding_point() -> None:
@@ -91,7 +91,7 @@ def test_a_batch_marks_what_a_prompt_lacks() -> None:
     prompts = [
         FramePrompt("liver"),
         FramePrompt(points=((1, 2, 3), (4, 5, 6)), labels=(1, 0)),
-        FramePrompt(box=Block((1, 2, 3), (4, 6, 8))),
+        FramePrompt(box=VoxelBlock((1, 2, 3), (4, 6, 8))),
     ]
     batch = collate(prompts, [0, 0, 1], torch.device("cpu"))
     assert batch.structures == ("liver", None, None)

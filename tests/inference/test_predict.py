@@ -9,7 +9,7 @@ from segevolution.errors import AdapterError, CheckpointError, DeviceError
 from segevolution.imaging.formats import read, read_labels
 from segevolution.inference.load import load
 from segevolution.inference.predict import predict
-from segevolution.inference.request import Request, file_name
+from segevolution.inference.request import SegmentRequest, file_name
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
@@ -39,12 +39,12 @@ def test_outputs_lie_beside_the_image_and_keep_its_format(tmp_path: Path) -> Non
         ("scan.nrrd", "scan_seg.nrrd", "scan_seg.json"),
         ("scan.mha", "scan_seg.mha", "scan_seg.json"),
     ):
-        request = Request(tmp_path / name, ("liver",))
+        request = SegmentRequest(tmp_path / name, ("liver",))
         assert request.masks == (tmp_path / mask,)
         assert request.sidecar == tmp_path / key
     (tmp_path / "series").mkdir()
-    assert Request(tmp_path / "series", ("liver",)).masks == (tmp_path / "series_seg.nii.gz",)
-    split = Request(tmp_path / "scan.nii", ("liver", "prostate/uterus"), split=True)
+    assert SegmentRequest(tmp_path / "series", ("liver",)).masks == (tmp_path / "series_seg.nii.gz",)
+    split = SegmentRequest(tmp_path / "scan.nii", ("liver", "prostate/uterus"), split=True)
     assert split.masks == (tmp_path / "scan_seg" / "liver.nii", tmp_path / "scan_seg" / "prostate_uterus.nii")
     assert file_name("right kidney") == "right_kidney"
 
@@ -59,7 +59,7 @@ def test_a_dicom_folder_is_segmented_on_its_grid_whatever_the_labels_orientation
     low, high = in_mm.min(axis=0), in_mm.max(axis=0)
     inside = in_mm[np.abs(in_mm - in_mm.mean(axis=0)).sum(axis=1).argmin()]
     output = tmp_path / "mask.nii.gz"
-    request = Request(
+    request = SegmentRequest(
         folder,
         points=(inside,),
         box=(*low, *high),

@@ -4,29 +4,29 @@ import pytest
 import torch
 
 from segevolution.inference.frame_prompt import FramePrompt, collate
-from segevolution.inference.previous_answer import OUTSIDE, Previous, stacked
-from segevolution.inference.windows import Block
+from segevolution.inference.previous_answer import OUTSIDE, PreviousAnswer, stacked
+from segevolution.inference.windows import VoxelBlock
 
 
-def ramp(view: Block, size: tuple[int, int, int]) -> Previous:
+def ramp(view: VoxelBlock, size: tuple[int, int, int]) -> PreviousAnswer:
     """Logits that are 1 d + 10 h + 100 w of the frame."""
     axes = [
         low + (torch.arange(side) + 0.5) * (high - low) / side - 0.5
         for low, high, side in zip(view.start, view.stop, size, strict=True)
     ]
     d, h, w = torch.meshgrid(*axes, indexing="ij")
-    return Previous(view, d + 10 * h + 100 * w)
+    return PreviousAnswer(view, d + 10 * h + 100 * w)
 
 
 def test_on_its_own_view_it_is_the_same_tensor() -> None:
-    previous = ramp(Block((2, 3, 4), (10, 11, 12)), (4, 4, 4))
+    previous = ramp(VoxelBlock((2, 3, 4), (10, 11, 12)), (4, 4, 4))
     assert previous.on(previous.view, (4, 4, 4)) is previous.logits
 
 
 @pytest.mark.parametrize("size", [(4, 4, 4), (8, 2, 16), (3, 5, 7)])
 def test_on_another_view_it_keeps_its_place_and_is_nothing_beyond(size: tuple[int, int, int]) -> None:
-    previous = ramp(Block((0, -4, 8), (16, 12, 24)), (16, 16, 16))
-    view = Block((4, -8, 12), (12, 4, 28))
+    previous = ramp(VoxelBlock((0, -4, 8), (16, 12, 24)), (16, 16, 16))
+    view = VoxelBlock((4, -8, 12), (12, 4, 28))
     carried, expected = previous.on(view, size), ramp(view, size).logits
     d, h, w = (
         low + (torch.arange(side) + 0.5) * (high - low) / side
@@ -42,7 +42,7 @@ def test_on_another_view_it_keeps_its_place_and_is_nothing_beyond(size: tuple[in
 
 
 def test_a_batch_says_who_has_one() -> None:
-    one = Previous(Block.whole((8, 8, 8)), torch.ones(4, 4, 4))
+    one = PreviousAnswer(VoxelBlock.whole((8, 8, 8)), torch.ones(4, 4, 4))
     batch = collate([FramePrompt("liver"), FramePrompt("liver", previous=one)], [0, 0], torch.device("cpu"))
     assert batch.masks is not None
     assert batch.masks.shape == (2, 1, 4, 4, 4)

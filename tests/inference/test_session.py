@@ -9,7 +9,7 @@ import torch
 
 from segevolution.errors import PromptError, VocabularyError, VolumeError
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import Kind, Prompt
+from segevolution.imaging.prompts import Prompt, PromptKind
 from segevolution.imaging.volume import Volume
 from segevolution.inference.segmentation import Segmentation
 from segevolution.inference.session import Session
@@ -240,7 +240,7 @@ def test_a_prompt_that_cannot_be_answered_is_refused(network: TinyBackbone) -> N
 
 def test_a_kind_that_the_model_does_not_take_is_refused_by_name() -> None:
     deaf = TinyBackbone()
-    deaf.spec = type(deaf.spec)(window=deaf.spec.window, accepts=frozenset({Kind.POINT}), intensity="foreground")
+    deaf.spec = type(deaf.spec)(window=deaf.spec.window, accepts=frozenset({PromptKind.POINT}), intensity="foreground")
     with pytest.raises(PromptError, match="takes no text prompt; it takes point"):
         Session(deaf, patient()).segment(text="liver")
 

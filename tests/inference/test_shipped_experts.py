@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from segevolution.adapters import MixtureAdapter, MixtureConfig, save_adapter
-from segevolution.adapters.shipped import EXPERTS, Expert, expert_for, experts, find_adapter, shipped
+from segevolution.adapters.shipped import EXPERTS, ShippedExpert, expert_for, experts, find_adapter, shipped
 from segevolution.errors import AdapterError
 from segevolution.imaging.formats import read_labels
 from segevolution.inference.load import load
 from segevolution.inference.predict import predict
-from segevolution.inference.request import Request
+from segevolution.inference.request import SegmentRequest
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.vocabulary import Modality
@@ -51,7 +51,7 @@ def scan(tmp_path: Path) -> Path:
 def _answer(scan: Path, modality: Modality | None, adapter: str | None, model: str = "toy") -> tuple[np.ndarray, dict]:
     output = scan.with_name("mask.nii.gz")
     box = (4, 4, 2, 18, 18, 8)
-    request = Request(scan, box=box, model=model, modality=modality, adapter=adapter, output=output, force=True)
+    request = SegmentRequest(scan, box=box, model=model, modality=modality, adapter=adapter, output=output, force=True)
     predict(request)
     return read_labels(output).array, json.loads(output.with_name("mask.json").read_text("utf-8"))
 
@@ -82,7 +82,7 @@ def test_other_modalities_are_the_bases(scan: Path, modality: Modality | None) -
 
 def test_an_expert_is_found_by_its_base_and_modality(packaged: Path) -> None:
     assert shipped() == {"toy-mri": packaged / "adapters" / "toy-mri"}
-    assert expert_for("toy", Modality.MRI) == Expert("toy-2", "toy-mri")
+    assert expert_for("toy", Modality.MRI) == ShippedExpert("toy-2", "toy-mri")
     assert str(expert_for("toy", Modality.PET)) == "toy-2"
     assert expert_for("toy", Modality.CT) is None
     assert expert_for("toy", None) is None

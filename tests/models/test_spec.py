@@ -8,13 +8,13 @@ import pytest
 
 from segevolution.adapters.targets import layers
 from segevolution.errors import CheckpointError
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.models.backbone import BackboneModule, Spec
 from segevolution.models.segvol.config import SegVolConfig, StemConfig, TextConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone
 
-POSSIBLE: dict[str, Any] = {"window": (8, 32, 32), "accepts": frozenset({Kind.POINT}), "intensity": "z_score"}
+POSSIBLE: dict[str, Any] = {"window": (8, 32, 32), "accepts": frozenset({PromptKind.POINT}), "intensity": "z_score"}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ POSSIBLE: dict[str, Any] = {"window": (8, 32, 32), "accepts": frozenset({Kind.PO
         ({"axis": "w"}, "axis"),
         ({"windows": "everywhere"}, "roi"),
         ({"previous": (8, 16, 16)}, "accepts a mask"),
-        ({"accepts": frozenset({Kind.MASK})}, "accepts a mask"),
+        ({"accepts": frozenset({PromptKind.MASK})}, "accepts a mask"),
         ({"encoding": ("patches",)}, "patches"),
         ({"structures": ("liver", "liver")}, "doubles"),
     ],
@@ -46,7 +46,7 @@ def test_a_value_that_no_network_can_have_is_refused_in_a_sentence(value: dict[s
 def test_what_a_second_network_asks_for_can_be_said() -> None:
     spec = Spec(
         window=(128, 128, 128),
-        accepts=frozenset({Kind.POINT, Kind.MASK}),
+        accepts=frozenset({PromptKind.POINT, PromptKind.MASK}),
         intensity="z_score",
         framing="click",
         spacing=(1.5, 1.5, 1.5),

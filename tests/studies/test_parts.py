@@ -15,7 +15,7 @@ from segevolution.recipes.claims import claimed
 from segevolution.recipes.stores import StoreRef
 from segevolution.studies import run
 from segevolution.studies.jobs import EvaluateJob
-from segevolution.studies.run import LocalExecutor, Share
+from segevolution.studies.run import LocalExecutor, StudyPart
 from segevolution.studies.study import run_study
 
 
@@ -32,7 +32,7 @@ def part(toy_recipe, toy_root, tmp_path, quick_fit, plain_pictures, changed):
     recipe = changed(toy_recipe, seeds=[0, 1], prompts=["box"])
 
     def part(share=None, folder="out", fit=quick_fit):
-        executor = None if share is None else LocalExecutor(Share.parse(share))
+        executor = None if share is None else LocalExecutor(StudyPart.parse(share))
         return run_study(recipe, tmp_path / folder, root=toy_root, device="cpu", quiet=True, fit=fit, executor=executor)
 
     part.fit, part.root = quick_fit, tmp_path
@@ -124,10 +124,10 @@ def job(run, case, key):
 @given(keys=some.lists(some.text("0123456789abcdef", min_size=4, max_size=4), max_size=40), count=some.integers(1, 9))
 def test_shares_hold_each_job_once_and_are_equally_large_in_any_order(keys, count):
     jobs = [job(f"r{number}", "c", key) for number, key in enumerate(keys)]
-    shares = [Share(number, count).of(jobs) for number in range(1, count + 1)]
+    shares = [StudyPart(number, count).of(jobs) for number in range(1, count + 1)]
     assert sorted(one.part.run for share in shares for one in share) == sorted(one.part.run for one in jobs)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    again = [Share(number, count).of(jobs[::-1]) for number in range(1, count + 1)]
+    again = [StudyPart(number, count).of(jobs[::-1]) for number in range(1, count + 1)]
     assert [set(share) for share in again] == [set(share) for share in shares]
 
 
@@ -136,7 +136,7 @@ def test_shares_hold_each_job_once_and_are_equally_large_in_any_order(keys, coun
 )
 def test_what_is_no_part_is_one_sentence(text):
     with pytest.raises(RecipeError, match="such as 2/4"):
-        Share.parse(text)
+        StudyPart.parse(text)
 
 
 def test_a_claim_has_one_holder(tmp_path):

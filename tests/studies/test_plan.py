@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from segevolution.appearance import find
 from segevolution.errors import RecipeError
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.models.tiny import TinyBackbone
 from segevolution.recipes.dataset import Dataset
 from segevolution.recipes.roles import ROLES, assign
@@ -454,7 +454,7 @@ def test_questions_and_names_that_cannot_be_are_refused(values, sentence):
 def two_bases(prompts=("text", "point", "box"), **values):
     """The study's own base knows all of these kinds; the other takes points and boxes, and knows no names."""
     own = TinyBackbone().spec
-    other = replace(own, accepts=frozenset({Kind.POINT}), structures=())
+    other = replace(own, accepts=frozenset({PromptKind.POINT}), structures=())
     methods = [
         {"name": "base"},
         {"name": "sam", "base": "other"},

@@ -11,7 +11,7 @@ from segevolution.errors import RecipeError
 from segevolution.evaluation.results import Results, read_table
 from segevolution.evaluation.statistics import paired
 from segevolution.files import sha256
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.inference.load import load
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
@@ -308,7 +308,7 @@ def test_prompts_that_the_base_does_not_take_are_left_out_and_listed(study, toy_
 
     def deaf(*given, **rest):
         backbone = loaded(*given, **rest)
-        backbone.spec = replace(backbone.spec, accepts=frozenset({Kind.BOX}))
+        backbone.spec = replace(backbone.spec, accepts=frozenset({PromptKind.BOX}))
         return backbone
 
     monkeypatch.setattr(facts, "load", deaf)

@@ -6,7 +6,7 @@ import torch
 from segevolution.adapters import create
 from segevolution.errors import OutputError, RecipeError, StoreError
 from segevolution.training.batches import StepDataset
-from segevolution.training.feature_cache import ViewPool, encoder_digest
+from segevolution.training.feature_cache import FeatureCache, encoder_digest
 from segevolution.vocabulary import Modality
 
 DECODER = ["queries", "keys", "voxels", "mask_tokens"]
@@ -62,7 +62,7 @@ def test_a_kept_view_in_another_contrast_is_remembered_as_what_it_was_told(toy, 
     network, _ = toy.train(tmp_path, toy.settings(cache_features=8, intensity={"recontrast": contrast}), frozen(toy))
     chosen = toy.settings(intensity={"recontrast": contrast})
     digest = encoder_digest(network, chosen.precision, "cpu")
-    pool = ViewPool(
+    pool = FeatureCache(
         tmp_path / "features",
         network.spec,
         8,
@@ -157,7 +157,7 @@ def test_balanced_steps_choose_views_that_show_the_structure(toy, tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(toy, tmp_path):
     network = toy.model()
     (tmp_path / "features").write_text("in the way")
-    pool = ViewPool(
+    pool = FeatureCache(
         tmp_path / "features",
         network.spec,
         1,

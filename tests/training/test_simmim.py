@@ -21,7 +21,7 @@ from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone
 from segevolution.training.batches import SampleSettings
 from segevolution.training.fit import load_group
-from segevolution.training.masking import ImagePool, MaskedDataset, MaskSettings, draw_mask
+from segevolution.training.masking import MaskedDataset, MaskSettings, UnlabelledImages, draw_mask
 from segevolution.training.settings import FitSettings
 from segevolution.training.simmim import MaskedPrediction, learn
 from segevolution.vocabulary import Modality
@@ -63,8 +63,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture
-def pools(store: Store) -> list[ImagePool]:
-    return [ImagePool(store, store.names[:3], "foreground")]
+def pools(store: Store) -> list[UnlabelledImages]:
+    return [UnlabelledImages(store, store.names[:3], "foreground")]
 
 
 def batch(seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -178,7 +178,7 @@ def test_the_final_norm_is_used_only_where_asked() -> None:
     assert answers == [True, False]
 
 
-def test_a_batch_is_drawn_from_its_number_alone_and_shows_all_of_an_image(pools: list[ImagePool]) -> None:
+def test_a_batch_is_drawn_from_its_number_alone_and_shows_all_of_an_image(pools: list[UnlabelledImages]) -> None:
     views = ViewSettings(whole=0, native=1.0, still=1.0)
     one, other = (MaskedDataset(pools, (8, 16, 16), (2, 2, 2), MaskSettings(), 9, 3, view=views) for _ in range(2))
     other[2]
@@ -192,8 +192,8 @@ def test_a_batch_is_drawn_from_its_number_alone_and_shows_all_of_an_image(pools:
 
 
 def test_the_pool_forgets_images_that_do_not_fit_its_memory(store: Store) -> None:
-    whole = ImagePool(store, store.names, "foreground")
-    tight = ImagePool(store, store.names, "foreground", memory=1)
+    whole = UnlabelledImages(store, store.names, "foreground")
+    tight = UnlabelledImages(store, store.names, "foreground", memory=1)
     for place in (0, 1, 2, 0, 3):
         np.testing.assert_array_equal(tight[place].image, whole[place].image)
     assert (len(tight._kept), len(whole._kept)) == (1, 4)
@@ -205,7 +205,9 @@ def test_training_with_labels_refuses_images_without(store: Store) -> None:
 
 
 @pytest.mark.parametrize("stem", [False, True])
-def test_only_the_encoder_learns_and_flags_are_as_before(pools: list[ImagePool], tmp_path: Path, stem: bool) -> None:
+def test_only_the_encoder_learns_and_flags_are_as_before(
+    pools: list[UnlabelledImages], tmp_path: Path, stem: bool
+) -> None:
     model = network(stem)
     before = state(model)
     result, _ = learn(model, pools, SETTINGS, MaskSettings(), tmp_path, device="cpu", quiet=True)
@@ -218,7 +220,7 @@ def test_only_the_encoder_learns_and_flags_are_as_before(pools: list[ImagePool],
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights_bit_for_bit(
-    pools: list[ImagePool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pools: list[UnlabelledImages], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = network()
     learn(whole, pools, SETTINGS, MaskSettings(), tmp_path / "whole", device="cpu", quiet=True)
@@ -244,7 +246,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights_bit_for_bit(
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-def test_training_paints_hidden_voxels_better_than_a_guess(pools: list[ImagePool], tmp_path: Path) -> None:
+def test_training_paints_hidden_voxels_better_than_a_guess(pools: list[UnlabelledImages], tmp_path: Path) -> None:
     settings = FitSettings(
         steps=60, warmup=5, learning_rate=5e-3, validation_steps=4, validate_every=30, sample=SampleSettings(views=4)
     )
@@ -257,12 +259,14 @@ def test_training_paints_hidden_voxels_better_than_a_guess(pools: list[ImagePool
     assert measured[1] == pytest.approx(result.metrics["validation/l1"], abs=1e-6)
 
 
-def test_a_network_without_such_an_encoder_is_refused(pools: list[ImagePool], tmp_path: Path) -> None:
+def test_a_network_without_such_an_encoder_is_refused(pools: list[UnlabelledImages], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="SimMIM needs one"):
         learn(TinyBackbone(), pools, SETTINGS, MaskSettings(), tmp_path, device="cpu", quiet=True)
 
 
-def test_lora_in_the_encoder_learns_without_labels_and_the_base_stays(pools: list[ImagePool], tmp_path: Path) -> None:
+def test_lora_in_the_encoder_learns_without_labels_and_the_base_stays(
+    pools: list[UnlabelledImages], tmp_path: Path
+) -> None:
     model = network(stem=True)
     base = state(model)
     adapter = LoraAdapter(LoraConfig(rank=2, targets=("encoder", "stem"), dropout=0.1))
@@ -287,7 +291,7 @@ def test_lora_in_the_encoder_learns_without_labels_and_the_base_stays(pools: lis
 
 @pytest.mark.parametrize(("method", "settings"), [("lora", {}), ("full", {}), ("decoder", {})])
 def test_an_adapter_that_reaches_beyond_the_encoder_is_refused(
-    pools: list[ImagePool], tmp_path: Path, method: str, settings: dict[str, object]
+    pools: list[UnlabelledImages], tmp_path: Path, method: str, settings: dict[str, object]
 ) -> None:
     model = network()
     create(method, settings).attach(model)

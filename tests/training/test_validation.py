@@ -17,7 +17,7 @@ from segevolution.inference.session import Session
 from segevolution.training.batches import CaseGroup
 from segevolution.training.checkpoint_file import read_checkpoint
 from segevolution.training.validation import VolumeDice, examiner
-from segevolution.training.validation_state import Standing
+from segevolution.training.validation_state import ValidationState
 from segevolution.vocabulary import Modality
 
 
@@ -70,7 +70,7 @@ def test_processes_share_a_validation(toy, volumes):
 
 
 def test_the_score_waits_for_everyone_and_is_about_everyone(toy):
-    standing, chosen = Standing(), toy.settings(keep="best")
+    standing, chosen = ValidationState(), toy.settings(keep="best")
     assert not standing.take({"a": {"text": 0.2, "box": 0.6}}, 1, 2, chosen)
     assert standing.score is None
     assert standing.take({"b": {"text": 0.4}}, 2, 2, chosen)
@@ -83,7 +83,7 @@ def test_the_score_waits_for_everyone_and_is_about_everyone(toy):
 
 def test_a_plateau_lowers_the_rate_and_patience_ends_the_run(toy):
     chosen = toy.settings(schedule="plateau", plateau_patience=2, plateau_factor=0.1, patience=5, final_rate=0.05)
-    standing = Standing()
+    standing = ValidationState()
     factors = []
     for step, dice in enumerate([0.5, 0.4, 0.4, 0.6, 0.6, 0.5, 0.5, 0.5, 0.5]):
         standing.take({"a": {"box": dice}}, step, 1, chosen)

@@ -25,14 +25,14 @@ from ..runtime import resolve_device
 from ..studies.study import run_study
 from ..studies.workspace import FitFunction
 from ..vocabulary import closest
-from .cost import WatchedFit
+from .cost import MeasuredFit
 from .data import bring, people, share_out, structures_in
-from .recipe import METHODS, NONE, SIMULATED, Request, chosen_layers, make_recipe, replay_in_words
-from .report import REPORT, Facts, write_adapter
+from .recipe import METHODS, NONE, SIMULATED, AdaptRequest, chosen_layers, make_recipe, replay_in_words
+from .report import REPORT, AdaptFacts, write_adapter
 
 
 @dataclass(frozen=True)
-class Adapted:
+class AdaptOutcome:
     """What a call left.
 
     Attributes:
@@ -67,7 +67,7 @@ class _MeasuredRow(BaseModel):
     verdict: str
 
 
-class EarlierReport(BaseModel):
+class WrittenReport(BaseModel):
     """What is read again of report.json; the rest of it stays as it is."""
 
     model_config = ConfigDict(extra="allow")
@@ -80,7 +80,7 @@ class EarlierReport(BaseModel):
 
 
 def adapt(
-    request: Request,
+    request: AdaptRequest,
     *,
     device: str = "auto",
     force: bool = False,
@@ -88,7 +88,7 @@ def adapt(
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda sentence: None,
     fit: FitFunction | None = None,
-) -> Adapted:
+) -> AdaptOutcome:
     """Prepare, train, measure before and after, and write the adapter; or go on with it.
 
     Args:
@@ -131,15 +131,15 @@ def adapt(
     key = digest([recipe.model_dump(mode="json"), brought.store.fingerprint(), asdict(split)])
     before = _report_of(request.output)
     if before is not None and before.get("key") == key:
-        return Adapted(request.output, before, False)
+        return AdaptOutcome(request.output, before, False)
     if before is not None and not force:
         raise RecipeError(
             f"{request.output} was made from other patients than {request.dataset} holds now; "
             "use --force to replace it, or choose another -o."
         )
-    watched = WatchedFit(fit)
+    watched = MeasuredFit(fit)
     outcome = run_study(recipe, work / "study", root=work, device=device, quiet=quiet, fit=watched)
-    facts = Facts(
+    facts = AdaptFacts(
         request=request.told(),
         key=key,
         dataset=brought.name,
@@ -158,10 +158,10 @@ def adapt(
         study=work / "study",
     )
     written = write_adapter(facts, outcome.table, request.output, force=force)
-    return Adapted(request.output, written, True)
+    return AdaptOutcome(request.output, written, True)
 
 
-def _check(request: Request, force: bool) -> None:
+def _check(request: AdaptRequest, force: bool) -> None:
     """Refuse before any work what would fail after it."""
     if request.method not in METHODS:
         near = closest(request.method, METHODS)
@@ -189,6 +189,6 @@ def _report_of(folder: Path) -> dict[str, Any] | None:
     if not is_adapter(folder):
         return None
     try:
-        return read_json(folder / REPORT, EarlierReport, error=RecipeError).model_dump()
+        return read_json(folder / REPORT, WrittenReport, error=RecipeError).model_dump()
     except SegevolutionError:
         return None

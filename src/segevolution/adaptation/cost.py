@@ -49,7 +49,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class WatchedFit:
+class MeasuredFit:
     """`training.fit`, or what stands in its place, with its cost noted.
 
     Attributes:

@@ -25,7 +25,7 @@ TESTED_OF_FEW = 0.3
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PatientCounts:
     """Who learns and who tests.
 
     Attributes:
@@ -43,7 +43,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Brought:
+class PreparedDataset:
     """A dataset in a store.
 
     Attributes:
@@ -60,7 +60,7 @@ class Brought:
 
 def bring(
     folder: Path, work: Path, source: str = "auto", overrides: Overrides | None = None, progress: Progress | None = None
-) -> Brought:
+) -> PreparedDataset:
     """A dataset's store: the folder itself where it is one, else made in `work`, or gone on with.
 
     Raises:
@@ -72,7 +72,7 @@ def bring(
             raise RecipeError(f"{folder} is a store, which says itself what its cases are; leave the options out.")
         store = Store.open(folder)
         skipped = {case: why for cases in store.skipped.values() for case, why in cases.items()}
-        return Brought(store, name_of(store, folder), skipped)
+        return PreparedDataset(store, name_of(store, folder), skipped)
     found = open_source(source, folder, overrides)
     made_of: dict[str, Any] = {
         "folder": str(folder.resolve()),
@@ -89,7 +89,7 @@ def bring(
     if not len(store):
         reason = next(iter(report.failed.values()), "it holds none")
         raise RecipeError(f"{folder}: no case can be used: {reason}")
-    return Brought(store, name_of(store, folder), dict(report.failed), dict(report.notes))
+    return PreparedDataset(store, name_of(store, folder), dict(report.failed), dict(report.notes))
 
 
 def name_of(store: Store, folder: Path) -> str:
@@ -98,7 +98,7 @@ def name_of(store: Store, folder: Path) -> str:
     return names.pop() if len(names) == 1 else folder.resolve().name
 
 
-def structures_in(brought: Brought, wanted: Sequence[str]) -> tuple[str, ...]:
+def structures_in(brought: PreparedDataset, wanted: Sequence[str]) -> tuple[str, ...]:
     """What is learned: `wanted`, or all that the dataset labels, in the order of first appearance.
 
     Raises:
@@ -117,7 +117,7 @@ def structures_in(brought: Brought, wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(canonical, wanted))) or labelled
 
 
-def share_out(brought: Brought, structures: Collection[str], wishes: Wishes) -> tuple[Split, str]:
+def share_out(brought: PreparedDataset, structures: Collection[str], wishes: PatientCounts) -> tuple[Split, str]:
     """Who learns, who chooses and who tests, by patient, and in words how that came about.
 
     Only cases that carry one of the structures take part.
@@ -172,7 +172,7 @@ def _number(wish: Share | None, patients: int) -> int | None:
     return round(wish * patients) if isinstance(wish, float) else wish
 
 
-def _split(brought: Brought, records: Sequence[CaseRecord], wishes: Wishes) -> tuple[Split, str]:
+def _split(brought: PreparedDataset, records: Sequence[CaseRecord], wishes: PatientCounts) -> tuple[Split, str]:
     if wishes.split is not None:
         return _read(brought, records, wishes.split), f"by {wishes.split}"
     patients = len({record.person for record in records})
@@ -187,7 +187,7 @@ def _split(brought: Brought, records: Sequence[CaseRecord], wishes: Wishes) -> t
         raise RecipeError(str(error)) from error
 
 
-def _read(brought: Brought, records: Sequence[CaseRecord], path: Path) -> Split:
+def _read(brought: PreparedDataset, records: Sequence[CaseRecord], path: Path) -> Split:
     """A split file, without the cases that carry none of the structures."""
     read = Split.load(path.expanduser())
     there, usable = set(brought.store.names), {record.name for record in records}
@@ -204,7 +204,7 @@ def _read(brought: Brought, records: Sequence[CaseRecord], path: Path) -> Split:
     return split
 
 
-def _fewer(brought: Brought, records: Sequence[CaseRecord], split: Split, wishes: Wishes) -> Split:
+def _fewer(brought: PreparedDataset, records: Sequence[CaseRecord], split: Split, wishes: PatientCounts) -> Split:
     learning = [record for record in records if record.name in split.train]
     by_modality: dict[Modality | None, set[str]] = {}
     for record in learning:

@@ -15,7 +15,7 @@ from ..models import hub
 from ..models.backbone import BackboneModule, Spec
 from ..studies.recipe import UNTRAINED, Recipe
 from ..vocabulary import Modality
-from .data import Brought, Wishes, name_of
+from .data import PatientCounts, PreparedDataset, name_of
 
 MethodName = Literal["lora", "mixture", "prior", "full", "decoder", "bias"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
@@ -35,7 +35,7 @@ _RATES: dict[MethodName, float] = {"full": 3e-4, "decoder": 5e-4, "bias": 2e-3}
 
 
 @dataclass(frozen=True)
-class Request:
+class AdaptRequest:
     """What a laboratory asks for.
 
     Attributes:
@@ -63,7 +63,7 @@ class Request:
     source: str = "auto"
     overrides: Overrides = field(default_factory=Overrides)
     structures: tuple[str, ...] = ()
-    wishes: Wishes = field(default_factory=Wishes)
+    wishes: PatientCounts = field(default_factory=PatientCounts)
     steps: int | None = None
     minutes: float | None = None
     seed: int = 0
@@ -86,8 +86,8 @@ class Request:
 
 
 def make_recipe(
-    request: Request,
-    brought: Brought,
+    request: AdaptRequest,
+    brought: PreparedDataset,
     structures: Sequence[str],
     taught: Sequence[CaseRecord],
     spec: Spec,
@@ -97,7 +97,7 @@ def make_recipe(
     """The study that answers a request, and which of its datasets tell what was forgotten.
 
     Args:
-        request: see Request.
+        request: see AdaptRequest.
         brought: its dataset.
         structures: learned and measured.
         taught: cases that are learned from.
@@ -152,7 +152,7 @@ def chosen_layers(base: BackboneModule) -> dict[str, list[str]]:
     return {"targets": list(base.spec.adaptation.targets), "also_train": list(base.spec.adaptation.also_train)}
 
 
-def replay_in_words(request: Request, recipe: Recipe) -> str:
+def replay_in_words(request: AdaptRequest, recipe: Recipe) -> str:
     """What a report says of the CT that was mixed in."""
     replayed = [entry for entry in recipe.data if entry.replay]
     if not replayed:
@@ -191,7 +191,7 @@ def _method(method: MethodName, modalities: set[Modality | None], layers: Mappin
     return {}
 
 
-def _fit(request: Request, validated: bool, windows: str, new: bool) -> dict[str, Any]:
+def _fit(request: AdaptRequest, validated: bool, windows: str, new: bool) -> dict[str, Any]:
     """Training; names that are `new` to the base are learned at a higher rate, which costs more of what it knew."""
     timed = request.minutes is not None and request.steps is None
     steps = LONG if timed else request.steps or STEPS
@@ -223,7 +223,7 @@ def _objective(others: Sequence[Mapping[str, Any]], modalities: set[Modality | N
     return {"resolution": "decoder", "retain": {Modality.CT.value: RETAIN} if kept else {}}
 
 
-def _ct(request: Request, taken: set[str]) -> list[dict[str, Any]]:
+def _ct(request: AdaptRequest, taken: set[str]) -> list[dict[str, Any]]:
     """The datasets beside the laboratory's own: what is replayed, and what tells whether CT was forgotten."""
     replay = request.replay or (NONE if request.method == "mixture" else SIMULATED)  # a mixture's CT cannot change
     found = []

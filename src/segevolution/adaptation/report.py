@@ -17,13 +17,13 @@ from ..errors import RecipeError
 from ..evaluation import figures
 from ..evaluation.blocks import Heading, Line, Picture, Table, Text, markdown
 from ..evaluation.report import place, written, written_difference
-from ..evaluation.retention import LOST, Loss, losses_of
+from ..evaluation.retention import LOST, RetentionLoss, losses_of
 from ..evaluation.statistics import FEW
 from ..files import replacing, write_json, write_text
 from ..models import hub
 from ..studies.recipe import UNTRAINED
 from .cost import Cost, read_cost
-from .verdict import WORTH, Advice, Row, advise, fallen_structures, rows_of
+from .verdict import WORTH, Advice, VerdictRow, advise, fallen_structures, rows_of
 
 REPORT = "report.json"
 PAGE = "report.md"
@@ -39,7 +39,7 @@ RULES = (
 
 
 @dataclass(frozen=True)
-class Facts:
+class AdaptFacts:
     """What is told beside the measurements.
 
     Attributes:
@@ -74,13 +74,13 @@ class Facts:
     study: Path
 
 
-class _Read(BaseModel):
+class _SavedFile(BaseModel):
     """Base of what is read of a file that a study wrote; the rest of the file is of no interest here."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-class _TrainedNote(_Read):
+class _TrainedNote(_SavedFile):
     """trained.json."""
 
     trained_parameters: int
@@ -89,16 +89,16 @@ class _TrainedNote(_Read):
     best_step: int | None = None
 
 
-class _Tested(_Read):
+class _ZeroShotBadges(_SavedFile):
     """A dataset in manifest.json."""
 
     unadapted_base: str | None = None
 
 
-class _StudyManifest(_Read):
+class _StudyManifest(_SavedFile):
     """manifest.json."""
 
-    data: dict[str, _Tested]
+    data: dict[str, _ZeroShotBadges]
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,11 @@ class _Training:
     cost: Cost | None
 
 
-def write_adapter(facts: Facts, table: pd.DataFrame, output: Path, *, force: bool) -> dict[str, Any]:
+def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force: bool) -> dict[str, Any]:
     """Write the adapter's folder, whole or not at all; returns what report.json holds.
 
     Args:
-        facts: see Facts.
+        facts: see AdaptFacts.
         table: the rows of the study.
         output: the folder.
         force: replace another adapter there.
@@ -159,7 +159,7 @@ def write_adapter(facts: Facts, table: pd.DataFrame, output: Path, *, force: boo
     return read_json(output / REPORT, dict[str, Any], error=RecipeError)
 
 
-def use_command(output: Path, facts: Facts) -> str:
+def use_command(output: Path, facts: AdaptFacts) -> str:
     """The command that asks the adapter about a new scan."""
     words = ["segevolution", "segment", "new.nii.gz"]
     if len(facts.modalities) == 1:  # a NIfTI file does not say it, and a gate needs it
@@ -169,7 +169,7 @@ def use_command(output: Path, facts: Facts) -> str:
     return " ".join([*words, "--adapter", shlex.quote(str(output)), "--text", f'"{facts.structures[0]}"'])
 
 
-def _training(facts: Facts) -> _Training:
+def _training(facts: AdaptFacts) -> _Training:
     place_of = facts.study / "models" / facts.run
     note = read_json(place_of / "trained.json", _TrainedNote, error=RecipeError)
     return _Training(
@@ -182,7 +182,7 @@ def _training(facts: Facts) -> _Training:
     )
 
 
-def _badges(facts: Facts) -> dict[str, str]:
+def _badges(facts: AdaptFacts) -> dict[str, str]:
     """Dataset -> whether the base had seen it, from the study's manifest."""
     data = read_json(facts.study / "manifest.json", _StudyManifest, error=RecipeError).data
     return {name: entry.unadapted_base for name, entry in data.items() if entry.unadapted_base}
@@ -190,9 +190,9 @@ def _badges(facts: Facts) -> dict[str, str]:
 
 def _page(
     name: str,
-    facts: Facts,
+    facts: AdaptFacts,
     table: pd.DataFrame,
-    rows: Sequence[Row],
+    rows: Sequence[VerdictRow],
     advice: Advice,
     trained: _Training,
     command: str,
@@ -239,7 +239,7 @@ def _listed(lines: Sequence[str | Line]) -> Text:
     return Text(tuple(lines), listed=True)
 
 
-def _measured(rows: Sequence[Row]) -> Table:
+def _measured(rows: Sequence[VerdictRow]) -> Table:
     """Before and after, each with its interval, for each dataset and prompt kind."""
     cells = []
     for row in rows:
@@ -277,7 +277,7 @@ def _in_words(trained: _Training) -> str:
     return "; ".join(said) + ". The name of every tensor that trained is in report.json."
 
 
-def _card(facts: Facts, trained: _Training, rows: Sequence[Row], advice: Advice) -> dict[str, Any]:
+def _card(facts: AdaptFacts, trained: _Training, rows: Sequence[VerdictRow], advice: Advice) -> dict[str, Any]:
     metrics = {}
     for row in rows:
         change, p = written_difference(row.change)
@@ -300,14 +300,14 @@ def _card(facts: Facts, trained: _Training, rows: Sequence[Row], advice: Advice)
     }
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: VerdictRow) -> dict[str, Any]:
     sides = {"before": row.before, "after": row.after, "difference": row.change.estimate}
     told = {key: {name: _number(value) for name, value in asdict(found).items()} for key, found in sides.items()}
     where = {"dataset": row.dataset, "modality": row.modality, "prompt": row.prompt, "retention": row.retention}
     return {**where, **told, "p": _number(row.change.p), "verdict": row.turn}
 
 
-def _plain_loss(loss: Loss) -> dict[str, Any]:
+def _plain_loss(loss: RetentionLoss) -> dict[str, Any]:
     change = {name: _number(value) for name, value in asdict(loss.change.estimate).items()}
     where = {"dataset": loss.dataset, "modality": loss.modality, "difference": change}
     return {**where, "lost": loss.lost, "unchanged": loss.unchanged}

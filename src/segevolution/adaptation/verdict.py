@@ -18,13 +18,13 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
-from ..evaluation.retention import LOST, Loss
+from ..evaluation.retention import LOST, RetentionLoss
 from ..evaluation.statistics import FEW, Difference, Estimate, difference, estimate, grouped
 
 WORTH = 0.01  # Dice; smaller changes may have an interval without zero and still mean nothing to anybody
 
 
-class Answer(StrEnum):
+class Recommendation(StrEnum):
     """What is advised."""
 
     USE = "use it"
@@ -34,7 +34,7 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True)
-class Row:
+class VerdictRow:
     """One prompt kind on one dataset and modality.
 
     Attributes:
@@ -74,13 +74,13 @@ class Advice:
         when_not: for what the adapter must not be used, clauses for a list.
     """
 
-    answer: Answer
+    answer: Recommendation
     headline: str
     reasons: tuple[str, ...]
     when_not: tuple[str, ...]
 
 
-def rows_of(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[Row]:
+def rows_of(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[VerdictRow]:
     """One row a dataset, modality and prompt kind, in the table's order.
 
     Args:
@@ -91,7 +91,7 @@ def rows_of(table: pd.DataFrame, method: str, reference: str, retention: Collect
     for (dataset, modality, prompt), rows in grouped(table, ("dataset", "modality", "prompt")):
         before, after = (estimate(rows[rows["method"] == name]) for name in (reference, method))
         change = difference(rows, method, reference)
-        found.append(Row(dataset, modality, prompt, before, after, change, dataset in retention))
+        found.append(VerdictRow(dataset, modality, prompt, before, after, change, dataset in retention))
     return found
 
 
@@ -103,7 +103,7 @@ def fallen_structures(table: pd.DataFrame, method: str, reference: str, retentio
     ]
 
 
-def advise(rows: Sequence[Row], losses: Sequence[Loss], fallen: Sequence[str] = ()) -> Advice:
+def advise(rows: Sequence[VerdictRow], losses: Sequence[RetentionLoss], fallen: Sequence[str] = ()) -> Advice:
     """Apply the rules.
 
     Args:
@@ -133,20 +133,26 @@ def advise(rows: Sequence[Row], losses: Sequence[Loss], fallen: Sequence[str] = 
 
 
 def _answer(
-    own: Sequence[Row],
-    compared: Sequence[Row],
-    decided: Sequence[Row],
+    own: Sequence[VerdictRow],
+    compared: Sequence[VerdictRow],
+    decided: Sequence[VerdictRow],
     gained: Sequence[str],
     fell: Sequence[str],
-    losses: Sequence[Loss],
-) -> tuple[Answer, str]:
+    losses: Sequence[RetentionLoss],
+) -> tuple[Recommendation, str]:
     if not own:
-        return Answer.UNKNOWN, "Nobody could be held out, so nothing says whether adapting helped: no gain is claimed."
+        return (
+            Recommendation.UNKNOWN,
+            "Nobody could be held out, so nothing says whether adapting helped: no gain is claimed.",
+        )
     if not compared:
-        return Answer.UNKNOWN, "The base could be asked none of these questions, so there is nothing to compare with."
+        return (
+            Recommendation.UNKNOWN,
+            "The base could be asked none of these questions, so there is nothing to compare with.",
+        )
     if not decided:
         most = max(row.change.estimate.patients for row in compared)
-        return Answer.UNKNOWN, (
+        return Recommendation.UNKNOWN, (
             f"{_counted(most)} held out {'is' if most == 1 else 'are'} too few to know whether adapting helped "
             f"({FEW} are needed): no gain is claimed."
         )
@@ -155,15 +161,15 @@ def _answer(
     if gained and not prices:
         kept = sorted({loss.modality for loss in losses})
         beside = f", and {_listed(kept)} was kept within {LOST:g} of Dice" if kept else ""
-        return Answer.USE, f"Use it: Dice rose with {_listed(gained)}; no kind of prompt fell{beside}."
+        return Recommendation.USE, f"Use it: Dice rose with {_listed(gained)}; no kind of prompt fell{beside}."
     if gained:
-        return Answer.CARE, f"Use it with care: Dice rose with {_listed(gained)}, but {_listed(prices)}."
+        return Recommendation.CARE, f"Use it with care: Dice rose with {_listed(gained)}, but {_listed(prices)}."
     if prices:
-        return Answer.NOT, f"Do not adapt: no prompt kind gained within the interval, and {_listed(prices)}."
-    return Answer.NOT, "Do not adapt: no prompt kind gained within the interval; the base does as well."
+        return Recommendation.NOT, f"Do not adapt: no prompt kind gained within the interval, and {_listed(prices)}."
+    return Recommendation.NOT, "Do not adapt: no prompt kind gained within the interval; the base does as well."
 
 
-def _of_own(own: Sequence[Row], compared: Sequence[Row], decided: Sequence[Row]) -> list[str]:
+def _of_own(own: Sequence[VerdictRow], compared: Sequence[VerdictRow], decided: Sequence[VerdictRow]) -> list[str]:
     said = []
     for row in compared:
         change = row.change.estimate
@@ -181,7 +187,7 @@ def _of_own(own: Sequence[Row], compared: Sequence[Row], decided: Sequence[Row])
     return said
 
 
-def _of_loss(loss: Loss) -> str:
+def _of_loss(loss: RetentionLoss) -> str:
     change, name = loss.change.estimate, f"{loss.modality} ({loss.dataset})"
     if loss.unchanged:
         return f"{name}: every answer has the Dice it had before, to the last bit ({_counted(change.patients)})."
@@ -191,16 +197,16 @@ def _of_loss(loss: Loss) -> str:
     return f"{name}: {word} ({change.mean:+.3f}{interval}, {_counted(change.patients)}{few})."
 
 
-def _level(row: Row) -> str:
+def _level(row: VerdictRow) -> str:
     """Why a row counts as no gain."""
     return "no gain within the interval" if row.change.verdict == "undecided" else f"changed by less than {WORTH:g}"
 
 
-def _kinds(own: Sequence[Row], turn: str) -> list[str]:
+def _kinds(own: Sequence[VerdictRow], turn: str) -> list[str]:
     return [_kind(own, row) for row in own if row.turn == turn]
 
 
-def _kind(own: Sequence[Row], row: Row) -> str:
+def _kind(own: Sequence[VerdictRow], row: VerdictRow) -> str:
     """A prompt kind, with its modality where there are several."""
     return (
         row.prompt if len({(other.dataset, other.modality) for other in own}) == 1 else f"{row.modality} {row.prompt}"

@@ -47,14 +47,14 @@ _SMALL = 1024
 Name = Annotated[str, Field(max_length=1000)]
 
 
-class BaseOf(Document):
+class BaseReference(Document):
     """Which network an adapter belongs to."""
 
     name: str
     fingerprint: str
 
 
-class Section(Document):
+class AdapterDescription(Document):
     """Our part of adapter_config.json.
 
     Attributes:
@@ -71,19 +71,19 @@ class Section(Document):
     format: int
     method: str
     settings: dict[str, Any]
-    base: BaseOf
+    base: BaseReference
     trained: Annotated[int, Field(ge=0)]
     trained_groups: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(max_length=100, default_factory=dict)]
     structures: Annotated[list[Name], Field(max_length=10_000, default_factory=list)]
     card: dict[str, Any]
 
 
-class _File(Document):
+class _AdapterFile(Document):
     """adapter_config.json; peft's keys stand beside ours and are not looked at."""
 
     model_config = ConfigDict(extra="ignore")
 
-    segevolution: Section
+    segevolution: AdapterDescription
 
 
 def save_adapter(
@@ -236,7 +236,7 @@ def is_adapter(folder: Path) -> bool:
     return (Path(folder) / CONFIG).is_file()
 
 
-def _section(folder: Path) -> Section:
+def _section(folder: Path) -> AdapterDescription:
     """Our part of adapter_config.json, checked."""
     path = folder / CONFIG
     if not folder.is_dir():
@@ -254,7 +254,7 @@ def _section(folder: Path) -> Section:
         )
     if not (folder / WEIGHTS).is_file():
         raise AdapterError(f"{folder} is not a whole adapter folder: it has no {WEIGHTS}.")
-    return check(config, _File, where=str(path), error=AdapterError).segevolution
+    return check(config, _AdapterFile, where=str(path), error=AdapterError).segevolution
 
 
 def check_replaceable(folder: Path, *, force: bool) -> None:

@@ -21,7 +21,7 @@ NONE = "none"
 
 
 @dataclass(frozen=True)
-class Expert:
+class ShippedExpert:
     """What answers a modality.
 
     Attributes:
@@ -60,19 +60,19 @@ def find_adapter(name: str | Path) -> Path:
     raise AdapterError(f"{name} is neither an adapter folder nor the name of an adapter that ships; {ships}")
 
 
-def experts() -> dict[tuple[str, Modality], Expert]:
+def experts() -> dict[tuple[str, Modality], ShippedExpert]:
     """(model, modality) -> what answers it unless a person says otherwise."""
     path = packaged_root() / EXPERTS
     if not path.is_file():
         return {}
     return {
-        (model, Modality(modality)): Expert(expert["model"], expert["adapter"])
+        (model, Modality(modality)): ShippedExpert(expert["model"], expert["adapter"])
         for model, by_modality in json.loads(path.read_text(encoding="utf-8")).items()
         for modality, expert in by_modality.items()
     }
 
 
-def expert_for(model: str, modality: Modality | None) -> Expert | None:
+def expert_for(model: str, modality: Modality | None) -> ShippedExpert | None:
     """What answers a modality in a model's place; None where the model answers itself.
 
     Args:

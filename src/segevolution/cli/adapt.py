@@ -89,14 +89,14 @@ def adapt(
     segevolution adapt my_mri --modality MRI --method mixture --shots 5 -o adapters/my_mri
     """
     from ..adaptation.adapt import adapt as run
-    from ..adaptation.data import Wishes
-    from ..adaptation.recipe import Request
+    from ..adaptation.data import PatientCounts
+    from ..adaptation.recipe import AdaptRequest
     from ..data.sources import Overrides
     from ..vocabulary import Modality
 
     if split is not None and (validation is not None or test is not None):
         raise RecipeError("--split says who tests and who validates; leave --test and --validation out.")
-    request = Request(
+    request = AdaptRequest(
         dataset=dataset,
         output=output or Path("adapters") / f"{dataset.resolve().name}-{method}",
         method=method,
@@ -106,7 +106,7 @@ def adapt(
             modality=Modality.parse(modality) if modality else None, sequence=sequence, patient_pattern=patients
         ),
         structures=tuple(name.strip() for name in (structures or "").split(",") if name.strip()),
-        wishes=Wishes(share(validation, "--validation"), share(test, "--test"), split, shots, seed),
+        wishes=PatientCounts(share(validation, "--validation"), share(test, "--test"), split, shots, seed),
         steps=steps,
         minutes=minutes,
         seed=seed,

@@ -83,7 +83,7 @@ def _added(
 ) -> dict[str, float]:
     """Mean relative size of what the prototypes add, by structure."""
     from ..adapters import ContextPriorAdapter, attached
-    from ..imaging.prompts import Kind, Prompt
+    from ..imaging.prompts import Prompt, PromptKind
     from ..inference.load import load
     from ..inference.session import Session
     from .console import progress_bar
@@ -93,7 +93,7 @@ def _added(
     assert isinstance(adapter, ContextPriorAdapter)
     session = Session(backbone, volume, windows="off")
     centre = [(side - 1) / 2 for side in volume.array.shape]
-    says = Kind.TEXT in backbone.spec.accepts
+    says = PromptKind.TEXT in backbone.spec.accepts
     with progress_bar(quiet) as bar, adapter.measured() as sizes:
         for name in bar.track(structures, description="Asking"):
             prompt = Prompt(volume.grid, name) if says else Prompt.make(volume.grid, points=[centre])

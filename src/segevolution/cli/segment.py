@@ -12,7 +12,7 @@ from ..errors import PromptError
 from .console import AsJson, Force, Quiet, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..inference.predict import Report
+    from ..inference.predict import SegmentReport
 
 app = typer.Typer(add_completion=False)
 
@@ -120,10 +120,10 @@ def segment(
 
     segevolution segment mr.nii.gz --modality MRI --box 40,60,10,90,120,30
     """
-    from ..inference.request import Request
+    from ..inference.request import SegmentRequest
     from ..vocabulary import Modality
 
-    request = Request(
+    request = SegmentRequest(
         image=image,
         texts=tuple(text or ()),
         points=tuple(numbers(spot, 3, "--point") for spot in point or ()),
@@ -178,7 +178,7 @@ def numbers(text: str, count: int, option: str) -> tuple[float, ...]:
     return values
 
 
-def _show(report: "Report", *, json: bool, statistics: bool) -> None:
+def _show(report: "SegmentReport", *, json: bool, statistics: bool) -> None:
     from ..inference.predict import as_plain
 
     if json:

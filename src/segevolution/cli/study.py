@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from ..studies.run import Executor
-    from ..studies.study import Outcome
+    from ..studies.study import StudyOutcome
 
 app = typer.Typer(add_completion=False)
 
@@ -63,12 +63,12 @@ def study(
     """Run a study, or what is missing of it: the same call goes on where an earlier one was stopped."""
     from ..errors import RecipeError
     from ..studies.reading import load_recipe
-    from ..studies.run import LocalExecutor, Share
+    from ..studies.run import LocalExecutor, StudyPart
     from ..studies.study import run_study
 
     if part is not None and dask is not None:
         raise RecipeError("a cluster shares the work out by itself; give --part or --dask.")
-    share = Share.parse(part) if part is not None else None
+    share = StudyPart.parse(part) if part is not None else None
     what = load_recipe(recipe, [*(changes or []), *([f"shots=[{shots}]"] if shots is not None else [])])
     folder = output or Path("runs") / what.name
     with _client(dask) as client:
@@ -114,7 +114,7 @@ def _executor(client: "Client") -> "Executor":
     return DaskExecutor(client)
 
 
-def _print(done: "Outcome", reference: str) -> None:
+def _print(done: "StudyOutcome", reference: str) -> None:
     from ..evaluation.report import differences, glance
 
     methods = list(dict.fromkeys(done.table["method"]))
@@ -127,7 +127,7 @@ def _print(done: "Outcome", reference: str) -> None:
         print_table((f"against {reference}: method", *found.columns[1:]), found.rows)
 
 
-def _summary(done: "Outcome", name: str, reference: str) -> dict[str, Any]:
+def _summary(done: "StudyOutcome", name: str, reference: str) -> dict[str, Any]:
     from ..evaluation.coordinates import varying
     from ..evaluation.statistics import difference, grouped, summarise
 
@@ -148,7 +148,7 @@ def _summary(done: "Outcome", name: str, reference: str) -> dict[str, Any]:
     }
 
 
-def _counts(done: "Outcome") -> dict[str, Any]:
+def _counts(done: "StudyOutcome") -> dict[str, Any]:
     return {
         "trained": list(done.trained),
         "measured": done.measured,

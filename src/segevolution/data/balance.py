@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..errors import StoreError
 from ..imaging.case import Part
 from ..vocabulary import Modality
-from .splits import PARTS, Grouped, Person, Split, lot
+from .splits import PARTS, HasPerson, Person, Split, lot
 
 Level = Literal["dataset", "modality", "structure"]
 LEVELS: tuple[Level, ...] = ("dataset", "modality", "structure")
@@ -33,7 +33,7 @@ class Sample:
     modality: Modality | None
 
 
-class Labelled(Grouped, Protocol):
+class HasStructures(HasPerson, Protocol):
     """The part of a `CaseRecord` that samples are made of."""
 
     @property
@@ -42,7 +42,7 @@ class Labelled(Grouped, Protocol):
         ...
 
 
-def samples(records: Iterable[Labelled]) -> tuple[Sample, ...]:
+def samples(records: Iterable[HasStructures]) -> tuple[Sample, ...]:
     """Every (case, structure) that is there, sorted by dataset, case and structure."""
     found = [
         Sample(record.name, structure, record.person[0], record.modality)
@@ -53,7 +53,7 @@ def samples(records: Iterable[Labelled]) -> tuple[Sample, ...]:
     return tuple(sorted(found, key=lambda sample: (sample.dataset, sample.case, sample.structure)))
 
 
-def round_robin(records: Iterable[Grouped], count: int, seed: int = 0) -> tuple[str, ...]:
+def round_robin(records: Iterable[HasPerson], count: int, seed: int = 0) -> tuple[str, ...]:
     """Names of `count` cases, one from each dataset and modality in turn, in the order in which they are drawn.
 
     Within a dataset and modality, and among these, the order is random. One that runs dry drops out and the others
@@ -76,7 +76,7 @@ def round_robin(records: Iterable[Grouped], count: int, seed: int = 0) -> tuple[
 
 
 def capped(
-    records: Iterable[Grouped],
+    records: Iterable[HasPerson],
     split: Split,
     caps: Mapping[Part, int],
     seed: int = 0,

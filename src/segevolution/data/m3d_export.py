@@ -70,7 +70,7 @@ class ExportReport:
 
 
 @dataclass(frozen=True)
-class _Code:
+class _ExportedDataset:
     """One folder to write: its labels, and its cases with their parts."""
 
     name: str
@@ -155,7 +155,7 @@ def _parts(store: Store, split: Split | None) -> dict[str, Part]:
     return parts
 
 
-def _codes(store: Store, parts: Mapping[str, Part]) -> Iterator[_Code]:
+def _codes(store: Store, parts: Mapping[str, Part]) -> Iterator[_ExportedDataset]:
     records = [record for record in store.cases if record.name in parts]
     for dataset in sorted({record.dataset for record in records}):
         own = [record for record in records if record.dataset == dataset]
@@ -163,7 +163,7 @@ def _codes(store: Store, parts: Mapping[str, Part]) -> Iterator[_Code]:
         labelled = {modality: _in_order(store.labelled(dataset, modality)) for modality in modalities}
         one = len(set(labelled.values())) == 1
         for modality in modalities[:1] if one else modalities:
-            yield _Code(
+            yield _ExportedDataset(
                 dataset if one else f"{dataset}_{str(modality or 'unknown').lower()}",
                 labelled[modality],
                 tuple((record, parts[record.name]) for record in own if one or record.modality is modality),
@@ -201,13 +201,13 @@ def _goes_on(before: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
     return same and isinstance(cases, Mapping) and cases.items() <= state["cases"].items()
 
 
-def _write(store: Store, record: CaseRecord, code: _Code, folder: Path, how: Normalisation) -> None:
+def _write(store: Store, record: CaseRecord, code: _ExportedDataset, folder: Path, how: Normalisation) -> None:
     case = store.read(record.name)
     image = case.volume.array if how.raw else foreground_normalise(case.volume.array, how.low, how.high)
     write_item(folder, image, (case.mask(name) if name in case.structures else None for name in code.structures))
 
 
-def _item(record: CaseRecord, code: _Code) -> dict[str, Any]:
+def _item(record: CaseRecord, code: _ExportedDataset) -> dict[str, Any]:
     folder = f"{code.name}/{record.name}"
     facts = {"modality": record.modality, "patient": record.patient, "sequence": record.sequence, "site": record.site}
     placed = record.origin is None or record.origin.format != WITHOUT_PLACE
@@ -219,7 +219,7 @@ def _item(record: CaseRecord, code: _Code) -> dict[str, Any]:
     }
 
 
-def _header(store: Store, code: _Code, items: Mapping[Part, list[dict[str, Any]]]) -> dict[str, Any]:
+def _header(store: Store, code: _ExportedDataset, items: Mapping[Part, list[dict[str, Any]]]) -> dict[str, Any]:
     dataset = code.cases[0][0].dataset
     modalities = sorted({str(record.modality) for record, _ in code.cases if record.modality is not None})
     return {

@@ -61,7 +61,7 @@ _COMPRESSION = blosc2.CParams(
 
 
 @dataclass(frozen=True)
-class Limits:
+class PackLimits:
     """How large a packed case may be.
 
     Attributes:
@@ -87,14 +87,14 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class PackEntry:
     """A case of a pack.
 
     Attributes:
         dataset: of the recipe; cases of one dataset share a weight in sampling.
         role: "train" or "validation".
         case: framed, its image with as many levels as `levels` says.
-        levels: see Limits.
+        levels: see PackLimits.
     """
 
     dataset: str
@@ -157,7 +157,7 @@ _Side = Annotated[int, Field(gt=0, le=4096)]
 
 
 class PackedCase(Document):
-    """What `pack.json` says of a case; see `Entry`."""
+    """What `pack.json` says of a case; see `PackEntry`."""
 
     number: Annotated[int, Field(ge=0)]
     dataset: str
@@ -179,7 +179,7 @@ class _Index(Document):
     cases: list[PackedCase]
 
 
-def thinned(case: FramedCase, spacing: tuple[float, float, float], limits: Limits) -> FramedCase:
+def thinned(case: FramedCase, spacing: tuple[float, float, float], limits: PackLimits) -> FramedCase:
     """A case within limits of size, its label values numbered anew from 1.
 
     Structures that lose their last voxel are left out, and are not called absent: the patient has them.
@@ -215,7 +215,7 @@ def thinned(case: FramedCase, spacing: tuple[float, float, float], limits: Limit
 
 def write_pack(
     path: Path,
-    entries: Iterable[Entry],
+    entries: Iterable[PackEntry],
     facts: Mapping[str, Any],
     *,
     most_bytes: int | None = None,
@@ -285,7 +285,7 @@ def _check_sizes(archive: zipfile.ZipFile, path: Path) -> None:
             raise StoreError(f"{path} holds {member.filename[:60]}, which unpacks to {member.file_size:,} bytes.")
 
 
-def _write_case(archive: zipfile.ZipFile, number: int, entry: Entry) -> dict[str, Any]:
+def _write_case(archive: zipfile.ZipFile, number: int, entry: PackEntry) -> dict[str, Any]:
     case, image = entry.case, np.asarray(entry.case.image)
     if image.min() < 0 or image.max() > 1:
         raise StoreError(

@@ -101,7 +101,7 @@ def prepare(
             store.describe(dataset, facts)
         store.note_decisions(dataset, [asdict(decision) for decision in decisions])
     wanted = [case for case in index if (only is None or case in only) and (split is None or case in parts)]
-    outcomes: dict[str, _Outcome] = {}
+    outcomes: dict[str, _CaseOutcome] = {}
     todo = []
     for case in wanted:
         name = prefix + case
@@ -109,13 +109,15 @@ def prepare(
             todo.append(case)
         elif (other := store.record(name).dataset) not in datasets:
             reason = f"the store has a case of this name of dataset {other}; prepare with --prefix."
-            outcomes[name] = _Outcome("failed", reason)
+            outcomes[name] = _CaseOutcome("failed", reason)
         elif update:
             todo.append(case)
         else:
-            outcomes[name] = _Outcome("kept")
+            outcomes[name] = _CaseOutcome("kept")
     stop = strict and any(outcome.kind == "failed" for outcome in outcomes.values())
-    with closing(_outcomes(source, store, [] if stop else todo, _How(prefix, update, parts), workers)) as finished:
+    with closing(
+        _outcomes(source, store, [] if stop else todo, _PrepareOptions(prefix, update, parts), workers)
+    ) as finished:
         for done, (case, outcome) in enumerate(finished, start=len(outcomes) + 1):
             outcomes[prefix + case] = outcome
             if progress is not None:
@@ -140,7 +142,7 @@ def require_cases(source: Source) -> Sequence[str]:
 
 
 @dataclass(frozen=True)
-class _How:
+class _PrepareOptions:
     """How cases are put into the store; see `prepare`."""
 
     prefix: str
@@ -181,12 +183,12 @@ def _where(source: Source) -> str:
 
 
 @dataclass(frozen=True)
-class _Outcome:
+class _CaseOutcome:
     kind: Literal["added", "kept", "updated", "failed"]
     reason: str = ""
 
 
-def _report(store: Store, outcomes: Mapping[str, _Outcome], update: bool) -> PrepareReport:
+def _report(store: Store, outcomes: Mapping[str, _CaseOutcome], update: bool) -> PrepareReport:
     by_kind: dict[str, list[str]] = defaultdict(list)
     for name, outcome in outcomes.items():
         by_kind[outcome.kind].append(name)
@@ -227,8 +229,8 @@ def _notes(records: Mapping[str, CaseRecord], changed: Mapping[str, str]) -> dic
 
 
 def _outcomes(
-    source: Source, store: Store, todo: list[str], how: _How, workers: int
-) -> Generator[tuple[str, _Outcome], None, None]:
+    source: Source, store: Store, todo: list[str], how: _PrepareOptions, workers: int
+) -> Generator[tuple[str, _CaseOutcome], None, None]:
     """Each case and what became of it, as they are finished."""
     if workers <= 1 or len(todo) <= 1:
         for case in todo:
@@ -252,16 +254,16 @@ def _outcomes(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_WORK: list[tuple[Source, Path, "_How"]] = []
+_WORK: list[tuple[Source, Path, "_PrepareOptions"]] = []
 
 
-def _start_worker(source: Source, store: Path, how: _How) -> None:
+def _start_worker(source: Source, store: Path, how: _PrepareOptions) -> None:
     """What a worker process does all its life, kept in it."""
     _WORK[:] = [(source, store, how)]
     _leave_with_parent()
 
 
-def _prepare_in_worker(case: str) -> "_Outcome":
+def _prepare_in_worker(case: str) -> "_CaseOutcome":
     source, store, how = _WORK[0]
     return _prepare_case(source, store, case, how)
 
@@ -278,7 +280,7 @@ def _leave_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _prepare_case(source: Source, store: Path, case: str, how: _How) -> _Outcome:
+def _prepare_case(source: Source, store: Path, case: str, how: _PrepareOptions) -> _CaseOutcome:
     opened = Store(store)
     try:
         found = source.read(case)
@@ -292,11 +294,11 @@ def _prepare_case(source: Source, store: Path, case: str, how: _How) -> _Outcome
         before = opened.written(named.name)
         opened.add(named, update=how.update)
         if before is None:
-            return _Outcome("added")
-        return _Outcome("kept" if before == opened.written(named.name) else "updated")
+            return _CaseOutcome("added")
+        return _CaseOutcome("kept" if before == opened.written(named.name) else "updated")
     except OutputError:
         raise
     except SegevolutionError as error:
-        return _Outcome("failed", str(error))
+        return _CaseOutcome("failed", str(error))
     except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
-        return _Outcome("failed", f"{type(error).__name__}: {error}")
+        return _CaseOutcome("failed", f"{type(error).__name__}: {error}")

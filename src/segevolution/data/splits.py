@@ -24,7 +24,7 @@ Person = tuple[str, str]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
-class Grouped(Protocol):
+class HasPerson(Protocol):
     """The part of a `CaseRecord` that a split looks at."""
 
     @property
@@ -43,7 +43,7 @@ class Grouped(Protocol):
         ...
 
 
-class Placed(Grouped, Protocol):
+class HasPart(HasPerson, Protocol):
     """The part of a `CaseRecord` that an original split looks at."""
 
     @property
@@ -101,7 +101,7 @@ class Split:
 
 
 def split_patients(
-    records: Iterable[Placed],
+    records: Iterable[HasPart],
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
     seed: int = 0,
     *,
@@ -139,7 +139,7 @@ def split_patients(
     return _split(_deal(strata, shares)[:3])
 
 
-def folds(records: Iterable[Grouped], k: int, seed: int = 0, *, validation: int = 0) -> tuple[Split, ...]:
+def folds(records: Iterable[HasPerson], k: int, seed: int = 0, *, validation: int = 0) -> tuple[Split, ...]:
     """Cross-validation by patient: every patient is in the test part of exactly one of `k` splits.
 
     Args:
@@ -164,7 +164,7 @@ def folds(records: Iterable[Grouped], k: int, seed: int = 0, *, validation: int 
     return tuple(made)
 
 
-def few_shot(records: Iterable[Grouped], shots: int, seed: int = 0) -> tuple[str, ...]:
+def few_shot(records: Iterable[HasPerson], shots: int, seed: int = 0) -> tuple[str, ...]:
     """Names of the cases of `shots` patients from each dataset and modality; all of them where there are fewer.
 
     The subset of fewer shots lies in that of more, so that a curve over shots adds patients and swaps none.
@@ -177,7 +177,7 @@ def few_shot(records: Iterable[Grouped], shots: int, seed: int = 0) -> tuple[str
     return tuple(sorted(name for stratum in _strata(records, seed) for cases in stratum[:shots] for name in cases))
 
 
-def torn_patients(records: Iterable[Grouped], split: Split) -> Mapping[Person, tuple[str, ...]]:
+def torn_patients(records: Iterable[HasPerson], split: Split) -> Mapping[Person, tuple[str, ...]]:
     """(dataset, patient) -> the parts it is in, for each who is in more than one; also for a split made by hand."""
     part_of = {name: part for part, names in asdict(split).items() for name in names}
     parts: dict[Person, set[str]] = defaultdict(set)
@@ -198,7 +198,7 @@ class PartSize:
     cases: int
 
 
-def part_sizes(records: Iterable[Grouped], split: Split) -> tuple[PartSize, ...]:
+def part_sizes(records: Iterable[HasPerson], split: Split) -> tuple[PartSize, ...]:
     """Part x dataset x modality, in this order; what is empty is left out."""
     part_of = {name: part for part in PARTS for name in getattr(split, part)}
     groups: dict[tuple[int, str, str], list[Person]] = defaultdict(list)
@@ -212,7 +212,7 @@ def part_sizes(records: Iterable[Grouped], split: Split) -> tuple[PartSize, ...]
     )
 
 
-def original_parts(records: Iterable[Placed]) -> dict[Person, Part]:
+def original_parts(records: Iterable[HasPart]) -> dict[Person, Part]:
     """(dataset, patient) -> the part where the authors put their cases, for those whom they put anywhere.
 
     Raises:
@@ -234,7 +234,7 @@ def lot(seed: int, *names: str) -> bytes:
     return hashlib.sha256("\n".join((str(seed), *names)).encode()).digest()
 
 
-def _original(records: Sequence[Placed], fractions: Sequence[float], seed: int) -> Split:
+def _original(records: Sequence[HasPart], fractions: Sequence[float], seed: int) -> Split:
     """Authors' parts where there are some; what they left empty from their training patients."""
     placed = original_parts(records)
     given: dict[str, set[Part]] = defaultdict(set)
@@ -242,7 +242,7 @@ def _original(records: Sequence[Placed], fractions: Sequence[float], seed: int) 
         given[dataset].add(part)
     kept = [[record for record in records if placed.get(record.person) == part] for part in PARTS[1:]]
     parts: list[list[list[str]]] = [[], *(_people(cases, seed) for cases in kept)]
-    pools: dict[tuple[float, ...], list[Placed]] = defaultdict(list)
+    pools: dict[tuple[float, ...], list[HasPart]] = defaultdict(list)
     for record in records:
         if placed.get(record.person, "train") == "train":
             pools[_shares(fractions, given[record.person[0]])].append(record)
@@ -262,7 +262,7 @@ def _shares(fractions: Sequence[float], given: Collection[Part]) -> tuple[float,
     return tuple(fraction / total for fraction in open_) if total else (1.0, 0.0, 0.0)
 
 
-def _people(records: Iterable[Grouped], seed: int) -> list[list[str]]:
+def _people(records: Iterable[HasPerson], seed: int) -> list[list[str]]:
     """Patients, each the names of their cases."""
     return [cases for stratum in _strata(records, seed) for cases in stratum]
 
@@ -271,7 +271,7 @@ def _split(parts: Iterable[Iterable[Iterable[str]]]) -> Split:
     return Split(*(tuple(name for cases in part for name in cases) for part in parts))
 
 
-def _strata(records: Iterable[Grouped], seed: int) -> list[list[list[str]]]:
+def _strata(records: Iterable[HasPerson], seed: int) -> list[list[list[str]]]:
     """Strata of patients of cases: by dataset and the patient's modalities, patients in seeded order.
 
     A patient's place depends on the seed and their own name only: a new patient moves nobody else past another.

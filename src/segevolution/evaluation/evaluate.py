@@ -21,7 +21,7 @@ from ..appearance import find
 from ..appearance import shift as change
 from ..errors import PromptError
 from ..imaging.case import Case
-from ..imaging.prompts import COMBINATIONS, Kind, Prompt, kinds_in
+from ..imaging.prompts import COMBINATIONS, Prompt, PromptKind, kinds_in
 from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit, next_click, prompt_from_mask, prompt_generator
 from ..imaging.volume import Volume
 from ..inference.segmentation import Segmentation
@@ -79,7 +79,7 @@ class Questions:
 
     def variants(self) -> Iterator["Questions"]:
         """One set of questions for each prompt seed and jitter, as it stands first; of other jitters only boxes."""
-        boxes = tuple(kind for kind in self.prompts if Kind.BOX in kinds_in(kind))
+        boxes = tuple(kind for kind in self.prompts if PromptKind.BOX in kinds_in(kind))
         for seed in (self.seed, *self.more_seeds):
             yield replace(self, seed=seed)
             for jitter in self.more_jitters if boxes else ():
@@ -149,7 +149,7 @@ def evaluate(
         "unit": "" if shift == NO_SHIFT else find(shift).unit,
     }
     prompts = {name: list(_asked(case, name, questions)) for name in asked(case, questions)}
-    clicks = questions.clicks if Kind.POINT in backbone.spec.accepts else 0
+    clicks = questions.clicks if PromptKind.POINT in backbone.spec.accepts else 0
     spacing = volume.grid.spacing
     for context in questions.contexts:
         session = Session(backbone, volume, windows=questions.windows, context=context)
@@ -196,7 +196,7 @@ def _asked(case: Case, structure: str, questions: Questions) -> Iterator[tuple[s
 
 def _coordinates(questions: Questions, kind: str) -> dict[str, Any]:
     """What tells a prompt from others of its kind."""
-    jitter = questions.box_jitter if Kind.BOX in kinds_in(kind) else 0.0
+    jitter = questions.box_jitter if PromptKind.BOX in kinds_in(kind) else 0.0
     unit = questions.box_jitter_unit if jitter else ""
     return {"prompt_seed": questions.seed, "jitter": float(jitter), "jitter_unit": unit}
 

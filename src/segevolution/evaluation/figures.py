@@ -25,7 +25,7 @@ PANEL, ABOVE, BELOW = 3.2, 0.5, 0.35  # inches: width of a slice, room for title
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenCase:
     """A case to be drawn.
 
     Attributes:
@@ -45,7 +45,7 @@ class Choice:
     reference_dice: float
 
 
-def choose_cases(table: pd.DataFrame, method: str, reference: str, prompt: str) -> list[Choice]:
+def choose_cases(table: pd.DataFrame, method: str, reference: str, prompt: str) -> list[ChosenCase]:
     """Best, median and worst case of each dataset, by mean Dice of `method` with `prompt` on unchanged scans.
 
     The rule: cases are ordered by that mean, ties by name; the median is the lower one of an even number. With
@@ -62,7 +62,7 @@ def choose_cases(table: pd.DataFrame, method: str, reference: str, prompt: str) 
             case = str(scores["case"][place])
             run = str(mine[mine["case"] == case]["run"].iloc[0])
             other = float(others.get(case, np.nan))
-            chosen.append(Choice(dataset, modality, case, method, run, rank, float(scores["dice"][place]), other))
+            chosen.append(ChosenCase(dataset, modality, case, method, run, rank, float(scores["dice"][place]), other))
     return chosen
 
 

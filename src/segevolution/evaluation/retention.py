@@ -11,7 +11,7 @@ LOST = 0.02  # Dice
 
 
 @dataclass(frozen=True)
-class Loss:
+class RetentionLoss:
     """What became of CT over all prompt kinds.
 
     Attributes:
@@ -30,12 +30,12 @@ class Loss:
         return self.change.estimate.mean < -LOST
 
 
-def losses_of(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[Loss]:
+def losses_of(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[RetentionLoss]:
     """What became of each dataset on which forgetting is measured."""
     found = []
     for (dataset, modality), rows in grouped(table[table["dataset"].isin(list(retention))], ("dataset", "modality")):
         change = difference(rows, method, reference)
         where = ["case", "structure", "prompt", "context"]
         sides = [rows[rows["method"] == name].set_index(where)["dice"].sort_index() for name in (reference, method)]
-        found.append(Loss(dataset, modality, change, bool(sides[0].equals(sides[1]))))
+        found.append(RetentionLoss(dataset, modality, change, bool(sides[0].equals(sides[1]))))
     return found

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import PromptError
 from .boxes import Box, Point, point
 from .depth import deepest_voxel, depth_inside
-from .prompts import Kind, Prompt
+from .prompts import Prompt, PromptKind
 from .regions import Mask, Region, Voxels
 
 SPREAD = 8  # points, at most, that a scribble's voxels of one sign become
@@ -28,13 +28,13 @@ class Conversion:
         convert: prompt with that kind -> prompt with the new parts added; that kind is taken away afterwards.
     """
 
-    kind: Kind
-    into: frozenset[Kind]
+    kind: PromptKind
+    into: frozenset[PromptKind]
     rule: str
     convert: Callable[[Prompt], Prompt]
 
 
-def adapted(prompt: Prompt, accepts: Collection[Kind]) -> tuple[Prompt, tuple[str, ...]]:
+def adapted(prompt: Prompt, accepts: Collection[PromptKind]) -> tuple[Prompt, tuple[str, ...]]:
     """The prompt in kinds that a network accepts, and a note for each kind that was turned into others.
 
     The first rule of `CONVERSIONS` counts for which the network accepts everything that it leads to. A box that a
@@ -44,7 +44,7 @@ def adapted(prompt: Prompt, accepts: Collection[Kind]) -> tuple[Prompt, tuple[st
         PromptError: a kind that the network does not accept and that no rule turns into one that it does.
     """
     notes: list[str] = []
-    for kind in (Kind.LASSO, Kind.MASK, Kind.SCRIBBLE, *Kind):
+    for kind in (PromptKind.LASSO, PromptKind.MASK, PromptKind.SCRIBBLE, *PromptKind):
         if kind not in prompt.kinds or kind in accepts:
             continue
         chosen = next((each for each in CONVERSIONS if each.kind == kind and each.into <= set(accepts)), None)
@@ -153,35 +153,35 @@ def _box_centre(prompt: Prompt) -> Prompt:
     return _with_points(prompt, [point(np.clip((low + high) // 2, 0, np.asarray(prompt.grid.shape) - 1))], [])
 
 
-_POINT, _BOX = frozenset({Kind.POINT}), frozenset({Kind.BOX})
+_POINT, _BOX = frozenset({PromptKind.POINT}), frozenset({PromptKind.BOX})
 CONVERSIONS: tuple[Conversion, ...] = (
     Conversion(
-        Kind.SCRIBBLE,
+        PromptKind.SCRIBBLE,
         _POINT,
         f"this model takes no scribbles: each became up to {SPREAD} points, spread evenly over it",
         _scribbled_points,
     ),
     Conversion(
-        Kind.LASSO,
+        PromptKind.LASSO,
         _BOX | _POINT,
         "this model takes no lasso: it became the box round it and the point deepest inside it, or, in one slice, "
         f"where a box would end the structure, up to {SPREAD} points inside it",
         _lasso_box_and_points,
     ),
     Conversion(
-        Kind.LASSO,
+        PromptKind.LASSO,
         _POINT,
         f"this model takes no lasso: it became the point deepest inside it, or, in one slice, up to {SPREAD} points",
         _lasso_points,
     ),
-    Conversion(Kind.LASSO, _BOX, "this model takes no lasso: it became the box round it", _lasso_box),
+    Conversion(PromptKind.LASSO, _BOX, "this model takes no lasso: it became the box round it", _lasso_box),
     Conversion(
-        Kind.MASK,
+        PromptKind.MASK,
         _BOX | _POINT,
         "this model takes no mask: it became the box round it and the point deepest inside it",
         lambda prompt: _mask_point(_mask_box(prompt)),
     ),
-    Conversion(Kind.MASK, _POINT, "this model takes no mask: it became the point deepest inside it", _mask_point),
-    Conversion(Kind.MASK, _BOX, "this model takes no mask: it became the box round it", _mask_box),
-    Conversion(Kind.BOX, _POINT, "this model takes no box: it became the point in its middle", _box_centre),
+    Conversion(PromptKind.MASK, _POINT, "this model takes no mask: it became the point deepest inside it", _mask_point),
+    Conversion(PromptKind.MASK, _BOX, "this model takes no mask: it became the box round it", _mask_box),
+    Conversion(PromptKind.BOX, _POINT, "this model takes no box: it became the point in its middle", _box_centre),
 )

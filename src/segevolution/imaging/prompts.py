@@ -1,7 +1,7 @@
 """Prompts: what a person (or a label, in a simulation) says to the model about one structure.
 
 A prompt belongs to a grid: its box is axis-aligned only there, while points travel anywhere through millimetres. To add
-a kind of prompt: here a line in `Kind` and `_FIELDS` and its field; how a person's is simulated, in
+a kind of prompt: here a line in `PromptKind` and `_FIELDS` and its field; how a person's is simulated, in
 `simulated_prompts/prompt.py`; and what it becomes for networks that do not take it, in `prompt_conversion.py`, or what
 a network that takes it is told, in `inference/frame_prompt.py`.
 """
@@ -20,7 +20,7 @@ from .grid import Grid, Turn
 from .regions import PackedMask, Region
 
 
-class Kind(StrEnum):
+class PromptKind(StrEnum):
     """The kinds of prompt; this is the only list of them."""
 
     TEXT = "text"
@@ -35,24 +35,29 @@ Combination = Literal["text", "point", "box", "text+point", "text+box", "point+b
 """The six combinations of SegVol's training and tests (Du et al. 2024, algorithm 1)."""
 COMBINATIONS: tuple[Combination, ...] = get_args(Combination)
 
-_FIELDS: dict[Kind, tuple[str, ...]] = {
-    Kind.TEXT: ("text",),
-    Kind.POINT: ("points", "labels"),
-    Kind.BOX: ("box",),
-    Kind.SCRIBBLE: ("scribbles",),
-    Kind.LASSO: ("lasso",),
-    Kind.MASK: ("mask",),
+_FIELDS: dict[PromptKind, tuple[str, ...]] = {
+    PromptKind.TEXT: ("text",),
+    PromptKind.POINT: ("points", "labels"),
+    PromptKind.BOX: ("box",),
+    PromptKind.SCRIBBLE: ("scribbles",),
+    PromptKind.LASSO: ("lasso",),
+    PromptKind.MASK: ("mask",),
 }
-_DRAWN: dict[str, Kind] = {"scribbles": Kind.SCRIBBLE, "lasso": Kind.LASSO}  # the fields that hold a Region
+_DRAWN: dict[str, PromptKind] = {
+    "scribbles": PromptKind.SCRIBBLE,
+    "lasso": PromptKind.LASSO,
+}  # the fields that hold a Region
 _EMPTY: tuple[object, ...] = (None, ())
 
 
-def kinds_in(combination: str) -> frozenset[Kind]:
+def kinds_in(combination: str) -> frozenset[PromptKind]:
     """The kinds that a combination such as "text+box" joins; raises PromptError for an unknown kind."""
     try:
-        return frozenset(Kind(part) for part in combination.split("+"))
+        return frozenset(PromptKind(part) for part in combination.split("+"))
     except ValueError as error:
-        raise PromptError(f'"{combination}" is no kind of prompt; join some of {", ".join(Kind)} with "+".') from error
+        raise PromptError(
+            f'"{combination}" is no kind of prompt; join some of {", ".join(PromptKind)} with "+".'
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +103,7 @@ class Prompt:
             raise PromptError("the mask is empty; leave it out, or give one that holds a voxel.")
         if not self._says_where_or_what:
             said = "only what is off the structure" if self.kinds else "no prompt"
-            said = "only negative points were given" if self.kinds == {Kind.POINT} else f"{said} was given"
+            said = "only negative points were given" if self.kinds == {PromptKind.POINT} else f"{said} was given"
             raise PromptError(f"{said}; give a text, a positive point or a box.")
         for place in self.points:
             if not self.grid.contains([place])[0]:
@@ -118,7 +123,7 @@ class Prompt:
             object.__setattr__(self, "notes", (*self.notes, *notes))
 
     @property
-    def kinds(self) -> frozenset[Kind]:
+    def kinds(self) -> frozenset[PromptKind]:
         """The kinds of which it says something."""
         return frozenset(kind for kind, (first, *_) in _FIELDS.items() if getattr(self, first) not in _EMPTY)
 
@@ -132,7 +137,7 @@ class Prompt:
         drawn = any(region is not None and bool(region.labels.any()) for region in self._regions.values())
         return self.text is not None or self.box is not None or any(self.labels) or drawn or bool(self.mask)
 
-    def only(self, kinds: Collection[Kind]) -> "Prompt":
+    def only(self, kinds: Collection[PromptKind]) -> "Prompt":
         """The parts of this prompt that are of some kinds; raises PromptError where nothing is left."""
         parts: dict[str, Any] = {name: getattr(self, name) for kind in kinds for name in _FIELDS[kind]}
         return Prompt(self.grid, **parts, notes=self.notes)
@@ -182,7 +187,7 @@ class Prompt:
                 raise PromptError(f"{str(error)[:-1]}. Does the prompt belong to this patient?") from None
             notes = (*notes, *cut)
         parts: dict[str, Any] = {}
-        for name, kind in {**_DRAWN, "mask": Kind.MASK}.items():
+        for name, kind in {**_DRAWN, "mask": PromptKind.MASK}.items():
             part = getattr(self, name)
             parts[name] = None if part is None else part.moved(self.grid, grid)
             if part is not None and not parts[name]:

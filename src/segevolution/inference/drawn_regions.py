@@ -9,7 +9,7 @@ from torch import Tensor
 from ..imaging.framing import Frame
 from ..imaging.regions import Region
 from ..models.backbone import Triple
-from .windows import Block
+from .windows import VoxelBlock
 
 CHANNELS = 4  # scribbled on the structure, scribbled off it, lasso on it, lasso off it
 
@@ -34,7 +34,7 @@ def in_frame(region: Region | None, frame: Frame) -> Region | None:
     return Region(voxels[first], labels[first])
 
 
-def within(region: Region | None, view: Block) -> Region | None:
+def within(region: Region | None, view: VoxelBlock) -> Region | None:
     """The part inside a window, in the window's voxels; None where there is none."""
     if region is None:
         return None
@@ -44,12 +44,12 @@ def within(region: Region | None, view: Block) -> Region | None:
     return Region(region.voxels[inside] - np.asarray(view.start), region.labels[inside])
 
 
-def extent(region: Region | None) -> Block | None:
+def extent(region: Region | None) -> VoxelBlock | None:
     """The tight block of what lies on the structure; None where nothing does."""
     if region is None or not region.labels.any():
         return None
     (d0, h0, w0), (d1, h1, w1) = region.positive.min(axis=0).tolist(), (region.positive.max(axis=0) + 1).tolist()
-    return Block((d0, h0, w0), (d1, h1, w1))
+    return VoxelBlock((d0, h0, w0), (d1, h1, w1))
 
 
 def rescaled(region: Region | None, source: Triple, target: Triple) -> Region | None:

@@ -15,8 +15,8 @@ from ..imaging.prompts import Prompt
 from ..imaging.regions import PackedMask, Region
 from ..models.backbone import ABSENT, PADDING, POSITIVE, PromptBatch, Triple
 from .drawn_regions import channels, in_frame, rescaled, within
-from .previous_answer import CERTAIN, OUTSIDE, Previous, stacked
-from .windows import Block
+from .previous_answer import CERTAIN, OUTSIDE, PreviousAnswer, stacked
+from .windows import VoxelBlock
 
 Place = tuple[float, float, float]
 
@@ -29,7 +29,7 @@ class FramePrompt:
         structure: named in the text; None = no text.
         points: voxel centres at whole numbers; need not be whole.
         labels: one a point: 1 positive, 0 negative, -1 the padding token.
-        box: whole voxels, half-open as every Block; None = no box.
+        box: whole voxels, half-open as every VoxelBlock; None = no box.
         previous: an earlier answer to the same question; None = none.
         scribbles, lasso: voxels that were drawn over, for a network that takes such; None = none.
     """
@@ -37,8 +37,8 @@ class FramePrompt:
     structure: str | None = None
     points: tuple[Place, ...] = ()
     labels: tuple[int, ...] = ()
-    box: Block | None = None
-    previous: Previous | None = field(default=None, compare=False)
+    box: VoxelBlock | None = None
+    previous: PreviousAnswer | None = field(default=None, compare=False)
     scribbles: Region | None = None
     lasso: Region | None = None
 
@@ -65,25 +65,25 @@ def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
     points = frame.indices(prompt.points) if prompt.points else np.zeros((0, 3))
     box = None
     if prompt.box is not None:
-        box = Block(*frame.block(*prompt.box.voxels))
+        box = VoxelBlock(*frame.block(*prompt.box.voxels))
     places = tuple(_place(row) for row in np.clip(points, 0, last))
     previous = None if prompt.mask is None else mask_in_frame(prompt.mask, frame)
     scribbles, lasso = (in_frame(region, frame) for region in (prompt.scribbles, prompt.lasso))
     return FramePrompt(prompt.text, places, prompt.labels, box, previous, scribbles, lasso)
 
 
-def mask_in_frame(mask: PackedMask, frame: Frame) -> Previous:
+def mask_in_frame(mask: PackedMask, frame: Frame) -> PreviousAnswer:
     """A segmentation in file order as a network is told of it: logits of CERTAIN inside and OUTSIDE beyond."""
     inside = torch.from_numpy(np.ascontiguousarray(frame.labels(mask.unpack())))
     logits = torch.where(inside, CERTAIN, OUTSIDE)
-    return Previous(Block.whole(frame.image.shape), logits)
+    return PreviousAnswer(VoxelBlock.whole(frame.image.shape), logits)
 
 
 def on_view(prompt: Prompt) -> FramePrompt:
     """A prompt whose grid is a view itself, (d, h, w), as training draws it."""
     box = None
     if prompt.box is not None:
-        box = Block(_whole(prompt.box.low), _whole(high + 1 for high in prompt.box.high))
+        box = VoxelBlock(_whole(prompt.box.low), _whole(high + 1 for high in prompt.box.high))
     return FramePrompt(prompt.text, prompt.points, prompt.labels, box, scribbles=prompt.scribbles, lasso=prompt.lasso)
 
 
@@ -110,11 +110,11 @@ def resized(prompt: FramePrompt, source: Triple, target: Triple) -> FramePrompt:
             hits = np.array([min(int((low + high) / 2 * side / length), side - 1)])
         starts.append(int(hits[0]))
         stops.append(int(hits[-1]) + 1)
-    return replace(prompt, box=Block(_whole(starts), _whole(stops)))
+    return replace(prompt, box=VoxelBlock(_whole(starts), _whole(stops)))
 
 
 def seen_from(
-    prompt: FramePrompt, view: Block, inside: Block | None, coarse: Block | None, *, boxed: bool = False
+    prompt: FramePrompt, view: VoxelBlock, inside: VoxelBlock | None, coarse: VoxelBlock | None, *, boxed: bool = False
 ) -> FramePrompt:
     """What a window is told: the text, the points inside it, and a box of what is known to lie inside it.
 
@@ -154,10 +154,10 @@ def seen_from(
     return replace(told, points=((-1.0, -1.0, -1.0),), labels=(PADDING,)) if told.silent else told
 
 
-def voxel(point: Place) -> Block:
+def voxel(point: Place) -> VoxelBlock:
     """The voxel that a point lies in."""
     start = _whole(math.floor(value + 0.5) for value in point)
-    return Block(start, _whole(value + 1 for value in start))
+    return VoxelBlock(start, _whole(value + 1 for value in start))
 
 
 def collate(

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from ..errors import PromptError
 from ..imaging.prompts import Prompt
 from ..imaging.regions import PackedMask
-from .previous_answer import Previous
+from .previous_answer import PreviousAnswer
 from .segmentation import Mask, Segmentation, difference
 
 DEFAULT_HISTORY = 256 << 20  # bytes: 26 answers on 512 x 512 x 300 voxels
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class HistoryEntry:
     """An answer without its unpacked mask.
 
     Attributes:
@@ -31,9 +31,9 @@ class Entry:
     structure: str | None
     iou: float
     notes: tuple[str, ...]
-    previous: Previous | None = None
+    previous: PreviousAnswer | None = None
 
-    def answer(self, before: "Entry | None", mask: Mask | None = None) -> Segmentation:
+    def answer(self, before: "HistoryEntry | None", mask: Mask | None = None) -> Segmentation:
         """The answer; `before` is the one shown before it, `mask` its own unpacked, where that is at hand."""
         mask = self.mask.unpack() if mask is None else mask
         changed = difference(mask, None if before is None else before.mask.unpack())
@@ -57,17 +57,17 @@ class History:
 
     def __init__(self, memory: int = DEFAULT_HISTORY) -> None:
         self.memory = memory
-        self._done: list[Entry] = []
-        self._undone: list[Entry] = []
+        self._done: list[HistoryEntry] = []
+        self._undone: list[HistoryEntry] = []
         self._forgotten = False
 
     @property
-    def current(self) -> Entry | None:
+    def current(self) -> HistoryEntry | None:
         """The newest answer that was not taken back."""
         newest = self._done[-1:]  # a copy, so that another thread may take it back meanwhile
         return newest[0] if newest else None
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: HistoryEntry) -> None:
         """A new answer; what was taken back before cannot be brought again."""
         self._undone.clear()
         self._done.append(entry)

@@ -6,13 +6,13 @@ from threading import RLock
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 
-class Locked(Protocol):
+class LockedObject(Protocol):
     """Something with a lock of its own, which one thread may take several times."""
 
     _lock: RLock
 
 
-Owner = TypeVar("Owner", bound=Locked)
+Owner = TypeVar("Owner", bound=LockedObject)
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..adapters.shipped import NONE, Expert, expert_for
+from ..adapters.shipped import NONE, ShippedExpert, expert_for
 from ..files import replacing_together, write_json
 from ..imaging.formats import write_mask
 from ..imaging.grid import Array
@@ -19,7 +19,7 @@ from ..imaging.usable_signal import usable_signal
 from ..imaging.volume import Volume
 from .labelmap import label_map
 from .load import load
-from .request import Request
+from .request import SegmentRequest
 from .segmentation import Segmentation
 from .session import Session
 
@@ -27,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Found:
+class StructureResult:
     """One structure as it was written.
 
     Attributes:
@@ -49,7 +49,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Report:
+class SegmentReport:
     """What a call of `predict` did.
 
     Attributes:
@@ -62,7 +62,7 @@ class Report:
             not go with its modality.
     """
 
-    found: tuple[Found, ...]
+    found: tuple[StructureResult, ...]
     files: tuple[Path, ...]
     notes: tuple[str, ...]
     encodings: int
@@ -70,7 +70,7 @@ class Report:
     warnings: tuple[str, ...] = ()
 
 
-def predict(request: Request, progress: Progress | None = None) -> Report:
+def predict(request: SegmentRequest, progress: Progress | None = None) -> SegmentReport:
     """Carry out a request; nothing is written unless everything was segmented.
 
     Args:
@@ -89,7 +89,7 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
     warnings = (*volume.unstated, *volume.remarks, *signal_warnings(volume))
     tell("loading the model", 0, len(names))
     expert = expert_for(request.model, volume.modality) if request.adapter is None else None
-    asked = Expert(request.model, None if request.adapter in (None, NONE) else str(request.adapter))
+    asked = ShippedExpert(request.model, None if request.adapter in (None, NONE) else str(request.adapter))
     used = expert or asked
     backbone = load(used.model, adapter=used.adapter, device=request.device)
     session = Session(backbone, volume, windows=request.windows)
@@ -116,14 +116,14 @@ def predict(request: Request, progress: Progress | None = None) -> Report:
             preview = import_module(".preview", __package__)
             preview.write_preview(temporary[-1], volume, drawn, title=_headline(request, volume))
     counts = session.counts
-    return Report(tuple(found), tuple(files), notes, counts.encodings, counts.decodings, warnings)
+    return SegmentReport(tuple(found), tuple(files), notes, counts.encodings, counts.decodings, warnings)
 
 
-def _names(request: Request) -> tuple[str, ...]:
+def _names(request: SegmentRequest) -> tuple[str, ...]:
     return request.names * len(request.masks) if request.candidates else request.names
 
 
-def _titles(request: Request) -> tuple[str, ...]:
+def _titles(request: SegmentRequest) -> tuple[str, ...]:
     """What each mask is called in the preview."""
     names = _names(request)
     if not request.candidates:
@@ -131,7 +131,7 @@ def _titles(request: Request) -> tuple[str, ...]:
     return tuple(f"{name}, alternative {number}" for number, name in enumerate(names, start=1))
 
 
-def _headline(request: Request, volume: Volume) -> str:
+def _headline(request: SegmentRequest, volume: Volume) -> str:
     """What the preview says above the picture."""
     modality = volume.modality or "modality not said"
     return f"{volume.name} ({modality}), {Path(request.model).name}; for research, not a medical device"
@@ -149,7 +149,9 @@ def _write(paths: Sequence[Path], session: Session, answers: list[Segmentation])
     return [answer.mask for answer in answers]
 
 
-def _measure(request: Request, volume: Volume, masks: list[Array], answers: list[Segmentation]) -> list[Found]:
+def _measure(
+    request: SegmentRequest, volume: Volume, masks: list[Array], answers: list[Segmentation]
+) -> list[StructureResult]:
     joined = len(request.masks) == 1
     paths = request.masks * len(answers) if joined else request.masks
     found = []
@@ -157,15 +159,17 @@ def _measure(request: Request, volume: Volume, masks: list[Array], answers: list
         voxels = int(mask.sum())
         mean = float(np.mean(volume.array[mask], dtype=np.float64)) if voxels else None
         volume_ml = voxels * volume.grid.voxel_volume / 1000
-        found.append(Found(name, place + 1 if joined else 1, path, voxels, volume_ml, mean, answer.iou))
+        found.append(StructureResult(name, place + 1 if joined else 1, path, voxels, volume_ml, mean, answer.iou))
     return found
 
 
-def _routed(volume: Volume, expert: Expert | None) -> list[str]:
+def _routed(volume: Volume, expert: ShippedExpert | None) -> list[str]:
     return [f"{volume.modality} is answered by the expert, {expert}; --adapter none leaves it out"] if expert else []
 
 
-def _notes(request: Request, volume: Volume, found: list[Found], answers: list[Segmentation]) -> tuple[str, ...]:
+def _notes(
+    request: SegmentRequest, volume: Volume, found: list[StructureResult], answers: list[Segmentation]
+) -> tuple[str, ...]:
     lowest = float(usable_signal(volume.array, volume.modality).measured.min())
     if volume.modality is not None:
         modality = f"modality: {volume.modality}, as {'you said' if request.modality else 'the DICOM header says'}"
@@ -178,7 +182,9 @@ def _notes(request: Request, volume: Volume, found: list[Found], answers: list[S
     return (modality, *understood, *lacking, "for research, not a medical device")
 
 
-def _key(request: Request, volume: Volume, found: list[Found], notes: tuple[str, ...], used: Expert) -> dict[str, Any]:
+def _key(
+    request: SegmentRequest, volume: Volume, found: list[StructureResult], notes: tuple[str, ...], used: ShippedExpert
+) -> dict[str, Any]:
     """What the JSON sidecar says."""
     labels = {str(entry.label): entry.name for entry in found} if len(request.masks) == 1 else {"1": "the structure"}
     return {
@@ -199,7 +205,7 @@ def _key(request: Request, volume: Volume, found: list[Found], notes: tuple[str,
     }
 
 
-def as_plain(entry: Found) -> dict[str, Any]:
+def as_plain(entry: StructureResult) -> dict[str, Any]:
     """A row for JSON."""
     return {
         "name": entry.name,

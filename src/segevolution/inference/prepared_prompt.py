@@ -18,7 +18,7 @@ from ..vocabulary import canonical, require_known
 
 
 @dataclass(frozen=True)
-class Question:
+class PreparedPrompt:
     """What was said and what the network is asked.
 
     Attributes:
@@ -32,7 +32,7 @@ class Question:
     notes: tuple[str, ...]
 
 
-def understood(prompt: Prompt, spec: Spec, volume: Volume) -> Question:
+def understood(prompt: Prompt, spec: Spec, volume: Volume) -> PreparedPrompt:
     """Check a prompt against a network and a volume, and adapt it to what the network accepts.
 
     Raises:
@@ -51,7 +51,7 @@ def understood(prompt: Prompt, spec: Spec, volume: Volume) -> Question:
             raise PromptError("the text is empty; name a structure, such as liver.")
         prompt = replace(prompt, text=name)
     asked, notes = adapted(prompt, spec.accepts)
-    return Question(prompt, asked, (*prompt.notes, *notes))
+    return PreparedPrompt(prompt, asked, (*prompt.notes, *notes))
 
 
 def drawn(

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ..models.backbone import Triple
-from .windows import Block
+from .windows import VoxelBlock
 
 OUTSIDE = -16.0  # the logit of a voxel that no window answered for, or that a given mask leaves out
 CERTAIN = 16.0  # of a voxel that a given mask holds
 
 
 @dataclass(frozen=True, eq=False)
-class Previous:
+class PreviousAnswer:
     """An earlier answer, or a mask to begin with.
 
     Attributes:
@@ -25,14 +25,14 @@ class Previous:
         logits: (d, h, w) float32 of any size, spread evenly over the view; foreground is > 0.
     """
 
-    view: Block
+    view: VoxelBlock
     logits: Tensor
 
-    def to(self, device: torch.device) -> "Previous":
+    def to(self, device: torch.device) -> "PreviousAnswer":
         """The same with its logits on a device."""
-        return Previous(self.view, self.logits.to(device))
+        return PreviousAnswer(self.view, self.logits.to(device))
 
-    def on(self, view: Block, size: Triple) -> Tensor:
+    def on(self, view: VoxelBlock, size: Triple) -> Tensor:
         """Its logits (d, h, w) of `size` spread over another view: the same tensor on the same view, else trilinear.
 
         What the earlier view did not cover is OUTSIDE.
@@ -55,7 +55,7 @@ class Previous:
         return torch.where(covered, values, values.new_tensor(OUTSIDE))
 
 
-def stacked(previous: Sequence[Previous | None], device: torch.device) -> Tensor | None:
+def stacked(previous: Sequence[PreviousAnswer | None], device: torch.device) -> Tensor | None:
     """(P, 1, d, h, w): the logits of each prompt's earlier answer, NaN where it has none; None where none has one."""
     present = [each.logits for each in previous if each is not None]
     if not present:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..models.backbone import PADDING, POSITIVE, BackboneModule, Features, PromptBatch, Triple
 from ..vocabulary import Context
-from .windows import Block, padding, published_region, scan, tight
+from .windows import VoxelBlock, padding, published_region, scan, tight
 
 POINTS_A_WINDOW = 4  # drawn without replacement, beside one drawn apart
 NOWHERE = -1.0
@@ -59,7 +59,7 @@ class PublishedAnswer:
     coarse: Tensor
     logits: Tensor
     prompt_map: Tensor | None = None
-    region: Block | None = None
+    region: VoxelBlock | None = None
     pad: tuple[tuple[int, int], ...] = ()
     starts: list[Triple] = field(default_factory=list)
     boxes: list[Tensor] = field(default_factory=list)
@@ -91,13 +91,13 @@ def published(
     answer.starts = scan(_triple(view.shape), window)
     total, count = torch.zeros_like(view), torch.zeros_like(view)
     for start in answer.starts:
-        part = Block.whole(window).shift(start).slices
+        part = VoxelBlock.whole(window).shift(start).slices
         told = _told(prompt, known[part], None if placed is None else placed[part], lone=len(answer.starts) == 1)
         _record(answer, told)
         features = backbone.encode(view[part][None, None], [None])
         total[part] += _ask(backbone, features, told)
         count[part] += 1
-    unpadded = Block.whole(region.shape).shift([before for before, _ in answer.pad]).slices
+    unpadded = VoxelBlock.whole(region.shape).shift([before for before, _ in answer.pad]).slices
     answer.logits[region.slices] = (total / count)[unpadded]
     return answer
 
@@ -134,7 +134,7 @@ def _prompt_map(prompt: PublishedPrompt, window: Triple, shape: Triple) -> Tenso
     drawn = torch.zeros(window)
     if prompt.box is not None:
         low, high = prompt.box.long().split(3)
-        drawn[Block(_triple(low), _triple(high + 1)).slices] = 1
+        drawn[VoxelBlock(_triple(low), _triple(high + 1)).slices] = 1
     elif prompt.points is not None and prompt.labels is not None:
         for d, h, w in prompt.points[prompt.labels == POSITIVE].long().tolist():
             drawn[d, h, w] = 1

@@ -23,7 +23,7 @@ ALTERNATIVES = 3
 
 
 @dataclass(frozen=True)
-class Request:
+class SegmentRequest:
     """One call of `predict`.
 
     Attributes:

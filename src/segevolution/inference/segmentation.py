@@ -9,8 +9,8 @@ from ..imaging.framing import foreground_box
 from ..imaging.grid import Grid
 from ..imaging.prompts import Prompt
 from ..imaging.regions import moved_mask
-from .previous_answer import Previous
-from .windows import Block
+from .previous_answer import PreviousAnswer
+from .windows import VoxelBlock
 
 Mask = npt.NDArray[np.bool_]
 Logits = npt.NDArray[np.float16]
@@ -41,8 +41,8 @@ class Segmentation:
     iou: float
     logits: Logits | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
-    changed: Block | None = None
-    previous: Previous | None = field(default=None, repr=False)
+    changed: VoxelBlock | None = None
+    previous: PreviousAnswer | None = field(default=None, repr=False)
 
     @property
     def volume_ml(self) -> float:
@@ -54,7 +54,7 @@ class Segmentation:
         return moved_mask(self.mask, self.grid, grid)
 
 
-def difference(mask: Mask, before: Mask | None) -> Block | None:
+def difference(mask: Mask, before: Mask | None) -> VoxelBlock | None:
     """The block (x, y, z) in which a mask differs from an earlier one, or from nothing; None where it does not."""
     changed = mask if before is None else mask ^ before
-    return Block(*foreground_box(changed)) if changed.any() else None
+    return VoxelBlock(*foreground_box(changed)) if changed.any() else None

@@ -18,19 +18,19 @@ from ..adapters.protocol import Adapter
 from ..adapters.switch import AdaptedNetwork
 from ..errors import PromptError
 from ..imaging.framing import Frame
-from ..imaging.prompts import Kind, Prompt
+from ..imaging.prompts import Prompt, PromptKind
 from ..imaging.regions import PackedMask, Region
 from ..imaging.volume import Volume
 from ..models.backbone import BackboneModule, Windows
 from ..vocabulary import Context, canonical
 from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
 from .frame_prompt import mask_in_frame, to_frame_prompt
-from .history import DEFAULT_HISTORY, Entry, History
+from .history import DEFAULT_HISTORY, History, HistoryEntry
 from .locking import in_turn
-from .prepared_prompt import Question, drawn, understood
+from .prepared_prompt import PreparedPrompt, drawn, understood
 from .segmentation import Logits, Mask, Segmentation, difference
 from .strategies import strategy_of
-from .strategies.base import Answer, OpenImage, Options
+from .strategies.base import Answer, OpenImage, StrategyOptions
 
 Numbers = Sequence[float]
 
@@ -86,7 +86,7 @@ class Session:
             torch.from_numpy(self.frame.image).to(self.network.device),
             self.frame.pad,
             volume.modality if self._told else None,
-            Options(self.windows, precision, batch, memory),
+            StrategyOptions(self.windows, precision, batch, memory),
         )
         self._history = History(history)
 
@@ -233,14 +233,14 @@ class Session:
             Prompt(self.volume.grid, mask=packed) if now is None else now.prompt.extended(mask=packed)
         )
         notes = (*asked.notes, "this is the segmentation to begin with, not an answer of the network")
-        return self._show(Entry(asked.prompt, packed, asked.prompt.text, float("nan"), notes))
+        return self._show(HistoryEntry(asked.prompt, packed, asked.prompt.text, float("nan"), notes))
 
     @in_turn
     def take_up(self, answer: Segmentation) -> Segmentation:
         """Make an answer of `segment` or `candidates` the current one, to be corrected by what follows."""
         prompt = self._question(answer.prompt).prompt
         mask = PackedMask.pack(answer.mask)
-        return self._show(Entry(prompt, mask, answer.structure, answer.iou, answer.notes, answer.previous))
+        return self._show(HistoryEntry(prompt, mask, answer.structure, answer.iou, answer.notes, answer.previous))
 
     @in_turn
     def undo(self) -> Segmentation | None:
@@ -279,10 +279,10 @@ class Session:
         ((answer, name),) = self._ask([asked], None if now is None else now.structure, earlier=now)
         mask, _ = self._mask_of(answer)
         return self._show(
-            Entry(asked.prompt, PackedMask.pack(mask), name, answer.iou, asked.notes, answer.previous), mask
+            HistoryEntry(asked.prompt, PackedMask.pack(mask), name, answer.iou, asked.notes, answer.previous), mask
         )
 
-    def _show(self, entry: Entry, mask: Mask | None = None) -> Segmentation:
+    def _show(self, entry: HistoryEntry, mask: Mask | None = None) -> Segmentation:
         """Keep an answer, and say where it differs from the one before."""
         before = self._history.current
         self._history.add(entry)
@@ -321,10 +321,10 @@ class Session:
 
     def _ask(
         self,
-        asked: Sequence[Question],
+        asked: Sequence[PreparedPrompt],
         structure: str | None,
         *,
-        earlier: Entry | None = None,
+        earlier: HistoryEntry | None = None,
         multimask: bool = False,
     ) -> Iterator[tuple[Answer, str | None]]:
         """Answers in order, each with the name of its structure; told of an `earlier` one where the network can."""
@@ -333,7 +333,7 @@ class Session:
         names = [question.prompt.text or (None if structure is None else canonical(structure)) for question in asked]
         contexts = [Context(self.volume.modality, name) if self._told else Context() for name in names]
         prompts = [to_frame_prompt(question.asked, self.frame) for question in asked]
-        if earlier is not None and Kind.MASK in self.network.spec.accepts:
+        if earlier is not None and PromptKind.MASK in self.network.spec.accepts:
             previous = earlier.previous or (mask_in_frame(earlier.mask, self.frame) if earlier.mask else None)
             prompts = [replace(prompt, previous=previous) for prompt in prompts]
         prompts = [prompt.to(self.network.device) for prompt in prompts]
@@ -346,5 +346,5 @@ class Session:
         mask = self.frame.restore(self.frame.on_crop(answer.logits.cpu().numpy()) > 0)
         return mask, answer.logits.half().cpu().numpy() if keep_logits else None
 
-    def _question(self, prompt: Prompt) -> Question:
+    def _question(self, prompt: Prompt) -> PreparedPrompt:
         return understood(prompt, self.network.spec, self.volume)

@@ -21,7 +21,7 @@ FOCUS_LEAST = 0.375  # of the array's sides
 
 
 @dataclass(frozen=True)
-class Block:
+class VoxelBlock:
     """A box of voxels (d, h, w), half-open; it may reach outside an array and may be empty."""
 
     start: Triple
@@ -43,33 +43,33 @@ class Block:
         """Whether it holds no voxel."""
         return 0 in self.shape
 
-    def meet(self, other: "Block") -> "Block":
+    def meet(self, other: "VoxelBlock") -> "VoxelBlock":
         """The voxels of both."""
-        return Block(
+        return VoxelBlock(
             _triple(map(max, self.start, other.start)),
             _triple(map(min, self.stop, other.stop)),
         )
 
-    def join(self, other: "Block") -> "Block":
+    def join(self, other: "VoxelBlock") -> "VoxelBlock":
         """The smallest block that holds both."""
-        return Block(
+        return VoxelBlock(
             _triple(map(min, self.start, other.start)),
             _triple(map(max, self.stop, other.stop)),
         )
 
-    def shift(self, by: Sequence[int], sign: int = 1) -> "Block":
+    def shift(self, by: Sequence[int], sign: int = 1) -> "VoxelBlock":
         """Moved by `sign * by` voxels."""
-        return Block(
+        return VoxelBlock(
             _triple(low + sign * step for low, step in zip(self.start, by, strict=True)),
             _triple(high + sign * step for high, step in zip(self.stop, by, strict=True)),
         )
 
-    def holds(self, other: "Block") -> bool:
+    def holds(self, other: "VoxelBlock") -> bool:
         """Whether every voxel of the other is in this one."""
         return self.meet(other) == other
 
     @classmethod
-    def whole(cls, shape: Sequence[int]) -> "Block":
+    def whole(cls, shape: Sequence[int]) -> "VoxelBlock":
         """All of an array."""
         return cls((0, 0, 0), _triple(shape))
 
@@ -83,8 +83,8 @@ class Window:
         content: the part of it that shows the image; the rest is padding.
     """
 
-    view: Block
-    content: Block
+    view: VoxelBlock
+    content: VoxelBlock
 
     def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
         """Its voxels (..., D, H, W) of an image (..., d, h, w), `pad` where it shows nothing."""
@@ -115,7 +115,7 @@ class Focus(Window):
     size: Triple
 
     @classmethod
-    def on(cls, block: Block, size: Triple) -> "Focus":
+    def on(cls, block: VoxelBlock, size: Triple) -> "Focus":
         """A block inside the frame."""
         return cls(block, block, size)
 
@@ -131,7 +131,7 @@ class Focus(Window):
         ]
 
 
-def tight(mask: Tensor) -> Block | None:
+def tight(mask: Tensor) -> VoxelBlock | None:
     """The smallest block around the true voxels of a mask (D, H, W); None if there are none."""
     starts, stops = [], []
     for axis in range(3):
@@ -141,10 +141,10 @@ def tight(mask: Tensor) -> Block | None:
             return None
         starts.append(int(hits[0]))
         stops.append(int(hits[-1]) + 1)
-    return Block(_triple(starts), _triple(stops))
+    return VoxelBlock(_triple(starts), _triple(stops))
 
 
-def region_around(block: Block, window: Triple, shape: Triple) -> Block:
+def region_around(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBlock:
     """The block grown evenly to at least a window a side, and moved inside the array, so that it shows image.
 
     An axis shorter than the window is taken whole. (The published region is not moved: beside a border it stays
@@ -156,10 +156,10 @@ def region_around(block: Block, window: Triple, shape: Triple) -> Block:
         start = min(max(low - (side - (high - low)) // 2, 0), length - side)
         starts.append(start)
         stops.append(start + side)
-    return Block(_triple(starts), _triple(stops))
+    return VoxelBlock(_triple(starts), _triple(stops))
 
 
-def focus_around(block: Block, window: Triple, shape: Triple) -> Block:
+def focus_around(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBlock:
     """The block with what surrounds it, inside the array, in the array's own proportions.
 
     The same share of every side, so that the network sees what the whole image showed it, only larger; no less than
@@ -177,10 +177,10 @@ def focus_around(block: Block, window: Triple, shape: Triple) -> Block:
         start = min(max(start, 0, high - side), low, length - side)
         starts.append(start)
         stops.append(start + side)
-    return Block(_triple(starts), _triple(stops))
+    return VoxelBlock(_triple(starts), _triple(stops))
 
 
-def published_region(block: Block, window: Triple, shape: Triple) -> Block:
+def published_region(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBlock:
     """The region of SegVol's code: both ends move by (window - side) // 2 and are cut at the array's border.
 
     So an odd difference leaves it one voxel short of the window, and a border leaves it shorter still.
@@ -190,7 +190,7 @@ def published_region(block: Block, window: Triple, shape: Triple) -> Block:
         margin = max(0, wanted - (high - low)) // 2
         starts.append(max(0, low - margin))
         stops.append(min(length, high + margin))
-    return Block(_triple(starts), _triple(stops))
+    return VoxelBlock(_triple(starts), _triple(stops))
 
 
 def padding(shape: Triple, window: Triple) -> tuple[tuple[int, int], ...]:
@@ -212,12 +212,12 @@ def scan(shape: Triple, window: Triple, overlap: float = OVERLAP) -> list[Triple
     return [_triple(start) for start in itertools.product(*axes)]
 
 
-def windows_over(region: Block, window: Triple, overlap: float = OVERLAP) -> list[Window]:
+def windows_over(region: VoxelBlock, window: Triple, overlap: float = OVERLAP) -> list[Window]:
     """The windows that scan a region, in order; they show the region only, padding beyond it."""
     margins = padding(region.shape, window)
     padded = _triple(side + sum(margin) for side, margin in zip(region.shape, margins, strict=True))
     origin = _triple(low - margin[0] for low, margin in zip(region.start, margins, strict=True))
-    views = (Block.whole(window).shift(start).shift(origin) for start in scan(padded, window, overlap))
+    views = (VoxelBlock.whole(window).shift(start).shift(origin) for start in scan(padded, window, overlap))
     return [Window(view, view.meet(region)) for view in views]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import PromptError
-from ..imaging.prompts import Kind
+from ..imaging.prompts import PromptKind
 from ..vocabulary import Context, Modality, Wording
 from .spec import Adaptation, DecoderSizes, Spec, Triple, Windows
 
@@ -218,7 +218,7 @@ class Backbone(Protocol):
 
 
 @dataclass
-class Carried:
+class AttachedAdapters:
     """The adapters of a network, see adapters/switch.py.
 
     Attributes:
@@ -247,7 +247,7 @@ class BackboneModule(torch.nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.hooks = Hooks()
-        self.carried = Carried()
+        self.carried = AttachedAdapters()
         self.lock = RLock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -270,7 +270,7 @@ class BackboneModule(torch.nn.Module, ABC):
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context], *, multimask: bool = False
     ) -> Masks:
         """See Backbone.decode; raises PromptError for drawn regions that the network does not take."""
-        if prompts.regions is not None and not self.spec.accepts & {Kind.SCRIBBLE, Kind.LASSO}:
+        if prompts.regions is not None and not self.spec.accepts & {PromptKind.SCRIBBLE, PromptKind.LASSO}:
             known = ", ".join(sorted(self.spec.accepts))
             raise PromptError(f"this model takes no scribble or lasso prompt; it takes {known}.")
         with self.lock:

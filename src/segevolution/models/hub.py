@@ -44,7 +44,7 @@ PATTERNS = (*HUB_FILES, "*.json", "*.txt", CARD)
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """A model that `find` knows by name.
 
     Attributes:
@@ -87,7 +87,7 @@ def find(name: str | Path) -> Path:
     )
 
 
-def list_models() -> list[Entry]:
+def list_models() -> list[ModelEntry]:
     """Every model that ships or was pulled, packaged ones first; folders that are no models are passed over."""
     return [*_entries(packaged_root(), "packaged"), *_entries(pulled_root(), "pulled")]
 
@@ -258,11 +258,11 @@ def _folder_name(name: str) -> str:
     return name.strip("/").replace("/", "--")
 
 
-def _entries(root: Path, origin: Literal["packaged", "pulled"]) -> Iterator[Entry]:
+def _entries(root: Path, origin: Literal["packaged", "pulled"]) -> Iterator[ModelEntry]:
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         try:
             config = read_config(folder)
         except CheckpointError:
             continue
         name = folder.name.replace("--", "/", 1)
-        yield Entry(name, folder, origin, str(config["network"]), (folder / WEIGHTS).stat().st_size)
+        yield ModelEntry(name, folder, origin, str(config["network"]), (folder / WEIGHTS).stat().st_size)

@@ -24,7 +24,7 @@ _DRAWN: frozenset[Callable[..., Any]] = frozenset(
 )
 
 
-class _Undrawn(TorchFunctionMode):
+class _SkippedInitialisation(TorchFunctionMode):
     """While it lasts, random starts leave their tensors as they are."""
 
     def __torch_function__(
@@ -39,5 +39,5 @@ class _Undrawn(TorchFunctionMode):
 @contextmanager
 def outlined() -> Iterator[None]:
     """A context in which a network that is built has shapes and types, and neither memory nor a random start."""
-    with torch.device("meta"), _Undrawn():
+    with torch.device("meta"), _SkippedInitialisation():
         yield

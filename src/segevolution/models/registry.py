@@ -16,7 +16,7 @@ from .tiny import TinyBackbone, TinyConfig
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkType:
     """How one type of network is made from a folder and described in one.
 
     Attributes:
@@ -50,24 +50,24 @@ def _save_sam(model: Sam, folder: Path) -> dict[str, Any]:
     return model.config.to_dict()
 
 
-NETWORKS: dict[str, Network] = {
+NETWORKS: dict[str, NetworkType] = {
     network.name: network
     for network in (
-        Network("segvol", SegVol, segvol_folder.build, segvol_folder.save),
-        Network("sam", Sam, _build_sam, _save_sam),
-        Network("tiny", TinyBackbone, _build_tiny, _save_tiny),
+        NetworkType("segvol", SegVol, segvol_folder.build, segvol_folder.save),
+        NetworkType("sam", Sam, _build_sam, _save_sam),
+        NetworkType("tiny", TinyBackbone, _build_tiny, _save_tiny),
     )
 }
 
 
-def network_named(name: str, where: str) -> Network:
+def network_named(name: str, where: str) -> NetworkType:
     """The network that config.json of `where` names; raises CheckpointError for an unknown one."""
     if name not in NETWORKS:
         raise CheckpointError(f'{where} holds a "{name}" network; this version knows {", ".join(NETWORKS)}.')
     return NETWORKS[name]
 
 
-def network_of(model: BackboneModule) -> Network:
+def network_of(model: BackboneModule) -> NetworkType:
     """The registered type of a model; raises CheckpointError where there is none."""
     for network in NETWORKS.values():
         if type(model) is network.type:

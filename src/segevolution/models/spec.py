@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from ..errors import CheckpointError
 from ..imaging.intensity import NORMALISERS
-from ..imaging.prompts import Kind
+from ..imaging.prompts import PromptKind
 from ..imaging.resizing import Resizing
 
 Triple = tuple[int, int, int]
@@ -82,7 +82,7 @@ class Spec:
     """
 
     window: Triple
-    accepts: frozenset[Kind]
+    accepts: frozenset[PromptKind]
     intensity: str
     framing: str = "zoom"
     spacing: tuple[float, float, float] | None = None
@@ -102,13 +102,13 @@ class Spec:
 
     def __post_init__(self) -> None:
         _require(_sides(self.window), f"the window {self.window}", "three whole numbers of at least 1")
-        known = {kind.value for kind in Kind}
+        known = {kind.value for kind in PromptKind}
         _require(
             len(self.accepts) > 0 and set(self.accepts) <= known,
             f"the kinds of prompt {sorted(self.accepts)}",
-            f"some of {', '.join(Kind)}",
+            f"some of {', '.join(PromptKind)}",
         )
-        object.__setattr__(self, "accepts", frozenset(map(Kind, self.accepts)))
+        object.__setattr__(self, "accepts", frozenset(map(PromptKind, self.accepts)))
         _require(self.intensity in NORMALISERS, f'the intensity "{self.intensity}"', f"one of {', '.join(NORMALISERS)}")
         _require(isinstance(self.framing, str) and self.framing != "", f"the framing {self.framing!r}", "a name")
         _require(
@@ -121,7 +121,7 @@ class Spec:
             f"one of {', '.join(get_args(Resizing))}",
         )
         _require(
-            (self.previous is not None) == (Kind.MASK in self.accepts)
+            (self.previous is not None) == (PromptKind.MASK in self.accepts)
             and (self.previous is None or _sides(self.previous)),
             f"previous = {self.previous}",
             "the (d, h, w) of its logits where it accepts a mask, and None where it does not",

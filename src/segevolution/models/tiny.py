@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import CheckpointError, PromptError
-from ..imaging.prompts import Kind
+from ..imaging.prompts import PromptKind
 from ..vocabulary import STRUCTURES, Context, Modality, require_known
 from .backbone import NEGATIVE, POSITIVE, BackboneModule, DecoderSizes, Features, Masks, PromptBatch, Spec, Triple
 
@@ -96,7 +96,7 @@ VARIANTS: dict[str, TinyConfig] = {
 }
 
 
-class _Start(NamedTuple):
+class _TinyConstants(NamedTuple):
     """What an untrained network goes by.
 
     Attributes:
@@ -112,12 +112,12 @@ class _Start(NamedTuple):
     lost: float = 0.5
 
 
-_STARTS: dict[Framing, _Start] = {
-    "zoom": _Start(),
-    "click": _Start(middle=1.0),  # of a z-score
+_STARTS: dict[Framing, _TinyConstants] = {
+    "zoom": _TinyConstants(),
+    "click": _TinyConstants(middle=1.0),  # of a z-score
     # A point in the dark must find nothing, and another bright body nothing either, or walks over slices have no end.
-    "slices": _Start(slope=2 * GAIN, point=2 * GAIN, lost=0.75),
-    "sliding": _Start(),
+    "slices": _TinyConstants(slope=2 * GAIN, point=2 * GAIN, lost=0.75),
+    "sliding": _TinyConstants(),
 }
 
 
@@ -137,15 +137,19 @@ def _spec(config: TinyConfig) -> Spec:
         },
         "decoder": DecoderSizes(config.width, MASK_TOKENS, config.width),
     }
-    placed = frozenset({Kind.POINT, Kind.BOX})
+    placed = frozenset({PromptKind.POINT, PromptKind.BOX})
     previous = _divided(config.window, POOL)
     if config.framing == "click":
         return Spec(
-            accepts=placed | {Kind.MASK}, intensity="z_score", spacing=(1.5, 1.5, 1.5), previous=previous, **everywhere
+            accepts=placed | {PromptKind.MASK},
+            intensity="z_score",
+            spacing=(1.5, 1.5, 1.5),
+            previous=previous,
+            **everywhere,
         )
     if config.framing == "slices":
-        return Spec(accepts=placed | {Kind.MASK}, intensity="soft_tissue", previous=previous, **everywhere)
-    accepts = frozenset({Kind.TEXT}) if config.framing == "sliding" else placed | {Kind.TEXT}
+        return Spec(accepts=placed | {PromptKind.MASK}, intensity="soft_tissue", previous=previous, **everywhere)
+    accepts = frozenset({PromptKind.TEXT}) if config.framing == "sliding" else placed | {PromptKind.TEXT}
     return Spec(accepts=accepts, intensity="foreground", structures=config.structures, **everywhere)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..data.pack import Entry, Pack, read_pack, thinned, write_pack
+from ..data.pack import Pack, PackEntry, read_pack, thinned, write_pack
 from ..data.store import Store
 from ..errors import OutputError, RecipeError
 from ..files import check_writable, sweep
@@ -151,7 +151,7 @@ def open_data(recipe: PretrainRecipe, folder: Path, root: Path | None, packed: P
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackReference:
     """What was written.
 
     Attributes:
@@ -167,7 +167,7 @@ class Packed:
 
 def pack_training(
     recipe: PretrainRecipe, path: Path, folder: Path, *, root: Path | None = None, force: bool = False
-) -> Packed:
+) -> PackReference:
     """Pack all that a training needs into one file, as the recipe's `pack` says.
 
     Args:
@@ -214,7 +214,7 @@ def pack_training(
         most_bytes=int(recipe.pack.megabytes * 1e6),
         force=force,
     )
-    return Packed(path, size, {name: sum(map(len, roles.values())) for name, roles in chosen.items()})
+    return PackReference(path, size, {name: sum(map(len, roles.values())) for name, roles in chosen.items()})
 
 
 def pack_key(recipe: PretrainRecipe) -> str:
@@ -234,11 +234,11 @@ def _choice(entry: WeightedDataset) -> Any:
 
 def _entries(
     recipe: PretrainRecipe, dataset: WeightedDataset, data: StoreData, chosen: Mapping[str, Sequence[str]]
-) -> Iterator[Entry]:
+) -> Iterator[PackEntry]:
     """The cases of a dataset, one in memory at a time."""
     limits = recipe.pack.limits(dataset.name)
     store = data.store(dataset)
     for role in _ROLES:
         for name in chosen[role]:
             for case in framed(store, [name], lambda volume: frame(volume, recipe.intensity), recipe.known):
-                yield Entry(dataset.name, role, thinned(case, store.record(name).spacing, limits), limits.levels)
+                yield PackEntry(dataset.name, role, thinned(case, store.record(name).spacing, limits), limits.levels)

@@ -60,7 +60,7 @@ class RunManifest(BaseModel):
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class PretrainOutcome:
     """What a call made.
 
     Attributes:
@@ -81,7 +81,7 @@ def pretrain(
     encoder: Path | None = None,
     device: str = "auto",
     quiet: bool = False,
-) -> Pretrained:
+) -> PretrainOutcome:
     """Train, or go on training.
 
     Args:
@@ -130,14 +130,14 @@ def pretrain(
         result = fit(model, training, chosen, place, validation=validation, device=device, quiet=quiet)
         results.append(result)
         if not result.finished:
-            return Pretrained(None, tuple(results))
+            return PretrainOutcome(None, tuple(results))
         model.cpu()
         with replacing(weights) as temporary:
             save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
     card = _card(recipe, data, told["packed"])
     save_model(model, folder / "model", dtype="float16", card=card, force=True)
     _write_manifest(folder, recipe, settings, data, {entry.name: entry for entry in recipe.data}, told)
-    return Pretrained(folder / "model", tuple(results))
+    return PretrainOutcome(folder / "model", tuple(results))
 
 
 def _first(recipe: PretrainRecipe, folder: Path, before: Mapping[str, Any]) -> tuple[SegVol, dict[str, str] | None]:

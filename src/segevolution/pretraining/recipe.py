@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..data.pack import Limits
+from ..data.pack import PackLimits
 from ..errors import RecipeError
 from ..models.segvol.config import SegVolConfig
 from ..models.segvol.tokenizer import WordTokenizer
@@ -29,7 +29,7 @@ class WeightedDataset(Dataset):
     since: int = Field(default=1, ge=1)
 
 
-class Stage(RecipePart):
+class TrainingStage(RecipePart):
     """Training at one window; the weights grow from the stage before.
 
     `weights` replaces the weights of some datasets; 0 leaves one out.
@@ -40,7 +40,7 @@ class Stage(RecipePart):
     fit: dict[str, Any]
 
 
-class Share(RecipePart):
+class DatasetPackLimits(RecipePart):
     """What a pack holds of one dataset, where that differs from the others."""
 
     voxels: int | None = Field(default=None, ge=1000)
@@ -60,16 +60,16 @@ class Packing(RecipePart):
     levels: int = Field(default=256, ge=2, le=256)  # of brightness
     cases: int | None = Field(default=None, ge=1)
     megabytes: float = Field(default=50.0, gt=0)  # a larger pack is refused
-    datasets: dict[str, Share] = Field(default_factory=dict)
+    datasets: dict[str, DatasetPackLimits] = Field(default_factory=dict)
 
-    def limits(self, dataset: str) -> Limits:
+    def limits(self, dataset: str) -> PackLimits:
         """How large a case of a dataset may be."""
-        share = self.datasets.get(dataset, Share())
-        return Limits(self.finest, share.voxels or self.voxels, share.levels or self.levels)
+        share = self.datasets.get(dataset, DatasetPackLimits())
+        return PackLimits(self.finest, share.voxels or self.voxels, share.levels or self.levels)
 
     def kept(self, dataset: str, names: Sequence[str]) -> list[str]:
         """Those of a dataset's training cases that are packed."""
-        most = self.datasets.get(dataset, Share()).cases or self.cases or len(names)
+        most = self.datasets.get(dataset, DatasetPackLimits()).cases or self.cases or len(names)
         if most >= len(names):
             return list(names)
         return [names[place * len(names) // most] for place in range(most)]
@@ -92,7 +92,7 @@ class PretrainRecipe(RecipePart):
     network: dict[str, Any]
     structures: Annotated[list[str], Field(min_length=1)]
     data: Annotated[list[WeightedDataset], Field(min_length=1)]
-    stages: Annotated[list[Stage], Field(min_length=1)]
+    stages: Annotated[list[TrainingStage], Field(min_length=1)]
     fit: dict[str, Any] = Field(default_factory=dict)  # shared by all stages
     pack: Packing = Packing()
 

@@ -11,7 +11,7 @@ from ..data.augment import AugmentSettings
 from ..data.windows import ViewSettings
 from ..files import replacing
 from ..models.segvol.segvol import SegVol
-from ..training.masking import ImagePool, MaskedDataset, MaskSettings
+from ..training.masking import MaskedDataset, MaskSettings, UnlabelledImages
 from ..training.simmim import MaskedPrediction
 
 COLUMNS = ("image", "what it sees", "hidden voxels as predicted")
@@ -21,7 +21,7 @@ COLUMNS = ("image", "what it sees", "hidden voxels as predicted")
 def draw_reconstruction(
     network: SegVol,
     prediction: MaskedPrediction,
-    pools: Sequence[ImagePool],
+    pools: Sequence[UnlabelledImages],
     masking: MaskSettings,
     path: Path,
     *,
@@ -44,7 +44,7 @@ def draw_reconstruction(
     rows = []
     for number in range(count):
         pool = pools[number % len(pools)]
-        chosen = ImagePool(pool.store, [pool.names[number // len(pools) % len(pool)]], pool.intensity)
+        chosen = UnlabelledImages(pool.store, [pool.names[number // len(pools) % len(pool)]], pool.intensity)
         whole, same = ViewSettings(whole=1.0, still=1.0), AugmentSettings(chance=0.0)
         config = network.config
         batch = MaskedDataset(

@@ -44,7 +44,7 @@ from ..recipes.reading import read_as
 from ..recipes.roles import assign
 from ..recipes.stores import open_dataset, prepare_job
 from ..training.fit import FitResult
-from ..training.masking import ImagePool, MaskSettings
+from ..training.masking import MaskSettings, UnlabelledImages
 from ..training.settings import FitSettings
 from ..training.simmim import MaskedPrediction, leads, learn
 from .recipe import TRAININGS, load_pretraining, network_config
@@ -66,7 +66,7 @@ class ImageDataset(Dataset):
     licence: str | None = None  # of the data, for what is written; None: what the source says
 
 
-class TaughtAdapter(RecipePart):
+class SimMIMAdapter(RecipePart):
     """The adapter that learns in place of the encoder."""
 
     method: str = "lora"
@@ -86,7 +86,7 @@ class SimMIMRecipe(RecipePart):
     network: str | dict[str, Any] | None = None
     base: str | None = None
     window: tuple[int, int, int] | None = None  # another than the network's
-    adapter: TaughtAdapter | None = None
+    adapter: SimMIMAdapter | None = None
     simmim: dict[str, Any]  # MaskSettings' keys; that it is there tells such a recipe from others
     data: Annotated[list[ImageDataset], Field(min_length=1)]
     fit: dict[str, Any] = Field(default_factory=dict)
@@ -216,13 +216,13 @@ def _network(recipe: SimMIMRecipe) -> SegVol:
     return SegVol.fresh(SegVolConfig.from_dict(sizes), recipe.seed, tokenizer)
 
 
-def _pools(recipe: SimMIMRecipe, stores: Mapping[str, Store], network: SegVol, role: str) -> list[ImagePool]:
+def _pools(recipe: SimMIMRecipe, stores: Mapping[str, Store], network: SegVol, role: str) -> list[UnlabelledImages]:
     pools = []
     for entry in recipe.data:
         records = stores[entry.name].cases
         names = assign(entry, records)[0].of(role, records)
         if names:
-            pools.append(ImagePool(stores[entry.name], names, network.spec.intensity, entry.weight))
+            pools.append(UnlabelledImages(stores[entry.name], names, network.spec.intensity, entry.weight))
     return pools
 
 
@@ -268,6 +268,6 @@ def _save_adapter(
 
 
 def _draw(
-    network: SegVol, prediction: MaskedPrediction, pools: Sequence[ImagePool], recipe: SimMIMRecipe, path: Path
+    network: SegVol, prediction: MaskedPrediction, pools: Sequence[UnlabelledImages], recipe: SimMIMRecipe, path: Path
 ) -> None:
     draw_reconstruction(network, prediction, pools, recipe.masking(), path, seed=recipe.seed)

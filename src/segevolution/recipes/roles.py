@@ -37,7 +37,7 @@ class RoleSplit:
 
 
 @dataclass(frozen=True)
-class Member:
+class CaseMember:
     """A case as `data.splits` and `data.balance` look at it, within the study's dataset of that name."""
 
     name: str
@@ -157,10 +157,10 @@ def pools(dataset: Dataset, records: Sequence[CaseRecord]) -> dict[Part, list[st
     return found
 
 
-def members(dataset: str, records: Iterable[CaseRecord]) -> list[Member]:
+def members(dataset: str, records: Iterable[CaseRecord]) -> list[CaseMember]:
     """The cases of a dataset of a recipe, by names that no case of another dataset has."""
     return [
-        Member(case_key(dataset, record.name), (dataset, record.patient), record.modality, record.part)
+        CaseMember(case_key(dataset, record.name), (dataset, record.patient), record.modality, record.part)
         for record in records
     ]
 

@@ -75,7 +75,7 @@ class StoreRef:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedStore:
     """A dataset that is ready.
 
     Attributes:
@@ -112,7 +112,7 @@ def prepare_job(dataset: Dataset, root: Path | None = None) -> PrepareJob:
     )
 
 
-def open_dataset(job: PrepareJob, folder: Path, progress: Progress | None = None) -> Prepared:
+def open_dataset(job: PrepareJob, folder: Path, progress: Progress | None = None) -> PreparedStore:
     """The store of a dataset, with every case in it; of several processes that ask at once, one prepares.
 
     Args:
@@ -126,12 +126,12 @@ def open_dataset(job: PrepareJob, folder: Path, progress: Progress | None = None
     path = job.path or (job.simulation and job.simulation.labels)
     place = find(job.dataset, path, job.root) if path else None
     if place is not None and job.simulation is None and (place / "store.json").is_file():
-        return Prepared(Store.open(place).path.resolve())
+        return PreparedStore(Store.open(place).path.resolve())
     with claimed(folder / "claims", job.dataset):
         return _made(job, folder, place, progress)
 
 
-def _made(job: PrepareJob, folder: Path, place: Path | None, progress: Progress | None) -> Prepared:
+def _made(job: PrepareJob, folder: Path, place: Path | None, progress: Progress | None) -> PreparedStore:
     """The store that a study makes for itself, or goes on with."""
     note, path = folder / f"{job.dataset}.json", folder / job.dataset
     made_before = noted_key(note) == job.key
@@ -140,12 +140,12 @@ def _made(job: PrepareJob, folder: Path, place: Path | None, progress: Progress 
         write_json(note, {"key": job.key, "dataset": asdict(job)})
     source = _source(job, place)
     if set(source.index()) <= set(store.names):
-        return Prepared(path)
+        return PreparedStore(path)
     report = prepare(source, store, progress=progress)
     if not len(store):
         reason = next(iter(report.failed.values()), "it holds none")
         raise RecipeError(f"{job.dataset}: no case can be used: {reason}")
-    return Prepared(path, report.failed)
+    return PreparedStore(path, report.failed)
 
 
 def find(name: str, path: str, root: str | None) -> Path:

@@ -19,11 +19,11 @@ from distributed.scheduler import KilledWorker
 from ..errors import OutputError, RecipeError
 from ..recipes.claims import claimed
 from ..recipes.keys import digest
-from ..recipes.stores import Prepared, PrepareJob
+from ..recipes.stores import PreparedStore, PrepareJob
 from .execute import execute
 from .jobs import EvaluateJob, Job, Plan, TrainJob
 from .progress import bar
-from .run import Work
+from .run import WorkSummary
 from .workspace import FitFunction, Workspace
 
 CONNECT_SECONDS = 30
@@ -53,7 +53,7 @@ class DaskExecutor:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    def prepare(self, jobs: Sequence[PrepareJob], workspace: Workspace) -> Mapping[str, Prepared]:
+    def prepare(self, jobs: Sequence[PrepareJob], workspace: Workspace) -> Mapping[str, PreparedStore]:
         """Bring all datasets into their stores, each by one worker."""
         futures = {job.dataset: self._submit(job, f"prepare-{job.dataset}", job.key, workspace) for job in jobs}
         prepared = {dataset: _result(future) for dataset, future in futures.items()}
@@ -65,7 +65,7 @@ class DaskExecutor:
                 )
         return prepared
 
-    def run(self, plan: Plan, workspace: Workspace) -> Work:
+    def run(self, plan: Plan, workspace: Workspace) -> WorkSummary:
         """Train and measure what is missing, as many at once as there are workers."""
         waiting = [job for job in plan.evaluations if not workspace.results.has(job.part)]
         runs = dict.fromkeys(job.part.run for job in waiting)
@@ -99,7 +99,7 @@ class DaskExecutor:
                 "this machine share the study's folder."
             )
         trained = tuple(job.run for job in missing if job.fit is not None)
-        return Work(trained, len(waiting), 0)
+        return WorkSummary(trained, len(waiting), 0)
 
     def _submit(
         self, job: Job, name: str, key: str, workspace: Workspace, after: Future[Any] | None = None

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..evaluation.evaluate import Run, evaluate
-from ..recipes.stores import Prepared, PrepareJob, open_dataset
+from ..recipes.stores import PreparedStore, PrepareJob, open_dataset
 from .jobs import EvaluateJob, Job, TrainJob
 from .methods import train
 from .progress import bar
@@ -31,7 +31,7 @@ def execute(job: Job, workspace: Workspace) -> Any:
     return report(job, workspace)
 
 
-def prepare(job: PrepareJob, workspace: Workspace) -> Prepared:
+def prepare(job: PrepareJob, workspace: Workspace) -> PreparedStore:
     """Bring a dataset into its store."""
     with bar(workspace.console, f"preparing {job.dataset}") as tell:
         return open_dataset(job, workspace.folder / "data", tell)

@@ -97,14 +97,14 @@ class Method(RecipePart):
         return self.kind or self.name
 
 
-class ShiftWish(RecipePart):
+class RequestedShift(RecipePart):
     """A shift of appearance, at each of some strengths; None takes the shift's own ladder, mild to severe."""
 
     name: str
     strengths: list[float] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
-    def _can_be(self) -> "ShiftWish":
+    def _can_be(self) -> "RequestedShift":
         try:
             kind = find(self.name)
             for strength in self.strengths or ():
@@ -144,7 +144,7 @@ class Recipe(RecipePart):
     box_jitter: Jitter | Annotated[list[Jitter], Field(min_length=1)] = 0.0  # how far faces may move; 0 = tight boxes
     box_jitter_unit: Unit = "voxel"
     clicks: int = Field(default=0, ge=0)  # that correct each answer, one after another
-    shifts: list[ShiftWish] = Field(default=[])  # beside the unchanged scans, which are always measured
+    shifts: list[RequestedShift] = Field(default=[])  # beside the unchanged scans, which are always measured
     surface_tolerance_mm: float = Field(default=2.0, gt=0)
     surface: bool = True  # whether NSD and HD95 are measured
     pictures: str | None = None  # the prompt whose masks are drawn; None: the last of `prompts`

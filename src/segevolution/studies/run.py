@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from ..errors import RecipeError
 from ..recipes.claims import POLL_SECONDS, claimed
-from ..recipes.stores import Prepared, PrepareJob
+from ..recipes.stores import PreparedStore, PrepareJob
 from .execute import execute, prepare
 from .jobs import EvaluateJob, Plan, TrainJob
 from .progress import bar
@@ -22,14 +22,14 @@ One = TypeVar("One")
 
 
 @dataclass(frozen=True)
-class Share:
+class StudyPart:
     """Part `number` of `count`, from 1 on."""
 
     number: int
     count: int
 
     @classmethod
-    def parse(cls, text: str) -> "Share":
+    def parse(cls, text: str) -> "StudyPart":
         """Read "2/4"; raises RecipeError for anything else."""
         number, slash, count = text.partition("/")
         plain = number.isascii() and number.isdigit() and count.isascii() and count.isdigit() and len(text) < 20
@@ -44,11 +44,11 @@ class Share:
         return [job for job in jobs if job in mine]
 
 
-WHOLE = Share(1, 1)
+WHOLE = StudyPart(1, 1)
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkSummary:
     """What an executor did.
 
     Attributes:
@@ -65,11 +65,11 @@ class Work:
 class Executor(Protocol):
     """Something that does jobs: this process, or a cluster."""
 
-    def prepare(self, jobs: Sequence[PrepareJob], workspace: Workspace) -> Mapping[str, Prepared]:
+    def prepare(self, jobs: Sequence[PrepareJob], workspace: Workspace) -> Mapping[str, PreparedStore]:
         """Dataset -> what is ready of it."""
         ...
 
-    def run(self, plan: Plan, workspace: Workspace) -> Work:
+    def run(self, plan: Plan, workspace: Workspace) -> WorkSummary:
         """Train and measure what is missing of a plan."""
         ...
 
@@ -82,13 +82,13 @@ class LocalExecutor:
         share: the evaluations that it does.
     """
 
-    share: Share = WHOLE
+    share: StudyPart = WHOLE
 
-    def prepare(self, jobs: Sequence[PrepareJob], workspace: Workspace) -> Mapping[str, Prepared]:
+    def prepare(self, jobs: Sequence[PrepareJob], workspace: Workspace) -> Mapping[str, PreparedStore]:
         """Bring each dataset into its store, one after another."""
         return {job.dataset: prepare(job, workspace) for job in jobs}
 
-    def run(self, plan: Plan, workspace: Workspace) -> Work:
+    def run(self, plan: Plan, workspace: Workspace) -> WorkSummary:
         """Run by run, train and measure what is missing of this part."""
         mine = {job.part for job in self.share.of(plan.evaluations)}
         waiting = [
@@ -112,10 +112,10 @@ class LocalExecutor:
                 time.sleep(POLL_SECONDS)
             waiting = later
         missing = sum(not workspace.results.has(job.part) for job in plan.evaluations)
-        return Work(tuple(trained), measured, missing)
+        return WorkSummary(tuple(trained), measured, missing)
 
 
-def _rotated(runs: list[One], share: Share) -> list[One]:
+def _rotated(runs: list[One], share: StudyPart) -> list[One]:
     """The runs, for each part beginning at another, so that parts do not all wait for the first training."""
     start = (share.number - 1) * len(runs) // share.count
     return [*runs[start:], *runs[:start]]

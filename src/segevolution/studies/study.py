@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..recipes.stores import Prepared, StoreRef
+from ..recipes.stores import PreparedStore, StoreRef
 from ..runtime import resolve_device
 from .facts import DatasetFacts, read_bases
 from .plan import plan, plan_data
@@ -29,7 +29,7 @@ from .workspace import FitFunction, Workspace
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyOutcome:
     """What a call did.
 
     Attributes:
@@ -62,7 +62,7 @@ def run_study(
     quiet: bool = False,
     fit: FitFunction | None = None,
     executor: Executor | None = None,
-) -> Outcome:
+) -> StudyOutcome:
     """Run a study, or the rest of it.
 
     Args:
@@ -105,7 +105,7 @@ def run_study(
             "measured": work.measured,
         }
         table = report(made.report, workspace, call if work.measured or work.trained else None)
-    return Outcome(
+    return StudyOutcome(
         table=table,
         report=folder / REPORT,
         trained=work.trained,
@@ -117,7 +117,7 @@ def run_study(
     )
 
 
-def _facts(name: str, prepared: Prepared, folder: Path) -> DatasetFacts:
+def _facts(name: str, prepared: PreparedStore, folder: Path) -> DatasetFacts:
     """What planning must know of a dataset; its store is named from the study's folder where it lies in it."""
     path, store = prepared.path, prepared.store
     here = path.resolve().is_relative_to(folder.resolve())

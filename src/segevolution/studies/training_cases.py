@@ -6,7 +6,7 @@ from ..data.balance import round_robin
 from ..data.record import CaseRecord
 from ..data.splits import few_shot
 from ..errors import RecipeError, StoreError
-from ..recipes.roles import CaseName, Member, case_key, members
+from ..recipes.roles import CaseMember, CaseName, case_key, members
 from .recipe import Recipe
 
 
@@ -42,7 +42,7 @@ def learned(
     return tuple(name for name in train if case_key(name.dataset, name.case) in chosen)
 
 
-def _require_patients(recipe: Recipe, there: Iterable[Member], shots: int) -> None:
+def _require_patients(recipe: Recipe, there: Iterable[CaseMember], shots: int) -> None:
     patients: dict[str, set[str]] = {}
     for member in there:
         patients.setdefault(member.person[0], set()).add(member.person[1])

@@ -60,7 +60,7 @@ def _moved(value: Any, device: torch.device) -> dict[str, Any]:
     return {name: tensor.to(device) for name, tensor in found.items() if isinstance(tensor, Tensor)}
 
 
-class Builder:
+class BatchBuilder:
     """Collects images (or their features) and prompts of one step."""
 
     def __init__(self) -> None:

@@ -16,15 +16,15 @@ from ..data.streaming import ArrayCache
 from ..data.windows import FramedCase, ViewSettings, mask_of
 from ..errors import StoreError
 from ..imaging.grid import Array
-from ..imaging.prompts import Kind, kinds_in
+from ..imaging.prompts import PromptKind, kinds_in
 from ..imaging.simulated_prompts import PromptSettings, draw_prompt, draw_wording
 from ..inference.frame_prompt import FramePrompt, on_view
 from ..inference.strategies import strategy_of
 from ..models.backbone import Spec
 from ..vocabulary import Context
-from .batch_builder import Builder, Image, TrainingBatch
-from .feature_cache import ViewPool, sizes_in
-from .sampling_targets import Aim, Aims
+from .batch_builder import BatchBuilder, Image, TrainingBatch
+from .feature_cache import FeatureCache, sizes_in
+from .sampling_targets import SamplingTarget, SamplingTargets
 
 Rng = np.random.Generator
 
@@ -108,7 +108,7 @@ class StepDataset(Dataset[TrainingBatch]):
         view: ViewSettings | None = None,
         prompt: PromptSettings | None = None,
         intensity: AugmentSettings | None = None,
-        pool: ViewPool | None = None,
+        pool: FeatureCache | None = None,
         semantic: Sequence[str] = (),
     ) -> None:
         self.groups = [group for group in groups if group.cases and group.weight > 0]
@@ -122,10 +122,10 @@ class StepDataset(Dataset[TrainingBatch]):
         weights = np.array([group.weight for group in self.groups], float)
         self._chances = weights / weights.sum()
         self._combinations, self._combination_chances = self.prompt.drawable(spec.accepts)
-        self._aims: Aims | None = None
+        self._aims: SamplingTargets | None = None
         if self.sample.balance:
             cases, shares = [group.cases for group in self.groups], [group.weight for group in self.groups]
-            self._aims = Aims.of(cases, shares, self.sample.balance, self.sample.balance_power)
+            self._aims = SamplingTargets.of(cases, shares, self.sample.balance, self.sample.balance_power)
 
     def __len__(self) -> int:
         return self.length
@@ -134,19 +134,19 @@ class StepDataset(Dataset[TrainingBatch]):
         step, turn = divmod(index, self.accumulate)
         stream = self.stream + self.world * turn
         rng = np.random.default_rng([self.seed, stream, step])
-        builder = Builder()
+        builder = BatchBuilder()
         for aim in self._aimed(step, stream):
             self._add_view(builder, rng, aim)
         return builder.finish(self.semantic, multimask=rng.random() < self.sample.candidates)
 
-    def _aimed(self, step: int, stream: int) -> Sequence[Aim | None]:
+    def _aimed(self, step: int, stream: int) -> Sequence[SamplingTarget | None]:
         """What each view of a step is drawn for; None leaves it to chance."""
         if self._aims is None:
             return [None] * self.sample.views
         places = draw(self._aims.chances, step, self.seed, stream=stream, size=self.sample.views)
         return [self._aims.all[place] for place in places]
 
-    def _add_view(self, builder: Builder, rng: Rng, aim: Aim | None = None) -> None:
+    def _add_view(self, builder: BatchBuilder, rng: Rng, aim: SamplingTarget | None = None) -> None:
         shown = self._new(rng, aim) if self.pool is None else self._kept(self.pool, rng, aim)
         builder.add_image(shown.case, shown.image, shown.labels)
         names = [name for name, size in shown.sizes.items() if size >= self.sample.smallest]
@@ -155,13 +155,13 @@ class StepDataset(Dataset[TrainingBatch]):
                 self._add_prompt(builder, shown, name, combination, rng)
         case = shown.case
         missing = [name for name in (*case.structures, *case.absent) if shown.sizes.get(name, 0) == 0]
-        if missing and Kind.TEXT in self.spec.accepts and rng.random() < self.sample.absent:
+        if missing and PromptKind.TEXT in self.spec.accepts and rng.random() < self.sample.absent:
             name = missing[rng.integers(len(missing))]
             wording = draw_wording(name, rng, self.prompt)
             nothing = np.zeros(shown.labels.shape, bool)
             builder.add_prompt(FramePrompt(name), Context(case.modality, name), nothing, wording)
 
-    def _new(self, rng: Rng, aim: Aim | None) -> "_Shown":
+    def _new(self, rng: Rng, aim: SamplingTarget | None) -> "_Shown":
         """Draw views until one shows a structure large enough to ask for: the one aimed at, unless none shows it."""
         found = None
         for _ in range(_TRIES):
@@ -184,7 +184,7 @@ class StepDataset(Dataset[TrainingBatch]):
         image, shown_as = augment_view(view, case, rng, self.intensity)
         return _Shown(shown_as, image, view.labels, sizes)
 
-    def _kept(self, pool: ViewPool, rng: Rng, aim: Aim | None) -> "_Shown":
+    def _kept(self, pool: FeatureCache, rng: Rng, aim: SamplingTarget | None) -> "_Shown":
         """One of the pool's views of a case, which shows the structure aimed at where one does."""
         case = self._draw_case(rng) if aim is None else aim.case
         numbers = list(range(pool.views))
@@ -200,7 +200,9 @@ class StepDataset(Dataset[TrainingBatch]):
         group = self.groups[rng.choice(len(self.groups), p=self._chances)]
         return group.cases[rng.integers(len(group.cases))]
 
-    def _choose(self, names: Sequence[str], sizes: Mapping[str, int], aim: Aim | None, rng: Rng) -> list[str]:
+    def _choose(
+        self, names: Sequence[str], sizes: Mapping[str, int], aim: SamplingTarget | None, rng: Rng
+    ) -> list[str]:
         """The structures of a view that are asked for: the one aimed at, the others by size."""
         first = [aim.structure] if aim is not None and aim.structure in names else []
         rest = [name for name in names if name not in first]
@@ -218,7 +220,7 @@ class StepDataset(Dataset[TrainingBatch]):
         picks = rng.choice(len(self._combinations), count, replace=False, p=self._combination_chances)
         return [self._combinations[pick] for pick in picks]
 
-    def _add_prompt(self, builder: Builder, shown: "_Shown", name: str, combination: str, rng: Rng) -> None:
+    def _add_prompt(self, builder: BatchBuilder, shown: "_Shown", name: str, combination: str, rng: Rng) -> None:
         mask = mask_of(shown.labels, shown.case.structures[name])
         prompt = draw_prompt(mask, kinds_in(combination), name, rng, self.prompt)
         withheld = rng.random() < self.sample.unnamed

@@ -16,13 +16,13 @@ from ..files import replacing
 from .checkpoint_file import CheckpointFile, check_restored
 from .module import PromptableModule
 from .settings import FitSettings
-from .validation import Examiner
-from .validation_state import Standing, Table
+from .validation import Validator
+from .validation_state import Table, ValidationState
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 
 
-class Keeper(Callback):
+class CheckpointCallback(Callback):
     """Validates, and writes last.ckpt and best.ckpt.
 
     Args:
@@ -31,12 +31,17 @@ class Keeper(Callback):
         examiner: None without validation patients.
     """
 
-    def __init__(self, folder: Path, settings: FitSettings, examiner: Examiner | None) -> None:
+    def __init__(self, folder: Path, settings: FitSettings, examiner: Validator | None) -> None:
         self.folder, self.settings, self.examiner = folder, settings, examiner
         self.started = time.monotonic()
-        self.standing = Standing()
+        self.standing = ValidationState()
         self.metrics: dict[str, float] = {}
         self._seen = self._saved = -1
+
+    @property
+    def state_key(self) -> str:
+        """The name of its state in a checkpoint; it is the class's first name, so that older runs can go on."""
+        return "Keeper"
 
     def state_dict(self) -> dict[str, Any]:
         """See Callback."""
@@ -44,7 +49,7 @@ class Keeper(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See Callback."""
-        self.standing = Standing(**state_dict)
+        self.standing = ValidationState(**state_dict)
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Let the module's schedule follow this standing."""
@@ -91,7 +96,7 @@ class Keeper(Callback):
         """Keep the end."""
         self._save_last(trainer)
 
-    def _validate(self, examiner: Examiner, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def _validate(self, examiner: Validator, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Measure the weights that the run would leave now, and decide by them."""
         assert isinstance(pl_module, PromptableModule)
         backbone, standing = pl_module.backbone, self.standing

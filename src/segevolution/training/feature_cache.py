@@ -41,7 +41,7 @@ def sizes_in(labels: Array, case: FramedCase) -> dict[str, int]:
     }
 
 
-class ViewPool:
+class FeatureCache:
     """Views of cases and their features.
 
     Args:

@@ -32,9 +32,9 @@ from ..runtime import resolve_device
 from .auxiliary import SemanticHead
 from .batches import CaseGroup
 from .checkpoint_file import CheckpointFile, read_checkpoint, step_of
-from .checkpointing import BEST, LAST, Keeper
-from .feature_cache import ViewPool, encoder_digest, require_frozen_encoder
-from .loaders import Loaders
+from .checkpointing import BEST, LAST, CheckpointCallback
+from .feature_cache import FeatureCache, encoder_digest, require_frozen_encoder
+from .loaders import TrainingDataModule
 from .loggers import loggers
 from .memory import compiled, recomputing
 from .module import PromptableModule
@@ -140,9 +140,9 @@ def fit(
     groups, validation = ([group.kept_in(cache) for group in part] for part in (groups, validation))
     head = _semantic_head(backbone, groups, settings)
     module = PromptableModule(backbone, settings, head)
-    keeper = Keeper(folder, settings, examiner(validation, backbone.spec, settings))
+    keeper = CheckpointCallback(folder, settings, examiner(validation, backbone.spec, settings))
     semantic = [] if head is None else _structures(groups)
-    loaders = Loaders(groups, backbone.spec, settings, semantic, _pool(backbone, settings, folder, device))
+    loaders = TrainingDataModule(groups, backbone.spec, settings, semantic, _pool(backbone, settings, folder, device))
     started = time.monotonic()
     trainer = make_trainer(settings, folder, keeper, device, quiet)
     backbone.train()
@@ -214,12 +214,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _pool(backbone: BackboneModule, settings: FitSettings, folder: Path, device: str) -> ViewPool | None:
+def _pool(backbone: BackboneModule, settings: FitSettings, folder: Path, device: str) -> FeatureCache | None:
     """The views whose encodings are kept, where the settings ask for that."""
     if not settings.cache_features:
         return None
     require_frozen_encoder(backbone)
-    return ViewPool(
+    return FeatureCache(
         folder / "features",
         backbone.spec,
         settings.cache_features,
@@ -249,7 +249,9 @@ def _accelerator(device: str) -> str:
     return resolve_device(device).type
 
 
-def make_trainer(settings: FitSettings, folder: Path, keeper: Keeper, device: str, quiet: bool) -> lightning.Trainer:
+def make_trainer(
+    settings: FitSettings, folder: Path, keeper: CheckpointCallback, device: str, quiet: bool
+) -> lightning.Trainer:
     """Lightning's trainer as these settings ask for it; validating and keeping are the keeper's."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     target = resolve_device(device)

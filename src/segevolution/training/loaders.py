@@ -8,11 +8,11 @@ from torch.utils.data import DataLoader, Sampler
 from ..models.backbone import BackboneModule, Spec
 from .batch_builder import TrainingBatch
 from .batches import CaseGroup, StepDataset
-from .feature_cache import ViewPool
+from .feature_cache import FeatureCache
 from .settings import FitSettings
 
 
-class Loaders(lightning.LightningDataModule):
+class TrainingDataModule(lightning.LightningDataModule):
     """Training batches of this process.
 
     Args:
@@ -29,7 +29,7 @@ class Loaders(lightning.LightningDataModule):
         spec: Spec,
         settings: FitSettings,
         semantic: Sequence[str] = (),
-        pool: ViewPool | None = None,
+        pool: FeatureCache | None = None,
     ) -> None:
         super().__init__()
         self.groups, self.spec, self.settings, self.semantic, self.pool = groups, spec, settings, semantic, pool
@@ -56,10 +56,10 @@ class Loaders(lightning.LightningDataModule):
             pool=self.pool,
             semantic=self.semantic,
         )
-        sampler = From(lambda: trainer.global_step * settings.accumulate, total)
+        sampler = NumbersFromStep(lambda: trainer.global_step * settings.accumulate, total)
         return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=settings.workers)
 
-    def _fill(self, pool: ViewPool, trainer: lightning.Trainer) -> None:
+    def _fill(self, pool: FeatureCache, trainer: lightning.Trainer) -> None:
         backbone = trainer.lightning_module.backbone
         assert isinstance(backbone, BackboneModule)
         cases = [case for group in self.groups for case in group.cases if group.weight > 0]
@@ -68,7 +68,7 @@ class Loaders(lightning.LightningDataModule):
         trainer.strategy.barrier("features")
 
 
-class From(Sampler[int]):
+class NumbersFromStep(Sampler[int]):
     """Numbers of batches from the trainer's own up to the last."""
 
     def __init__(self, first: Callable[[], int], total: int) -> None:

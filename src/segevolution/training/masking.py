@@ -100,7 +100,7 @@ def draw_mask(grid: Triple, rng: Rng, settings: MaskSettings) -> Bools:
     return np.kron(mask.reshape(coarse), np.ones(settings.unit, bool)).ravel()
 
 
-class ImagePool:
+class UnlabelledImages:
     """Images of a store without their labels, framed when they are first drawn; the least used make room.
 
     Args:
@@ -178,7 +178,7 @@ class MaskedDataset(Dataset[MaskedBatch]):
 
     def __init__(
         self,
-        pools: Sequence[ImagePool],
+        pools: Sequence[UnlabelledImages],
         window: Triple,
         grid: Triple,
         masking: MaskSettings,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..adapters.switch import attached
 from ..errors import CheckpointError, RecipeError
-from ..imaging.prompts import Kind
+from ..imaging.prompts import PromptKind
 from ..models.backbone import BackboneModule
 from ..vocabulary import closest
 from .auxiliary import SemanticHead
@@ -39,7 +39,7 @@ class PromptableModule(lightning.LightningModule):
 
     def __init__(self, backbone: BackboneModule, settings: FitSettings, head: SemanticHead | None = None) -> None:
         super().__init__()
-        if settings.prompt.clicks and Kind.POINT not in backbone.spec.accepts:
+        if settings.prompt.clicks and PromptKind.POINT not in backbone.spec.accepts:
             raise RecipeError("prompt.clicks asks for clicks, but this model takes no points; leave it at 0.")
         self.backbone = backbone
         self.settings = settings

@@ -11,7 +11,7 @@ from ..data.windows import FramedCase
 
 
 @dataclass(frozen=True, eq=False)
-class Aim:
+class SamplingTarget:
     """A structure that a view is drawn for, in a case that carries it.
 
     Attributes:
@@ -25,17 +25,17 @@ class Aim:
 
 
 @dataclass(frozen=True, eq=False)
-class Aims:
+class SamplingTargets:
     """Everything that can be aimed at; `chances` (aims,) sums to 1."""
 
-    all: tuple[Aim, ...]
+    all: tuple[SamplingTarget, ...]
     chances: npt.NDArray[np.float64]
 
     @classmethod
     def of(
         cls, groups: Sequence[Sequence[FramedCase]], group_weights: Sequence[float], by: Sequence[Level], power: float
-    ) -> "Aims":
-        """Aims at every structure of every case, with chances as `data.balance.weights` gives them.
+    ) -> "SamplingTargets":
+        """Targets at every structure of every case, with chances as `data.balance.weights` gives them.
 
         A dataset is a group here. A group's weight is shared evenly by its samples.
         """
@@ -46,7 +46,7 @@ class Aims:
                 for structure, values in case.structures.items():
                     others = tuple(name for name in case.structures if name != structure)
                     alone = replace(case, structures={structure: values}, absent=(*case.absent, *others))
-                    aims.append(Aim(case, structure, alone))
+                    aims.append(SamplingTarget(case, structure, alone))
                     drawn.append(Sample(case.name, structure, f"{number}", case.modality))
                     masses.append(weight / inside)
         return cls(tuple(aims), weights(drawn, by, power, masses))

@@ -30,10 +30,10 @@ from ..models.backbone import BackboneModule, Triple
 from ..models.segvol.image_encoder import ImageEncoder, Patches
 from ..models.segvol.layer_groups import ENCODER
 from ..models.segvol.segvol import SegVol
-from .checkpointing import Keeper
+from .checkpointing import CheckpointCallback
 from .fit import FitResult, explained, last_checkpoint, make_trainer
-from .loaders import From
-from .masking import ImagePool, MaskedBatch, MaskedDataset, MaskSettings
+from .loaders import NumbersFromStep
+from .masking import MaskedBatch, MaskedDataset, MaskSettings, UnlabelledImages
 from .memory import compiled, recomputing
 from .module import PromptableModule
 from .settings import FitSettings
@@ -180,12 +180,12 @@ class SimMIMModule(PromptableModule):
 
 def learn(
     network: BackboneModule,
-    pools: Sequence[ImagePool],
+    pools: Sequence[UnlabelledImages],
     settings: FitSettings,
     masking: MaskSettings,
     folder: Path,
     *,
-    validation: Sequence[ImagePool] = (),
+    validation: Sequence[UnlabelledImages] = (),
     device: str = "auto",
     quiet: bool = False,
 ) -> tuple[FitResult, MaskedPrediction]:
@@ -228,9 +228,9 @@ def learn(
         warnings.filterwarnings("ignore", module="lightning")
         other = _dataset(validation, network, masking, settings, training=False) if validation else None
         module = SimMIMModule(network, settings, masking, other)
-        trainer = make_trainer(settings, folder, Keeper(folder, settings, None), device, quiet)
+        trainer = make_trainer(settings, folder, CheckpointCallback(folder, settings, None), device, quiet)
         network.train()
-        loaders = _Loaders(pools, network, masking, settings)
+        loaders = _ImageDataModule(pools, network, masking, settings)
         with explained(trainer, folder):
             trainer.fit(module, datamodule=loaders, ckpt_path=last_checkpoint(folder))
         module.adopt_average()
@@ -281,11 +281,11 @@ def _learning(network: SegVol, masking: MaskSettings) -> Iterator[None]:
             value.grad = None
 
 
-class _Loaders(lightning.LightningDataModule):
+class _ImageDataModule(lightning.LightningDataModule):
     """Batches by number, beginning where the trainer stands."""
 
     def __init__(
-        self, pools: Sequence[ImagePool], network: SegVol, masking: MaskSettings, settings: FitSettings
+        self, pools: Sequence[UnlabelledImages], network: SegVol, masking: MaskSettings, settings: FitSettings
     ) -> None:
         super().__init__()
         self.pools, self.network, self.masking, self.settings = pools, (network,), masking, settings
@@ -296,12 +296,12 @@ class _Loaders(lightning.LightningDataModule):
         assert trainer is not None
         place = {"rank": trainer.global_rank, "world": trainer.world_size}
         dataset = _dataset(self.pools, self.network[0], self.masking, settings, training=True, **place)
-        sampler = From(lambda: trainer.global_step * settings.accumulate, len(dataset))
+        sampler = NumbersFromStep(lambda: trainer.global_step * settings.accumulate, len(dataset))
         return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=settings.workers)
 
 
 def _dataset(
-    pools: Sequence[ImagePool],
+    pools: Sequence[UnlabelledImages],
     network: SegVol,
     masking: MaskSettings,
     settings: FitSettings,

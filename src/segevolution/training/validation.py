@@ -15,11 +15,11 @@ import torch
 from ..data.windows import FramedCase, mask_of
 from ..errors import RecipeError
 from ..imaging.grid import Grid
-from ..imaging.prompts import Kind, kinds_in
+from ..imaging.prompts import PromptKind, kinds_in
 from ..imaging.simulated_prompts import prompt_from_mask, prompt_generator
 from ..inference.frame_prompt import FramePrompt, on_view
 from ..inference.strategies import strategy_of
-from ..inference.strategies.base import Options
+from ..inference.strategies.base import StrategyOptions
 from ..models.backbone import BackboneModule, Spec
 from ..vocabulary import Context
 from .batch_builder import TrainingBatch
@@ -29,7 +29,7 @@ from .settings import FitSettings
 from .validation_state import Table
 
 
-class Examiner(Protocol):
+class Validator(Protocol):
     """Something that measures a share of the validation patients."""
 
     turns: int
@@ -39,7 +39,7 @@ class Examiner(Protocol):
         ...
 
 
-def examiner(groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> Examiner | None:
+def examiner(groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> Validator | None:
     """What measures a run; None without validation patients.
 
     Raises:
@@ -52,7 +52,7 @@ def examiner(groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> 
                 "some patients the role validation."
             )
         return None
-    chosen: Examiner = (
+    chosen: Validator = (
         VolumeDice(groups, spec, settings) if settings.validation.volumes else ViewDice(groups, spec, settings)
     )
     planned = math.ceil(settings.steps / settings.validate_every) if settings.validate_every else 1
@@ -80,7 +80,7 @@ class ViewDice:
         )
 
     def measure(self, backbone: BackboneModule, turn: int, rank: int, world: int) -> Table:
-        """See Examiner; one row a prompt."""
+        """See Validator; one row a prompt."""
         table: Table = {}
         for number in range(rank, len(self._dataset), world):
             batch = self._dataset[number].to(backbone.device)
@@ -115,7 +115,7 @@ class VolumeDice:
         self.turns = math.ceil(len(parts) / self._each)
 
     def measure(self, backbone: BackboneModule, turn: int, rank: int, world: int) -> Table:
-        """See Examiner; one row a structure of a volume."""
+        """See Validator; one row a structure of a volume."""
         table: Table = {}
         first = turn * self._each
         for place in range(first + rank, first + self._each, world):
@@ -125,14 +125,16 @@ class VolumeDice:
 
     def _volume(self, backbone: BackboneModule, case: FramedCase, names: Sequence[str]) -> Table:
         image = torch.from_numpy(np.asarray(case.image).astype(np.float32)).to(backbone.device)
-        options = Options(precision="fp32" if self._precise else "bf16")
+        options = StrategyOptions(precision="fp32" if self._precise else "bf16")
         opened = strategy_of(backbone.spec).open(backbone, image, case.pad, case.modality, options)
         known = frozenset(backbone.spec.structures)
         labels = np.asarray(case.labels)
         table: Table = {}
         for name in names:
             truth = mask_of(labels, case.structures[name])
-            kinds = [kind for kind in self._kinds if not known or name in known or Kind.TEXT not in kinds_in(kind)]
+            kinds = [
+                kind for kind in self._kinds if not known or name in known or PromptKind.TEXT not in kinds_in(kind)
+            ]
             frame_prompts = self._frame_prompts(kinds, name, truth, case)
             contexts = [Context(case.modality, name)] * len(frame_prompts)
             found = opened.answers(frame_prompts, contexts) if frame_prompts else ()

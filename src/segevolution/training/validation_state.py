@@ -11,7 +11,7 @@ Table = dict[str, dict[str, float]]  # what was asked -> prompt combination -> D
 
 
 @dataclass
-class Standing:
+class ValidationState:
     """How validation has gone so far: what a checkpoint keeps, and what decisions are made from.
 
     Attributes:

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from segevolution.errors import PromptError
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.imaging.regions import Region
 from segevolution.imaging.simulated_prompts import (
     SIMULATED_KINDS,
@@ -97,7 +97,7 @@ def test_larger_slices_are_drawn_more_often() -> None:
 def test_a_prompt_from_a_mask_may_hold_them_and_the_earlier_kinds_stay_as_they_were() -> None:
     mask = tube()
     grid = Grid((40, 50, 10), np.diag([1.0, 1.0, 3.0, 1.0]))
-    earlier = {Kind.TEXT, Kind.POINT, Kind.BOX}
+    earlier = {PromptKind.TEXT, PromptKind.POINT, PromptKind.BOX}
     plain, more = (
         prompt_from_mask(mask, grid, kinds, "aorta", prompt_generator(0, "a", "b", "aorta"), positive=3, jitter=2)
         for kinds in (earlier, SIMULATED_KINDS)

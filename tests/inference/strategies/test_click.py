@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from segevolution.data.windows import FramedCase, ViewSettings
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.inference.frame_prompt import FramePrompt
-from segevolution.inference.previous_answer import Previous
+from segevolution.inference.previous_answer import PreviousAnswer
 from segevolution.inference.strategies import strategy_of
-from segevolution.inference.strategies.base import Answer, OpenImage, Options
+from segevolution.inference.strategies.base import Answer, OpenImage, StrategyOptions
 from segevolution.inference.strategies.click import MOST_WINDOWS
-from segevolution.inference.windows import Block
+from segevolution.inference.windows import VoxelBlock
 from segevolution.models.backbone import Features, Masks, PromptBatch
 from segevolution.models.tiny import VARIANTS, TinyBackbone
 from segevolution.vocabulary import Context
@@ -38,7 +38,7 @@ class Recorded(TinyBackbone):
         return super()._decode(features, prompts, contexts, multimask=multimask)
 
 
-def image(block: Block, shape: tuple[int, int, int] = (60, 60, 60)) -> torch.Tensor:
+def image(block: VoxelBlock, shape: tuple[int, int, int] = (60, 60, 60)) -> torch.Tensor:
     """z-scores: a bright block on a dim ground."""
     values = torch.full(shape, -0.3)
     values[block.slices] = 4.0
@@ -47,7 +47,7 @@ def image(block: Block, shape: tuple[int, int, int] = (60, 60, 60)) -> torch.Ten
 
 def opened(values: torch.Tensor, network: TinyBackbone | None = None) -> OpenImage:
     network = network or Recorded()
-    return strategy_of(network.spec).open(network, values, AIR, None, Options())
+    return strategy_of(network.spec).open(network, values, AIR, None, StrategyOptions())
 
 
 def ask(before: OpenImage, prompt: FramePrompt) -> Answer:
@@ -55,18 +55,18 @@ def ask(before: OpenImage, prompt: FramePrompt) -> Answer:
     return answer
 
 
-def dice(answer: Answer, block: Block) -> float:
+def dice(answer: Answer, block: VoxelBlock) -> float:
     truth = torch.zeros(answer.logits.shape, dtype=torch.bool)
     truth[block.slices] = True
     found = answer.logits > 0
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
-SMALL = Block((26, 24, 20), (34, 36, 32))
-LONG = Block((26, 24, 4), (34, 36, 56))
+SMALL = VoxelBlock((26, 24, 20), (34, 36, 32))
+LONG = VoxelBlock((26, 24, 4), (34, 36, 56))
 
 
-def middle(block: Block) -> tuple[float, float, float]:
+def middle(block: VoxelBlock) -> tuple[float, float, float]:
     d, h, w = ((low + high - 1) / 2 for low, high in zip(block.start, block.stop, strict=True))
     return d, h, w
 
@@ -102,7 +102,7 @@ def test_an_answer_without_end_is_looked_at_a_bounded_number_of_times() -> None:
 
 
 def test_a_box_larger_than_the_window_is_covered_and_bounds_the_answer() -> None:
-    bright = Block((20, 10, 0), (40, 50, 60))
+    bright = VoxelBlock((20, 10, 0), (40, 50, 60))
     answer = ask(opened(image(bright)), FramePrompt(box=LONG))
     assert dice(answer, LONG) > 0.85
     assert not (answer.logits[: LONG.start[0] - 1] > 0).any()
@@ -111,7 +111,7 @@ def test_a_box_larger_than_the_window_is_covered_and_bounds_the_answer() -> None
 
 def test_windows_that_overlap_are_averaged() -> None:
     network = Recorded()
-    values = image(Block((20, 10, 0), (40, 50, 60)))
+    values = image(VoxelBlock((20, 10, 0), (40, 50, 60)))
     answer = ask(opened(values, network), FramePrompt(box=LONG))
     assert answer.windows > 1
     alone = ask(opened(values), FramePrompt(box=SMALL)).logits.max()
@@ -156,7 +156,9 @@ def test_a_mask_to_begin_with_says_where_to_look() -> None:
     network = Recorded()
     mask = torch.full((60, 60, 60), -8.0)
     mask[SMALL.slices] = 8.0
-    answer = ask(opened(image(SMALL), network), FramePrompt(previous=Previous(Block.whole(mask.shape), mask)))
+    answer = ask(
+        opened(image(SMALL), network), FramePrompt(previous=PreviousAnswer(VoxelBlock.whole(mask.shape), mask))
+    )
     assert answer.windows == 1
     assert dice(answer, SMALL) > 0.8
 
@@ -171,7 +173,7 @@ def test_a_lone_negative_point_corrects_an_earlier_answer() -> None:
 
 def test_a_network_of_boxes_only_stays_where_the_box_is() -> None:
     network = Recorded()
-    network.spec = replace(network.spec, accepts=frozenset({Kind.BOX}), previous=None)
+    network.spec = replace(network.spec, accepts=frozenset({PromptKind.BOX}), previous=None)
     answer = ask(opened(image(LONG), network), FramePrompt(box=SMALL))
     assert answer.windows == 1
     assert answer.previous is None
@@ -187,7 +189,7 @@ def test_points_further_apart_than_a_window_are_all_told() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_training_view_is_a_window_round_a_structure_with_air_beyond_the_image(seed: int) -> None:
-    block = Block((0, 0, 0), (6, 8, 8))
+    block = VoxelBlock((0, 0, 0), (6, 8, 8))
     values = image(block, (20, 30, 30)).numpy()
     labels = np.where(values > 1, 1, 0).astype(np.uint8)
     case = FramedCase("a", None, values.astype(np.float16), labels, {"liver": (1,)}, (), AIR, (AIR, 4.0))

@@ -12,7 +12,7 @@ from torch import Tensor
 from segevolution.errors import CheckpointError, PromptError
 from segevolution.imaging.framing import frame
 from segevolution.imaging.intensity import NORMALISERS
-from segevolution.imaging.prompts import Kind, Prompt
+from segevolution.imaging.prompts import Prompt, PromptKind
 from segevolution.inference.session import Session
 from segevolution.inference.strategies import STRATEGIES, strategy_of
 from segevolution.models.backbone import Features
@@ -141,9 +141,9 @@ def test_what_a_network_does_not_accept_is_refused(phantom, framing: str) -> Non
     network = phantom.network(framing)
     session = Session(network, volume)
     for kind, prompt in {
-        Kind.TEXT: Prompt(where, "liver"),
-        Kind.POINT: Prompt.make(where, points=[(30, 20, 12)]),
-        Kind.BOX: Prompt.make(where, box=phantom.tight(truth)),
+        PromptKind.TEXT: Prompt(where, "liver"),
+        PromptKind.POINT: Prompt.make(where, points=[(30, 20, 12)]),
+        PromptKind.BOX: Prompt.make(where, box=phantom.tight(truth)),
     }.items():
         if kind not in network.spec.accepts:
             with pytest.raises(PromptError, match=f"takes no {kind} prompt"):

@@ -10,20 +10,20 @@ from torch import Tensor
 
 from segevolution.data.windows import FramedCase, ViewSettings
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.imaging.volume import Volume
 from segevolution.inference.frame_prompt import FramePrompt
-from segevolution.inference.previous_answer import OUTSIDE, Previous
+from segevolution.inference.previous_answer import OUTSIDE, PreviousAnswer
 from segevolution.inference.strategies import strategy_of
-from segevolution.inference.strategies.base import Answer, OpenImage, Options
-from segevolution.inference.windows import Block
+from segevolution.inference.strategies.base import Answer, OpenImage, StrategyOptions
+from segevolution.inference.windows import VoxelBlock
 from segevolution.models.backbone import Features, Masks, PromptBatch
 from segevolution.models.spec import Spec
 from segevolution.models.tiny import VARIANTS, TinyBackbone
 from segevolution.vocabulary import Context, Modality
 
 SHAPE = (14, 40, 48)
-OBJECT = Block((4, 12, 20), (10, 26, 34))
+OBJECT = VoxelBlock((4, 12, 20), (10, 26, 34))
 
 
 class Recorded(TinyBackbone):
@@ -47,7 +47,7 @@ class Recorded(TinyBackbone):
         return super()._decode(features, prompts, contexts, multimask=multimask)
 
 
-def image(*blocks: Block) -> Tensor:
+def image(*blocks: VoxelBlock) -> Tensor:
     values = torch.full(SHAPE, 0.1)
     for block in blocks:
         values[block.slices] = 1.0
@@ -55,7 +55,7 @@ def image(*blocks: Block) -> Tensor:
 
 
 def opened(network: TinyBackbone, values: Tensor) -> OpenImage:
-    return strategy_of(network.spec).open(network, values, 0.0, None, Options())
+    return strategy_of(network.spec).open(network, values, 0.0, None, StrategyOptions())
 
 
 def ask(before: OpenImage, prompt: FramePrompt) -> Answer:
@@ -69,7 +69,7 @@ def slices_with(answer: Answer) -> list[int]:
 
 def test_a_box_is_asked_in_its_own_slices_and_nothing_is_answered_outside() -> None:
     network = Recorded()
-    tall = Block((0, *OBJECT.start[1:]), (14, *OBJECT.stop[1:]))
+    tall = VoxelBlock((0, *OBJECT.start[1:]), (14, *OBJECT.stop[1:]))
     answer = ask(opened(network, image(tall)), FramePrompt(box=OBJECT))
     assert answer.windows == 6
     assert slices_with(answer) == list(range(4, 10))
@@ -97,7 +97,7 @@ def test_a_point_is_carried_from_slice_to_slice_until_nothing_is_left() -> None:
 
 def test_the_middle_of_a_slice_is_found_within_the_slice() -> None:
     network = Recorded()
-    wide = Block((4, 10, 4), (10, 16, 44))
+    wide = VoxelBlock((4, 10, 4), (10, 16, 44))
     ask(opened(network, image(wide)), FramePrompt(points=((6.0, 12.0, 10.0),), labels=(1,)))
     points = network.asked[1].points
     assert points is not None
@@ -107,7 +107,7 @@ def test_the_middle_of_a_slice_is_found_within_the_slice() -> None:
 
 def test_two_points_meet_half_way() -> None:
     network = Recorded()
-    long = Block((1, *OBJECT.start[1:]), (13, *OBJECT.stop[1:]))
+    long = VoxelBlock((1, *OBJECT.start[1:]), (13, *OBJECT.stop[1:]))
     before = opened(network, image(long))
     answer = ask(before, FramePrompt(points=((2.0, 19.0, 27.0), (11.0, 19.0, 27.0)), labels=(1, 1)))
     assert slices_with(answer) == list(range(1, 13))
@@ -117,8 +117,8 @@ def test_two_points_meet_half_way() -> None:
 
 
 def test_a_mask_that_changes_its_area_more_than_fourfold_ends_the_walk() -> None:
-    thin = Block((4, 18, 26), (10, 22, 30))
-    flood = Block((7, 2, 2), (14, 38, 46))
+    thin = VoxelBlock((4, 18, 26), (10, 22, 30))
+    flood = VoxelBlock((7, 2, 2), (14, 38, 46))
     network = Recorded()
     answer = ask(opened(network, image(thin, flood)), FramePrompt(points=((5.0, 19.0, 27.0),), labels=(1,)))
     assert 5 in slices_with(answer)
@@ -126,13 +126,13 @@ def test_a_mask_that_changes_its_area_more_than_fourfold_ends_the_walk() -> None
 
 
 def test_a_network_of_boxes_walks_by_boxes() -> None:
-    network = Recorded(accepts=frozenset({Kind.POINT, Kind.BOX}), previous=None)
+    network = Recorded(accepts=frozenset({PromptKind.POINT, PromptKind.BOX}), previous=None)
     prompt = FramePrompt(points=((6.0, 19.0, 27.0),), labels=(1,))
     answer = ask(opened(network, image(OBJECT)), prompt)
     assert answer.previous is None
     assert all(batch.masks is None for batch in network.asked)
     network.asked.clear()
-    network.spec = replace(network.spec, accepts=frozenset({Kind.BOX}))
+    network.spec = replace(network.spec, accepts=frozenset({PromptKind.BOX}))
     answer = ask(opened(network, image(OBJECT)), prompt)
     assert network.asked[1].points is None
     assert network.asked[1].boxes is not None
@@ -153,7 +153,7 @@ def test_an_earlier_answer_is_told_back_to_each_of_its_slices() -> None:
     before = opened(network, image(OBJECT))
     first = ask(before, FramePrompt(box=OBJECT))
     assert first.previous is not None
-    assert first.previous.view == Block((4, 0, 0), (10, 40, 48))
+    assert first.previous.view == VoxelBlock((4, 0, 0), (10, 40, 48))
     encoded = before.counts.encodings
     network.asked.clear()
     ask(before, FramePrompt(box=OBJECT, previous=first.previous))
@@ -165,15 +165,15 @@ def test_an_earlier_answer_is_told_back_to_each_of_its_slices() -> None:
 def test_a_mask_to_begin_with_is_asked_in_its_own_slices() -> None:
     network = Recorded()
     mask = torch.full(SHAPE, -8.0)
-    mask[Block((5, *OBJECT.start[1:]), (8, *OBJECT.stop[1:])).slices] = 8.0
-    answer = ask(opened(network, image(OBJECT)), FramePrompt(previous=Previous(Block.whole(SHAPE), mask)))
+    mask[VoxelBlock((5, *OBJECT.start[1:]), (8, *OBJECT.stop[1:])).slices] = 8.0
+    answer = ask(opened(network, image(OBJECT)), FramePrompt(previous=PreviousAnswer(VoxelBlock.whole(SHAPE), mask)))
     assert slices_with(answer) == [5, 6, 7]
 
 
 def test_a_slice_that_keeps_its_proportions_is_padded_at_its_end_and_answered_in_the_same_place() -> None:
     stretched, kept = Recorded(), Recorded(keep_aspect=True)
     for network in (stretched, kept):
-        before = strategy_of(network.spec).open(network, image(OBJECT), -1.0, None, Options())
+        before = strategy_of(network.spec).open(network, image(OBJECT), -1.0, None, StrategyOptions())
         answer = ask(before, FramePrompt(box=OBJECT))
         truth = torch.zeros(SHAPE, dtype=torch.bool)
         truth[OBJECT.slices] = True

@@ -8,7 +8,7 @@ import torch
 
 from segevolution.inference.frame_prompt import FramePrompt
 from segevolution.inference.strategies import strategy_of
-from segevolution.inference.strategies.base import OpenImage, Options
+from segevolution.inference.strategies.base import OpenImage, StrategyOptions
 from segevolution.inference.strategies.sliding import gaussian
 from segevolution.models.backbone import PromptBatch
 from segevolution.models.tiny import TinyBackbone, TinyConfig
@@ -27,7 +27,7 @@ def picture(shape: tuple[int, int, int] = (19, 50, 41)) -> torch.Tensor:
 
 
 def opened(network: TinyBackbone, values: torch.Tensor, memory: int = 1 << 30) -> OpenImage:
-    return strategy_of(network.spec).open(network, values, 0.0, None, Options(memory=memory))
+    return strategy_of(network.spec).open(network, values, 0.0, None, StrategyOptions(memory=memory))
 
 
 def ask(before: OpenImage, *names: str) -> list[torch.Tensor]:

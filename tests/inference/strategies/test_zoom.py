@@ -14,7 +14,7 @@ from segevolution.inference.encodings import Encodings
 from segevolution.inference.frame_prompt import FramePrompt, resized
 from segevolution.inference.strategies.base import Answer
 from segevolution.inference.strategies.zoom import answers, to_frame
-from segevolution.inference.windows import Block, Focus, focus_around, tight
+from segevolution.inference.windows import Focus, VoxelBlock, focus_around, tight
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch, Windows
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.segvol import SegVol
@@ -109,7 +109,7 @@ def test_without_coarse_foreground_text_gets_the_coarse_answer(network: Recorded
 
 
 def test_without_coarse_foreground_a_box_or_a_point_still_says_where_to_look(network: Recorded) -> None:
-    box, _ = ask(network, "blank", FramePrompt(box=Block((2, 10, 10), (6, 20, 20))))
+    box, _ = ask(network, "blank", FramePrompt(box=VoxelBlock((2, 10, 10), (6, 20, 20))))
     assert box.windows == 1
     lone = network.asked[-1]
     assert lone.boxes is not None
@@ -134,7 +134,7 @@ def test_every_point_of_a_person_reaches_a_window_with_its_label(network: Record
 def test_box_and_points_together_are_answered(network: Recorded) -> None:
     truth = outputs["volume/single/label"] == 1
     d, h, w = np.argwhere(truth).T
-    box = Block((d.min(), h.min(), w.min()), (d.max() + 1, h.max() + 1, w.max() + 1))
+    box = VoxelBlock((d.min(), h.min(), w.min()), (d.max() + 1, h.max() + 1, w.max() + 1))
     middle = (float(d.mean()), float(h.mean()), float(w.mean()))
     answer, _ = ask(network, "single", FramePrompt("liver", (middle,), (1,), box))
     assert dice(answer.logits > 0, truth) > 0.9
@@ -206,6 +206,6 @@ def test_only_focus_tells_a_text_where_the_coarse_mask_lies(network: Recorded, w
 
 
 def test_a_prompt_corrected_by_a_voxel_mostly_keeps_its_focus() -> None:
-    first = focus_around(Block((10, 20, 30), (18, 40, 50)), (8, 16, 16), (64, 64, 64))
-    moved = [Block((10, 20 + low, 30), (18, 40, 50 + high)) for low in (-1, 0, 1) for high in (-1, 0, 1)]
+    first = focus_around(VoxelBlock((10, 20, 30), (18, 40, 50)), (8, 16, 16), (64, 64, 64))
+    moved = [VoxelBlock((10, 20 + low, 30), (18, 40, 50 + high)) for low in (-1, 0, 1) for high in (-1, 0, 1)]
     assert sum(focus_around(block, (8, 16, 16), (64, 64, 64)) == first for block in moved) >= 4

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.inference.encodings import Encodings
 from segevolution.inference.frame_prompt import FramePrompt
 from segevolution.inference.strategies.base import Answer
 from segevolution.inference.strategies.zoom import answers, to_frame
-from segevolution.inference.windows import Block, region_around, tight, windows_over
+from segevolution.inference.windows import VoxelBlock, region_around, tight, windows_over
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch, Spec
 from segevolution.models.spec import Windows
 from segevolution.vocabulary import Context, Modality
@@ -26,7 +26,7 @@ class Echo(BackboneModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.spec = Spec(WINDOW, frozenset({Kind.TEXT}), "foreground")
+        self.spec = Spec(WINDOW, frozenset({PromptKind.TEXT}), "foreground")
         self.unused = torch.nn.Parameter(torch.zeros(1))
 
     def _encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
@@ -39,7 +39,7 @@ class Echo(BackboneModule):
         return Masks(images - 0.5, images.mean(dim=(2, 3, 4)), WINDOW)
 
 
-def image(*blocks: Block, shape: tuple[int, int, int] = (8, 24, 24)) -> Tensor:
+def image(*blocks: VoxelBlock, shape: tuple[int, int, int] = (8, 24, 24)) -> Tensor:
     values = 0.2 * torch.rand(shape, generator=torch.Generator().manual_seed(0))
     for block in blocks:
         values[block.slices] += 0.7
@@ -56,7 +56,7 @@ def coarse_of(values: Tensor) -> Tensor:
     return to_frame(small - 0.5, (*values.shape,))  # type: ignore[arg-type]
 
 
-WIDE = Block((0, 2, 2), (8, 20, 20))
+WIDE = VoxelBlock((0, 2, 2), (8, 20, 20))
 
 
 @pytest.mark.parametrize("windows", ["roi", "lattice"])
@@ -71,7 +71,7 @@ def test_windows_that_overlap_are_averaged_so_that_what_all_of_them_say_stands(w
 
 
 def test_the_overlap_is_the_mean_over_windows_weighted_by_what_the_coarse_mask_has_in_each() -> None:
-    values = image(Block((0, 2, 2), (8, 20, 8)), Block((0, 14, 8), (8, 20, 20)))
+    values = image(VoxelBlock((0, 2, 2), (8, 20, 8)), VoxelBlock((0, 14, 8), (8, 20, 20)))
     mask = coarse_of(values) > 0
     found = tight(mask)
     assert found is not None
@@ -89,10 +89,14 @@ def test_the_overlap_is_the_mean_over_windows_weighted_by_what_the_coarse_mask_h
     assert ask(values, "roi").iou == pytest.approx(expected, abs=1e-5)
 
 
-BODY, SPECK, SECOND = Block((4, 2, 2), (12, 15, 15)), Block((4, 25, 25), (12, 28, 28)), Block((4, 17, 2), (12, 24, 8))
+BODY, SPECK, SECOND = (
+    VoxelBlock((4, 2, 2), (12, 15, 15)),
+    VoxelBlock((4, 25, 25), (12, 28, 28)),
+    VoxelBlock((4, 17, 2), (12, 24, 8)),
+)
 
 
-def looked_at(values: Tensor) -> Block | None:
+def looked_at(values: Tensor) -> VoxelBlock | None:
     """What a closer look changed."""
     return tight(ask(values, "focus").logits != ask(values, "off").logits)
 

@@ -10,7 +10,7 @@ import torch
 from segevolution.adapters import create, load_adapter, save_adapter
 from segevolution.errors import CheckpointError, PromptError
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.imaging.volume import Volume
 from segevolution.inference.session import Session
 from segevolution.models.backbone import ABSENT, PromptBatch
@@ -123,7 +123,7 @@ def test_one_box_is_answered_in_every_slice_of_its_extent_and_nowhere_else(syste
 
 
 def test_it_reads_no_text():
-    assert Kind.TEXT not in backbone().spec.accepts
+    assert PromptKind.TEXT not in backbone().spec.accepts
     with pytest.raises(PromptError, match="no text"):
         Session(backbone(), volume()).segment(text="liver")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from segevolution.errors import CheckpointError
 from segevolution.models.checkpoints import save_model
 from segevolution.models.segvol.config import SegVolConfig
-from segevolution.models.segvol.encoder_weights import EncoderReport, load_encoder, save_encoder
+from segevolution.models.segvol.encoder_weights import LoadedEncoder, load_encoder, save_encoder
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone
 
@@ -42,7 +42,7 @@ def test_an_encoder_comes_back_into_another_network_and_the_rest_stays(
     assert json.loads((tmp_path / "run" / "encoder" / "simmim.json").read_text("utf-8"))["steps"] == 7
     for place in ("run", "run/encoder", "run/encoder/encoder.safetensors"):
         report = load_encoder(second, tmp_path / place)
-        assert report == EncoderReport(tmp_path / "run" / "encoder" / "encoder.safetensors", len(names))
+        assert report == LoadedEncoder(tmp_path / "run" / "encoder" / "encoder.safetensors", len(names))
     for name, value in second.state_dict().items():
         wanted = first.state_dict() if name.startswith("image_encoder.") else before
         assert torch.equal(value, wanted[name]), name

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segevolution.errors import PromptError, VolumeError
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.models.backbone import Backbone, Context, PromptBatch
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.prompt_encoder import FourierCode
@@ -48,7 +48,7 @@ def build(config: SegVolConfig, parts: dict[str, bool]) -> SegVol:
 def test_segvol_is_a_backbone_and_says_what_it_asks_for(mini: SegVol) -> None:
     assert isinstance(mini, Backbone)
     assert mini.spec.window == (8, 32, 32)
-    assert mini.spec.accepts == {Kind.TEXT, Kind.POINT, Kind.BOX}
+    assert mini.spec.accepts == {PromptKind.TEXT, PromptKind.POINT, PromptKind.BOX}
     assert mini.spec.structures == ("liver", "spleen", "left kidney")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from segevolution.errors import CheckpointError, PromptError, VocabularyError
-from segevolution.imaging.prompts import Kind
+from segevolution.imaging.prompts import PromptKind
 from segevolution.models.backbone import Context, PromptBatch
 from segevolution.models.segvol.clip_tokenizer import ClipTokenizer
 from segevolution.models.segvol.config import SegVolConfig, TextConfig
@@ -167,7 +167,7 @@ def test_without_tokenizer_only_text_is_refused(mini_config: SegVolConfig, image
 
 
 def test_network_without_text_tower_says_so(golden_network: SegVol) -> None:
-    assert Kind.TEXT not in golden_network.spec.accepts
+    assert PromptKind.TEXT not in golden_network.spec.accepts
     with pytest.raises(PromptError, match="no text"):
         golden_network.text_tokens(text_prompts("liver"), [Context()])
 

@@ -25,7 +25,7 @@ from .config import GATE, MixtureConfig
 from .decision import Routing, Tally, by_scores, by_table, while_learning
 from .experts import Experts, different, layers_in
 from .gates import NEWCOMER, LearnedGate
-from .routing import Group, back_in_order, groups, joined, of_prompts, selected
+from .routing import RoutedGroup, back_in_order, groups, joined, of_prompts, selected
 
 MODULE = "mixture_gate"
 """Under this name a learned gate is a part of the network while it is attached, beside its own parts."""
@@ -280,7 +280,9 @@ class MixtureAdapter(BaseAdapter):
                 answers.append(inner(*selected(features, prompts, group.rows), told, multimask=multimask))
         return joined(answers, found)
 
-    def _prompt_groups(self, features: Features, prompts: PromptBatch, contexts: Sequence[Context]) -> list[Group]:
+    def _prompt_groups(
+        self, features: Features, prompts: PromptBatch, contexts: Sequence[Context]
+    ) -> list[RoutedGroup]:
         choices = self.config.choices
         if self.config.gate == "task":
             structures = [context.structure for context in contexts]
@@ -291,7 +293,7 @@ class MixtureAdapter(BaseAdapter):
             raise AdapterError("these features were not encoded through this mixture; encode the image again.")
         return of_prompts(groups(features.routing, choices), prompts.image_index.tolist())
 
-    def _anchor(self, found: Sequence[Group]) -> None:
+    def _anchor(self, found: Sequence[RoutedGroup]) -> None:
         """Where nothing that trains takes part in a step, and no loss of the gate: a zero that hangs on all of it."""
         if self._loss is not None or not self.backbone.training or not torch.is_grad_enabled():
             return

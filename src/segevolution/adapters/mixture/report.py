@@ -16,7 +16,7 @@ UNKNOWN = "unknown"
 NOT_MEASURED = "Not measured."
 
 
-class Views(Protocol):
+class GateInputs(Protocol):
     """Held-out images; a batch of training is one."""
 
     @property
@@ -35,7 +35,7 @@ class Views(Protocol):
         ...
 
 
-def gate_report(adapter: MixtureAdapter, batches: Iterable[Views]) -> dict[str, Any]:
+def gate_report(adapter: MixtureAdapter, batches: Iterable[GateInputs]) -> dict[str, Any]:
     """Ask the gate about held-out data, in eval mode; nothing is trained or counted.
 
     Args:
@@ -93,7 +93,7 @@ def gate_card(report: Mapping[str, Any], ct_retention: Mapping[str, Any] | None 
     return {"gate": dict(report), "ct_retention": NOT_MEASURED if ct_retention is None else dict(ct_retention)}
 
 
-def _asked(adapter: MixtureAdapter, batch: Views) -> tuple[list[str | None], list[int | None], Routing]:
+def _asked(adapter: MixtureAdapter, batch: GateInputs) -> tuple[list[str | None], list[int | None], Routing]:
     """What each row is called, the choice that is expected for it, and what the gate says."""
     config = adapter.config
     if config.gate == "task":

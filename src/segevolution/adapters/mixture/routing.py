@@ -10,7 +10,7 @@ from ...models.backbone import Features, Masks, PromptBatch
 
 
 @dataclass(frozen=True)
-class Group:
+class RoutedGroup:
     """Rows of a batch that take the same experts.
 
     Attributes:
@@ -28,7 +28,7 @@ def one_hot(chosen: Iterable[str], choices: Sequence[str], device: torch.device)
     return torch.zeros(len(places), len(choices), device=device).scatter_(1, places[:, None], 1.0)
 
 
-def groups(routing: Tensor, choices: Sequence[str]) -> list[Group]:
+def groups(routing: Tensor, choices: Sequence[str]) -> list[RoutedGroup]:
     """Split rows by their weights, in order of first appearance.
 
     Args:
@@ -37,7 +37,7 @@ def groups(routing: Tensor, choices: Sequence[str]) -> list[Group]:
         choices: K names.
     """
     live = routing.requires_grad and torch.is_grad_enabled()
-    found: dict[tuple[object, ...], Group] = {}
+    found: dict[tuple[object, ...], RoutedGroup] = {}
     for row, values in enumerate(routing.detach().tolist()):
         used = {name: value for name, value in zip(choices[1:], values[1:], strict=True) if value != 0}
         key = (*used.items(), *((row,) if live and used else ()))
@@ -45,22 +45,22 @@ def groups(routing: Tensor, choices: Sequence[str]) -> list[Group]:
             found[key] = replace(found[key], rows=(*found[key].rows, row))
         elif live:
             weights = {name: routing[row, choices.index(name)] for name in used}
-            found[key] = Group((row,), {**weights})
+            found[key] = RoutedGroup((row,), {**weights})
         else:
-            found[key] = Group((row,), {**used})
+            found[key] = RoutedGroup((row,), {**used})
     return list(found.values())
 
 
-def back_in_order(parts: Sequence[Group]) -> list[int]:
+def back_in_order(parts: Sequence[RoutedGroup]) -> list[int]:
     """Where each row of a batch stands in the joined answers of its groups."""
     rows = [row for part in parts for row in part.rows]
     return sorted(range(len(rows)), key=rows.__getitem__)
 
 
-def of_prompts(images: Sequence[Group], image_index: Sequence[int]) -> list[Group]:
+def of_prompts(images: Sequence[RoutedGroup], image_index: Sequence[int]) -> list[RoutedGroup]:
     """Groups of images -> the groups of the prompts that read them."""
     found = [
-        Group(tuple(row for row, image in enumerate(image_index) if image in group.rows), group.weights)
+        RoutedGroup(tuple(row for row, image in enumerate(image_index) if image in group.rows), group.weights)
         for group in images
     ]
     return [group for group in found if group.rows]
@@ -73,7 +73,7 @@ def selected(features: Features, prompts: PromptBatch, rows: Sequence[int]) -> t
     return features.rows(images.tolist()), replace(chosen, image_index=places)
 
 
-def joined(answers: Sequence[Masks], parts: Sequence[Group]) -> Masks:
+def joined(answers: Sequence[Masks], parts: Sequence[RoutedGroup]) -> Masks:
     """The masks of all groups, in the order of the prompts."""
     order = back_in_order(parts)
     logits = torch.cat([answer.logits for answer in answers])[order]

@@ -11,7 +11,7 @@ from ...vocabulary import Modality
 from .config import ContextPriorConfig
 from .fusion import FUSIONS
 from .prototypes import AdditivePrototypes, ModalityHead, MultiplicativePrototypes
-from .token_pool import UNKNOWN, Pool, key
+from .token_pool import UNKNOWN, TokenPool, key
 
 CLASSES = tuple(Modality)
 
@@ -36,7 +36,7 @@ class PriorNetwork(nn.Module):
             raise AdapterError(f"{heads} heads cannot share {width} channels; set heads to a divisor of {width}.")
         mlp = config.mlp or (max(1, width // 4) if joint else 4 * width)
         self.drop, self.drop_modality = config.drop, config.drop_modality
-        self.pool = Pool(width, config.structure_tokens, config.modality_tokens, config.start, config.seed)
+        self.pool = TokenPool(width, config.structure_tokens, config.modality_tokens, config.start, config.seed)
         self.fusion = FUSIONS[config.fusion](sizes.width, width, config.blocks, heads, mlp)
         inputs = config.structure_tokens * width
         hidden = config.hidden or inputs

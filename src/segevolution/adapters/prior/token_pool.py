@@ -18,7 +18,7 @@ UNKNOWN = ""
 """The name of the token for a structure, or modality, that is not known."""
 
 
-class Pool(nn.Module):
+class TokenPool(nn.Module):
     """Tokens by name. Each is a vector, so that a trainer which spares vectors spares it from weight decay.
 
     Args:

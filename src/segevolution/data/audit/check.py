@@ -11,7 +11,7 @@ from ...errors import StoreError
 from ..splits import Split
 from ..store import Store
 from .duplicates import Match, check_duplicates, matches
-from .entries import Entry, entries
+from .entries import AuditedCase, entries
 from .findings import Finding, gathered
 from .integrity import check_content, check_records
 from .intensity import check_scales, check_signal
@@ -48,7 +48,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class _Examined:
+class _CaseFindings:
     """What the voxels of one case told."""
 
     findings: tuple[Finding, ...]
@@ -103,7 +103,7 @@ def check(
     return Audit(gathered(findings, datasets), len(everyone), pairs, mended)
 
 
-def _examined(everyone: Sequence[Entry], workers: int) -> Iterator[tuple[str, _Examined]]:
+def _examined(everyone: Sequence[AuditedCase], workers: int) -> Iterator[tuple[str, _CaseFindings]]:
     """Each case as it is finished."""
     if workers <= 1 or len(everyone) <= 1:
         for entry in everyone:
@@ -126,17 +126,17 @@ def _examined(everyone: Sequence[Entry], workers: int) -> Iterator[tuple[str, _E
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _examine(name: str, path: Path, case: str) -> _Examined:
+def _examine(name: str, path: Path, case: str) -> _CaseFindings:
     store = Store(path)
     record = store.record(case)
     try:
         signal, labels = store.read_window(case, (0, 0, 0), record.shape)
     except StoreError as error:
         remedy = "Delete the folder of the case and prepare it again."
-        return _Examined((Finding("integrity", "error", (name,), f"{name} cannot be read: {error}", remedy),), None)
+        return _CaseFindings((Finding("integrity", "error", (name,), f"{name} cannot be read: {error}", remedy),), None)
     found = check_content(name, record, signal, labels)
     if any(finding.severity == "error" for finding in found):
-        return _Examined(tuple(found), None)
+        return _CaseFindings(tuple(found), None)
     found += check_signal(name, record, signal)
     found += check_registration(name, record, signal, labels)
-    return _Examined(tuple(found), signature(signal, record.spacing))
+    return _CaseFindings(tuple(found), signature(signal, record.spacing))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...imaging.grid import Array, Triple
-from .entries import Entry
+from .entries import AuditedCase
 from .findings import Finding
 from .signatures import SPACINGS, Level, Signature, shape_of
 
@@ -57,7 +57,7 @@ class Match:
 
 
 def matches(
-    entries: Sequence[Entry],
+    entries: Sequence[AuditedCase],
     signatures: Mapping[str, Signature],
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Match, ...]:
@@ -102,7 +102,7 @@ def compare(first: Signature, second: Signature) -> tuple[float, tuple[bool, boo
     return best
 
 
-def check_duplicates(found: Sequence[Match], entries: Sequence[Entry]) -> list[Finding]:
+def check_duplicates(found: Sequence[Match], entries: Sequence[AuditedCase]) -> list[Finding]:
     """One finding a pair; where two datasets share many volumes, one for all of them."""
     of = {entry.name: entry for entry in entries}
     pairs: dict[tuple[str, str], list[Match]] = defaultdict(list)

@@ -15,7 +15,7 @@ _MEND = "Mend its files and prepare again, or do without it."
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class AuditedCase:
     """One case of one of the stores.
 
     Attributes:
@@ -44,7 +44,7 @@ class Entry:
         return self.record.dataset, str(self.record.modality or "?"), self.record.sequence or ""
 
 
-def entries(stores: Sequence[Store]) -> tuple[tuple[Entry, ...], tuple[Finding, ...]]:
+def entries(stores: Sequence[Store]) -> tuple[tuple[AuditedCase, ...], tuple[Finding, ...]]:
     """Every case whose record can be read, by store and name, and findings on those that cannot or were left out.
 
     Raises:
@@ -54,7 +54,7 @@ def entries(stores: Sequence[Store]) -> tuple[tuple[Entry, ...], tuple[Finding, 
     for label, store in zip(labels(stores), stores, strict=True):
         for name in store.names:
             try:
-                found.append(Entry(f"{label}/{name}", store, store.record(name)))
+                found.append(AuditedCase(f"{label}/{name}", store, store.record(name)))
             except StoreError as error:
                 faults.append(
                     Finding(

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...imaging.grid import Array
 from ..record import CaseRecord, content_hash
-from .entries import Entry
+from .entries import AuditedCase
 from .findings import Finding
 
 _CHECK = "integrity"
@@ -53,10 +53,10 @@ def check_content(name: str, record: CaseRecord, signal: Array, labels: Array) -
     return found
 
 
-def check_records(entries: Sequence[Entry]) -> list[Finding]:
+def check_records(entries: Sequence[AuditedCase]) -> list[Finding]:
     """All that records alone tell: geometry, empty cases, and what is unlike the rest of its dataset."""
     found = []
-    groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[AuditedCase]] = defaultdict(list)
     for entry in entries:
         groups[entry.group].append(entry)
         found += _geometry(entry)
@@ -68,7 +68,7 @@ def check_records(entries: Sequence[Entry]) -> list[Finding]:
     return found
 
 
-def _geometry(entry: Entry) -> list[Finding]:
+def _geometry(entry: AuditedCase) -> list[Finding]:
     record, name = entry.record, entry.name
     found = []
     low, high = _SPACING
@@ -91,7 +91,7 @@ def _geometry(entry: Entry) -> list[Finding]:
     return found
 
 
-def _empty(members: Sequence[Entry]) -> list[Finding]:
+def _empty(members: Sequence[AuditedCase]) -> list[Finding]:
     """Cases without a structure; where no case of a dataset has one, it is for pre-training, and that is a note."""
     empty = [entry.name for entry in members if not entry.record.structures]
     if len(empty) == len(members):
@@ -101,7 +101,7 @@ def _empty(members: Sequence[Entry]) -> list[Finding]:
     return [Finding("empty", "warning", (name,), f"{name} has no structure with a voxel.", remedy) for name in empty]
 
 
-def _unlike_spacings(members: Sequence[Entry]) -> list[Finding]:
+def _unlike_spacings(members: Sequence[AuditedCase]) -> list[Finding]:
     if len(members) < 3:
         return []
     sides = np.array([entry.record.spacing for entry in members])
@@ -118,7 +118,7 @@ def _unlike_spacings(members: Sequence[Entry]) -> list[Finding]:
     return found
 
 
-def _missing(members: Sequence[Entry]) -> list[Finding]:
+def _missing(members: Sequence[AuditedCase]) -> list[Finding]:
     """Structures that nearly all cases of a dataset carry and some do not: one finding a structure."""
     found = []
     for structure in _structures(members):
@@ -132,7 +132,7 @@ def _missing(members: Sequence[Entry]) -> list[Finding]:
     return found
 
 
-def _volumes(members: Sequence[Entry]) -> list[Finding]:
+def _volumes(members: Sequence[AuditedCase]) -> list[Finding]:
     found = []
     for structure in _structures(members):
         having = [entry for entry in members if structure in entry.record.structures]
@@ -153,5 +153,5 @@ def _volumes(members: Sequence[Entry]) -> list[Finding]:
     return found
 
 
-def _structures(members: Iterable[Entry]) -> list[str]:
+def _structures(members: Iterable[AuditedCase]) -> list[str]:
     return sorted({name for entry in members for name in entry.record.structures})

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from ...errors import StoreError
 from ..splits import PARTS, Split, torn_patients
-from .entries import Entry
+from .entries import AuditedCase
 from .findings import Finding
 
 _REMEDY = "Move them into one part: --fix-splits takes them out of the held-out one."
@@ -31,7 +31,7 @@ class Repair:
     moved: Mapping[str, tuple[str, str]]
 
 
-def resolve(split: Split, entries: Sequence[Entry]) -> tuple[dict[str, str], tuple[str, ...]]:
+def resolve(split: Split, entries: Sequence[AuditedCase]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Which case each name of a split means.
 
     Returns:
@@ -59,7 +59,7 @@ def resolve(split: Split, entries: Sequence[Entry]) -> tuple[dict[str, str], tup
     return names, tuple(unknown)
 
 
-def check_split(split: Split, entries: Sequence[Entry], duplicates: Iterable[Pair]) -> list[Finding]:
+def check_split(split: Split, entries: Sequence[AuditedCase], duplicates: Iterable[Pair]) -> list[Finding]:
     """Every leak of a split, and what else is wrong with it.
 
     Args:
@@ -104,7 +104,7 @@ def check_split(split: Split, entries: Sequence[Entry], duplicates: Iterable[Pai
     return found
 
 
-def repair(split: Split, entries: Sequence[Entry], duplicates: Iterable[Pair]) -> Repair:
+def repair(split: Split, entries: Sequence[AuditedCase], duplicates: Iterable[Pair]) -> Repair:
     """Move every case that leaks out of the held-out part, never into one.
 
     A person, and all volumes that are duplicates of one another, go together into that of their parts that is held out
@@ -130,7 +130,7 @@ def repair(split: Split, entries: Sequence[Entry], duplicates: Iterable[Pair]) -
     return Repair(made, dict(sorted(moved.items())))
 
 
-def _groups(entries: Sequence[Entry], duplicates: Iterable[Pair]) -> list[list[str]]:
+def _groups(entries: Sequence[AuditedCase], duplicates: Iterable[Pair]) -> list[list[str]]:
     """Cases that must stay together: one person, one volume, and whatever hangs together by these."""
     leader = {entry.name: entry.name for entry in entries}
 

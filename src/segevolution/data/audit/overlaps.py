@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from ...errors import VocabularyError
 from ...vocabulary import Modality, closest
 from ..record import CaseRecord
-from .entries import Entry
+from .entries import AuditedCase
 from .findings import Finding
 
 CT, MRI = Modality.CT, Modality.MRI
 
 
 @dataclass(frozen=True)
-class Seen:
+class KnownTrainingData:
     """Cases that a base model was trained on.
 
     Attributes:
@@ -44,8 +44,8 @@ class Seen:
         )
 
 
-def _m3d(code: str, name: str, pattern: str, modality: Modality | None = CT) -> Seen:
-    return Seen(f"{name} (M3D-Seg {code})", pattern, modality)
+def _m3d(code: str, name: str, pattern: str, modality: Modality | None = CT) -> KnownTrainingData:
+    return KnownTrainingData(f"{name} (M3D-Seg {code})", pattern, modality)
 
 
 # M3D-Seg's own list (Bai et al. 2024, arXiv:2404.00578; dataset_info.txt of GoodBaiBai88/M3D-Seg on Hugging Face),
@@ -54,7 +54,7 @@ _M3D_SEG = (
     _m3d("0000", "CHAOS, its CT", r"chaos"),
     _m3d("0001", "HaN-Seg", r"han_?seg"),
     _m3d("0002", "AMOS22, its CT", r"amos"),
-    Seen("AMOS22 (M3D-Seg 0002 counts 39 of its MRIs as CT, and does not say which)", r"amos", MRI),
+    KnownTrainingData("AMOS22 (M3D-Seg 0002 counts 39 of its MRIs as CT, and does not say which)", r"amos", MRI),
     _m3d("0003", "AbdomenCT-1K", r"abdomen_?ct_?1k"),
     _m3d("0004", "KiTS23", r"kits"),
     _m3d("0005", "KiPA22", r"kipa"),
@@ -75,24 +75,24 @@ _M3D_SEG = (
     _m3d("0022", "MSD pancreas", r"task_?0?7|(^|_)pancreas(_|$)"),
     _m3d("0023", "MSD spleen", r"task_?0?9|(^|_)spleen(_|$)"),
     _m3d("0024", "LUNA16", r"luna|lidc"),
-    Seen("M3D-Seg", r"m3d_?seg|^m3d|^00(0\d|1\d|2[0-4])$"),
+    KnownTrainingData("M3D-Seg", r"m3d_?seg|^m3d|^00(0\d|1\d|2[0-4])$"),
 )
 
 # Its model card, and `pretraining/trainings/segvol_mini.yaml`, which a test compares with this.
 MINI_HELD_OUT = frozenset({"btcv_04", "btcv_11", "btcv_12", "btcv_21", "btcv_29"})
 _MINI = (
-    Seen("BTCV, but for five patients", r"btcv|bcv|synapse", CT, MINI_HELD_OUT),
-    Seen("TotalSegmentator's torso CT", r"ct_torso"),
-    Seen("simulated torsos", r"^sim_torso$", CT),
-    Seen("simulated heads", r"^sim_head$", CT),
-    Seen("SynthSeg's head label maps, as made CT", r"^labels_head$", CT),
-    Seen("the SPL abdominal atlas, as made CT", r"^labels_abdomen$", CT),
-    Seen("KiTS19's label maps, as made CT", r"^labels_kidney$", CT),
-    Seen("label maps of the Decathlon's prostates, as made CT", r"^labels_prostate$", CT),
+    KnownTrainingData("BTCV, but for five patients", r"btcv|bcv|synapse", CT, MINI_HELD_OUT),
+    KnownTrainingData("TotalSegmentator's torso CT", r"ct_torso"),
+    KnownTrainingData("simulated torsos", r"^sim_torso$", CT),
+    KnownTrainingData("simulated heads", r"^sim_head$", CT),
+    KnownTrainingData("SynthSeg's head label maps, as made CT", r"^labels_head$", CT),
+    KnownTrainingData("the SPL abdominal atlas, as made CT", r"^labels_abdomen$", CT),
+    KnownTrainingData("KiTS19's label maps, as made CT", r"^labels_kidney$", CT),
+    KnownTrainingData("label maps of the Decathlon's prostates, as made CT", r"^labels_prostate$", CT),
 )
 
 # segvol-mini-2 went on from segvol-mini with part of the same data, and kept the same patients aside.
-BASES: dict[str, tuple[Seen, ...]] = {"segvol": _M3D_SEG, "segvol-mini": _MINI, "segvol-mini-2": _MINI}
+BASES: dict[str, tuple[KnownTrainingData, ...]] = {"segvol": _M3D_SEG, "segvol-mini": _MINI, "segvol-mini-2": _MINI}
 
 
 def base_of(name: str) -> str | None:
@@ -123,7 +123,7 @@ def seen_by(base: str, dataset: str, record: CaseRecord) -> str | None:
     return None
 
 
-def check_overlaps(entries: Iterable[Entry], base: str) -> list[Finding]:
+def check_overlaps(entries: Iterable[AuditedCase], base: str) -> list[Finding]:
     """One finding for each part of a base's training data that the stores hold.
 
     Raises:
@@ -131,7 +131,7 @@ def check_overlaps(entries: Iterable[Entry], base: str) -> list[Finding]:
     """
     base = require_base(base)
     parts: dict[tuple[str, str], list[str]] = defaultdict(list)
-    everyone: Sequence[Entry] = tuple(entries)
+    everyone: Sequence[AuditedCase] = tuple(entries)
     for entry in everyone:
         what = seen_by(base, entry.record.dataset, entry.record)
         if what is not None:

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 
 from ..sources.naming import image_stem
 from ..sources.patients import group_patients
-from .entries import Entry
+from .entries import AuditedCase
 from .findings import Finding
 
 _REMEDY = "If that is wrong, prepare again with --patient-from: a regular expression or a table of files and patients."
 _SHOWN = 3
 
 
-def check_people(everyone: Sequence[Entry]) -> list[Finding]:
+def check_people(everyone: Sequence[AuditedCase]) -> list[Finding]:
     """Findings on the patients of each dataset, from the names of the files that its cases came from.
 
     All files of one patient, and files that their names may give to fewer patients than the records do, are warnings.
     Where a table or the layout names the patients, nothing but the first is looked for.
     """
-    by_dataset: dict[str, list[Entry]] = defaultdict(list)
+    by_dataset: dict[str, list[AuditedCase]] = defaultdict(list)
     for entry in everyone:
         by_dataset[entry.record.dataset].append(entry)
     found: list[Finding] = []
@@ -33,7 +33,7 @@ def check_people(everyone: Sequence[Entry]) -> list[Finding]:
     return found
 
 
-def _shared_names(dataset: str, members: Sequence[Entry], patient_of: dict[str, str]) -> list[Finding]:
+def _shared_names(dataset: str, members: Sequence[AuditedCase], patient_of: dict[str, str]) -> list[Finding]:
     """Files that were taken for patients of their own although their names say, or may say, that they share one."""
     grouping = group_patients(sorted(patient_of))
     together: dict[str, set[str]] = defaultdict(set)
@@ -52,7 +52,7 @@ def _shared_names(dataset: str, members: Sequence[Entry], patient_of: dict[str, 
     return [Finding("patients", "warning", cases, message, _REMEDY)]
 
 
-def _file(entry: Entry) -> str:
+def _file(entry: AuditedCase) -> str:
     """The name of the file or folder that a case came from, without the number of a channel; else the case's own."""
     if entry.record.origin is None:
         return entry.record.name

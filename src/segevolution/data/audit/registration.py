@@ -48,7 +48,7 @@ Points = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Fit:
+class SurfaceFit:
     """How well a mask's surface lies on changes of brightness: as it is, and at its best elsewhere.
 
     Values are mean ranks among all changes in the body, from 0 to 1; 0.5 is chance.
@@ -137,7 +137,7 @@ def _body(bright: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return np.stack([ndimage.binary_fill_holes(grown[:, :, z]) for z in range(grown.shape[2])], axis=2)
 
 
-def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> Fit | None:
+def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> SurfaceFit | None:
     """Compare the mask as it lies with the mask mirrored and shifted; None where its surface is too small to tell."""
     factors = tuple(min(side, max(1, int(_SIDE / step))) for side, step in zip(signal.shape, spacing, strict=True))
     image, mask = _joined(signal, labels, factors)
@@ -159,7 +159,7 @@ def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> Fit | None:
     mirror = max(mirrors, key=lambda turned: mirrors[turned])
     shift, shifted = _best_shift(image, surfaces, scales, steps, own)
     x, y, z = (float(step) for step in np.round(shift * steps, 1))
-    return Fit(own, mirrors[mirror], mirror, shifted, (x, y, z), max(_GAIN, _ERRORS * _error(surfaces)))
+    return SurfaceFit(own, mirrors[mirror], mirror, shifted, (x, y, z), max(_GAIN, _ERRORS * _error(surfaces)))
 
 
 def _error(surfaces: Mapping[int, list[Points]]) -> float:

@@ -67,7 +67,7 @@ _BLANK = {"", "nan", "none", "null", "na", "n/a", "unknown"}
 
 
 @dataclass(frozen=True)
-class Row:
+class MetadataRow:
     """What the table says of a case; None where it says nothing.
 
     Attributes:
@@ -156,7 +156,7 @@ class AMOSSource(PairedSource):
                     modality = self.overrides.modality or modality_of(number, stem, self._table)
                 except StoreError as error:
                     faults[stem] = str(error)
-                row = self._table.get(number or 0, Row(None, None, None))
+                row = self._table.get(number or 0, MetadataRow(None, None, None))
                 pairs[stem] = Pair(
                     name=stem,
                     stem=stem,
@@ -170,7 +170,7 @@ class AMOSSource(PairedSource):
         return pairs, faults
 
 
-def modality_of(number: int | None, stem: str, table: Mapping[int, Row]) -> Modality:
+def modality_of(number: int | None, stem: str, table: Mapping[int, MetadataRow]) -> Modality:
     """CT or MRI, by the scanner in the table, else by the range that the id lies in.
 
     Args:
@@ -214,7 +214,7 @@ def modality_of_scanner(model: str) -> Modality | None:
     return found.pop() if len(found) == 1 else None
 
 
-def first_of_each_person(table: Mapping[int, Row]) -> dict[int, str]:
+def first_of_each_person(table: Mapping[int, MetadataRow]) -> dict[int, str]:
     """Id -> the case of the lowest id of that person ("amos_0001"); those who lack a field are nobody else."""
     first: dict[tuple[str, str, str], int] = {}
     for number in sorted(table):
@@ -225,7 +225,7 @@ def first_of_each_person(table: Mapping[int, Row]) -> dict[int, str]:
     return {number: f"amos_{lowest[number]:04d}" for number in table}
 
 
-def read_table(*folders: Path) -> dict[int, Row]:
+def read_table(*folders: Path) -> dict[int, MetadataRow]:
     """Id -> row of the metadata table, from the first of the folders, or of those above them, that has it.
 
     Raises:
@@ -235,7 +235,7 @@ def read_table(*folders: Path) -> dict[int, Row]:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         return {}
-    rows: dict[int, Row] = {}
+    rows: dict[int, MetadataRow] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -257,7 +257,7 @@ def read_table(*folders: Path) -> dict[int, Row]:
     return rows
 
 
-def _row(cells: Mapping[str, str]) -> Row:
+def _row(cells: Mapping[str, str]) -> MetadataRow:
     def said(column: str) -> str | None:
         text = cells.get(column, "")
         return None if text.lower() in _BLANK else text
@@ -265,7 +265,7 @@ def _row(cells: Mapping[str, str]) -> Row:
     facts = [said(column) for column in ("patientsbirthdate", "patientssex", "acquisitiondate")]
     born, sex, scanned = (re.sub(r"[^0-9a-z]", "", re.sub(r"\.0$", "", fact.lower())) if fact else "" for fact in facts)
     person = (born, sex[:1], scanned) if born and sex and scanned else None
-    return Row(said("manufacturersmodelname"), person, said("site"))
+    return MetadataRow(said("manufacturersmodelname"), person, said("site"))
 
 
 def _root(path: Path) -> Path:

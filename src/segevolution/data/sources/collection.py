@@ -17,7 +17,7 @@ class Collection(Source, Protocol):
 
 
 @runtime_checkable
-class Deciding(Source, Protocol):
+class DecidingSource(Source, Protocol):
     """A source that says what it took for granted, changed or left out."""
 
     @property
@@ -28,7 +28,7 @@ class Deciding(Source, Protocol):
 
 def decisions_of(source: Source) -> tuple[Decision, ...]:
     """What a source decided; nothing where it has nothing to say."""
-    return tuple(source.decisions) if isinstance(source, Deciding) else ()
+    return tuple(source.decisions) if isinstance(source, DecidingSource) else ()
 
 
 def datasets_of(source: Source) -> tuple[str, ...]:

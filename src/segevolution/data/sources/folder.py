@@ -28,7 +28,7 @@ from .naming import ImageFiles, image_files, require_modality, slug
 from .nnunet import unread_files
 from .paired import PairedSource
 from .pairs import Pair
-from .patterns import Found, Pattern, find_cases
+from .patterns import Pattern, PatternMatch, find_cases
 from .structure_names import Meanings, StructureNames, name_meanings, structure_names
 
 _FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
@@ -50,7 +50,7 @@ class FolderSource(PairedSource):
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
         self.path = Path(path)
         self.overrides = overrides or Overrides()
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, PatternMatch] = {}
         if not self._header_path.is_file():
             _pair_of_folders(self.path)  # the folders are missed first
         self._header = self._read_header()
@@ -110,7 +110,7 @@ class FolderSource(PairedSource):
             self._found = self._find(header, header.images)
         return header
 
-    def _find(self, header: FolderHeader, images: str) -> dict[str, Found]:
+    def _find(self, header: FolderHeader, images: str) -> dict[str, PatternMatch]:
         masks = header.masks
         if ("masks" not in header.model_fields_set) or masks in ("", {}):
             raise StoreError(

@@ -45,7 +45,7 @@ AMOS = "0002"
 
 
 @dataclass(frozen=True)
-class _Code:
+class _DatasetFolder:
     """One dataset of the collection: its folder, what its json says, and its name in the store."""
 
     code: str
@@ -56,8 +56,8 @@ class _Code:
 
 
 @dataclass(frozen=True)
-class _Entry:
-    code: _Code
+class _ListedItem:
+    code: _DatasetFolder
     case: str
     items: tuple[tuple[Part, M3DItem], ...]
 
@@ -92,11 +92,11 @@ class M3DSegSource:
             raise StoreError(f"{self.path} holds several datasets ({codes}); to give one a name, prepare its folder.")
         self._codes = [self._opened(path) for path in headers]
 
-    def _opened(self, path: Path) -> _Code:
+    def _opened(self, path: Path) -> _DatasetFolder:
         code = path.parent.resolve().name
         named = f"m3d_{code}" if re.fullmatch(r"\d{4}", code) else slug(code)
         header = read_json(path, M3DHeader, error=StoreError)
-        return _Code(code, path.parent, path, header, self.overrides.dataset or named)
+        return _DatasetFolder(code, path.parent, path, header, self.overrides.dataset or named)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -191,18 +191,18 @@ class M3DSegSource:
         )
 
     @cached_property
-    def _entries(self) -> dict[str, _Entry]:
-        found: dict[str, _Entry] = {}
+    def _entries(self) -> dict[str, _ListedItem]:
+        found: dict[str, _ListedItem] = {}
         for code in self._codes:
             for part, item in listed(code.header, code.header_path):
                 case = PurePosixPath(item.image).parent.name
                 stem = re.sub(r"[^A-Za-z0-9._+-]+", "_", case)
                 name = stem if stem.startswith(f"{code.dataset}_") else f"{code.dataset}_{stem}"
                 before = found[name].items if name in found else ()
-                found[name] = _Entry(code, case, (*before, (part, item)))
+                found[name] = _ListedItem(code, case, (*before, (part, item)))
         return found
 
-    def _modality(self, entry: _Entry, item: M3DItem) -> Modality:
+    def _modality(self, entry: _ListedItem, item: M3DItem) -> Modality:
         """A person's word, AMOS's ids, the item's, the json's, else CT, as which M3D-Seg was published."""
         if self.overrides.modality is not None:
             return self.overrides.modality
@@ -245,7 +245,7 @@ def _header(folder: Path) -> Path | None:
     return None
 
 
-def _found(code: _Code, listed_as: str) -> Path:
+def _found(code: _DatasetFolder, listed_as: str) -> Path:
     """The file that a json lists: below the parent of the code's folder, else below the folder itself."""
     relative = PurePosixPath(listed_as.replace("\\", "/"))
     last = PurePosixPath(*relative.parts[-2:])  # of a path that was absolute where it was written

@@ -96,7 +96,7 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Found:
+class PatternMatch:
     """The files of one case.
 
     Attributes:
@@ -110,7 +110,7 @@ class Found:
     masks: Mapping[str, Path]
 
 
-def find_cases(root: Path, images: Pattern, masks: Mapping[str, Pattern], where: Path) -> dict[str, Found]:
+def find_cases(root: Path, images: Pattern, masks: Mapping[str, Pattern], where: Path) -> dict[str, PatternMatch]:
     """Name of a case -> its files. Masks may tell less than images: several images then share one.
 
     Masks without an image are cases too, so that they are missed; what is a mask is no image.
@@ -128,7 +128,7 @@ def find_cases(root: Path, images: Pattern, masks: Mapping[str, Pattern], where:
             raise StoreError(
                 f"{where}: no file is found by {pattern.text!r}; mind capital letters and the file's ending."
             )
-    found: dict[str, Found] = {}
+    found: dict[str, PatternMatch] = {}
     used: dict[str, set[Key]] = {name: set() for name in masks}
     for key, image in pictures.items():
         told = dict(zip(images.groups, key, strict=True))
@@ -138,18 +138,18 @@ def find_cases(root: Path, images: Pattern, masks: Mapping[str, Pattern], where:
             used[name].add(asked)
             if asked in drawn[name]:
                 own[name] = drawn[name][asked]
-        _put(found, key, Found(told.get("patient"), image, own))
+        _put(found, key, PatternMatch(told.get("patient"), image, own))
     for name, paths in drawn.items():
         for key in paths.keys() - used[name]:
             missing = images.fill(dict(zip(masks[name].groups, key, strict=True)), root)
-            _put(found, key, Found(None, missing, {name: paths[key]}))
+            _put(found, key, PatternMatch(None, missing, {name: paths[key]}))
     return found
 
 
-def _put(found: dict[str, Found], key: Key, case: Found) -> None:
+def _put(found: dict[str, PatternMatch], key: Key, case: PatternMatch) -> None:
     """Enter a case by a name that a folder of a store may have."""
     name = re.sub(r"[^A-Za-z0-9._+-]+", "_", "_".join(key)).lstrip("._+-") or "case"
     other = found.get(name)
     if other is not None and other.image != case.image:
         raise StoreError(f"{other.image} and {case.image} would both be the case {name}; rename one.")
-    found[name] = case if other is None else Found(case.patient, case.image, {**other.masks, **case.masks})
+    found[name] = case if other is None else PatternMatch(case.patient, case.image, {**other.masks, **case.masks})

@@ -14,7 +14,7 @@ from typing import IO
 _ONE_AT_A_TIME = threading.RLock()
 
 
-class Said:
+class CapturedStderr:
     """What was printed so far; readable inside the block and after it."""
 
     def __init__(self, stream: IO[bytes] | None) -> None:
@@ -31,7 +31,7 @@ class Said:
 
 
 @contextlib.contextmanager
-def caught() -> Iterator[Said]:
+def caught() -> Iterator[CapturedStderr]:
     """Catch file descriptor 2 of the whole process, for the length of one call into a library.
 
     Threads wait for each other. A process without a stderr is left as it is, and nothing is caught.
@@ -42,9 +42,9 @@ def caught() -> Iterator[Said]:
         try:
             kept = os.dup(2)
         except OSError:
-            yield Said(None)
+            yield CapturedStderr(None)
             return
-        said = Said(stream)
+        said = CapturedStderr(stream)
         try:
             os.dup2(stream.fileno(), 2)
             yield said

@@ -8,14 +8,14 @@ from ...errors import PromptError
 from ..boxes import Point
 from ..depth import deepest_voxel
 from ..grid import Array, Grid
-from ..prompts import Kind, Prompt
+from ..prompts import Prompt, PromptKind
 from .boxes import Unit, draw_box, jittered_box
 from .masks import Mask, Rng, coarse_mask, require_mask
 from .points import draw_points, sample_points
 from .settings import PromptSettings
 from .strokes import draw_lasso, draw_scribble
 
-SIMULATED_KINDS = frozenset({Kind.TEXT, Kind.POINT, Kind.BOX, Kind.SCRIBBLE, Kind.LASSO})
+SIMULATED_KINDS = frozenset({PromptKind.TEXT, PromptKind.POINT, PromptKind.BOX, PromptKind.SCRIBBLE, PromptKind.LASSO})
 
 
 def prompt_from_mask(
@@ -52,19 +52,21 @@ def prompt_from_mask(
             f"{', '.join(unknown)} cannot be made from a mask; known kinds are {', '.join(sorted(SIMULATED_KINDS))}."
         )
     require_mask(mask, grid)
-    box = jittered_box(mask, grid, jitter, unit, rng, larger=larger) if Kind.BOX in kinds else None
+    box = jittered_box(mask, grid, jitter, unit, rng, larger=larger) if PromptKind.BOX in kinds else None
     points: tuple[Point, ...] = ()
     labels: tuple[int, ...] = ()
-    if Kind.POINT in kinds and deepest:
+    if PromptKind.POINT in kinds and deepest:
         points, labels = (deepest_voxel(mask, grid.spacing),), (1,)
-    elif Kind.POINT in kinds:
+    elif PromptKind.POINT in kinds:
         points, labels = sample_points(mask, positive, negative, rng)
-    scribbles = draw_scribble(mask, grid.spacing, rng) if Kind.SCRIBBLE in kinds else None
-    lasso = draw_lasso(mask, grid.spacing, rng) if Kind.LASSO in kinds else None
-    return Prompt(grid, structure if Kind.TEXT in kinds else None, points, labels, box, scribbles, lasso)
+    scribbles = draw_scribble(mask, grid.spacing, rng) if PromptKind.SCRIBBLE in kinds else None
+    lasso = draw_lasso(mask, grid.spacing, rng) if PromptKind.LASSO in kinds else None
+    return Prompt(grid, structure if PromptKind.TEXT in kinds else None, points, labels, box, scribbles, lasso)
 
 
-def draw_prompt(mask: Mask, kinds: Collection[Kind], structure: str, rng: Rng, settings: PromptSettings) -> Prompt:
+def draw_prompt(
+    mask: Mask, kinds: Collection[PromptKind], structure: str, rng: Rng, settings: PromptSettings
+) -> Prompt:
     """What training asks about one structure of a view, with the errors that its settings allow.
 
     Args:
@@ -78,8 +80,8 @@ def draw_prompt(mask: Mask, kinds: Collection[Kind], structure: str, rng: Rng, s
         A prompt on a grid of the view's own shape, in the view's axis order, one millimetre a voxel.
     """
     seen = coarse_mask(mask, rng) if settings.coarse and rng.random() < settings.coarse else mask
-    points, labels = draw_points(seen, rng, settings) if Kind.POINT in kinds else ((), ())
-    box = draw_box(seen, rng, settings) if Kind.BOX in kinds else None
+    points, labels = draw_points(seen, rng, settings) if PromptKind.POINT in kinds else ((), ())
+    box = draw_box(seen, rng, settings) if PromptKind.BOX in kinds else None
     depth, height, width = mask.shape
     grid = Grid((depth, height, width), np.eye(4))
-    return Prompt(grid, structure if Kind.TEXT in kinds else None, points, labels, box)
+    return Prompt(grid, structure if PromptKind.TEXT in kinds else None, points, labels, box)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...vocabulary import TEMPLATES, closest
-from ..prompts import COMBINATIONS, Kind, kinds_in
+from ..prompts import COMBINATIONS, PromptKind, kinds_in
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class PromptSettings:
         if self.box_larger < 0 or not 0 <= self.box_smaller < 1:
             raise ValueError("box_larger must be 0 or more, box_smaller from 0 to below 1")
 
-    def drawable(self, accepts: frozenset[Kind]) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+    def drawable(self, accepts: frozenset[PromptKind]) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
         """Names of the combinations a network accepts, and their probabilities."""
         names = tuple(name for name, weight in self.combinations.items() if weight and kinds_in(name) <= accepts)
         weights = np.array([self.combinations[name] for name in names])

@@ -3,12 +3,14 @@
 from ...errors import CheckpointError
 from ...models.spec import Spec
 from .base import Strategy
-from .click import Click
-from .slices import Slices
-from .sliding import Sliding
-from .zoom import Zoom
+from .click import ClickStrategy
+from .slices import SliceStrategy
+from .sliding import SlidingStrategy
+from .zoom import ZoomStrategy
 
-STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Zoom(), Click(), Slices(), Sliding())}
+STRATEGIES: dict[str, Strategy] = {
+    strategy.name: strategy for strategy in (ZoomStrategy(), ClickStrategy(), SliceStrategy(), SlidingStrategy())
+}
 
 
 def strategy_of(spec: Spec) -> Strategy:

@@ -23,12 +23,12 @@ from ...models.spec import Spec, Windows
 from ...vocabulary import Context, Modality
 from ..encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Encodings, Precision
 from ..frame_prompt import FramePrompt
-from ..previous_answer import Previous
-from ..windows import Block, Window
+from ..previous_answer import PreviousAnswer
+from ..windows import VoxelBlock, Window
 
 
 @dataclass(frozen=True)
-class Options:
+class StrategyOptions:
     """How the work is done.
 
     Attributes:
@@ -58,7 +58,7 @@ class Answer:
     logits: Tensor
     iou: float
     windows: int
-    previous: Previous | None = None
+    previous: PreviousAnswer | None = None
 
 
 class OpenImage(ABC):
@@ -128,7 +128,7 @@ class Strategy(ABC):
         image: Tensor,
         pad: float,
         modality: Modality | None,
-        options: Options,
+        options: StrategyOptions,
     ) -> OpenImage:
         """Make an image ready for prompts; nothing is encoded yet.
 
@@ -137,7 +137,7 @@ class Strategy(ABC):
             image: (D, H, W) float32 of a frame, on the network's device.
             pad: the number that stands outside it.
             modality: what the encoder may know.
-            options: see Options.
+            options: see StrategyOptions.
         """
         encodings = Encodings(
             backbone,
@@ -153,11 +153,11 @@ class Strategy(ABC):
     def overview(self, image: Tensor, pad: float, spec: Spec) -> Tensor:
         """(1, 1, *window): one window that stands for an image (D, H, W) where a single one must; here its middle."""
         d, h, w = ((side - wanted) // 2 for side, wanted in zip(image.shape, spec.window, strict=True))
-        view = Block.whole(spec.window).shift((d, h, w))
-        return Window(view, view.meet(Block.whole(image.shape))).cut(image, pad)[None, None]
+        view = VoxelBlock.whole(spec.window).shift((d, h, w))
+        return Window(view, view.meet(VoxelBlock.whole(image.shape))).cut(image, pad)[None, None]
 
     @abstractmethod
-    def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
+    def _opened(self, encodings: Encodings, options: StrategyOptions) -> OpenImage:
         """The image as this strategy answers with it."""
 
     @abstractmethod

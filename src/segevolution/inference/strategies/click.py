@@ -17,22 +17,22 @@ from torch import Tensor
 from ...data.windows import FramedCase, View, ViewSettings, draw_click
 from ...errors import CheckpointError
 from ...imaging.depth import deepest_voxel
-from ...imaging.prompts import Kind
+from ...imaging.prompts import PromptKind
 from ...models.backbone import NEGATIVE, POSITIVE
 from ...models.spec import Spec, Triple
 from ...vocabulary import Context
 from ..drawn_regions import extent, within
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, Place, voxel
-from ..previous_answer import OUTSIDE, Previous
-from ..windows import Block, Window, tight, windows_over
-from .base import Answer, OpenImage, Options, Strategy
+from ..previous_answer import OUTSIDE, PreviousAnswer
+from ..windows import VoxelBlock, Window, tight, windows_over
+from .base import Answer, OpenImage, Strategy, StrategyOptions
 
 MOST_WINDOWS = 8  # looked at for one answer, beside those that a large box needs from the start
 LEAST_TOUCHING = 2  # foreground voxels on a face that make a window move on
 
 
-class Click(Strategy):
+class ClickStrategy(Strategy):
     """A network that looks at one place, which a prompt names."""
 
     name: ClassVar[str] = "click"
@@ -40,10 +40,10 @@ class Click(Strategy):
     def check(self, spec: Spec) -> None:
         """See Strategy.check: a prompt must be able to name a place."""
         super().check(spec)
-        if not spec.accepts & {Kind.POINT, Kind.BOX}:
+        if not spec.accepts & {PromptKind.POINT, PromptKind.BOX}:
             raise CheckpointError('a network framed by "click" must accept points or a box, or it knows no place.')
 
-    def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
+    def _opened(self, encodings: Encodings, options: StrategyOptions) -> OpenImage:
         return ClickImage(encodings)
 
     def view(self, case: FramedCase, spec: Spec, rng: np.random.Generator, settings: ViewSettings) -> View:
@@ -52,10 +52,10 @@ class Click(Strategy):
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _ClickView:
     """What the network said of one window: logits (D, H, W), the same at the decoder's size, and the overlap."""
 
-    view: Block
+    view: VoxelBlock
     logits: Tensor
     small: Tensor
     iou: float
@@ -74,12 +74,12 @@ class ClickImage(OpenImage):
 
     def _answer(self, prompt: FramePrompt, context: Context, alternative: int | None) -> Answer:
         shape = _triple(self.encodings.image.shape)
-        canvas = _Canvas(shape, self.encodings.image.device)
+        canvas = _LogitCanvas(shape, self.encodings.image.device)
         views = self._first_views(prompt, shape)
         first, limit = views[0], len(views) + MOST_WINDOWS
         self.encodings.plan(_window(view, shape) for view in views)
-        looks: list[_Look] = []
-        seen: set[Block] = set()
+        looks: list[_ClickView] = []
+        seen: set[VoxelBlock] = set()
         while views and len(looks) < limit:
             view = views.pop(0)
             if view in seen:
@@ -99,10 +99,10 @@ class ClickImage(OpenImage):
         accepted = self.encodings.backbone.spec.previous is not None
         weights = [int((look.logits > 0).sum()) + 1 for look in looks]
         iou = sum(look.iou * weight for look, weight in zip(looks, weights, strict=True)) / sum(weights)
-        previous = Previous(looks[0].view, looks[0].small) if accepted else None
+        previous = PreviousAnswer(looks[0].view, looks[0].small) if accepted else None
         return Answer(canvas.known(), iou, len(looks), previous)
 
-    def _first_views(self, prompt: FramePrompt, shape: Triple) -> list[Block]:
+    def _first_views(self, prompt: FramePrompt, shape: Triple) -> list[VoxelBlock]:
         """Where to begin: the earlier answer's window while the points stay in it, else round the prompt."""
         window = self.encodings.window
         places = [voxel(point) for point in prompt.positive]
@@ -116,7 +116,7 @@ class ClickImage(OpenImage):
                 places = [found.shift(previous.view.start) for found in [_spread(previous)] if found is not None]
         places = places or [voxel(point) for point in prompt.points]
         if not places:
-            return [look.view for look in windows_over(Block.whole(shape), window)]  # a text alone: everywhere
+            return [look.view for look in windows_over(VoxelBlock.whole(shape), window)]  # a text alone: everywhere
         whole = places[0]
         for place in places[1:]:
             whole = whole.join(place)
@@ -129,10 +129,11 @@ class ClickImage(OpenImage):
     def _moves_on(self, prompt: FramePrompt) -> bool:
         """A box bounds the answer already; and a network that reads boxes only cannot be told what is known."""
         return prompt.box is None and bool(
-            self.encodings.backbone.spec.accepts & {Kind.POINT, Kind.MASK} and (prompt.positive or prompt.previous)
+            self.encodings.backbone.spec.accepts & {PromptKind.POINT, PromptKind.MASK}
+            and (prompt.positive or prompt.previous)
         )
 
-    def _told(self, prompt: FramePrompt, view: Block, known: Tensor | None, *, begun: bool) -> FramePrompt | None:
+    def _told(self, prompt: FramePrompt, view: VoxelBlock, known: Tensor | None, *, begun: bool) -> FramePrompt | None:
         """What a window is told, in its own voxels; None where there is nothing to ask for in it.
 
         Args:
@@ -151,17 +152,17 @@ class ClickImage(OpenImage):
             if prompt.previous is not None:
                 logits = prompt.previous.on(view, spec.previous)
             if known is not None:
-                so_far = Previous(Block.whole(known.shape), known).on(view, spec.previous)
+                so_far = PreviousAnswer(VoxelBlock.whole(known.shape), known).on(view, spec.previous)
                 logits = so_far if logits is None else torch.where(so_far > OUTSIDE, so_far, logits)
             if logits is not None:
-                previous = Previous(Block.whole(self.encodings.window), logits)
+                previous = PreviousAnswer(VoxelBlock.whole(self.encodings.window), logits)
         seeded = any(label == POSITIVE for _, label in pairs)
         seeded |= any(within(region, view) is not None for region in (prompt.scribbles, prompt.lasso))
         if not begun and box is None and not seeded and prompt.structure is None:
             seed = None if known is None else _seed(known, view)
             if seed is None:
                 return None
-            if Kind.POINT in spec.accepts:
+            if PromptKind.POINT in spec.accepts:
                 pairs.append((seed, POSITIVE))
         told = FramePrompt(
             prompt.structure,
@@ -175,24 +176,24 @@ class ClickImage(OpenImage):
         positive = not replace(told, points=(), labels=()).silent or told.positive or told.previous is not None
         return told if positive or NEGATIVE in told.labels else None
 
-    def _look(self, view: Block, told: FramePrompt, context: Context, alternative: int | None) -> _Look:
+    def _look(self, view: VoxelBlock, told: FramePrompt, context: Context, alternative: int | None) -> _ClickView:
         features = self.encodings.at(_window(view, _triple(self.encodings.image.shape)))
         many = alternative is not None
         logits, iou, small = self.encodings.decode_both([features], [told], [context], multimask=many)
         row = alternative or 0
-        return _Look(view, logits[0, row], small[0, row], float(iou[0, row]))
+        return _ClickView(view, logits[0, row], small[0, row], float(iou[0, row]))
 
 
-class _Canvas:
+class _LogitCanvas:
     """Logits of overlapping windows, averaged over the frame."""
 
     def __init__(self, shape: Triple, device: torch.device) -> None:
         self._total = torch.zeros(shape, device=device)
         self._count = torch.zeros(shape, dtype=torch.uint8, device=device)
 
-    def add(self, look: _Look) -> None:
+    def add(self, look: _ClickView) -> None:
         """One window's logits, as far as it shows the image."""
-        content = look.view.meet(Block.whole(self._total.shape))
+        content = look.view.meet(VoxelBlock.whole(self._total.shape))
         self._total[content.slices] += look.logits[content.shift(look.view.start, -1).slices]
         self._count[content.slices] += 1
 
@@ -202,18 +203,18 @@ class _Canvas:
         return torch.where(self._count > 0, mean, mean.new_tensor(OUTSIDE))
 
 
-def _window(view: Block, shape: Triple) -> Window:
-    return Window(view, view.meet(Block.whole(shape)))
+def _window(view: VoxelBlock, shape: Triple) -> Window:
+    return Window(view, view.meet(VoxelBlock.whole(shape)))
 
 
-def _centred(block: Block, window: Triple) -> Block:
+def _centred(block: VoxelBlock, window: Triple) -> VoxelBlock:
     """A window with the block in its middle; it may reach outside the image."""
     middle = ((low + high) // 2 for low, high in zip(block.start, block.stop, strict=True))
     start = _triple([place - side // 2 for place, side in zip(middle, window, strict=True)])
-    return Block.whole(window).shift(start)
+    return VoxelBlock.whole(window).shift(start)
 
 
-def _beyond(look: _Look, shape: Triple) -> list[Block]:
+def _beyond(look: _ClickView, shape: Triple) -> list[VoxelBlock]:
     """The windows half a window further, across each face of this one that its answer touches inside the image."""
     above, views = look.logits > 0, []
     for axis, side in enumerate(look.view.shape):
@@ -226,14 +227,14 @@ def _beyond(look: _Look, shape: Triple) -> list[Block]:
     return views
 
 
-def _spread(previous: Previous) -> Block | None:
+def _spread(previous: PreviousAnswer) -> VoxelBlock | None:
     """The tight block round an earlier answer, in voxels of its view."""
     return tight(previous.on(previous.view, previous.view.shape) > 0)
 
 
-def _seed(known: Tensor, view: Block) -> Place | None:
+def _seed(known: Tensor, view: VoxelBlock) -> Place | None:
     """The deepest voxel of what is known to be foreground inside a window; None where nothing is."""
-    inside = view.meet(Block.whole(known.shape))
+    inside = view.meet(VoxelBlock.whole(known.shape))
     above = (known[inside.slices] > 0).cpu().numpy()
     if not above.any():
         return None
@@ -241,7 +242,7 @@ def _seed(known: Tensor, view: Block) -> Place | None:
     return d, h, w
 
 
-def _shifted(point: Place, view: Block) -> Place:
+def _shifted(point: Place, view: VoxelBlock) -> Place:
     d, h, w = (value - low for value, low in zip(point, view.start, strict=True))
     return d, h, w
 

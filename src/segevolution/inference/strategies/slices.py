@@ -24,16 +24,16 @@ from ...errors import CheckpointError
 from ...imaging.depth import deepest_voxel
 from ...imaging.framing import Frame, frame, resize_nearest
 from ...imaging.grid import Array
-from ...imaging.prompts import Kind
+from ...imaging.prompts import PromptKind
 from ...imaging.resizing import Resizing, area_taps
 from ...imaging.volume import Volume
 from ...models.backbone import POSITIVE, Spec, Triple
 from ...vocabulary import Context
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, Place, resized, voxel
-from ..previous_answer import OUTSIDE, Previous
-from ..windows import Block, Window, tight
-from .base import Answer, OpenImage, Options, Strategy
+from ..previous_answer import OUTSIDE, PreviousAnswer
+from ..windows import VoxelBlock, Window, tight
+from .base import Answer, OpenImage, Strategy, StrategyOptions
 
 JUMP = 4.0  # times the area of the slice before, or one over it, that ends a walk
 _IN_PLANE = (1e6, 1.0, 1.0)  # so that only the way out within the slice counts
@@ -41,7 +41,7 @@ MARGIN = 3  # frame voxels by which a box grows from slice to slice
 ORDERS = {"z": "LPS", "y": "LIA", "x": "PIL"}  # columns, rows and slices, as DICOM stores axial slices
 
 
-class Slices(Strategy):
+class SliceStrategy(Strategy):
     """A 2-D network, slice by slice."""
 
     name: ClassVar[str] = "slices"
@@ -50,7 +50,7 @@ class Slices(Strategy):
         """See Strategy.check: its windows are slices."""
         if spec.window[0] != 1:
             raise CheckpointError(f'a network framed by "slices" has the window (1, H, W), not {spec.window}.')
-        if spec.accepts & {Kind.SCRIBBLE, Kind.LASSO}:
+        if spec.accepts & {PromptKind.SCRIBBLE, PromptKind.LASSO}:
             raise CheckpointError('"slices" carries no scribbles or lassos to a network; leave them out of its kinds.')
 
     def prepare(self, volume: Volume, spec: Spec) -> Frame:
@@ -59,13 +59,13 @@ class Slices(Strategy):
         thickest = max(range(3), key=lambda axis: (round(spacing[axis], 3), axis))
         return frame(volume, spec.intensity, spec.spacing, ORDERS[spec.axis or "xyz"[thickest]])
 
-    def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
+    def _opened(self, encodings: Encodings, options: StrategyOptions) -> OpenImage:
         return SliceImage(encodings)
 
     def overview(self, image: Tensor, pad: float, spec: Spec) -> Tensor:
         """See Strategy.overview: the middle slice."""
         shape: Triple = (image.shape[0], image.shape[1], image.shape[2])
-        return Slice.of(shape[0] // 2, shape, spec).cut(image, pad)[None, None]
+        return SlicePlacement.of(shape[0] // 2, shape, spec).cut(image, pad)[None, None]
 
     def view(self, case: FramedCase, spec: Spec, rng: np.random.Generator, settings: ViewSettings) -> View:
         """See Strategy.view: a slice through a structure, a little scaled and shifted unless it is `still`."""
@@ -75,7 +75,7 @@ class Slices(Strategy):
         if names and not rng.random() < settings.background:
             hits = case.planes_with(names[rng.integers(len(names))])
             number = int(hits[rng.integers(hits.size)])
-        window = Slice.of(number, (d, h, w), spec)
+        window = SlicePlacement.of(number, (d, h, w), spec)
         if not rng.random() < settings.still:
             window = _moved(window, rng, settings)
         shown = window.at(-number)
@@ -83,7 +83,7 @@ class Slices(Strategy):
         return View(shown.cut(torch.from_numpy(image.astype(np.float32)), case.pad).numpy(), shown.labels(labels))
 
 
-def _moved(window: "Slice", rng: np.random.Generator, settings: ViewSettings) -> "Slice":
+def _moved(window: "SlicePlacement", rng: np.random.Generator, settings: ViewSettings) -> "SlicePlacement":
     """The window scaled and shifted within its slice by chance."""
     sides = np.asarray(window.view.shape[1:]) * np.exp(rng.normal(0, settings.scale, 2))
     middle = (np.asarray(window.view.shape[1:]) - 1) / 2 + rng.uniform(-0.04, 0.04, 2) * sides
@@ -92,13 +92,13 @@ def _moved(window: "Slice", rng: np.random.Generator, settings: ViewSettings) ->
         (round(centre - side / 2), max(1, round(side)))
         for centre, side in zip(middle.tolist(), sides.tolist(), strict=True)
     )
-    view = Block((number, top, left), (number + 1, top + height, left + width))
+    view = VoxelBlock((number, top, left), (number + 1, top + height, left + width))
     content = view.meet(window.content)
     return window if content.empty else replace(window, view=view, content=content)
 
 
 @dataclass(frozen=True)
-class Slice(Window):
+class SlicePlacement(Window):
     """One slice of the frame, stretched into the network's window.
 
     Attributes:
@@ -110,7 +110,7 @@ class Slice(Window):
     resizing: Resizing = "bilinear"
 
     @classmethod
-    def of(cls, number: int, shape: Triple, spec: Spec) -> "Slice":
+    def of(cls, number: int, shape: Triple, spec: Spec) -> "SlicePlacement":
         """Slice `number` of a frame (D, H, W); wider than the image where the network keeps proportions."""
         sides = shape[1:]
         if spec.keep_aspect:
@@ -120,10 +120,10 @@ class Slice(Window):
             )
         else:
             height, width = sides
-        view = Block((number, 0, 0), (number + 1, height, width))
-        return cls(view, view.meet(Block.whole(shape)), spec.window, spec.resizing)
+        view = VoxelBlock((number, 0, 0), (number + 1, height, width))
+        return cls(view, view.meet(VoxelBlock.whole(shape)), spec.window, spec.resizing)
 
-    def at(self, by: int) -> "Slice":
+    def at(self, by: int) -> "SlicePlacement":
         """The same part of a slice `by` further on."""
         return replace(self, view=self.view.shift((by, 0, 0)), content=self.content.shift((by, 0, 0)))
 
@@ -236,7 +236,7 @@ class SliceImage(OpenImage):
         elif seeds:
             return self._walked(prompt, seeds, context, alternative)
         elif prompt.previous is not None:
-            mask = prompt.previous.on(Block.whole(self._shape), self._shape) > 0
+            mask = prompt.previous.on(VoxelBlock.whole(self._shape), self._shape) > 0
             numbers = torch.nonzero(mask.any(dim=2).any(dim=1)).flatten().tolist()
         else:
             numbers = range(self._shape[0])
@@ -247,7 +247,7 @@ class SliceImage(OpenImage):
         self, told: Sequence[tuple[int, FramePrompt]], context: Context, alternative: int | None
     ) -> Iterator[_Section]:
         """Ask some slices, a batch at a time."""
-        windows = [Slice.of(number, self._shape, self._spec) for number, _ in told]
+        windows = [SlicePlacement.of(number, self._shape, self._spec) for number, _ in told]
         self.encodings.plan(windows)
         for start in range(0, len(told), self.encodings.batch):
             part = slice(start, start + self.encodings.batch)
@@ -297,25 +297,27 @@ class SliceImage(OpenImage):
             number: of the slice.
             neighbour: what was said of the slice before, on a walk.
         """
-        window = Slice.of(number, self._shape, self._spec)
+        window = SlicePlacement.of(number, self._shape, self._spec)
         pairs = [pair for pair in zip(prompt.points, prompt.labels, strict=True) if voxel(pair[0]).start[0] == number]
         flat: list[tuple[Place, int]] = [((0.0, h, w), label) for (_, h, w), label in pairs]
         box = None if prompt.box is None else prompt.box.meet(window.content).shift((number, 0, 0), -1)
         previous = None
         if self._spec.previous is not None:
             if neighbour is not None:
-                previous = Previous(Block.whole(window.size), neighbour.small)
+                previous = PreviousAnswer(VoxelBlock.whole(window.size), neighbour.small)
             elif prompt.previous is not None:
-                previous = Previous(Block.whole(window.size), prompt.previous.on(window.view, self._spec.previous))
+                previous = PreviousAnswer(
+                    VoxelBlock.whole(window.size), prompt.previous.on(window.view, self._spec.previous)
+                )
         if neighbour is not None:
             mask = (neighbour.logits > 0)[None]
             around = tight(mask)
             if around is None:
                 return None
-            if Kind.POINT in self._spec.accepts:
+            if PromptKind.POINT in self._spec.accepts:
                 flat.append((deepest_voxel(mask.cpu().numpy(), _IN_PLANE), POSITIVE))
-            elif Kind.BOX in self._spec.accepts:
-                box = _grown(around).meet(Block((0, 0, 0), (1, *self._shape[1:])))
+            elif PromptKind.BOX in self._spec.accepts:
+                box = _grown(around).meet(VoxelBlock((0, 0, 0), (1, *self._shape[1:])))
         told = FramePrompt(prompt.structure, tuple(point for point, _ in flat), tuple(label for _, label in flat), box)
         told = replace(resized(told, window.view.shape, window.size), previous=previous)
         return told if told.structure or told.box or told.positive or told.previous else None
@@ -332,7 +334,7 @@ class SliceImage(OpenImage):
         iou = sum(section.iou * weight for section, weight in zip(found, weights, strict=True)) / sum(weights)
         return Answer(logits, iou, len(found), self._previous(found))
 
-    def _previous(self, found: Sequence[_Section]) -> Previous | None:
+    def _previous(self, found: Sequence[_Section]) -> PreviousAnswer | None:
         """The slices' logits at the decoder's size, from the first slice that was asked to the last."""
         if self._spec.previous is None:
             return None
@@ -340,11 +342,11 @@ class SliceImage(OpenImage):
         small = torch.full((last - first + 1, *found[0].small.shape[1:]), OUTSIDE, device=found[0].small.device)
         for section in found:
             small[section.number - first] = section.small[0]
-        view = Slice.of(first, self._shape, self._spec).view
-        return Previous(view.join(Slice.of(last, self._shape, self._spec).view), small)
+        view = SlicePlacement.of(first, self._shape, self._spec).view
+        return PreviousAnswer(view.join(SlicePlacement.of(last, self._shape, self._spec).view), small)
 
 
-def _grown(block: Block) -> Block:
+def _grown(block: VoxelBlock) -> VoxelBlock:
     """A block in a slice, larger by MARGIN on its four sides."""
     (_, top, left), (_, bottom, right) = block.start, block.stop
-    return Block((0, top - MARGIN, left - MARGIN), (1, bottom + MARGIN, right + MARGIN))
+    return VoxelBlock((0, top - MARGIN, left - MARGIN), (1, bottom + MARGIN, right + MARGIN))

@@ -16,19 +16,19 @@ from torch import Tensor
 
 from ...data.windows import FramedCase, View, ViewSettings, draw_view
 from ...errors import CheckpointError
-from ...imaging.prompts import Kind
+from ...imaging.prompts import PromptKind
 from ...models.spec import Spec, Triple
 from ...vocabulary import Context, Modality, require_known
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt
-from ..windows import Block, windows_over
-from .base import Answer, OpenImage, Options, Strategy
+from ..windows import VoxelBlock, windows_over
+from .base import Answer, OpenImage, Strategy, StrategyOptions
 
 SIGMA = 0.125  # of the weights, in window sides
 LEAST = 1e-3  # weight in a window's corner
 
 
-class Sliding(Strategy):
+class SlidingStrategy(Strategy):
     """A network that is asked for its own structures by name, and for nothing else."""
 
     name: ClassVar[str] = "sliding"
@@ -36,12 +36,12 @@ class Sliding(Strategy):
     def check(self, spec: Spec) -> None:
         """See Strategy.check: it accepts structures' names alone, and has some."""
         super().check(spec)
-        if spec.accepts != {Kind.TEXT} or not spec.structures:
+        if spec.accepts != {PromptKind.TEXT} or not spec.structures:
             raise CheckpointError(
                 'a network framed by "sliding" has no prompts: it must accept text alone and name its structures.'
             )
 
-    def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
+    def _opened(self, encodings: Encodings, options: StrategyOptions) -> OpenImage:
         return SlidingImage(encodings, options.memory)
 
     def view(self, case: FramedCase, spec: Spec, rng: np.random.Generator, settings: ViewSettings) -> View:
@@ -120,7 +120,7 @@ def slide(encodings: Encodings, multimask: bool, asked: Sequence[tuple[str, Cont
         For each question its answers, in order: one, or three alternatives.
     """
     image, size = encodings.image, encodings.window
-    whole = Block.whole(image.shape)
+    whole = VoxelBlock.whole(image.shape)
     windows = windows_over(whole, size)
     weights = gaussian(size).to(image.device)
     masks = 3 if multimask else 1

@@ -33,18 +33,18 @@ from ...models.spec import Spec
 from ...vocabulary import Context
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, resized, seen_from, voxel
-from ..windows import Block, Focus, Window, focus_around, region_around, tight, windows_over
-from .base import Answer, OpenImage, Options, Strategy
+from ..windows import Focus, VoxelBlock, Window, focus_around, region_around, tight, windows_over
+from .base import Answer, OpenImage, Strategy, StrategyOptions
 
 _NEARLY_ALL = 0.7  # of the image
 
 
-class Zoom(Strategy):
+class ZoomStrategy(Strategy):
     """Zoom-out-zoom-in, for networks that see a whole volume squeezed into their window."""
 
     name: ClassVar[str] = "zoom"
 
-    def _opened(self, encodings: Encodings, options: Options) -> OpenImage:
+    def _opened(self, encodings: Encodings, options: StrategyOptions) -> OpenImage:
         return ZoomImage(encodings, options.windows or encodings.backbone.spec.windows)
 
     def overview(self, image: Tensor, pad: float, spec: Spec) -> Tensor:
@@ -109,7 +109,7 @@ def answers(
 
 
 @dataclass(frozen=True)
-class _Look:
+class _ZoomView:
     """A window and what it is told; `weight` voxels of the coarse mask lie in it."""
 
     window: Window
@@ -118,15 +118,15 @@ class _Look:
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class _PendingAnswer:
     """One answer to be made: coarse logits (window-sized), then looks over a region, which count for `share`."""
 
     coarse: Tensor
     iou: float
     context: Context
     alternative: int
-    region: Block | None
-    looks: tuple[_Look, ...]
+    region: VoxelBlock | None
+    looks: tuple[_ZoomView, ...]
     share: float = 1.0
 
 
@@ -138,10 +138,10 @@ def _plan(
     iou: float,
     windows: Windows,
     alternative: int,
-) -> _Job:
+) -> _PendingAnswer:
     """Find where to look, from the coarse logits (D, H, W) of the zoom-out."""
     shape = _triple(encodings.image.shape)
-    nothing = _Job(coarse, iou, context, alternative, None, ())
+    nothing = _PendingAnswer(coarse, iou, context, alternative, None, ())
     if windows == "off":
         return nothing
     mask = to_frame(coarse, shape) > 0
@@ -158,7 +158,7 @@ def _plan(
     if windows == "focus":
         return _focus(encodings, prompt, nothing, whole, found)
     region = region_around(whole, encodings.window, shape)
-    scanned = region if windows == "roi" else Block.whole(shape)
+    scanned = region if windows == "roi" else VoxelBlock.whole(shape)
     looks = []
     for window in windows_over(scanned, encodings.window):
         content = window.content.meet(region)
@@ -168,11 +168,13 @@ def _plan(
         elif not any(content.holds(place.meet(content)) and not place.meet(content).empty for place in places):
             continue
         weight = 0 if inside is None else int(mask[inside.slices].sum())
-        looks.append(_Look(window, seen_from(prompt, window.view, inside, found), weight))
-    return _Job(coarse, iou, context, alternative, region, tuple(looks))
+        looks.append(_ZoomView(window, seen_from(prompt, window.view, inside, found), weight))
+    return _PendingAnswer(coarse, iou, context, alternative, region, tuple(looks))
 
 
-def _focus(encodings: Encodings, prompt: FramePrompt, job: _Job, block: Block, found: Block | None) -> _Job:
+def _focus(
+    encodings: Encodings, prompt: FramePrompt, job: _PendingAnswer, block: VoxelBlock, found: VoxelBlock | None
+) -> _PendingAnswer:
     """One look at a block and its surroundings; none where that is nearly the whole image, which was seen already.
 
     Its text is told the coarse mask's box, and its answer averaged with the zoom-out's: on segvol-mini's validation
@@ -185,7 +187,7 @@ def _focus(encodings: Encodings, prompt: FramePrompt, job: _Job, block: Block, f
     window = Focus.on(region, encodings.window)
     inside = None if found is None else found.meet(region)
     told = resized(seen_from(prompt, region, inside, found, boxed=True), region.shape, encodings.window)
-    return replace(job, region=region, looks=(_Look(window, told, 1),), share=0.5)
+    return replace(job, region=region, looks=(_ZoomView(window, told, 1),), share=0.5)
 
 
 def _main(coarse: Tensor) -> Tensor:
@@ -199,7 +201,7 @@ def _main(coarse: Tensor) -> Tensor:
     return torch.where(kept, coarse, coarse.clamp_max(-1.0))
 
 
-def _answer(encodings: Encodings, job: _Job, *, multimask: bool) -> Answer:
+def _answer(encodings: Encodings, job: _PendingAnswer, *, multimask: bool) -> Answer:
     """Look through the job's windows and average what they say over the coarse answer."""
     logits = to_frame(job.coarse, _triple(encodings.image.shape))
     if job.region is None or not job.looks:

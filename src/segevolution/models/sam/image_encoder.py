@@ -13,15 +13,15 @@ from .layers import neck
 _EPSILON = 1e-6  # of a block's layer norms
 
 
-class ImageEncoder(nn.Module):
+class SamImageEncoder(nn.Module):
     """(B, 3, S, S) -> (B, C, g, g)."""
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.pos_embed = nn.Parameter(torch.zeros(1, config.grid, config.grid, config.width))
-        self.patch_embed = PatchEmbedding(config.patch, config.width)
+        self.patch_embed = PatchEmbedding2d(config.patch, config.width)
         self.blocks = nn.ModuleList(
-            Block(config, 0 if number in config.global_blocks else config.window) for number in range(config.depth)
+            SamBlock(config, 0 if number in config.global_blocks else config.window) for number in range(config.depth)
         )
         self.neck = neck(config.width, config.out)
 
@@ -34,7 +34,7 @@ class ImageEncoder(nn.Module):
         return embedded
 
 
-class PatchEmbedding(nn.Module):
+class PatchEmbedding2d(nn.Module):
     """A linear map of each patch."""
 
     def __init__(self, patch: int, width: int) -> None:
@@ -47,17 +47,17 @@ class PatchEmbedding(nn.Module):
         return patches
 
 
-class Block(nn.Module):
+class SamBlock(nn.Module):
     """Attention in windows (or, with window 0, over the whole image) and a perceptron, each beside a shortcut."""
 
     def __init__(self, config: SamConfig, window: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, _EPSILON)
-        self.attn = Attention(config.width, config.heads, window or config.grid)
+        self.attn = RelativeAttention(config.width, config.heads, window or config.grid)
         self.norm2 = nn.LayerNorm(config.width, _EPSILON)
-        self.mlp = Perceptron(config.width, config.mlp)
+        self.mlp = SamMlp(config.width, config.mlp)
         if config.adapters:
-            self.Adapter = Adapter(config.width)
+            self.Adapter = BottleneckAdapter(config.width)
         self.window = window
         self.adapted = config.adapters  # False answers as SAM-Med2D without its adapters does
 
@@ -77,7 +77,7 @@ class Block(nn.Module):
         return changed
 
 
-class Attention(nn.Module):
+class RelativeAttention(nn.Module):
     """Multi-head attention with decomposed relative positions along each axis.
 
     Positions are told by the unscaled queries.
@@ -110,7 +110,7 @@ class Attention(nn.Module):
         return along_h.flatten(2, 3), along_w.flatten(2, 3)
 
 
-class Perceptron(nn.Module):
+class SamMlp(nn.Module):
     """Two linear layers with exact GELU between."""
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -124,7 +124,7 @@ class Perceptron(nn.Module):
         return changed
 
 
-class Adapter(nn.Module):
+class BottleneckAdapter(nn.Module):
     """SAM-Med2D's adapter: channels weighed by their means, then a coarser map of them added, then a norm."""
 
     def __init__(self, width: int) -> None:

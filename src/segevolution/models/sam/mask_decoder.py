@@ -14,7 +14,7 @@ from .config import MASKS, SamConfig
 from .layers import LayerNorm2d
 
 
-class MaskDecoder(nn.Module):
+class SamMaskDecoder(nn.Module):
     """Image tokens and prompt tokens to masks and predicted overlaps."""
 
     def __init__(self, config: SamConfig) -> None:

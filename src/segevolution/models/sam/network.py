@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from .config import SamConfig
-from .image_encoder import ImageEncoder
-from .mask_decoder import MaskDecoder
-from .prompt_encoder import PromptEncoder
+from .image_encoder import SamImageEncoder
+from .mask_decoder import SamMaskDecoder
+from .prompt_encoder import SamPromptEncoder
 from .tiny_vit import TinyViT
 
 
@@ -16,9 +16,9 @@ class SamNetwork(nn.Module):
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.config = config
-        self.image_encoder = TinyViT(config) if config.encoder == "tiny_vit" else ImageEncoder(config)
-        self.prompt_encoder = PromptEncoder(config)
-        self.mask_decoder = MaskDecoder(config)
+        self.image_encoder = TinyViT(config) if config.encoder == "tiny_vit" else SamImageEncoder(config)
+        self.prompt_encoder = SamPromptEncoder(config)
+        self.mask_decoder = SamMaskDecoder(config)
 
     def embed(self, images: Tensor) -> Tensor:
         """(B, 3, S, S), prepared as `preparation.py` does -> (B, C, g, g)."""

@@ -14,7 +14,7 @@ from .layers import LayerNorm2d
 _FILLER = -1  # the label of a token that says "not a point"
 
 
-class PromptEncoder(nn.Module):
+class SamPromptEncoder(nn.Module):
     """Prompts to tokens (P, T, C) and dense embeddings (P, C, g, g)."""
 
     def __init__(self, config: SamConfig) -> None:

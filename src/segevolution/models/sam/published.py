@@ -33,7 +33,7 @@ _SECONDS = 600  # for fetching 39 MB
 
 
 @dataclass(frozen=True)
-class System:
+class PublishedNetwork:
     """A published system.
 
     Attributes:
@@ -48,26 +48,26 @@ class System:
 
 
 _FOOT = "\n\nFor research only; not a medical device.\n"
-SYSTEMS: dict[str, System] = {
-    "sam": System(
+SYSTEMS: dict[str, PublishedNetwork] = {
+    "sam": PublishedNetwork(
         SAM_VIT_B,
         "sam_vit_b_01ec64.pth",
         "# SAM ViT-B, as published\n\nlicense: Apache-2.0\n\nSegment Anything (Kirillov et al. 2023, "
         "arXiv:2304.02643), trained on photographs." + _FOOT,
     ),
-    "medsam": System(
+    "medsam": PublishedNetwork(
         MEDSAM,
         "medsam_vit_b.pth",
         "# MedSAM, as published\n\nlicense: Apache-2.0\n\nMa et al. 2024, Nature Communications 15:654. Trained on "
         "many public medical sets, with boxes only." + _FOOT,
     ),
-    "sam-med2d": System(
+    "sam-med2d": PublishedNetwork(
         SAM_MED2D,
         "sam-med2d_b.pth",
         "# SAM-Med2D, as published\n\nlicense: Apache-2.0\n\nCheng et al. 2023, arXiv:2308.16184. Trained on many "
         "public medical sets." + _FOOT,
     ),
-    LITEMEDSAM: System(
+    LITEMEDSAM: PublishedNetwork(
         LITE_MEDSAM,
         "lite_medsam.pth",
         "# LiteMedSAM, as published\n\nlicense: Apache-2.0 (the weights); MIT (TinyViT)\n\nThe light model of MedSAM's "

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import PromptError
-from ...imaging.prompts import Kind
+from ...imaging.prompts import PromptKind
 from ...imaging.resizing import Resizing
 from ...vocabulary import Context, Modality
 from ..backbone import ABSENT, PADDING, BackboneModule, Features, Masks, PromptBatch
@@ -25,8 +25,8 @@ _RESIZING: dict[Preparation, Resizing] = {
     "medsam": "bicubic",
     "lite_medsam": "area",
 }
-_BOX = frozenset({Kind.BOX})
-_ALL = frozenset({Kind.POINT, Kind.BOX, Kind.MASK})
+_BOX = frozenset({PromptKind.BOX})
+_ALL = frozenset({PromptKind.POINT, PromptKind.BOX, PromptKind.MASK})
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 _LAYER = "mask_decoder.transformer.layers.*"

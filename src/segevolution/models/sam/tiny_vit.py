@@ -20,7 +20,7 @@ class TinyViT(nn.Module):
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.patch_embed = PixelEmbedding(DIMS[0])
-        self.layers = nn.ModuleList(Stage(number) for number in range(len(DIMS)))
+        self.layers = nn.ModuleList(TinyViTStage(number) for number in range(len(DIMS)))
         self.neck = neck(DIMS[-1], config.out)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class PixelEmbedding(nn.Module):
         return embedded
 
 
-class Stage(nn.Module):
+class TinyViTStage(nn.Module):
     """Blocks at one resolution, then a step down to the next; the last stage has none."""
 
     def __init__(self, number: int) -> None:

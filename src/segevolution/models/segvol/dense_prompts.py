@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..backbone import NEGATIVE, POSITIVE, PromptBatch, Triple
 from .config import SegVolConfig
-from .upscaling import Extra, to_cells
+from .upscaling import SecondStepInputs, to_cells
 
 CHANNELS = 3
 POINT_SIGMA = 1.5
@@ -32,7 +32,7 @@ class DenseEmbedding:
 
     tokens: Tensor
     middle: Tensor
-    fine: Extra
+    fine: SecondStepInputs
 
 
 class DensePrompts(nn.Module):
@@ -54,7 +54,9 @@ class DensePrompts(nn.Module):
         reduced = functional.gelu(self.reduce(blocks))
         combined = functional.gelu(self.combine(reduced.flatten(2)))
         return DenseEmbedding(
-            self.to_tokens(combined), self.to_middle(reduced), Extra(blocks, self.to_fine.weight, self.to_fine.bias)
+            self.to_tokens(combined),
+            self.to_middle(reduced),
+            SecondStepInputs(blocks, self.to_fine.weight, self.to_fine.bias),
         )
 
 

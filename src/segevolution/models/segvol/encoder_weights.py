@@ -30,7 +30,7 @@ POSITIONS = f"{ENCODER}patch_embedding.position_embeddings"
 
 
 @dataclass(frozen=True)
-class EncoderReport:
+class LoadedEncoder:
     """What was found in a file.
 
     Attributes:
@@ -71,7 +71,7 @@ def save_encoder(network: SegVol, folder: Path, facts: Mapping[str, Any]) -> Non
     write_json(Path(folder) / FACTS, {**facts, "network": network.config.to_dict()})
 
 
-def load_encoder(network: BackboneModule, path: Path) -> EncoderReport:
+def load_encoder(network: BackboneModule, path: Path) -> LoadedEncoder:
     """Put a pre-trained image encoder into a network; all else of the network stays.
 
     Position embeddings of another token grid are interpolated, where the file says which grid they are of.
@@ -106,7 +106,7 @@ def load_encoder(network: BackboneModule, path: Path) -> EncoderReport:
         taken[POSITIONS] = interpolated(taken[POSITIONS], grid, network.config.grid, 3)
     others = {name: value for name, value in known.items() if not name.startswith(ENCODER)}
     load_state(network, {**others, **taken}, where=str(file))
-    return EncoderReport(file, len(taken), tuple(dropped), grid)
+    return LoadedEncoder(file, len(taken), tuple(dropped), grid)
 
 
 def _find(path: Path) -> tuple[Path, Triple | None]:

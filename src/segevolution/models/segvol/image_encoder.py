@@ -18,7 +18,9 @@ class ImageEncoder(nn.Module):
     def __init__(self, config: SegVolConfig) -> None:
         super().__init__()
         self.patch_embedding = PatchEmbedding(config)
-        self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(config.width, config.heads, config.mlp) for _ in range(config.depth)
+        )
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -68,7 +70,7 @@ class Patches(nn.Module):
         return cut.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, -1, pd * ph * pw * channels)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """x += attention(norm(x)); x += mlp(norm(x))."""
 
     def __init__(self, width: int, heads: int, mlp: int) -> None:
@@ -76,7 +78,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.attn = SelfAttention(width, heads)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = Mlp(width, mlp)
+        self.mlp = BlockMlp(width, mlp)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, C) -> the same shape."""
@@ -104,7 +106,7 @@ class SelfAttention(nn.Module):
         return joined
 
 
-class Mlp(nn.Module):
+class BlockMlp(nn.Module):
     """Two linear layers with the exact GELU between."""
 
     def __init__(self, width: int, hidden: int) -> None:

@@ -37,7 +37,7 @@ POSITION_IDS = "embeddings.position_ids"
 
 
 @dataclass(frozen=True)
-class Report:
+class ConversionReport:
     """What was found in a published file.
 
     Attributes:
@@ -55,7 +55,7 @@ class Report:
         return f"{self.used} tensors in the {self.form} form{dropped}"
 
 
-def read_published(path: Path) -> tuple[dict[str, Tensor], Report]:
+def read_published(path: Path) -> tuple[dict[str, Tensor], ConversionReport]:
     """Read any of the three forms, as pickle or safetensors, into our names.
 
     Args:
@@ -83,10 +83,10 @@ def read_published(path: Path) -> tuple[dict[str, Tensor], Report]:
     if not any(name.startswith(ENCODER) for name in state):
         raise CheckpointError(f"{path} holds no image encoder of SegVol; its first name is {next(iter(tensors))}.")
     check_weights(state, str(path), CheckpointError)
-    return state, Report(form, len(state), tuple(dropped))
+    return state, ConversionReport(form, len(state), tuple(dropped))
 
 
-def load_published(path: Path, tokenizer: Tokenizer | None = None) -> tuple[SegVol, Report]:
+def load_published(path: Path, tokenizer: Tokenizer | None = None) -> tuple[SegVol, ConversionReport]:
     """The published network, with its weights, in eval mode.
 
     Args:
@@ -103,7 +103,7 @@ def load_published(path: Path, tokenizer: Tokenizer | None = None) -> tuple[SegV
     return model.eval(), report
 
 
-def convert_published(path: Path, folder: Path, card: str | None = None) -> Report:
+def convert_published(path: Path, folder: Path, card: str | None = None) -> ConversionReport:
     """Write the published network as a model folder of ours.
 
     Raises:
@@ -115,7 +115,7 @@ def convert_published(path: Path, folder: Path, card: str | None = None) -> Repo
     return report
 
 
-def _outline(path: Path, tokenizer: Tokenizer | None) -> tuple[SegVol, Report]:
+def _outline(path: Path, tokenizer: Tokenizer | None) -> tuple[SegVol, ConversionReport]:
     """The published network with the file's tensors in place, made in no time, but without its computed buffers: good
     to check and to save, not to run."""
     state, report = read_published(path)
@@ -129,7 +129,7 @@ def _outline(path: Path, tokenizer: Tokenizer | None) -> tuple[SegVol, Report]:
     return model, report
 
 
-def load_pretrained_encoder(model: SegVol, path: Path) -> Report:
+def load_pretrained_encoder(model: SegVol, path: Path) -> ConversionReport:
     """Put the image encoder of any published file, usually `vit_pretrain.ckpt`, into a model; the rest stays.
 
     Its final LayerNorm is loaded like the rest, though the pretraining (MIM-Med3D) probably never used it, so that
@@ -146,7 +146,7 @@ def load_pretrained_encoder(model: SegVol, path: Path) -> Report:
     taken = {name: tensor for name, tensor in encoder.items() if name in known}
     load_state(model, {**merged, **taken}, where=str(path))
     others = sorted(name for name in state if not name.startswith(ENCODER))
-    return Report(report.form, len(taken), (*report.dropped, *extra, *others))
+    return ConversionReport(report.form, len(taken), (*report.dropped, *extra, *others))
 
 
 def to_published(model: BackboneModule, path: Path, *, force: bool = True) -> None:

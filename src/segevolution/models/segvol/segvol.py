@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import PromptError, VolumeError
-from ...imaging.prompts import Kind
+from ...imaging.prompts import PromptKind
 from ...vocabulary import Context, Modality, Wording, require_known, sentence
 from ..backbone import Adaptation, BackboneModule, DecoderSizes, Features, Masks, PromptBatch, Spec
 from .config import SegVolConfig
@@ -45,7 +45,7 @@ class SegVol(BackboneModule):
             with torch.no_grad():
                 positions.copy_(config.start.position * self.prompt_encoder.grid_code()[None])
         groups = self.adaptable_groups
-        kinds = {Kind.POINT, Kind.BOX} | ({Kind.TEXT} if config.text else set())
+        kinds = {PromptKind.POINT, PromptKind.BOX} | ({PromptKind.TEXT} if config.text else set())
         self.spec = Spec(
             window=config.window,
             accepts=frozenset(kinds),

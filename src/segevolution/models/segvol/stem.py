@@ -25,7 +25,7 @@ class Stem(nn.Module):
         inputs = (1, *config.channels[:-1])
         strides = ((1, 1, 1), *steps[:-1])
         self.stages = nn.ModuleList(
-            Stage(inner, outer, stride, config.groups)
+            StemStage(inner, outer, stride, config.groups)
             for inner, outer, stride in zip(inputs, config.channels, strides, strict=True)
         )
         self.projection = nn.Conv3d(config.channels[-1], width, kernel_size=steps[-1], stride=steps[-1])
@@ -39,7 +39,7 @@ class Stem(nn.Module):
         return self.projection(images).flatten(2).transpose(1, 2), maps
 
 
-class Stage(nn.Sequential):
+class StemStage(nn.Sequential):
     """Twice: convolution, group normalisation, ReLU; the first convolution is strided.
 
     On CPUs convolutions of few channels are two to three times faster channels-last, group normalisation much

@@ -100,7 +100,7 @@ class TextLayer(nn.Module):
         super().__init__()
         self.self_attn = CausalAttention(width, heads)
         self.layer_norm1 = nn.LayerNorm(width, EPSILON)
-        self.mlp = Perceptron(width, mlp)
+        self.mlp = TextMlp(width, mlp)
         self.layer_norm2 = nn.LayerNorm(width, EPSILON)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class CausalAttention(nn.Module):
         return projected
 
 
-class Perceptron(nn.Module):
+class TextMlp(nn.Module):
     """Two layers with x * sigmoid(1.702 x) between, CLIP's quick GELU."""
 
     def __init__(self, width: int, mlp: int) -> None:

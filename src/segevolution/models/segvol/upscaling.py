@@ -15,7 +15,7 @@ from ..backbone import Triple
 
 
 @dataclass(frozen=True)
-class Extra:
+class SecondStepInputs:
     """Inputs of the second step beside the features of the first.
 
     Attributes:
@@ -48,7 +48,11 @@ class Upscaling(nn.Sequential):
         self.grid = grid
 
     def forward(
-        self, tokens: Tensor, middle: tuple[Tensor, ...] = (), fine: Tensor | None = None, extra: Extra | None = None
+        self,
+        tokens: Tensor,
+        middle: tuple[Tensor, ...] = (),
+        fine: Tensor | None = None,
+        extra: SecondStepInputs | None = None,
     ) -> Tensor:
         """Upscale.
 
