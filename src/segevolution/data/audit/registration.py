@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from ...imaging.body import filled_body
 from ...imaging.grid import Array, Triple
 from ..record import CaseRecord
 from .coarse import Spacing, block_means, coarsened
@@ -106,7 +106,7 @@ def outside_body(record: CaseRecord, signal: Array, labels: Array) -> dict[str, 
     bright = coarse > low + _DARK * (high - low)
     if 1 - bright.mean() < _AIR:
         return {}
-    body = _body(bright)
+    body = filled_body(bright)
     rng = np.random.default_rng(0)
     found = {}
     flat = labels.ravel()
@@ -126,15 +126,6 @@ def outside_body(record: CaseRecord, signal: Array, labels: Array) -> dict[str, 
         if share > _OUTSIDE:
             found[structure] = share
     return found
-
-
-def _body(bright: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The largest bright region, with a voxel of margin and without holes in any axial slice."""
-    regions, count = ndimage.label(bright)
-    if count > 1:
-        bright = regions == 1 + int(np.bincount(regions.ravel())[1:].argmax())
-    grown = ndimage.binary_dilation(bright, iterations=1)
-    return np.stack([ndimage.binary_fill_holes(grown[:, :, z]) for z in range(grown.shape[2])], axis=2)
 
 
 def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> SurfaceFit | None:
