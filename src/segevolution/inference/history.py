@@ -4,7 +4,7 @@ Masks are kept at one bit a voxel. Where they need more memory than there may be
 is always kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import PromptError
 from ..imaging.prompts import Prompt
@@ -95,6 +95,16 @@ class History:
         if not self._undone:
             raise PromptError("there is nothing to redo; undo something first, and add nothing after it.")
         self._done.append(self._undone.pop())
+
+    def forget_logits(self) -> None:
+        """Keep the masks alone: the logits beside them mean nothing to another network, or on another frame."""
+        for entries in (self._done, self._undone):
+            entries[:] = [replace(entry, previous=None) for entry in entries]
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """How many answers can be taken back, and how many brought again."""
+        return len(self._done) - int(self._forgotten and len(self._done) > 0), len(self._undone)
 
     def clear(self) -> None:
         """Forget everything."""

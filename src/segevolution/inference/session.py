@@ -6,31 +6,24 @@ spleen, kidney = session.segment([Prompt(...), Prompt(...)])     # from the same
 session.add_point((80, 70, 30)); session.add_point((90, 70, 30), positive=False); session.undo()
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any, Literal, overload
 
 import numpy as np
-import torch
 
 from ..adapters.protocol import Adapter
-from ..adapters.switch import AdaptedNetwork
 from ..errors import PromptError
-from ..imaging.framing import Frame
-from ..imaging.prompts import Prompt, PromptKind
+from ..imaging.prompts import Prompt
 from ..imaging.regions import PackedMask, Region
 from ..imaging.volume import Volume
 from ..models.backbone import BackboneModule, Windows
-from ..vocabulary import Context, canonical
 from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
-from .frame_prompt import mask_in_frame, to_frame_prompt
 from .history import DEFAULT_HISTORY, History, HistoryEntry
 from .locking import in_turn
-from .prepared_prompt import PreparedPrompt, drawn, understood
-from .segmentation import Logits, Mask, Segmentation, difference
-from .strategies import strategy_of
-from .strategies.base import Answer, OpenImage, StrategyOptions
+from .opened_volume import OpenVolume
+from .prepared_prompt import drawn
+from .segmentation import Mask, Segmentation
 
 Numbers = Sequence[float]
 
@@ -74,26 +67,53 @@ class Session:
         context: Literal["known", "withheld"] = "known",
         adapter: Adapter | Literal["attached"] | None = "attached",
     ) -> None:
-        self._lock = RLock()
-        self.network = AdaptedNetwork.of(backbone) if adapter == "attached" else AdaptedNetwork(backbone, adapter)
-        self.volume = volume
-        self.windows: Windows = windows or self.network.spec.windows
-        strategy = strategy_of(self.network.spec)
-        self.frame: Frame = strategy.prepare(volume, self.network.spec)
-        self._told = context == "known"
-        self._image: OpenImage = strategy.open(
-            self.network,
-            torch.from_numpy(self.frame.image).to(self.network.device),
-            self.frame.pad,
-            volume.modality if self._told else None,
-            StrategyOptions(self.windows, precision, batch, memory),
+        self._begin(
+            OpenVolume(
+                backbone,
+                volume,
+                windows=windows,
+                precision=precision,
+                batch=batch,
+                memory=memory,
+                context=context,
+                adapter=adapter,
+            ),
+            history,
         )
+
+    @classmethod
+    def on(cls, opened: OpenVolume, *, history: int = DEFAULT_HISTORY) -> "Session":
+        """A session on a volume that was opened before; all sessions on it share its encodings."""
+        session = cls.__new__(cls)
+        session._begin(opened, history)
+        return session
+
+    def _begin(self, opened: OpenVolume, history: int) -> None:
+        self._lock = RLock()
         self._history = History(history)
+        self._place(opened)
+
+    def _place(self, opened: OpenVolume) -> None:
+        self._opened = opened
+        self.network, self.windows = opened.network, opened.windows
+        self.volume, self.frame = opened.volume, opened.frame
+
+    @in_turn
+    def move_to(self, opened: OpenVolume) -> None:
+        """Be answered by another network or adapter from now on; what was said and answered before stays.
+
+        Raises:
+            PromptError: it was opened on a volume of another grid.
+        """
+        if not opened.volume.grid.close_to(self.volume.grid):
+            raise PromptError(f"{opened.volume.name} lies on another grid than this session's {self.volume.name}.")
+        self._place(opened)
+        self._history.forget_logits()
 
     @property
     def counts(self) -> Counts:
-        """Encodings and decodings done so far."""
-        return self._image.counts
+        """Encodings and decodings done so far, for all sessions on the same opened volume."""
+        return self._opened.counts
 
     @overload
     def segment(
@@ -162,7 +182,7 @@ class Session:
     def check(self, prompts: Sequence[Prompt]) -> None:
         """Raise, as `segment` would, for the first prompt that cannot be answered; the network does no work."""
         for prompt in prompts:
-            self._question(prompt)
+            self._opened.understood(prompt)
 
     @property
     def current(self) -> Segmentation | None:
@@ -175,6 +195,12 @@ class Session:
         """Say more: points and drawn voxels are added, anything else replaces what was said; raises as `segment`."""
         now = self._history.current
         return self._add(part if now is None else now.prompt.joined(part))
+
+    @in_turn
+    def add_parts(self, /, **parts: Any) -> Segmentation:
+        """Add several parts at once, by the names of Prompt's attributes, in voxels; raises as `segment`."""
+        now = self._history.current
+        return self._add(Prompt(self.volume.grid, **parts) if now is None else now.prompt.extended(**parts))
 
     @in_turn
     def add_point(self, point: Numbers, *, positive: bool = True, mm: bool = False) -> Segmentation:
@@ -229,7 +255,7 @@ class Session:
         """
         packed = PackedMask.pack(np.asarray(mask))
         now = self._history.current
-        asked = self._question(
+        asked = self._opened.understood(
             Prompt(self.volume.grid, mask=packed) if now is None else now.prompt.extended(mask=packed)
         )
         notes = (*asked.notes, "this is the segmentation to begin with, not an answer of the network")
@@ -238,9 +264,14 @@ class Session:
     @in_turn
     def take_up(self, answer: Segmentation) -> Segmentation:
         """Make an answer of `segment` or `candidates` the current one, to be corrected by what follows."""
-        prompt = self._question(answer.prompt).prompt
+        prompt = self._opened.understood(answer.prompt).prompt
         mask = PackedMask.pack(answer.mask)
         return self._show(HistoryEntry(prompt, mask, answer.structure, answer.iou, answer.notes, answer.previous))
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """How many answers `undo` can take back, and how many `redo` can bring again."""
+        return self._history.steps
 
     @in_turn
     def undo(self) -> Segmentation | None:
@@ -275,9 +306,10 @@ class Session:
 
     def _add(self, prompt: Prompt) -> Segmentation:
         now = self._history.current
-        asked = self._question(prompt)
-        ((answer, name),) = self._ask([asked], None if now is None else now.structure, earlier=now)
-        mask, _ = self._mask_of(answer)
+        asked = self._opened.understood(prompt)
+        with self._opened.lock:
+            ((answer, name),) = self._opened.ask([asked], None if now is None else now.structure, earlier=now)
+            mask, _ = self._opened.mask_of(answer)
         return self._show(
             HistoryEntry(asked.prompt, PackedMask.pack(mask), name, answer.iou, asked.notes, answer.previous), mask
         )
@@ -298,53 +330,11 @@ class Session:
     def _answers(
         self, prompts: Sequence[Prompt], structure: str | None, *, keep_logits: bool = False, multimask: bool = False
     ) -> list[Segmentation]:
-        asked = [self._question(prompt) for prompt in prompts]
+        opened = self._opened
+        asked = [opened.understood(prompt) for prompt in prompts]
         each = 3 if multimask else 1
-        segmentations = []
-        for place, (answer, name) in enumerate(self._ask(asked, structure, multimask=multimask)):
-            mask, logits = self._mask_of(answer, keep_logits=keep_logits)
-            question = asked[place // each]
-            segmentations.append(
-                Segmentation(
-                    mask,
-                    self.volume.grid,
-                    question.prompt,
-                    name,
-                    answer.iou,
-                    logits,
-                    question.notes,
-                    difference(mask, None),
-                    answer.previous,
-                )
-            )
-        return segmentations
-
-    def _ask(
-        self,
-        asked: Sequence[PreparedPrompt],
-        structure: str | None,
-        *,
-        earlier: HistoryEntry | None = None,
-        multimask: bool = False,
-    ) -> Iterator[tuple[Answer, str | None]]:
-        """Answers in order, each with the name of its structure; told of an `earlier` one where the network can."""
-        if not asked:
-            return
-        names = [question.prompt.text or (None if structure is None else canonical(structure)) for question in asked]
-        contexts = [Context(self.volume.modality, name) if self._told else Context() for name in names]
-        prompts = [to_frame_prompt(question.asked, self.frame) for question in asked]
-        if earlier is not None and PromptKind.MASK in self.network.spec.accepts:
-            previous = earlier.previous or (mask_in_frame(earlier.mask, self.frame) if earlier.mask else None)
-            prompts = [replace(prompt, previous=previous) for prompt in prompts]
-        prompts = [prompt.to(self.network.device) for prompt in prompts]
-        each = 3 if multimask else 1
-        for place, answer in enumerate(self._image.answers(prompts, contexts, multimask=multimask)):
-            yield answer, names[place // each]
-
-    def _mask_of(self, answer: Answer, *, keep_logits: bool = False) -> tuple[Mask, Logits | None]:
-        """The mask in file order, and the logits on the frame where they are to be kept."""
-        mask = self.frame.restore(self.frame.on_crop(answer.logits.cpu().numpy()) > 0)
-        return mask, answer.logits.half().cpu().numpy() if keep_logits else None
-
-    def _question(self, prompt: Prompt) -> PreparedPrompt:
-        return understood(prompt, self.network.spec, self.volume)
+        with opened.lock:
+            return [
+                opened.segmentation(asked[place // each], answer, name, keep_logits=keep_logits)
+                for place, (answer, name) in enumerate(opened.ask(asked, structure, multimask=multimask))
+            ]

@@ -76,6 +76,9 @@ class OpenImage(ABC):
         """Encodings and decodings done so far."""
         return self.encodings.counts
 
+    def warm_up(self) -> None:  # noqa: B027
+        """Encode what every prompt will need, before any comes; nothing where each prompt has windows of its own."""
+
     @abstractmethod
     def answers(
         self, prompts: Sequence[FramePrompt], contexts: Sequence[Context], *, multimask: bool = False

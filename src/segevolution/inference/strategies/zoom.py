@@ -68,6 +68,10 @@ class ZoomImage(OpenImage):
         super().__init__(encodings)
         self.windows: Windows = windows
 
+    def warm_up(self) -> None:
+        """See OpenImage.warm_up: the whole image."""
+        self.encodings.whole()
+
     def answers(
         self, prompts: Sequence[FramePrompt], contexts: Sequence[Context], *, multimask: bool = False
     ) -> Iterator[Answer]:

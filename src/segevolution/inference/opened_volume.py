@@ -1,0 +1,131 @@
+"""A volume before a network: prepared once, encoded once, asked by any number of sessions.
+
+opened = OpenVolume(load("segvol-mini"), read("scan.nii.gz"))
+mine, yours = Session.on(opened), Session.on(opened)    # dialogues of their own, from the same encodings
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from threading import RLock
+from typing import Literal
+
+import torch
+
+from ..adapters.protocol import Adapter
+from ..adapters.switch import AdaptedNetwork
+from ..imaging.framing import Frame
+from ..imaging.prompts import Prompt, PromptKind
+from ..imaging.volume import Volume
+from ..models.backbone import BackboneModule, Windows
+from ..vocabulary import Context, canonical
+from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
+from .frame_prompt import mask_in_frame, to_frame_prompt
+from .history import HistoryEntry
+from .prepared_prompt import PreparedPrompt, understood
+from .segmentation import Logits, Mask, Segmentation, difference
+from .strategies import strategy_of
+from .strategies.base import Answer, OpenImage, StrategyOptions
+
+
+class OpenVolume:
+    """One volume before one network with one adapter.
+
+    Args:
+        backbone, volume, windows, precision, batch, memory, context, adapter: as for Session.
+
+    Attributes:
+        lock: held by whoever reads answers; the encodings are shared, so one question is answered after the other.
+        frame: the volume as the network sees it.
+
+    Raises:
+        AdapterError, VolumeError, CheckpointError: as Session does.
+    """
+
+    def __init__(
+        self,
+        backbone: BackboneModule,
+        volume: Volume,
+        *,
+        windows: Windows | None = None,
+        precision: Precision = "fp32",
+        batch: int = DEFAULT_BATCH,
+        memory: int = DEFAULT_MEMORY,
+        context: Literal["known", "withheld"] = "known",
+        adapter: Adapter | Literal["attached"] | None = "attached",
+    ) -> None:
+        self.lock = RLock()
+        self.network = AdaptedNetwork.of(backbone) if adapter == "attached" else AdaptedNetwork(backbone, adapter)
+        self.volume = volume
+        self.windows: Windows = windows or self.network.spec.windows
+        strategy = strategy_of(self.network.spec)
+        self.frame: Frame = strategy.prepare(volume, self.network.spec)
+        self._told = context == "known"
+        self._image: OpenImage = strategy.open(
+            self.network,
+            torch.from_numpy(self.frame.image).to(self.network.device),
+            self.frame.pad,
+            volume.modality if self._told else None,
+            StrategyOptions(self.windows, precision, batch, memory),
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """Encodings and decodings done so far, for all sessions."""
+        return self._image.counts
+
+    def warm_up(self) -> None:
+        """Encode now what every first prompt will need, where the network looks at the whole volume first."""
+        with self.lock:
+            self._image.warm_up()
+
+    def understood(self, prompt: Prompt) -> PreparedPrompt:
+        """A person's prompt for this network and volume; raises as `prepared_prompt.understood`."""
+        return understood(prompt, self.network.spec, self.volume)
+
+    def ask(
+        self,
+        asked: Sequence[PreparedPrompt],
+        structure: str | None,
+        *,
+        earlier: HistoryEntry | None = None,
+        multimask: bool = False,
+    ) -> Iterator[tuple[Answer, str | None]]:
+        """Answers in order, each with the name of its structure; told of an `earlier` one where the network can.
+
+        Hold `lock` while they are read.
+        """
+        if not asked:
+            return
+        names = [question.prompt.text or (None if structure is None else canonical(structure)) for question in asked]
+        contexts = [Context(self.volume.modality, name) if self._told else Context() for name in names]
+        prompts = [to_frame_prompt(question.asked, self.frame) for question in asked]
+        if earlier is not None and PromptKind.MASK in self.network.spec.accepts:
+            previous = earlier.previous or (mask_in_frame(earlier.mask, self.frame) if earlier.mask else None)
+            prompts = [replace(prompt, previous=previous) for prompt in prompts]
+        prompts = [prompt.to(self.network.device) for prompt in prompts]
+        each = 3 if multimask else 1
+        for place, answer in enumerate(self._image.answers(prompts, contexts, multimask=multimask)):
+            yield answer, names[place // each]
+
+    def mask_of(self, answer: Answer, *, keep_logits: bool = False) -> tuple[Mask, Logits | None]:
+        """The mask in file order, and the logits on the frame where they are to be kept."""
+        mask = self.frame.restore(self.frame.on_crop(answer.logits.cpu().numpy()) > 0)
+        return mask, answer.logits.half().cpu().numpy() if keep_logits else None
+
+    def segmentation(
+        self, asked: PreparedPrompt, answer: Answer, structure: str | None, *, keep_logits: bool = False
+    ) -> Segmentation:
+        """An answer as a person gets it who saw nothing before."""
+        mask, logits = self.mask_of(answer, keep_logits=keep_logits)
+        changed = difference(mask, None)
+        return Segmentation(
+            mask,
+            self.volume.grid,
+            asked.prompt,
+            structure,
+            answer.iou,
+            logits,
+            asked.notes,
+            changed,
+            answer.previous,
+        )
