@@ -14,6 +14,7 @@ from ...errors import FormatError, OutputError, VolumeError
 from ...memory import MemoryBudget
 from ...vocabulary import Modality
 from ..grid import Array
+from ..legend import Label
 from ..volume import Volume
 from .base import Format, ReadOptions, placed, sides
 from .dicom import DICOM, SeriesInfo, list_series
@@ -21,13 +22,14 @@ from .metaimage import METAIMAGE
 from .mgh import MGH
 from .nifti import NIFTI
 from .nrrd import NRRD
+from .seg_nrrd import SEG_NRRD
 from .stored_bytes import StoredBytes
 
 __all__ = ["FORMATS", "Format", "SeriesInfo", "list_series", "read", "read_labels", "write_mask", "write_volume"]
 
 _LABEL_NOISE = 1e-3
 
-FORMATS: tuple[Format, ...] = (NIFTI, MGH, NRRD, METAIMAGE, DICOM)
+FORMATS: tuple[Format, ...] = (NIFTI, MGH, SEG_NRRD, NRRD, METAIMAGE, DICOM)
 
 
 def read(
@@ -100,7 +102,9 @@ def read_labels(
     return replace(volume, array=array.astype(np.min_scalar_type(int(array.max()))))
 
 
-def write_mask(mask: Array, like: Volume, path: str | Path, *, force: bool = False) -> None:
+def write_mask(
+    mask: Array, like: Volume, path: str | Path, *, force: bool = False, labels: Sequence[Label] = ()
+) -> None:
     """Write a mask or label map on exactly the grid of the volume it was made for.
 
     The file carries `like`'s shape, affine and orientation, and where `like` came from NIfTI its units and both of
@@ -108,8 +112,9 @@ def write_mask(mask: Array, like: Volume, path: str | Path, *, force: bool = Fal
 
     Args:
         mask: (X, Y, Z) booleans or labels from 0, in `like`'s axis order.
-        path: .nii, .nii.gz, .nrrd, .mha or .mhd.
+        path: .nii, .nii.gz, .seg.nrrd, .nrrd, .mha or .mhd.
         force: replace an existing file.
+        labels: what the values mean, kept by NIfTI (a header extension) and .seg.nrrd.
 
     Raises:
         VolumeError: the mask has another shape than `like`, or values that are not labels.
@@ -118,7 +123,7 @@ def write_mask(mask: Array, like: Volume, path: str | Path, *, force: bool = Fal
     highest = int(mask.max()) if mask.size else 0
     if mask.dtype.kind not in "bui" or (mask.size and mask.min() < 0) or highest > 65535:
         raise VolumeError(f"a mask holds booleans or labels from 0 to 65535; this one is {mask.dtype}.")
-    _write(mask.astype(np.uint8 if highest <= 255 else np.uint16), like, Path(path), force)
+    _write(mask.astype(np.uint8 if highest <= 255 else np.uint16), like, Path(path), force, labels)
 
 
 def write_volume(volume: Volume, path: str | Path, *, force: bool = False) -> None:
@@ -135,7 +140,7 @@ def write_volume(volume: Volume, path: str | Path, *, force: bool = False) -> No
     _write(array, volume, Path(path), force)
 
 
-def _write(array: Array, like: Volume, path: Path, force: bool) -> None:
+def _write(array: Array, like: Volume, path: Path, force: bool, labels: Sequence[Label] = ()) -> None:
     if array.shape != like.grid.shape:
         raise VolumeError(
             f"a mask of {sides(array.shape)} voxels does not lie on {like.name} of {sides(like.grid.shape)} voxels."
@@ -144,7 +149,7 @@ def _write(array: Array, like: Volume, path: Path, force: bool) -> None:
     if form is None or form.write is None:
         known = ", ".join(suffix for form in FORMATS for suffix in form.writes)
         raise OutputError(f"{path} has no suffix that can be written; known are {known}.")
-    form.write(array, like, path, force)
+    form.write(array, like, path, force, labels)
 
 
 def _load(path: Path, options: ReadOptions) -> Volume:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ...errors import FormatError, VolumeError
 from ...memory import MemoryBudget
 from ..grid import Array, Grid, axis_codes
+from ..legend import Label
 from ..volume import Origin, Volume
 
 _BLOCK = 1 << 22  # voxels
@@ -18,7 +19,7 @@ _MOST_WHOLE = 2**31  # of a slope or intercept: 32 bits times it stay within 64
 SMALLEST_SPACING, LARGEST_SPACING = 1e-6, 1e4  # millimetres: a nanometre, and ten metres
 SUFFIXES = (
     *(".nii.gz", ".nii", ".img.gz", ".hdr.gz", ".img", ".hdr", ".mgz", ".mgh"),
-    *(".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
+    *(".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
 )
 FARTHEST = 1e6  # millimetres from the origin
 
@@ -53,7 +54,8 @@ class Format:
         suffixes: of its files, lower case, with their dots.
         recognises: whether the first 512 bytes of a file (decompressed, if it was gzip) look like this format.
         read: (path, options) -> Volume; raises FormatError. Voxels are not yet judged.
-        write: (array (X, Y, Z), the volume whose grid it lies on, path, force); None: this format is only read.
+        write: (array (X, Y, Z), the volume whose grid it lies on, path, force, what labels mean); None: this format
+            is only read. What labels mean is kept where the format has a place for it.
         writes: those of its suffixes that can be written.
     """
 
@@ -61,7 +63,7 @@ class Format:
     suffixes: tuple[str, ...]
     recognises: Callable[[bytes], bool]
     read: Callable[[Path, ReadOptions], Volume]
-    write: Callable[[Array, Volume, Path, bool], None] | None = None
+    write: Callable[[Array, Volume, Path, bool, Sequence[Label]], None] | None = None
     writes: tuple[str, ...] = ()
 
 

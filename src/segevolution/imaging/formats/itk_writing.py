@@ -1,7 +1,7 @@
 """NRRD and MetaImage files are written by SimpleITK, compressed; RAS+ millimetres become ITK's LPS+."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,33 @@ import SimpleITK as sitk
 from ...errors import OutputError
 from ...files import replacing
 from ..grid import Array, Grid
+from ..legend import Label
 from ..volume import Volume
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def write(array: Array, like: Volume, path: Path, force: bool) -> None:
+def write(
+    array: Array,
+    like: Volume,
+    path: Path,
+    force: bool,
+    labels: Sequence[Label] = (),
+    *,
+    fields: Mapping[str, str] | None = None,
+) -> None:
     """Write an array (X, Y, Z) on `like`'s grid, compressed. An .mhd and its .zraw are both written or neither.
+
+    Args:
+        labels: not kept by these formats.
+        fields: further fields of the header.
 
     Raises:
         OutputError: the place cannot be written, or exists without `force`.
     """
     image = _image(array, like.grid)
+    for name, value in (fields or {}).items():
+        image.SetMetaData(name, value)
     with _replacing_both(path, force) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)

@@ -3,6 +3,7 @@
 Headers are checked by nifti_header.py, and a file holds exactly the voxels that its header announces. nibabel writes.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import numpy as np
 from ...errors import FormatError, OutputError
 from ...files import replacing
 from ..grid import Array, Grid
+from ..legend import Label
 from ..volume import Origin, Volume
 from .base import Format, ReadOptions, make_volume, scaled
+from .label_tables import CARET, UNKNOWN, caret_table
 from .nifti_header import GUESSED_ORIENTATION, NiftiHeader, header_class, parse_header
 from .stored_bytes import StoredBytes, stored_bytes
 from .time_points import chosen_time
@@ -51,8 +54,10 @@ def read(path: Path, options: ReadOptions) -> Volume:
     return replace(volume, orientation_stated=header.orientation_stated, spacing_stated=header.spacing_stated)
 
 
-def write(array: Array, like: Volume, path: Path, force: bool) -> None:
+def write(array: Array, like: Volume, path: Path, force: bool, labels: Sequence[Label] = ()) -> None:
     """Write an array on `like`'s grid; where `like` came from NIfTI, with its header's units and transforms.
+
+    What labels mean stands in a header extension, see `label_tables`.
 
     Raises:
         OutputError: the place cannot be written, exists without `force`, or NIfTI cannot hold the data type.
@@ -62,7 +67,12 @@ def write(array: Array, like: Volume, path: Path, force: bool) -> None:
             header = _header(array, like)
             image_class: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
             # Without an affine of its own the image leaves both transforms of the header as they are.
-            nib.save(image_class(np.asarray(array), None, header), temporary)
+            image = image_class(np.asarray(array), None, header)
+            if labels:
+                image.header.set_data_offset(0)  # nibabel then puts voxels after the extension
+                table = caret_table(labels)
+                image.header.extensions.extend(nib.nifti1.Nifti1Extension(code, table) for code in (UNKNOWN, CARET))
+            nib.save(image, temporary)
         except (nib.spatialimages.HeaderDataError, ValueError) as error:
             raise OutputError(f"{path} cannot be written as NIfTI: {_first_line(error)}.") from error
 
