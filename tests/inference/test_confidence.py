@@ -9,7 +9,7 @@ import pytest
 from segevolution.errors import CheckpointError
 from segevolution.imaging.boxes import Box
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import Kind, Prompt
+from segevolution.imaging.prompts import Prompt, PromptKind
 from segevolution.imaging.volume import Volume
 from segevolution.inference.calibration import (
     CALIBRATION,
@@ -132,7 +132,7 @@ def test_a_prompt_is_moved_by_what_it_says_and_stays_inside() -> None:
     assert text is not None
     assert text.text == "liver"
     assert text.box == Box((23.5, 24.0, 9.0), (55.5, 45.0, 25.0))
-    assert moved_prompt(DEEP, frozenset({Kind.TEXT})) is None
+    assert moved_prompt(DEEP, frozenset({PromptKind.TEXT})) is None
     spots = Prompt(GRID, points=((79, 0, 0), (5, 69, 3)), labels=(1, 0))
     moved = moved_prompt(replace(DEEP, prompt=spots))
     assert moved is not None

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 from ..documents import Document, read_json
 from ..errors import CheckpointError
 from ..files import sha256, write_json
-from ..imaging.prompts import Kind, Prompt
+from ..imaging.prompts import Prompt, PromptKind
 from ..vocabulary import Modality
 from .signs import Signs
 
@@ -134,11 +134,11 @@ def kind_of(prompt: Prompt) -> str:
     """
     kinds = prompt.kinds
     place = ""
-    if kinds & {Kind.BOX, Kind.LASSO, Kind.MASK}:
+    if kinds & {PromptKind.BOX, PromptKind.LASSO, PromptKind.MASK}:
         place = "box"
-    elif kinds & {Kind.POINT, Kind.SCRIBBLE}:
+    elif kinds & {PromptKind.POINT, PromptKind.SCRIBBLE}:
         place = "point"
-    return "+".join(part for part in (Kind.TEXT if Kind.TEXT in kinds else "", place) if part)
+    return "+".join(part for part in (PromptKind.TEXT if PromptKind.TEXT in kinds else "", place) if part)
 
 
 def logit(share: float) -> float:

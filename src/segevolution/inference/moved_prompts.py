@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..imaging.boxes import Box, point
 from ..imaging.framing import foreground_box
 from ..imaging.grid import Grid
-from ..imaging.prompts import Kind, Prompt
+from ..imaging.prompts import Prompt, PromptKind
 from .segmentation import Segmentation
 from .session import Session
 
@@ -34,7 +34,7 @@ def agreement(session: Session, answer: Segmentation) -> float | None:
     return int((answer.mask & other).sum()) / union if union else 1.0
 
 
-def moved_prompt(answer: Segmentation, accepts: frozenset[Kind] = frozenset(Kind)) -> Prompt | None:
+def moved_prompt(answer: Segmentation, accepts: frozenset[PromptKind] = frozenset(PromptKind)) -> Prompt | None:
     """The prompt of an answer, moved; None where it cannot be.
 
     Args:
@@ -44,7 +44,7 @@ def moved_prompt(answer: Segmentation, accepts: frozenset[Kind] = frozenset(Kind
     prompt = answer.prompt
     if prompt.box is not None:
         prompt = replace(prompt, box=_enlarged(prompt.grid, *prompt.box.voxels))
-    elif not prompt.points and Kind.BOX in accepts and answer.mask.any():
+    elif not prompt.points and PromptKind.BOX in accepts and answer.mask.any():
         low, high = foreground_box(answer.mask)
         return replace(prompt, box=_enlarged(prompt.grid, low, np.asarray(high) - 1))
     if prompt.points:
