@@ -22,7 +22,8 @@ from measuring import arguments, begin, show
 
 from segevolution.data.store import Store
 from segevolution.data.synthesis.patients import simulate
-from segevolution.evaluation.evaluate import Questions, Run, evaluate
+from segevolution.evaluation.evaluate import Run, evaluate
+from segevolution.evaluation.questions import Questions
 from segevolution.evaluation.statistics import difference
 from segevolution.imaging.case import Case
 from segevolution.imaging.prompts import COMBINATIONS, Combination

@@ -7,7 +7,16 @@ from segevolution.evaluation.coordinates import PLAIN, complete, in_words, plain
 from segevolution.evaluation.report import differences, glance
 from segevolution.evaluation.statistics import by_patient, difference, estimate, paired, summarise
 
-CHANGES = {"shift": "noise", "strength": 0.1, "unit": "share", "jitter": 5.0, "jitter_unit": "mm", "click": 2}
+CHANGES = {
+    "shift": "noise",
+    "strength": 0.1,
+    "unit": "share",
+    "jitter": 5.0,
+    "jitter_unit": "mm",
+    "points": 3,
+    "windows": "off",
+    "click": 2,
+}
 PEOPLE = [f"p{number}" for number in range(6)]
 
 
@@ -17,7 +26,7 @@ def two_strengths(make_table, column="strength", value=0.1):
         {
             "method": method,
             "patient": patient,
-            "prompt": "box",
+            "prompt": "point+box",
             column: at,
             "dice": 0.8 - (0.2 if at == value and method == "base" else 0),
         }

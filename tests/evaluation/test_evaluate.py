@@ -8,7 +8,8 @@ import pytest
 
 from segevolution.appearance import find
 from segevolution.errors import PromptError, VolumeError
-from segevolution.evaluation.evaluate import Questions, Run, evaluate, simulated_prompts
+from segevolution.evaluation.evaluate import Run, evaluate
+from segevolution.evaluation.questions import Questions, simulated_prompts
 from segevolution.evaluation.results import SCHEMA
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid

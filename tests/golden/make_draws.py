@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from segevolution.evaluation.evaluate import Questions, simulated_prompts
+from segevolution.evaluation.questions import Questions, simulated_prompts
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume

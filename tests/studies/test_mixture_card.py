@@ -5,7 +5,7 @@ import torch
 
 from segevolution.adapters import attached, describe
 from segevolution.data.store import Store
-from segevolution.evaluation.evaluate import Questions, simulated_prompts
+from segevolution.evaluation.questions import Questions, simulated_prompts
 from segevolution.evaluation.results import PartName
 from segevolution.files import sha256
 from segevolution.inference.load import load

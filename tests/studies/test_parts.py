@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from segevolution.errors import RecipeError
-from segevolution.evaluation.evaluate import Questions
+from segevolution.evaluation.questions import Questions
 from segevolution.evaluation.results import PartName
 from segevolution.recipes import claims
 from segevolution.recipes.claims import claimed

@@ -16,6 +16,8 @@ PLAIN: Mapping[str, Any] = {
     "unit": "",
     "jitter": 0.0,
     "jitter_unit": "",
+    "points": 0,
+    "windows": "",
     "click": 0,
 }
 """The coordinates that are never averaged over, each with its value where nothing was changed."""
@@ -24,6 +26,10 @@ LATER: Mapping[str, Any] = {
     **{name: value for name, value in PLAIN.items() if name != "shift"},
     "prompt_seed": 0,
     "base": "",
+    "family": "",
+    "cohort": "",
+    "trained_on": 0,
+    "predicted_ml": float("nan"),
 }
 """Columns that tables of earlier versions lack, with their values there."""
 
@@ -42,12 +48,34 @@ def complete(table: pd.DataFrame) -> pd.DataFrame:
             values[name] = plain
         elif table[name].isna().any():
             values[name] = table[name].astype(object).where(table[name].notna(), plain).astype(type(plain))
-    return table.assign(**values) if values else table
+    whole = table.assign(**values) if values else table
+    nameless = whole["family"] == ""
+    if "method" in whole.columns and nameless.any():
+        whole = whole.assign(family=whole["family"].where(~nameless, whole["method"]))
+    return whole
 
 
 def varying(table: pd.DataFrame) -> list[str]:
-    """The coordinates that have several values in a table, in the order of PLAIN."""
-    return [name for name in PLAIN if name in table.columns and table[name].nunique(dropna=False) > 1]
+    """The coordinates that have several values for one kind of prompt, in the order of PLAIN.
+
+    That "point" has points and "text" has none, or "box" an error that "point" has not, is what these words mean.
+    """
+    names = [name for name in PLAIN if name in table.columns]
+    several = [name for name in names if table[name].nunique(dropna=False) > 1]
+    if not several or "prompt" not in table.columns:
+        return several
+    counts = table.groupby("prompt", observed=True)[several].nunique(dropna=False)
+    return [name for name in several if (counts[name] > 1).any()]
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows about structures that are there; those about structures outside the field of view are left out."""
+    return table[table["voxels"] > 0] if "voxels" in table.columns else table
+
+
+def absent(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows about structures that are known to lie outside the field of view."""
+    return table[table["voxels"] == 0]
 
 
 def require_one(rows: pd.DataFrame) -> None:
@@ -61,11 +89,18 @@ def require_one(rows: pd.DataFrame) -> None:
 
 
 def plain_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of unchanged scans and of first answers, with the most exact boxes of each kind of prompt."""
-    rows = complete(table)
+    """Rows of unchanged scans and of first answers about structures that are there.
+
+    Of each kind of prompt those with the most exact boxes (of one unit), the number of points and the windows that come
+    first in the table.
+    """
+    rows = present(complete(table))
     rows = rows[(rows["shift"] == "none") & (rows["click"] == 0)]
-    exact = rows.groupby("prompt", observed=True)["jitter"].transform("min")
-    return rows[rows["jitter"] == exact]
+    error = rows["jitter"].abs()
+    rows = rows[error == error.groupby(rows["prompt"], observed=True).transform("min")]
+    for name in ("jitter", "jitter_unit", "points", "windows"):
+        rows = rows[rows[name] == rows.groupby("prompt", observed=True)[name].transform("first")]
+    return rows
 
 
 def in_words(columns: Sequence[str], values: Sequence[Any], prompt: str = "box") -> str:
@@ -78,6 +113,8 @@ def in_words(columns: Sequence[str], values: Sequence[Any], prompt: str = "box")
         at["unit"] = ""
     if "box" not in prompt.split("+"):
         at = {name: value for name, value in at.items() if not name.startswith("jitter")}
+    if "point" not in prompt.split("+"):
+        at.pop("points", None)
     parts = []
     if at.get("shift") == "none":
         parts.append("unchanged")
@@ -87,10 +124,21 @@ def in_words(columns: Sequence[str], values: Sequence[Any], prompt: str = "box")
     elif "unit" in at:
         parts.append(f"strength in {at['unit'] or 'no unit'}")
     if "jitter" in at:
-        size = f"{float(at['jitter']):g} {at.get('jitter_unit', '')}".strip()
-        parts.append(f"boxes +-{size}" if float(at["jitter"]) else "exact boxes")
+        parts.append(_box_in_words(float(at["jitter"]), str(at.get("jitter_unit", ""))))
     elif "jitter_unit" in at:
         parts.append(f"jitter in {at['jitter_unit'] or 'no unit'}")
+    if "points" in at:
+        parts.append(f"{at['points']} point{'s' if int(at['points']) != 1 else ''}")
+    if "windows" in at:
+        parts.append(f"windows {at['windows'] or 'as preferred'}")
     if "click" in at:
         parts.append(f"click {at['click']}")
     return ", ".join(parts)
+
+
+def _box_in_words(amount: float, unit: str) -> str:
+    if not amount:
+        return "exact boxes"
+    if unit == "share":
+        return f"boxes {'enlarged' if amount > 0 else 'shrunk'} by {abs(amount):.0%}"
+    return f"boxes +-{amount:g} {unit}".strip()

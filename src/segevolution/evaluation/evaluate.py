@@ -1,33 +1,30 @@
 """One run on one case: encode once, then every structure, then every kind of prompt, each a row.
 
-Prompts are simulated from the labels, and called so in every report. Their chance depends on the dataset, case,
-structure and prompt seed only, never on the model: every method is asked exactly the same questions, and sees the same
-shifted scan. The kinds share their parts: "text+point" has the points of "point", "point+box" the box of "box". Boxes
-of another jitter come with the same points.
+Every method is asked exactly the same questions (`questions.py`), and sees the same shifted scan.
 """
 
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..appearance import find
 from ..appearance import shift as change
-from ..errors import PromptError
 from ..imaging.case import Case
-from ..imaging.prompts import COMBINATIONS, Prompt, PromptKind, kinds_in
-from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit, next_click, prompt_from_mask, prompt_generator
+from ..imaging.prompts import Prompt, kinds_in
+from ..imaging.simulated_prompts import next_click
 from ..imaging.volume import Volume
 from ..inference.segmentation import Segmentation
-from ..inference.session import Session
 from ..metrics import METRICS, Comparison
-from ..models.backbone import BackboneModule, Spec, Windows
+from ..models.backbone import BackboneModule, Windows
+from .answerers import Answerer, ContextChoice, Dialogue, NetworkAnswerer
+from .questions import Questions, Variant, absent_structures, asked_prompts, asked_structures
 
 Mask = npt.NDArray[np.bool_]
 
@@ -35,68 +32,38 @@ NO_SHIFT = "none"
 
 
 @dataclass(frozen=True)
-class Questions:
-    """What a case is asked, and how answers are measured.
+class Run:
+    """The model under test, as the table names it.
 
     Attributes:
-        prompts: combinations of the kinds that can be simulated, such as "text+box" or "scribble"; see
-            `imaging.simulated_prompts`.
-        contexts: "known" tells an adapter modality and structure, "withheld" neither.
-        structures: those asked for where a case carries them; empty = all.
-        windows: "roi", "lattice", "focus" or "off", see `inference.strategies.zoom`; None takes what the model prefers.
-        seed: of the simulated prompts.
-        more_seeds: further seeds; each asks all of it once more.
-        points: positive points of a point prompt; 1 and 4 more, as SegVol draws them.
-        box_jitter: how far each face of a box may move; 0 = tight.
-        more_jitters: further amounts; each asks the kinds with a box once more.
-        box_jitter_unit: of both.
-        clicks: how many times a simulated person then corrects the answer, by one point a time; see
-            `imaging.simulated_prompts.next_click`. Only a network that takes points is corrected.
-        tolerance_mm: of the normalised surface Dice.
-        surface: whether surface distances are measured at all (not where the spacing is a guess).
-        drawn: the kind of prompt whose masks are kept for pictures; None keeps none.
+        name: of the run, such as "lora-s0".
+        method: with its training set and number of patients, such as "lora (mri, 5 shots)".
+        seed: of the training.
+        base: the network that was adapted, or is asked as it is; empty for a method without one.
+        family: the method alone, such as "lora".
+        cohort: name of the training set; empty where a study has only one, and for what is not trained.
+        trained_on: how many patients it learned from; 0 for what is not trained.
     """
-
-    prompts: tuple[str, ...] = COMBINATIONS
-    contexts: tuple[Literal["known", "withheld"], ...] = ("known",)
-    structures: tuple[str, ...] = ()
-    windows: Windows | None = None
-    seed: int = 0
-    points: int = 5
-    box_jitter: float = 0.0
-    tolerance_mm: float = 2.0
-    surface: bool = True
-    drawn: str | None = None
-    more_seeds: tuple[int, ...] = ()
-    more_jitters: tuple[float, ...] = ()
-    box_jitter_unit: Unit = "voxel"
-    clicks: int = 0
-
-    def key_values(self) -> dict[str, Any]:
-        """Plain values for a job's key; later additions at their defaults are left out, so that keys stay."""
-        values, usual = asdict(self), asdict(Questions())
-        return {name: value for name, value in values.items() if name not in _LATER or value != usual[name]}
-
-    def variants(self) -> Iterator["Questions"]:
-        """One set of questions for each prompt seed and jitter, as it stands first; of other jitters only boxes."""
-        boxes = tuple(kind for kind in self.prompts if PromptKind.BOX in kinds_in(kind))
-        for seed in (self.seed, *self.more_seeds):
-            yield replace(self, seed=seed)
-            for jitter in self.more_jitters if boxes else ():
-                yield replace(self, seed=seed, box_jitter=jitter, prompts=boxes)
-
-
-_LATER = ("more_seeds", "more_jitters", "box_jitter_unit", "clicks")
-
-
-@dataclass(frozen=True)
-class Run:
-    """The model under test, as the table names it."""
 
     name: str
     method: str
     seed: int
     base: str = ""
+    family: str = ""
+    cohort: str = ""
+    trained_on: int = 0
+
+    def columns(self) -> dict[str, Any]:
+        """Its columns in the table of results."""
+        return {
+            "run": self.name,
+            "method": self.method,
+            "seed": self.seed,
+            "base": self.base,
+            "family": self.family or self.method,
+            "cohort": self.cohort,
+            "trained_on": self.trained_on,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +75,7 @@ class Evaluation:
 
 
 def evaluate(
-    backbone: BackboneModule,
+    model: BackboneModule | Answerer,
     case: Case,
     run: Run,
     questions: Questions,
@@ -121,7 +88,7 @@ def evaluate(
     Structures without a voxel are left out, and so are text prompts for one that the model was not trained on.
 
     Args:
-        backbone: with its adapter attached, in eval mode.
+        model: a network with its adapter attached, in eval mode; or another answerer.
         case: with labels on its volume's grid.
         labels: where these come from, for the table.
         shift: of appearance, applied to the signal first, drawn from the case's own seed; see `shifted`.
@@ -130,14 +97,9 @@ def evaluate(
     Raises:
         VolumeError: the shift means nothing on this modality, or cannot have this strength.
     """
-    rows: list[dict[str, Any]] = []
-    masks: dict[str, Mask] = {}
     volume = shifted(case, shift, strength)
     about: dict[str, Any] = {
-        "run": run.name,
-        "method": run.method,
-        "seed": run.seed,
-        "base": run.base,
+        **run.columns(),
         "dataset": case.dataset,
         "case": case.name,
         "patient": case.patient,
@@ -148,25 +110,107 @@ def evaluate(
         "strength": float(strength),
         "unit": "" if shift == NO_SHIFT else find(shift).unit,
     }
-    prompts = {name: list(_asked(case, name, questions)) for name in asked(case, questions)}
-    clicks = questions.clicks if PromptKind.POINT in backbone.spec.accepts else 0
-    spacing = volume.grid.spacing
-    for context in questions.contexts:
-        session = Session(backbone, volume, windows=questions.windows, context=context)
-        for structure, kinds in prompts.items():
-            truth = case.mask(structure)
-            for kind, prompt, coordinates in kinds:
-                if prompt.text is not None and not _speaks(backbone.spec, structure):
+    answerer = NetworkAnswerer(model) if isinstance(model, BackboneModule) else model
+    return _Interview(answerer, case, volume, questions, about).hold()
+
+
+class _Interview:
+    """Holds what every question about one case needs.
+
+    Args:
+        volume: the case's, perhaps changed by a shift.
+        about: columns that all rows share.
+    """
+
+    def __init__(
+        self, answerer: Answerer, case: Case, volume: Volume, questions: Questions, about: dict[str, Any]
+    ) -> None:
+        self.answerer, self.case, self.volume, self.questions, self.about = answerer, case, volume, questions, about
+        self.prompts = {name: list(asked_prompts(case, name, questions)) for name in asked_structures(case, questions)}
+        self.clicks = questions.clicks if answerer.corrects else 0
+        self.rows: list[dict[str, Any]] = []
+        self.masks: dict[str, Mask] = {}
+
+    def hold(self) -> Evaluation:
+        """Ask in every context, with every kind of windows."""
+        for context in self.questions.contexts:
+            for windows in self.questions.all_windows:
+                self._ask(context, windows)
+        return Evaluation(self.rows, self.masks)
+
+    def _ask(self, context: ContextChoice, windows: Windows | None) -> None:
+        questions = self.questions
+        first: Variant = next(questions.variants())
+        dialogue = self.answerer.open(self.volume, windows=windows, context=context)
+        where = {"context": context, "windows": windows or ""}
+        kept = context == questions.contexts[0] and windows == questions.windows
+        for structure, asked in self.prompts.items():
+            truth = self.case.mask(structure)
+            for kind, prompt, coordinates in asked:
+                if not self._answers(kind, prompt, structure):
                     continue
-                where = {**about, "structure": structure, "prompt": kind, "context": context, **coordinates}
-                for click, (answer, measured) in enumerate(
-                    _answers(session, prompt, structure, truth, clicks, spacing)
-                ):
-                    rows.append({**where, "click": click, **measured, **_judge(answer, truth, volume, questions)})
-                    plain = (shift, click, coordinates) == (NO_SHIFT, 0, _coordinates(questions, kind))
-                    if kind == questions.drawn and context == questions.contexts[0] and plain:
-                        masks[structure] = answer
-    return Evaluation(rows, masks)
+                question = {**where, "structure": structure, "prompt": kind, **coordinates}
+                for click, (answer, work) in enumerate(self._rounds(dialogue, prompt, structure, truth)):
+                    self.rows.append(
+                        {**self.about, **question, "click": click, **work, **self._judged(answer.mask, truth)}
+                    )
+                    plain = (self.about["shift"], click, coordinates) == (NO_SHIFT, 0, first.coordinates(kind))
+                    if kept and kind == questions.drawn and plain:
+                        self.masks[structure] = answer.mask
+        for structure in absent_structures(self.case, questions):
+            prompt = Prompt(self.case.volume.grid, structure)
+            if self._answers("text", prompt, structure):
+                question = {**where, "structure": structure, "prompt": "text", **first.coordinates("text"), "click": 0}
+                answer, work = _timed(dialogue, partial(_first, dialogue, prompt, structure))
+                self.rows.append({**self.about, **question, **work, **self._unjudged(answer.mask)})
+
+    def _answers(self, kind: str, prompt: Prompt, structure: str) -> bool:
+        named = prompt.text is None or self.answerer.knows(structure)
+        return named and self.answerer.takes(kinds_in(kind))
+
+    def _rounds(
+        self, dialogue: Dialogue, prompt: Prompt, structure: str, truth: Mask
+    ) -> Iterator[tuple[Segmentation, dict[str, Any]]]:
+        """The first answer, then one after each click; where nothing is wrong any more, the answer stays."""
+        answer, work = _timed(dialogue, partial(_first, dialogue, prompt, structure))
+        yield answer, work
+        if self.clicks:
+            dialogue.reset()
+            dialogue.take_up(answer)
+        for _ in range(self.clicks):
+            click = next_click(answer.mask, truth, self.volume.grid.spacing)
+            if click is None:
+                work = {**work, "seconds": 0.0, "encodings": 0, "decodings": 0}
+            else:
+                answer, work = _timed(dialogue, partial(dialogue.add_point, click.point, positive=click.positive))
+            yield answer, work
+
+    def _judged(self, answer: Mask, truth: Mask) -> dict[str, Any]:
+        """Every metric; those in millimetres only where the volume has some and surfaces are measured."""
+        pair = Comparison(answer, truth, self.volume.grid.spacing, self.questions.tolerance_mm)
+        in_mm = self.questions.surface and self.volume.measurable
+        judged: dict[str, Any] = {
+            name: metric.measure(pair) if in_mm or not metric.needs_mm else math.nan for name, metric in METRICS.items()
+        }
+        return {
+            **judged,
+            "nsd_tolerance_mm": self.questions.tolerance_mm if in_mm else math.nan,
+            "voxels": int(truth.sum()),
+            **self._sized(answer),
+        }
+
+    def _unjudged(self, answer: Mask) -> dict[str, Any]:
+        """No metric compares an answer with a truth that is known to be empty; its size says all."""
+        return {**dict.fromkeys(METRICS, math.nan), "nsd_tolerance_mm": math.nan, "voxels": 0, **self._sized(answer)}
+
+    def _sized(self, answer: Mask) -> dict[str, Any]:
+        count = int(answer.sum())
+        in_ml = count * self.volume.grid.voxel_volume / 1000 if self.volume.measurable else math.nan
+        return {"predicted_voxels": count, "predicted_ml": in_ml}
+
+
+def _first(dialogue: Dialogue, prompt: Prompt, structure: str) -> Segmentation:
+    return dialogue.segment([prompt], structure=structure)[0]
 
 
 def shifted(case: Case, shift: str, strength: float) -> Volume:
@@ -181,105 +225,14 @@ def shifted(case: Case, shift: str, strength: float) -> Volume:
     return change(case.volume, shift, strength, seed).volume
 
 
-def _asked(case: Case, structure: str, questions: Questions) -> Iterator[tuple[str, Prompt, dict[str, Any]]]:
-    """Every kind of prompt about one structure, with its coordinates."""
-    points: dict[int, Prompt] = {}
-    for variant in questions.variants():
-        for kind, prompt in simulated_prompts(case, structure, variant).items():
-            if variant.box_jitter != questions.box_jitter and prompt.points:
-                first = points[variant.seed]
-                prompt = replace(prompt, points=first.points, labels=first.labels)
-            elif prompt.points:
-                points[variant.seed] = prompt
-            yield kind, prompt, _coordinates(variant, kind)
-
-
-def _coordinates(questions: Questions, kind: str) -> dict[str, Any]:
-    """What tells a prompt from others of its kind."""
-    jitter = questions.box_jitter if PromptKind.BOX in kinds_in(kind) else 0.0
-    unit = questions.box_jitter_unit if jitter else ""
-    return {"prompt_seed": questions.seed, "jitter": float(jitter), "jitter_unit": unit}
-
-
-def _answers(
-    session: Session, prompt: Prompt, structure: str, truth: Mask, clicks: int, spacing: Sequence[float]
-) -> Iterator[tuple[Mask, dict[str, Any]]]:
-    """The first answer, then one after each click; where nothing is wrong any more, the answer stays."""
-    first, measured = _timed(session, lambda: session.segment([prompt], structure=structure)[0])
-    answer = first.mask
-    yield answer, measured
-    if clicks:
-        session.reset()
-        session.take_up(first)
-    for _ in range(clicks):
-        click = next_click(answer, truth, spacing)
-        if click is None:
-            measured = {**measured, "seconds": 0.0, "encodings": 0, "decodings": 0}
-        else:
-            corrected, measured = _timed(session, partial(session.add_point, click.point, positive=click.positive))
-            answer = corrected.mask
-        yield answer, measured
-
-
-def asked(case: Case, questions: Questions) -> Iterator[str]:
-    """The structures of a case that are asked for, in the questions' order."""
-    for name in questions.structures or sorted(case.structures):
-        if name in case.structures and np.isin(case.labels, case.structures[name]).any():
-            yield name
-
-
-def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[str, Prompt]:
-    """Kind -> prompt made from the label; the same for every model.
-
-    Raises:
-        PromptError: a kind is unknown.
-    """
-    for kind in questions.prompts:
-        if not kinds_in(kind) <= SIMULATED_KINDS:
-            raise PromptError(f'"{kind}" cannot be simulated from a label; {", ".join(sorted(SIMULATED_KINDS))} can.')
-    rng = prompt_generator(questions.seed, case.dataset, case.name, structure)
-    full = prompt_from_mask(
-        case.mask(structure),
-        case.volume.grid,
-        ("text", "point", "box"),
-        structure,
-        rng,
-        positive=questions.points,
-        jitter=questions.box_jitter,
-        unit=questions.box_jitter_unit,
-    )
-    for kind in sorted(frozenset().union(*map(kinds_in, questions.prompts)) - full.kinds):  # the later kinds
-        own = prompt_generator(questions.seed, case.dataset, case.name, structure, kind)
-        full = full.joined(prompt_from_mask(case.mask(structure), case.volume.grid, (kind,), structure, own))
-    return {kind: full.only(kinds_in(kind)) for kind in questions.prompts}
-
-
-def _speaks(spec: Spec, structure: str) -> bool:
-    return not spec.structures or structure in spec.structures
-
-
-def _timed(session: Session, ask: Callable[[], Segmentation]) -> tuple[Segmentation, dict[str, Any]]:
-    encodings, decodings = session.counts.encodings, session.counts.decodings
+def _timed(dialogue: Dialogue, ask: Callable[[], Segmentation]) -> tuple[Segmentation, dict[str, Any]]:
+    """An answer, and the work that it took."""
+    encodings, decodings = dialogue.counts.encodings, dialogue.counts.decodings
     started = time.perf_counter()
     answer = ask()
     return answer, {
         "predicted_iou": float(answer.iou),
         "seconds": time.perf_counter() - started,
-        "encodings": session.counts.encodings - encodings,
-        "decodings": session.counts.decodings - decodings,
-    }
-
-
-def _judge(answer: Mask, truth: Mask, volume: Volume, questions: Questions) -> dict[str, Any]:
-    """Every metric; those in millimetres only where the volume has some and surfaces are measured."""
-    pair = Comparison(answer, truth, volume.grid.spacing, questions.tolerance_mm)
-    in_mm = questions.surface and volume.measurable
-    judged: dict[str, Any] = {
-        name: metric.measure(pair) if in_mm or not metric.needs_mm else math.nan for name, metric in METRICS.items()
-    }
-    return {
-        **judged,
-        "nsd_tolerance_mm": questions.tolerance_mm if in_mm else math.nan,
-        "voxels": int(truth.sum()),
-        "predicted_voxels": int(answer.sum()),
+        "encodings": dialogue.counts.encodings - encodings,
+        "decodings": dialogue.counts.decodings - decodings,
     }

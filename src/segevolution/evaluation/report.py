@@ -14,7 +14,7 @@ from ..files import replacing, write_text
 from ..metrics import METRICS, Metric
 from . import figures
 from .blocks import Block, Heading, Picture, Table, Text, markdown, page
-from .coordinates import complete, in_words, plain_rows, varying
+from .coordinates import complete, in_words, plain_rows, present, varying
 from .statistics import FEW, Difference, Estimate, difference, estimate, grouped
 
 MISSING = "–"
@@ -70,7 +70,7 @@ def build(
     omitted: Sequence[str] = (),
 ) -> list[Block]:
     """The report as blocks, from the table of results; see `write_report`."""
-    table = complete(table)
+    table = present(complete(table))
     plain = plain_rows(table)
     methods = list(dict.fromkeys(table["method"]))
     prompts = list(dict.fromkeys(table["prompt"]))

@@ -44,6 +44,9 @@ SCHEMA = pa.schema(
         ("method", _TEXT),  # such as "base", "lora", "scratch"
         ("seed", _WHOLE),  # of the training
         ("base", _TEXT),  # the network that was adapted, or asked as it is; "" in tables from before it was noted
+        ("family", _TEXT),  # the method without its training set and shots; as "method" in earlier tables
+        ("cohort", _TEXT),  # name of the training set; "" where a study has one, and for what is not trained
+        ("trained_on", _WHOLE),  # patients that the run learned from; 0 for what is not trained, and in earlier tables
         ("dataset", _TEXT),
         ("case", _TEXT),
         ("patient", _TEXT),
@@ -57,14 +60,17 @@ SCHEMA = pa.schema(
         ("shift", _TEXT),  # the appearance shift applied to the signal: "none", "noise" ...
         ("strength", _REAL),  # of the shift; 0 is no change
         ("unit", _TEXT),  # of the strength; "" without a shift
-        ("jitter", _REAL),  # how far each face of the box may have moved; 0 for exact boxes, and without a box
-        ("jitter_unit", _TEXT),  # "voxel" or "mm"; "" where jitter is 0
+        ("jitter", _REAL),  # how far each face of the box may have moved, or by what share its sides were enlarged
+        ("jitter_unit", _TEXT),  # "voxel", "mm" or "share"; "" where jitter is 0: exact boxes, and without a box
+        ("points", _WHOLE),  # positive points that the prompt began with; 0 without points, and in earlier tables
+        ("windows", _TEXT),  # how the network looked closer: "off", "focus" ...; "" as it prefers
         ("click", _WHOLE),  # how many clicks have corrected the first answer; 0: it is the first answer
         ("nsd_tolerance_mm", _REAL),  # missing where no metric with a tolerance was measured
         *((name, _REAL) for name in METRICS),  # "dice", "nsd", "hd95_mm" ...; missing where not measured
         ("predicted_iou", _REAL),  # the network's own estimate
-        ("voxels", _WHOLE),  # of the truth
+        ("voxels", _WHOLE),  # of the truth; 0 for a structure that is known to lie outside the field of view
         ("predicted_voxels", _WHOLE),  # of the answer
+        ("predicted_ml", _REAL),  # the same in millilitres; missing where the spacing is a guess, and in earlier tables
         ("seconds", _REAL),  # this prompt, with the encodings that it caused
         ("encodings", _WHOLE),  # that this prompt caused
         ("decodings", _WHOLE),

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from ..documents import check
 from ..errors import RecipeError
-from ..evaluation.evaluate import Questions
+from ..evaluation.questions import Questions
 from ..evaluation.results import PartName
 from ..recipes.roles import CaseName
 from ..recipes.stores import PrepareJob, StoreRef
@@ -104,6 +104,7 @@ class EvaluateJob:
             "prompt_seed": self.questions.seed,
             "jitter": jitter,
             "jitter_unit": self.questions.box_jitter_unit if jitter else "",
+            "family": self.method,
         }
 
 

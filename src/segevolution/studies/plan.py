@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import RecipeError
-from ..evaluation.evaluate import Questions
+from ..evaluation.questions import Questions
 from ..evaluation.results import PartName
 from ..recipes.keys import digest
 from ..recipes.roles import CaseName, RoleSplit, assign

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from ..appearance import SHIFTS
 from ..data.record import CaseRecord
 from ..errors import RecipeError
-from ..evaluation.evaluate import Questions
+from ..evaluation.questions import Questions
 from ..imaging.prompts import kinds_in
 from ..vocabulary import Modality, canonical, closest
 from .facts import BaseFacts
