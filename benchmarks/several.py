@@ -107,9 +107,9 @@ NETWORKS: dict[str, Callable[[], BackboneModule]] = {"tiny": tiny, "small segvol
 
 def adapters(network: BackboneModule) -> list[BaseAdapter]:
     """The two adapters, attached, off, with weights that change answers; the same at every call."""
-    gated = MixtureConfig(rank=4, experts=("MRI", "CT"), gate="learned+modality", top=2, confidence=0.0)
+    gated = MixtureConfig(rank=4, experts=("MRI", "CT"), gate="learned+modality", top_k=2, confidence=0.0)
     prior = ContextPriorAdapter(ContextPriorConfig(lora_rank=4, modalities=("CT", "MRI")))
-    prior.teach(STRUCTURES)
+    prior.add_structures(STRUCTURES)
     made: list[BaseAdapter] = [MixtureAdapter(gated), prior]
     for number, adapter in enumerate(made):
         with torch.random.fork_rng(devices=[]):

@@ -111,15 +111,15 @@ MUTATIONS = (
     Mutation(
         "the gate never loses the modality",
         "adapters/mixture/decision.py",
-        "None if chance < config.drop_modality else name",
+        "None if chance < config.modality_dropout else name",
         "name",
         "adapters/test_formulas.py",
     ),
     Mutation(
         "the average has no ramp",
         "training/module.py",
-        "min(self.settings.average, (1 + self.global_step) / (10 + self.global_step))",
-        "self.settings.average",
+        "min(self.settings.ema_decay, (1 + self.global_step) / (10 + self.global_step))",
+        "self.settings.ema_decay",
         "training/test_average.py",
     ),
     # What a stranger's file may not do.
@@ -336,7 +336,7 @@ MUTATIONS = (
     Mutation(
         "the cosine ends at nought",
         "training/module.py",
-        "settings.final_rate + (1 - settings.final_rate) * 0.5",
+        "settings.final_lr_fraction + (1 - settings.final_lr_fraction) * 0.5",
         "0.5",
         "training/test_economy.py",
     ),

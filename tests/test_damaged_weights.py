@@ -87,7 +87,7 @@ def test_an_adapter_folder(method: str, file: str, tmp_path: Path, within_memory
     network = TinyBackbone()
     base = {name: value.clone() for name, value in network.state_dict().items()}
     adapter = create(method, METHODS[method])
-    adapter.teach(["liver"])
+    adapter.add_structures(["liver"])
     adapter.attach(network)
     with torch.no_grad():
         for parameter in adapter.trainable_parameters():

@@ -130,7 +130,7 @@ def test_no_model_folder_runs_it(file: str, form: str, tmp_path: Path) -> None:
 def test_no_adapter_folder_runs_it(file: str, form: str, tmp_path: Path) -> None:
     network = TinyBackbone()
     adapter = create("context_prior")
-    adapter.teach(["liver"])
+    adapter.add_structures(["liver"])
     adapter.attach(network)
     save_adapter(adapter, network, tmp_path / "adapter")
     adapter.detach()

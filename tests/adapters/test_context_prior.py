@@ -33,7 +33,7 @@ MIXED = (
 
 def make(fusion="joint", prototype="additive", width=None, **settings):
     adapter = create("context_prior", {"fusion": fusion, "prototype": prototype, "width": width, **settings})
-    adapter.teach(["liver", "spleen"])
+    adapter.add_structures(["liver", "spleen"])
     return adapter
 
 
@@ -110,7 +110,7 @@ def test_detached_the_base_is_back_bit_for_bit_and_attached_again_the_adapter_is
 @pytest.mark.parametrize(("fusion", "prototype", "width"), KINDS)
 def test_gradients_flow_at_the_first_step_and_reach_every_part_at_the_second(tiny, fusion, prototype, width):
     torch.manual_seed(0)  # a hidden unit that no input wakes has no gradient
-    adapter = make(fusion, prototype, width, drop=0.0, drop_modality=0.0)
+    adapter = make(fusion, prototype, width, structure_dropout=0.0, modality_dropout=0.0)
     adapter.attach(tiny)
     first, second = train(tiny, adapter, steps=2)
     opening = {"prior.fusion.up.weight"} | ({f"prior.{prototype}.outer.weight"} if prototype != "none" else set())
@@ -182,7 +182,7 @@ def test_a_structure_taught_while_detached_starts_anew_and_leaves_the_others(tin
     train(tiny, adapter)
     before = adapter.state()
     adapter.detach()
-    adapter.teach(["aorta"])
+    adapter.add_structures(["aorta"])
     adapter.attach(tiny)
     after = adapter.state()
     assert after.keys() - before.keys() == {"prior.pool.structures.[aorta]"}
@@ -191,8 +191,8 @@ def test_a_structure_taught_while_detached_starts_anew_and_leaves_the_others(tin
 
 def test_a_token_starts_by_its_name_whatever_else_is_in_the_pool(tiny, segvol):
     def first(taught, seed=0, kind="random"):
-        adapter = create("context_prior", {"seed": seed, "start": kind})
-        adapter.teach(taught)
+        adapter = create("context_prior", {"seed": seed, "token_init": kind})
+        adapter.add_structures(taught)
         adapter.attach(tiny)
         state = adapter.state()
         adapter.detach()
@@ -256,20 +256,20 @@ def test_an_adapter_that_was_taught_nothing_still_answers(tiny):
 def test_the_token_of_no_structure_trains_by_dropping(tiny):
     known = [Context(Modality.MRI, "liver"), Context(Modality.CT, "spleen")] * 4
     nobody = ["prior.pool.structures.[]", "prior.pool.modalities.[]"]
-    adapter = make(drop=0.5, drop_modality=0.5)
+    adapter = make(structure_dropout=0.5, modality_dropout=0.5)
     adapter.attach(tiny)
     torch.manual_seed(0)
     *_, last = train(tiny, adapter, steps=2, contexts=known)
     assert set(nobody) <= reached(last)
     adapter.detach()
-    adapter = make(drop=0.0, drop_modality=0.0)
+    adapter = make(structure_dropout=0.0, modality_dropout=0.0)
     adapter.attach(tiny)
     *_, last = train(tiny, adapter, steps=2, contexts=known)
     assert not set(nobody) & reached(last)
 
 
 def test_nothing_is_dropped_at_inference_and_the_draw_follows_torch_in_training(tiny):
-    adapter = make(drop=0.5)
+    adapter = make(structure_dropout=0.5)
     adapter.attach(tiny)
     train(tiny, adapter)
     contexts = [Context(Modality.MRI, "liver")] * 6
@@ -308,7 +308,7 @@ def test_without_lora_only_the_priors_train(tiny):
 
 
 def test_the_auxiliary_loss_learns_to_name_the_modality_and_is_off_by_default(tiny):
-    adapter = make(auxiliary=0.5, lora_rank=0, drop_modality=0.0)
+    adapter = make(auxiliary_weight=0.5, lora_rank=0, modality_dropout=0.0)
     adapter.attach(tiny)
     tiny.train()
     optimiser = torch.optim.Adam(adapter.trainable_parameters(), lr=0.02)
@@ -384,7 +384,7 @@ def test_the_study_has_as_many_values_as_counted_at_full_size():
     with torch.device("meta"):
         network = SegVol(SegVolConfig.published())
     adapter = ContextPriorAdapter(ContextPriorConfig.preset("study"))
-    adapter.teach(f"structure {number}" for number in range(21))
+    adapter.add_structures(f"structure {number}" for number in range(21))
     adapter.attach(network)
     numbers = adapter.network.numbers()
     assert numbers == {
@@ -413,7 +413,7 @@ def test_hermes_preset_has_ten_tokens_a_modality_and_heads_of_32_channels():
         ({"fusion": "hermess"}, 'did you mean "hermes"'),
         ({"prototype": "product"}, "additive"),
         ({"blocks": 0}, "blocks 0"),
-        ({"drop": 1.0}, "drop 1.0"),
+        ({"structure_dropout": 1.0}, "structure_dropout 1.0"),
         ({"lora_rank": -1}, "lora_rank -1"),
         ({"lora_rank": 0, "also_train": ["biases"]}, "goes with LoRA"),
         ({"lora_targets": "encoder"}, '"lora_targets" must be a list'),

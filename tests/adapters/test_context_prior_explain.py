@@ -17,7 +17,7 @@ def saved(tmp_path):
     network = TinyBackbone()
     adapter = create("context_prior", {"lora_rank": 0})
     adapter.attach(network)
-    adapter.teach(NAMES)
+    adapter.add_structures(NAMES)
     with torch.no_grad():
         token = adapter.network.pool.structures["[liver]"]
         token.add_(token.norm() * torch.nn.functional.normalize(torch.ones_like(token), dim=0))

@@ -47,7 +47,7 @@ def test_spelling_decides_without_a_text_encoder_or_its_tokenizer(words, name):
 def test_a_point_prompt_on_a_structure_that_text_does_not_know_is_answered(words):
     adapter = create("context_prior")
     adapter.attach(words)
-    adapter.teach(KNOWN)
+    adapter.add_structures(KNOWN)
     from_text = nearest("kidney", KNOWN, words)
     assert adapter._held("structures", "kidney") == from_text
     assert adapter.stand_ins == {("structures", "kidney"): from_text}

@@ -36,7 +36,7 @@ def test_the_scale_in_the_settings_is_the_prototypes(tiny, scale):
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.3, 200, 400), (0.9, 850, 950)])
 def test_a_gate_loses_the_modality_as_often_as_the_settings_say(share, low, high, monkeypatch):
     torch.manual_seed(0)
-    config = MixtureConfig(gate="learned+modality", drop_modality=share, hidden=4)
+    config = MixtureConfig(gate="learned+modality", modality_dropout=share, hidden=4)
     gate = LearnedGate(4, 4, config.choices, reads_modality=True)
     seen = []
     forward = LearnedGate.forward
@@ -49,4 +49,4 @@ def test_a_gate_loses_the_modality_as_often_as_the_settings_say(share, low, high
     while_learning(config, gate, torch.randn(1000, 3, 4), (Modality.MRI,) * 1000)
     assert len(seen) == 1000
     assert low <= sum(modality is None for modality in seen) <= high
-    assert math.isclose(MixtureConfig().drop_modality, 0.1)
+    assert math.isclose(MixtureConfig().modality_dropout, 0.1)

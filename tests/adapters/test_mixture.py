@@ -22,7 +22,7 @@ GATES: dict[str, MixtureConfig] = {
     "modality": MixtureConfig(),
     "task": MixtureConfig(gate="task", experts=("liver",)),
     "learned": MixtureConfig(gate="learned", experts=("MRI", "PET"), confidence=0.0),
-    "learned, two at once": MixtureConfig(gate="learned", experts=("MRI", "PET"), top=2, confidence=0.0),
+    "learned, two at once": MixtureConfig(gate="learned", experts=("MRI", "PET"), top_k=2, confidence=0.0),
     "learned+modality": MixtureConfig(gate="learned+modality", confidence=0.0),
 }
 gates = pytest.mark.parametrize("config", GATES.values(), ids=GATES)
@@ -139,7 +139,7 @@ def test_mri_in_a_mixed_batch_gets_what_it_gets_alone(network):
 @pytest.mark.parametrize("top", [1, 2])
 def test_a_learned_gate_that_says_identity_gives_the_base_to_the_last_bit(network, top):
     base = copy.deepcopy(network)
-    adapter = attach(MixtureConfig(gate="learned", experts=("MRI", "PET"), top=top, confidence=0.0), network)
+    adapter = attach(MixtureConfig(gate="learned", experts=("MRI", "PET"), top_k=top, confidence=0.0), network)
     train(network, adapter, [MRI, PET])
     pictures = images(network, 2)
     with torch.no_grad():
@@ -269,7 +269,9 @@ def test_only_the_mixture_trains_and_every_part_of_it(network, config):
 def test_a_learned_gate_learns_from_the_segmentation_as_well(segvol):
     """Without its own losses, the weight of an expert still has a gradient, for one at a time and for several."""
     for top in (1, 2):
-        config = MixtureConfig(gate="learned", experts=("MRI", "PET"), top=top, balance=0, supervise=0, train=("gate",))
+        config = MixtureConfig(
+            gate="learned", experts=("MRI", "PET"), top_k=top, balance_weight=0, supervision_weight=0, train=("gate",)
+        )
         adapter = attach(config, segvol)
         state = adapter.state()
         adapter.load_state({name: value + 0.1 * ("lora_B" in name) for name, value in state.items()})
@@ -300,7 +302,7 @@ def test_a_step_on_identity_alone_has_a_gradient_and_changes_nothing(tiny):
 
 
 def test_supervision_teaches_the_gate_the_modality_and_ct_identity(tiny):
-    adapter = attach(MixtureConfig(gate="learned", supervise=1.0, balance=0.0, confidence=0.0), tiny)
+    adapter = attach(MixtureConfig(gate="learned", supervision_weight=1.0, balance_weight=0.0, confidence=0.0), tiny)
     bright = torch.ones(1, 1, *tiny.spec.window) * 0.9 + 0.05 * images(tiny, 1)
     dark = 0.1 * images(tiny, 1)
     tiny.train()
@@ -435,7 +437,7 @@ def test_an_expert_added_later_leaves_every_tensor_of_the_others_as_it_is(networ
     assert all(torch.equal(after[name], value) for name, value in before.items())
     new = {name for name in after if name not in before}
     assert all("US" in name for name in new)
-    if config.top == 1:
+    if config.top_k == 1:
         assert torch.equal(answer(network), adapted)
     trains = {id(parameter) for parameter in adapter.trainable_parameters()}
     asking = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
@@ -487,9 +489,9 @@ Impossible = Callable[[], MixtureConfig]
         ({"table": {"MRI": "PET"}}, "is no expert"),
         ({"table": {"liver": "MRI"}}, "begins with modalities"),
         ({"table": ["MRI"]}, "must be a list"),
-        ({"top": 0}, "whole number"),
+        ({"top_k": 0}, "whole number"),
         ({"confidence": 1.0}, "share from 0"),
-        ({"balance": -1}, "0 or more"),
+        ({"balance_weight": -1}, "0 or more"),
         ({"train": ["gate"]}, "what can train is MRI"),
         ({"also_train": ["biases"]}, "identity expert"),
         ({"dora": True, "gate": "learned"}, "DoRA"),

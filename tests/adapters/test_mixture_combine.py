@@ -22,7 +22,7 @@ def trained(base: BackboneModule, folder: Path, seed: int, config: LoraConfig | 
     network = copy.deepcopy(base)
     adapter = LoraAdapter(config or LoraConfig(rank=2))
     adapter.attach(network)
-    adapter.teach([f"structure {seed}"])
+    adapter.add_structures([f"structure {seed}"])
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in adapter.trainable_parameters():

@@ -21,7 +21,7 @@ def base():
 def test_a_network_answers_to_what_its_adapter_learned_while_it_is_attached(base, tmp_path):
     adapter = create("lora", {"rank": 2})
     adapter.attach(base)
-    adapter.teach(["left ventricle"])
+    adapter.add_structures(["left ventricle"])
     assert base.spec.structures == ("liver", "left ventricle")
     save_adapter(adapter, base, tmp_path / "heart")
     adapter.detach()
@@ -34,7 +34,7 @@ def test_a_network_answers_to_what_its_adapter_learned_while_it_is_attached(base
 def test_a_merged_network_keeps_what_its_adapter_learned(base, tmp_path):
     adapter = create("lora", {"rank": 2})
     adapter.attach(base)
-    adapter.teach(["left ventricle"])
+    adapter.add_structures(["left ventricle"])
     adapter.merge()
     save_model(base, tmp_path / "merged")
     assert load_model(tmp_path / "merged", device=torch.device("cpu")).spec.structures == ("liver", "left ventricle")

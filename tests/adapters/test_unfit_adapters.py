@@ -25,7 +25,7 @@ METHODS = {
 def folder(tiny, disturb, tmp_path, request) -> Path:
     method = getattr(request, "param", "lora")
     adapter = create(method, METHODS[method])
-    adapter.teach(["liver"])
+    adapter.add_structures(["liver"])
     adapter.attach(tiny)
     disturb(tiny)
     save_adapter(adapter, tiny, tmp_path / "adapter")

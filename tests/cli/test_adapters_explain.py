@@ -23,7 +23,7 @@ def lab(tmp_path):
     save_model(network, tmp_path / "base")
     adapter = create("context_prior", {"lora_rank": 0})
     adapter.attach(network)
-    adapter.teach(NAMES)
+    adapter.add_structures(NAMES)
     with torch.no_grad():
         for parameter in adapter.trainable_parameters():
             parameter.add_(0.05)

@@ -75,7 +75,7 @@ def moved(adapter: BaseAdapter, network: BackboneModule, seed: int) -> BaseAdapt
 
 def adapters(network: BackboneModule) -> list[BaseAdapter | None]:
     prior = ContextPriorAdapter(ContextPriorConfig(lora_rank=2, modalities=("CT", "MRI")))
-    prior.teach(STRUCTURES)
+    prior.add_structures(STRUCTURES)
     gated = MixtureConfig(rank=2, experts=("MRI", "CT"), gate="learned+modality", top=2, confidence=0.0)
     return [
         moved(MixtureAdapter(gated), network, 1),
@@ -201,7 +201,7 @@ def test_a_session_knows_the_structures_of_its_own_adapter_only() -> None:
     network = tiny()
     lora = adapters(network)[2]
     assert lora is not None
-    lora.teach(["left ventricle"])
+    lora.add_structures(["left ventricle"])
     assert Session(network, volume(0), adapter=lora).network.spec.structures == (*STRUCTURES, "left ventricle")
     lora.switch_on()
     assert Session(network, volume(0), adapter=None).network.spec.structures == STRUCTURES

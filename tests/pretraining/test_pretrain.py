@@ -127,7 +127,7 @@ def test_an_encoder_of_another_size_is_one_sentence(tmp_path):
 
 def _still(**changes):
     """One step at a rate of nothing: what a training begins with is what it ends with."""
-    stage = {"window": [8, 16, 16], "fit": {"steps": 1, "warmup": 100, "learning_rate": 1e-12, "average": 0}}
+    stage = {"window": [8, 16, 16], "fit": {"steps": 1, "warmup": 100, "learning_rate": 1e-12, "ema_decay": 0}}
     return PretrainRecipe.model_validate(SMALL | {"stages": [stage]} | changes)
 
 

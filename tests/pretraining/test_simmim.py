@@ -107,7 +107,7 @@ def test_lora_on_a_base_leaves_an_adapter_of_that_base(values: dict[str, Any], t
         ({"base": "segvol-mini"}, "give either network"),
         ({"adapter": {"method": "lora"}}, "an adapter learns on a base"),
         ({"fit": {"prompt": {}}}, "fit.prompt has no part"),
-        ({"fit": {"keep": "best"}}, "fit.keep has no part"),
+        ({"fit": {"keep_weights": "best"}}, "fit.keep_weights has no part"),
         ({"fit": {"schedule": "plateau"}}, "fit.schedule has no part"),
         ({"fit": {"sample": {"prompts": 2}}}, "fit.sample.prompts has no part"),
         ({"fit": {"seed": 2}}, "as the recipe's seed"),

@@ -116,7 +116,7 @@ def test_the_settings_of_every_method_fit_segvol_mini(name):
             continue
         adapter = create(method.trained_as, method.settings)
         adapter.attach(backbone)
-        adapter.teach(recipe.structures)
+        adapter.add_structures(recipe.structures)
         assert set(asked) <= set(backbone.spec.structures)
         adapter.detach()
         if method.trained_as == "mixture" and method.settings["gate"] == "task":

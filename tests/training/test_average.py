@@ -9,7 +9,7 @@ from segevolution.training.settings import FitSettings
 
 def followed(average: float, steps: int, monkeypatch) -> list[float]:
     """The average of one weight that is 0 at the first step and 1 ever after."""
-    module = PromptableModule(TinyBackbone(), FitSettings(steps=1000, average=average))
+    module = PromptableModule(TinyBackbone(), FitSettings(steps=1000, ema_decay=average))
     weight = module.backbone.reach
     values = []
     for step in range(1, steps + 1):
@@ -38,7 +38,7 @@ def test_the_ramp_is_bounded_by_the_decay(monkeypatch):
 
 
 def test_without_a_decay_there_is_no_average(monkeypatch):
-    module = PromptableModule(TinyBackbone(), FitSettings(steps=10, average=0.0))
+    module = PromptableModule(TinyBackbone(), FitSettings(steps=10, ema_decay=0.0))
     monkeypatch.setattr(PromptableModule, "global_step", 1)
     module._follow()
     assert module._average == {}

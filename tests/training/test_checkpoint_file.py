@@ -151,12 +151,12 @@ def test_a_run_does_not_go_on_with_other_groups_of_rates(toy, tmp_path):
     brief = toy.settings(steps=2)
     toy.train(tmp_path, brief)
     with pytest.raises(CheckpointError, match=r"last\.ckpt is of a run with other settings .*parameter group"):
-        toy.train(tmp_path, replace(brief, steps=4, rates={"patches": 2.0}))
+        toy.train(tmp_path, replace(brief, steps=4, lr_multipliers={"patches": 2.0}))
 
 
 @pytest.mark.parametrize("part", ["state_dict", "average"])
 def test_weights_of_other_shapes_are_refused(toy, tmp_path, part):
-    chosen = toy.settings(steps=2, average=0.9)
+    chosen = toy.settings(steps=2, ema_decay=0.9)
     toy.train(tmp_path, chosen)
     path = tmp_path / "last.ckpt"
     checkpoint = read_checkpoint(path)

@@ -42,12 +42,12 @@ def start(**settings):
     network = TinyBackbone(TinyConfig(seed=1))
     adapter = create("context_prior", {"lora_rank": 2, **settings})
     adapter.attach(network)
-    adapter.teach(["liver", "spleen"])
+    adapter.add_structures(["liver", "spleen"])
     return network, adapter
 
 
 def test_a_run_with_dropped_structures_that_was_stopped_ends_the_same_bit_for_bit(groups, tmp_path):
-    settings = {"drop": 0.5, "drop_modality": 0.5}
+    settings = {"structure_dropout": 0.5, "modality_dropout": 0.5}
     network, whole = start(**settings)
     fit(network, groups, SETTINGS, tmp_path / "whole", device="cpu", quiet=True)
     network, _ = start(**settings)
@@ -75,7 +75,7 @@ def test_a_run_with_dropped_structures_that_was_stopped_ends_the_same_bit_for_bi
 
 
 def test_only_the_adapter_trains_and_its_own_loss_is_logged(groups, tmp_path):
-    network, adapter = start(auxiliary=0.1)
+    network, adapter = start(auxiliary_weight=0.1)
     base = {name: value.clone() for name, value in network.state_dict().items() if "lora" not in name}
     before = adapter.state()
     result = fit(network, groups, SETTINGS, tmp_path, device="cpu", quiet=True)

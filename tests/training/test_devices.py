@@ -10,7 +10,7 @@ import torch
 from segevolution.training.batches import StepDataset
 from segevolution.training.module import PromptableModule
 
-SHORT = {"steps": 1, "schedule": "constant", "average": 0.0, "warmup": 0}
+SHORT = {"steps": 1, "schedule": "constant", "ema_decay": 0.0, "warmup": 0}
 
 
 def test_two_processes_get_the_gradients_that_one_gets_from_the_same_batches(toy, tmp_path, monkeypatch):

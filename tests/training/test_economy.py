@@ -33,7 +33,7 @@ def test_only_what_trains_has_gradients_and_optimiser_state(toy, tmp_path):
 
 def test_parts_train_at_their_own_rates(toy):
     trained = dict(PromptableModule(toy.model(), toy.settings()).named_parameters())
-    chosen = toy.settings(rates={"mlp": 0.1, "mlp.2": 0.5, "patches": 1.0})
+    chosen = toy.settings(lr_multipliers={"mlp": 0.1, "mlp.2": 0.5, "patches": 1.0})
     found = {}
     for group in groups(trained, chosen):
         for value in group["params"]:
@@ -51,7 +51,7 @@ def test_a_part_with_a_tenth_of_the_rate_moves_a_tenth_as_far(toy, tmp_path):
     before = toy.weights(toy.model())
     moved = []
     for rates in ({}, {"mlp.0": 0.1}):
-        chosen = toy.settings(steps=1, warmup=0, average=0.0, weight_decay=0.0, rates=rates)
+        chosen = toy.settings(steps=1, warmup=0, ema_decay=0.0, weight_decay=0.0, lr_multipliers=rates)
         network, _ = toy.train(tmp_path / str(len(rates)), chosen)
         moved.append((toy.weights(network)["mlp.0.weight"] - before["mlp.0.weight"]).abs().max())
     assert float(moved[1] / moved[0]) == pytest.approx(0.1, rel=1e-3)
@@ -60,7 +60,7 @@ def test_a_part_with_a_tenth_of_the_rate_moves_a_tenth_as_far(toy, tmp_path):
 def test_a_rate_for_nothing_is_refused(toy):
     trained = dict(PromptableModule(toy.model(), toy.settings()).named_parameters())
     with pytest.raises(RecipeError, match='"patch", with which no trained parameter begins; did you mean "patches"'):
-        groups(trained, toy.settings(rates={"patch": 0.1}))
+        groups(trained, toy.settings(lr_multipliers={"patch": 0.1}))
 
 
 @pytest.mark.parametrize(("schedule", "late"), [("constant", 1.0), ("plateau", 0.25), ("cosine", 0.02)])
@@ -111,7 +111,7 @@ def test_compiled_blocks_have_the_same_gradients_and_leave_no_trace():
 
 def test_training_with_blocks_computed_twice_gives_the_same_weights(toy, tmp_path):
     plain, _ = toy.train(tmp_path / "plain", toy.settings(steps=3))
-    thrifty, _ = toy.train(tmp_path / "thrifty", toy.settings(steps=3, checkpointing=True))
+    thrifty, _ = toy.train(tmp_path / "thrifty", toy.settings(steps=3, gradient_checkpointing=True))
     for name, value in toy.weights(plain).items():
         assert torch.equal(value, toy.weights(thrifty)[name]), name
 
@@ -119,7 +119,10 @@ def test_training_with_blocks_computed_twice_gives_the_same_weights(toy, tmp_pat
 def test_a_network_without_blocks_is_named(toy, monkeypatch):
     network = toy.model()
     monkeypatch.setattr(type(network), "blocks", ())
-    with pytest.raises(RecipeError, match="TinyBackbone names no blocks for checkpointing"), recomputing(network):
+    with (
+        pytest.raises(RecipeError, match="TinyBackbone names no blocks for gradient_checkpointing"),
+        recomputing(network),
+    ):
         pass
 
 

@@ -84,7 +84,7 @@ def test_a_kept_view_in_another_contrast_is_remembered_as_what_it_was_told(toy, 
 
 def test_the_encoder_runs_once_a_view_and_never_again(toy, tmp_path):
     calls: list = []
-    chosen = toy.settings(cache_features=2, average=0.0)
+    chosen = toy.settings(cache_features=2, ema_decay=0.0)
     network, _ = toy.train(tmp_path, chosen, counted(frozen(toy), calls))
     before = toy.weights(toy.model())
     assert any(not torch.equal(before[name], value) for name, value in toy.weights(network).items())

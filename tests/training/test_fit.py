@@ -88,7 +88,7 @@ def test_training_lowers_the_loss_on_what_it_trains(groups, tmp_path):
     model = TinyBackbone(TinyConfig(seed=2))
     losses = []
     for steps in (1, 60):
-        settings = replace(SETTINGS, steps=steps, average=0.0)
+        settings = replace(SETTINGS, steps=steps, ema_decay=0.0)
         losses.append(fit(model, groups, settings, tmp_path / str(steps), device="cpu", quiet=True).metrics)
     assert losses[1]["train/segmentation"] < losses[0]["train/segmentation"]
 

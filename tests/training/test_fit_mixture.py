@@ -91,7 +91,7 @@ def test_ct_in_another_contrast_teaches_the_expert_of_mri_where_it_is_told_as_mr
 @pytest.mark.parametrize(("rates", "factor"), [({}, RATE), ({MODULE: 2.0}, 2.0)])
 def test_a_learned_gate_learns_faster_than_the_experts_unless_a_run_says_otherwise(rates, factor):
     network, adapter = mixed(LEARNED)
-    module = PromptableModule(network, replace(SETTINGS, rates=rates))
+    module = PromptableModule(network, replace(SETTINGS, lr_multipliers=rates))
     found = {
         id(value): group["initial_lr"]
         for group in module.configure_optimizers()["optimizer"].param_groups
@@ -159,8 +159,8 @@ def test_a_learned_gate_that_was_stopped_goes_on_to_the_same_weights_bit_for_bit
     "config",
     [
         MixtureConfig(),
-        MixtureConfig(gate="learned", experts=("MRI", "PET"), top=2),
-        MixtureConfig(gate="learned", balance=0.0, supervise=0.0),
+        MixtureConfig(gate="learned", experts=("MRI", "PET"), top_k=2),
+        MixtureConfig(gate="learned", balance_weight=0.0, supervision_weight=0.0),
     ],
     ids=["modality", "two at once", "one at a time"],
 )

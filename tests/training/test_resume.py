@@ -19,12 +19,12 @@ from segevolution.training.checkpoint_file import read_checkpoint
 EVERYTHING = {
     "steps": 10,
     "accumulate": 2,
-    "average": 0.9,
+    "ema_decay": 0.9,
     "schedule": "plateau",
     "plateau_patience": 1,
     "learning_rate": 0.2,  # far too high, so that validation does not get better each time
     "patience": 9,
-    "keep": "best",
+    "keep_weights": "best",
     "validate_every": 2,
     "validation": {"volumes": 2, "prompts": ["text", "box"]},
 }
@@ -71,7 +71,7 @@ def test_a_run_killed_within_an_accumulation_ends_as_if_nothing_had_happened(toy
 
 def test_a_run_that_validation_ended_stays_ended(toy, tmp_path):
     chosen = toy.settings(
-        steps=20, learning_rate=0.5, validate_every=1, patience=2, average=0, validation={"volumes": 2}
+        steps=20, learning_rate=0.5, validate_every=1, patience=2, ema_decay=0, validation={"volumes": 2}
     )
     _, result = toy.train(tmp_path, chosen)
     assert result.finished
@@ -133,7 +133,7 @@ def test_a_disk_that_fails_elsewhere_says_how_to_go_on(toy, tmp_path, monkeypatc
 
 
 def test_time_that_is_up_within_an_accumulation_waits_for_the_step(toy, tmp_path):
-    chosen = toy.settings(accumulate=3, average=0.9)
+    chosen = toy.settings(accumulate=3, ema_decay=0.9)
     whole, _ = toy.train(tmp_path / "whole", chosen)
     _, result = toy.train(tmp_path / "stopped", replace(chosen, seconds=0.0))
     assert (result.step, result.finished) == (1, False)

@@ -16,7 +16,7 @@ from segevolution.imaging.volume import Volume
 from segevolution.inference.session import Session
 from segevolution.training.batches import CaseGroup
 from segevolution.training.checkpoint_file import read_checkpoint
-from segevolution.training.validation import VolumeDice, examiner
+from segevolution.training.validation import VolumeDice, validator
 from segevolution.training.validation_state import ValidationState
 from segevolution.vocabulary import Modality
 
@@ -62,7 +62,7 @@ def test_volumes_and_structures_take_turns_until_all_were_measured(toy):
 def test_processes_share_a_validation(toy, volumes):
     chosen = toy.settings(validation_steps=3, validation={"volumes": volumes, "structures": 1})
     network = toy.model().eval()
-    measure = examiner(toy.validation(), network.spec, chosen).measure
+    measure = validator(toy.validation(), network.spec, chosen).measure
     whole, parts = measure(network, 0, 0, 1), [measure(network, 0, rank, 2) for rank in range(2)]
     assert all(parts)
     assert not parts[0].keys() & parts[1].keys()
@@ -70,7 +70,7 @@ def test_processes_share_a_validation(toy, volumes):
 
 
 def test_the_score_waits_for_everyone_and_is_about_everyone(toy):
-    standing, chosen = ValidationState(), toy.settings(keep="best")
+    standing, chosen = ValidationState(), toy.settings(keep_weights="best")
     assert not standing.take({"a": {"text": 0.2, "box": 0.6}}, 1, 2, chosen)
     assert standing.score is None
     assert standing.take({"b": {"text": 0.4}}, 2, 2, chosen)
@@ -82,7 +82,9 @@ def test_the_score_waits_for_everyone_and_is_about_everyone(toy):
 
 
 def test_a_plateau_lowers_the_rate_and_patience_ends_the_run(toy):
-    chosen = toy.settings(schedule="plateau", plateau_patience=2, plateau_factor=0.1, patience=5, final_rate=0.05)
+    chosen = toy.settings(
+        schedule="plateau", plateau_patience=2, plateau_factor=0.1, patience=5, final_lr_fraction=0.05
+    )
     standing = ValidationState()
     factors = []
     for step, dice in enumerate([0.5, 0.4, 0.4, 0.6, 0.6, 0.5, 0.5, 0.5, 0.5]):
@@ -95,7 +97,7 @@ def test_a_plateau_lowers_the_rate_and_patience_ends_the_run(toy):
 
 def test_the_run_leaves_its_best_weights_where_that_is_asked_for(toy, tmp_path):
     chosen = toy.settings(
-        steps=8, learning_rate=0.3, average=0.8, validate_every=1, keep="best", validation={"volumes": 2}
+        steps=8, learning_rate=0.3, ema_decay=0.8, validate_every=1, keep_weights="best", validation={"volumes": 2}
     )
     network, result = toy.train(tmp_path, chosen)
     assert result.best_step is not None
@@ -104,10 +106,10 @@ def test_the_run_leaves_its_best_weights_where_that_is_asked_for(toy, tmp_path):
     assert kept["global_step"] == result.best_step
     for name, value in network.named_parameters():
         assert torch.equal(value, kept["average"][f"backbone.{name}"])
-    table = examiner(toy.validation(), network.spec, chosen).measure(network, 0, 0, 1)
+    table = validator(toy.validation(), network.spec, chosen).measure(network, 0, 0, 1)
     score = np.mean([np.mean([row[kind] for row in table.values()]) for kind in ("text", "point", "box")])
     assert score == pytest.approx(kept["callbacks"]["Keeper"]["best"])
-    last, _ = toy.train(tmp_path / "last", replace(chosen, keep="last"))
+    last, _ = toy.train(tmp_path / "last", replace(chosen, keep_weights="last"))
     assert any(not torch.equal(toy.weights(last)[name], value) for name, value in toy.weights(network).items())
 
 
@@ -120,16 +122,16 @@ def test_validation_measures_the_average_and_leaves_training_as_it_was(toy, tmp_
     assert result.best_step is None
 
 
-@pytest.mark.parametrize("change", [{"keep": "best"}, {"patience": 1}, {"schedule": "plateau"}])
+@pytest.mark.parametrize("change", [{"keep_weights": "best"}, {"patience": 1}, {"schedule": "plateau"}])
 def test_nothing_is_chosen_without_validation_patients(toy, change):
     with pytest.raises(RecipeError, match="give some patients the role validation"):
-        examiner([], toy.model().spec, toy.settings(**change))
+        validator([], toy.model().spec, toy.settings(**change))
 
 
 def test_too_few_validations_to_see_everyone_are_refused(toy):
-    chosen = toy.settings(keep="best", validate_every=3, validation={"volumes": 1, "structures": 1})
+    chosen = toy.settings(keep_weights="best", validate_every=3, validation={"volumes": 1, "structures": 1})
     with pytest.raises(RecipeError, match=r"2 validations are planned.*only after 4"):
-        examiner(toy.validation(), toy.model().spec, chosen)
+        validator(toy.validation(), toy.model().spec, chosen)
 
 
 def test_validation_asks_points_that_dataset_case_structure_and_seed_decide(toy):

@@ -17,13 +17,16 @@ from ..adapters.artifact import check_replaceable, is_adapter
 from ..data.prepare import Progress
 from ..data.store import Store
 from ..documents import read_json
+from ..documents.renamed_keys import with_old_names
 from ..errors import RecipeError, SegevolutionError
 from ..files import check_writable, sweep, write_json
 from ..inference.load import load
 from ..recipes.keys import digest
 from ..runtime import resolve_device
+from ..studies.recipe import Recipe
 from ..studies.study import run_study
 from ..studies.workspace import FitFunction
+from ..training.settings import RENAMED
 from ..vocabulary import closest
 from .cost import MeasuredFit
 from .data import bring, people, share_out, structures_in
@@ -128,7 +131,7 @@ def adapt(
     )
     taught = [record for record in records if record.name in split.train]
     recipe, retention = make_recipe(request, brought, structures, taught, spec, layers, bool(split.validation))
-    key = digest([recipe.model_dump(mode="json"), brought.store.fingerprint(), asdict(split)])
+    key = digest([_in_first_names(recipe), brought.store.fingerprint(), asdict(split)])
     before = _report_of(request.output)
     if before is not None and before.get("key") == key:
         return AdaptOutcome(request.output, before, False)
@@ -192,3 +195,11 @@ def _report_of(folder: Path) -> dict[str, Any] | None:
         return read_json(folder / REPORT, WrittenReport, error=RecipeError).model_dump()
     except SegevolutionError:
         return None
+
+
+def _in_first_names(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values, whose digest is what it was before settings of training got new names."""
+    values = recipe.model_dump(mode="json")
+    for part in (values, *values["methods"]):
+        part["fit"] = with_old_names(part["fit"], RENAMED)
+    return values

@@ -199,7 +199,7 @@ def _fit(request: AdaptRequest, validated: bool, windows: str, new: bool) -> dic
         "steps": steps,
         "learning_rate": round(_RATES.get(request.method, 1e-3) * (NEW_NAMES if new else 1), 6),
         "warmup": min(20, max(1, steps // 5)),
-        "average": 0.98,
+        "ema_decay": 0.98,
         "precision": "bf16-mixed",
         "replay": 0.5,
         "checkpoint_every": 20,
@@ -212,7 +212,7 @@ def _fit(request: AdaptRequest, validated: bool, windows: str, new: bool) -> dic
     if timed:
         values["schedule"] = "constant"  # a cosine would have to know its end
     elif validated and request.minutes is None:
-        values |= {"keep": "best", "validate_every": max(1, steps // 4)}
+        values |= {"keep_weights": "best", "validate_every": max(1, steps // 4)}
         values["validation"] = {"volumes": 10_000, "prompts": ["text", "point", "box"]}
     return values
 

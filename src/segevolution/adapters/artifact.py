@@ -180,11 +180,12 @@ def load_adapter(
             f"{type(backbone).__name__} ({own[:12]}); load that base, or use --force at your own risk."
         )
     try:
-        adapter = create(section.method, {**section.settings, **(settings or {})})
+        renewed = METHODS[section.method].config_type.in_new_names
+        adapter = create(section.method, {**renewed(section.settings), **renewed(settings or {})})
     except AdapterError as error:
         raise AdapterError(f"{folder / CONFIG} cannot be used: {error}") from error
     _check_sizes(adapter, folder)
-    adapter.teach(section.structures)
+    adapter.add_structures(section.structures)
     adapter.load_state(read_state(folder / WEIGHTS))
     adapter.attach(backbone)
     return adapter

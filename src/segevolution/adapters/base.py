@@ -57,7 +57,7 @@ class BaseAdapter(ABC):
         """What peft needs to read the saved adapter, as plain values; nothing for a method that peft does not know."""
         return {}
 
-    def teach(self, structures: Iterable[str]) -> None:
+    def add_structures(self, structures: Iterable[str]) -> None:
         """Name structures that it is, or will be, trained on."""
         self._structures = tuple(dict.fromkeys((*self._structures, *structures)))
         if self._backbone is not None and attached(self._backbone) is self:
@@ -110,7 +110,7 @@ class BaseAdapter(ABC):
                 raise
             for parameter in self.trainable_parameters():
                 parameter.requires_grad_(True)
-            backbone.carried.on = self
+            backbone.adapters.active = self
             backbone.spec = self.adapted_spec()
 
     def detach(self) -> None:
@@ -138,8 +138,8 @@ class BaseAdapter(ABC):
             self._leave()
             _restore(self._flags)
             backbone.spec = self._spec or backbone.spec
-            backbone.carried.on = None
-            backbone.carried.off.append(self)
+            backbone.adapters.active = None
+            backbone.adapters.standby.append(self)
 
     def switch_on(self) -> None:
         """See Adapter.switch_on; without effect when on.
@@ -157,11 +157,11 @@ class BaseAdapter(ABC):
             if any(parameter.device != place for parameter in self._parameters().values()):
                 backbone.to(place)
             _restore(self._own_flags)
-            backbone.carried.off.remove(self)
-            backbone.carried.on = self
+            backbone.adapters.standby.remove(self)
+            backbone.adapters.active = self
             backbone.spec = self.adapted_spec()
 
-    def stands_on(self, backbone: BackboneModule) -> bool:
+    def is_attached_to(self, backbone: BackboneModule) -> bool:
         """Whether it is attached to this backbone, on or off."""
         return self._backbone is backbone
 
@@ -228,8 +228,8 @@ class BaseAdapter(ABC):
         return list(self._parameters().values())
 
     @property
-    def rates(self) -> Mapping[str, float]:
-        """See Adapter.rates; one rate for all, unless a method knows better."""
+    def lr_multipliers(self) -> Mapping[str, float]:
+        """See Adapter.lr_multipliers; one rate for all, unless a method knows better."""
         return {}
 
     def auxiliary_loss(self) -> Tensor | None:
@@ -244,8 +244,8 @@ class BaseAdapter(ABC):
         """
         backbone = self.backbone
         with self._on():
-            if backbone.carried.off:
-                other = backbone.carried.off[0].method
+            if backbone.adapters.standby:
+                other = backbone.adapters.standby[0].method
                 raise AdapterError(
                     f"a {other} adapter of this network is switched off and would return to another base; "
                     "detach it before you merge."
@@ -255,7 +255,7 @@ class BaseAdapter(ABC):
             self._kept = kept
             self._spec = backbone.spec  # what it learned stays
             self._release()
-            backbone.carried.merges += 1
+            backbone.adapters.merge_count += 1
 
     def _release(self) -> None:
         """Give the backbone its own gradient flags back and forget it."""
@@ -263,7 +263,7 @@ class BaseAdapter(ABC):
         for parameter, _ in self._flags:
             parameter.grad = None
         if self._backbone is not None:
-            self._backbone.carried.on = None
+            self._backbone.adapters.active = None
             self._backbone.spec = self._spec or self._backbone.spec
         self._flags, self._own_flags, self._backbone, self._spec = [], [], None, None
         self._forget()

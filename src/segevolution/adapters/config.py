@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
 from ..documents import check
+from ..documents.renamed_keys import with_new_names
 from ..errors import AdapterError
 from ..vocabulary import closest
 
@@ -18,12 +19,14 @@ class AdapterConfig:
         preset_word: what one is called in a sentence.
         limits: setting -> the largest value, or number of entries, that a file or a recipe may give it.
         sizes: settings that are sides of the adapter's tensors.
+        renamed: old name of a setting -> its name today; files and recipes may use either.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     preset_word: ClassVar[str] = "preset"
     limits: ClassVar[Mapping[str, float]] = {}
     sizes: ClassVar[tuple[str, ...]] = ()
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -37,6 +40,14 @@ class AdapterConfig:
         return cls(**cls.presets[name])
 
     @classmethod
+    def in_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings with their names of today; raises AdapterError where one has both of its names."""
+        try:
+            return with_new_names(values, cls.renamed, "settings of an adapter")
+        except ValueError as error:
+            raise AdapterError(f"the settings of this adapter: {error}.") from error
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """From what `to_dict` gave, or a recipe wrote; what is not said keeps its default, or its preset's value.
 
@@ -44,9 +55,10 @@ class AdapterConfig:
             AdapterError: an unknown setting (the sentence names the nearest), a value of another type, an impossible
                 one, or one beyond `limits`.
         """
+        values = cls.in_new_names(values)
         if cls.presets and "preset" in values:
-            said = {key: value for key, value in values.items() if key != "preset"}
-            values = {**cls.preset(values["preset"]).to_dict(), **said}
+            stated = {key: value for key, value in values.items() if key != "preset"}
+            values = {**cls.preset(values["preset"]).to_dict(), **stated}
         known = [part.name for part in fields(cls)]
         for key in values:
             if key not in known:

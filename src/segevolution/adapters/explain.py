@@ -106,7 +106,9 @@ def explain(folder: Path) -> Explanation:
     tokens = np.stack([_numbers(state[f"{POOL}structures.{key(name)}"]) for name in names])
     count = config.structure_tokens
     width = tokens.shape[1] // count
-    starts = np.stack([_numbers(first("structures", name, count, width, config.start, config.seed)) for name in names])
+    starts = np.stack(
+        [_numbers(first("structures", name, count, width, config.token_init, config.seed)) for name in names]
+    )
     lengths = np.linalg.norm(starts, axis=1)
     moves = tokens - starts
     return Explanation(

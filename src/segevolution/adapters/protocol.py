@@ -45,7 +45,7 @@ class Adapter(Protocol):
         """Be again what the network answers by."""
         ...
 
-    def stands_on(self, backbone: BackboneModule) -> bool:
+    def is_attached_to(self, backbone: BackboneModule) -> bool:
         """Whether it is attached to this backbone, on or off."""
         ...
 
@@ -66,7 +66,7 @@ class Adapter(Protocol):
         ...
 
     @property
-    def rates(self) -> Mapping[str, float]:
+    def lr_multipliers(self) -> Mapping[str, float]:
         """Factors on the learning rate by the beginning of parameters' names in the network, where a run says none."""
         ...
 

@@ -14,7 +14,7 @@ from .protocol import Adapter
 
 def attached(backbone: BackboneModule) -> Adapter | None:
     """The adapter that a backbone answers by at the moment; those that are switched off are not it."""
-    adapter: Adapter | None = backbone.carried.on
+    adapter: Adapter | None = backbone.adapters.active
     return adapter
 
 
@@ -33,12 +33,12 @@ def switched(backbone: BackboneModule, adapter: Adapter | None) -> Iterator[None
         try:
             yield
         finally:
-            switch(backbone, before if before is not None and before.stands_on(backbone) else None)
+            switch(backbone, before if before is not None and before.is_attached_to(backbone) else None)
 
 
 def switch(backbone: BackboneModule, adapter: Adapter | None) -> None:
     """Let a backbone answer by this adapter from now on, or by None as the bare base; raises as `switched`."""
-    if adapter is not None and not adapter.stands_on(backbone):
+    if adapter is not None and not adapter.is_attached_to(backbone):
         raise AdapterError(f"this {adapter.method} adapter is not attached to this network; attach it first.")
     now = attached(backbone)
     if now is adapter:
@@ -88,7 +88,7 @@ class AdaptedNetwork:
 
     def revision(self) -> Hashable:
         """Another value for other weights of the adapter, or after a merge: what features of an image belong to."""
-        return self.backbone.carried.merges, None if self.adapter is None else self.adapter.revision()
+        return self.backbone.adapters.merge_count, None if self.adapter is None else self.adapter.revision()
 
     def encode(self, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
         """See Backbone.encode."""

@@ -30,7 +30,7 @@ def combine_command(
     if len(called) != len(folders) or len(set(called)) != len(called):
         raise AdapterError(f"{len(folders)} folders came with the names {names}; give a name of its own to each.")
     model = load_model(find(base))
-    mixture, card = combine(dict(zip(called, folders, strict=True)), model, {"gate": gate, "top": top})
+    mixture, card = combine(dict(zip(called, folders, strict=True)), model, {"gate": gate, "top_k": top})
     save_adapter(mixture, model, output, {**card, "base": base}, force=force)
     note(f"{output} holds {', '.join(called)} and identity, chosen by {gate}.", quiet=quiet)
     if mixture.config.learned:

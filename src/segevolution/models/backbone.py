@@ -176,8 +176,8 @@ class Hooks:
 
     encode: (the network's own encoding, images, modalities) -> features; called in its place.
     decode: (the network's own decoding, features, prompts, contexts, multimask) -> masks; called in its place.
-    again: () -> a context in which layers answer as they do at this moment; asked for by what computes them again
-        later, for their gradients.
+    recompute_context: () -> a context in which layers answer as they do at this moment. Gradient checkpointing asks
+        for it now, and computes the layers again within it.
 
     Within a decoding:
 
@@ -193,7 +193,7 @@ class Hooks:
 
     encode: Callable[[Encode, Tensor, Sequence[Modality | None]], Features] | None = None
     decode: Callable[[Decode, Features, PromptBatch, Sequence[Context], bool], Masks] | None = None
-    again: Callable[[], AbstractContextManager[None]] | None = None
+    recompute_context: Callable[[], AbstractContextManager[None]] | None = None
     fuse: Callable[[Tensor, Sequence[Context]], tuple[Tensor, Any]] | None = None
     mask_tokens: Callable[[Tensor, Sequence[Context], Any], Tensor] | None = None
     mask_vectors: Callable[[Tensor, Sequence[Context], Any], Tensor] | None = None
@@ -222,21 +222,21 @@ class AttachedAdapters:
     """The adapters of a network, see adapters/switch.py.
 
     Attributes:
-        on: the one that it answers by at the moment; None for the bare base.
-        off: those that stand by.
-        merges: how many have become part of it.
+        active: the one that it answers by at the moment; None for the bare base.
+        standby: those that are attached and switched off.
+        merge_count: how many have become part of it.
     """
 
-    on: Any = None
-    off: list[Any] = field(default_factory=list)
-    merges: int = 0
+    active: Any = None
+    standby: list[Any] = field(default_factory=list)
+    merge_count: int = 0
 
 
 class BackboneModule(torch.nn.Module, ABC):
     """Base class of implementations: a Module that is a Backbone. Subclasses define `_encode` and `_decode`.
 
     Attributes:
-        carried: its adapters; only `adapters` reads or writes it.
+        adapters: those attached to it; only the room `adapters` reads or writes them.
         lock: re-entrant; held during one encoding or one decoding, and while an adapter enters or leaves. So several
             threads may ask one network, and each gets the answer that it gets alone. A copy has a lock of its own.
     """
@@ -247,7 +247,7 @@ class BackboneModule(torch.nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.hooks = Hooks()
-        self.carried = AttachedAdapters()
+        self.adapters = AttachedAdapters()
         self.lock = RLock()
 
     def __getstate__(self) -> dict[str, Any]:

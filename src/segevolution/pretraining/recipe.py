@@ -11,7 +11,7 @@ from ..errors import RecipeError
 from ..models.segvol.config import SegVolConfig
 from ..models.segvol.tokenizer import WordTokenizer
 from ..recipes.dataset import Dataset
-from ..recipes.parts import RecipePart, SafeName, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
 from ..recipes.reading import folder_of, read_as
 from ..training.settings import FitSettings
 from ..vocabulary import canonical
@@ -37,7 +37,7 @@ class TrainingStage(RecipePart):
 
     window: tuple[int, int, int]
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    fit: dict[str, Any]
+    fit: FitChanges
 
 
 class DatasetPackLimits(RecipePart):
@@ -93,7 +93,7 @@ class PretrainRecipe(RecipePart):
     structures: Annotated[list[str], Field(min_length=1)]
     data: Annotated[list[WeightedDataset], Field(min_length=1)]
     stages: Annotated[list[TrainingStage], Field(min_length=1)]
-    fit: dict[str, Any] = Field(default_factory=dict)  # shared by all stages
+    fit: FitChanges = Field(default_factory=dict)  # shared by all stages
     pack: Packing = Packing()
 
     @property

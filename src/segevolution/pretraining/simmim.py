@@ -39,7 +39,7 @@ from ..models.segvol.encoder_weights import FOLDER, save_encoder
 from ..models.segvol.segvol import SegVol
 from ..models.segvol.tokenizer import WordTokenizer
 from ..recipes.dataset import Dataset
-from ..recipes.parts import RecipePart, SafeName, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
 from ..recipes.reading import read_as
 from ..recipes.roles import assign
 from ..recipes.stores import open_dataset, prepare_job
@@ -55,7 +55,7 @@ PICTURE = "reconstruction.png"
 # Of FitSettings: there are no prompts here, nothing is frozen, and nothing is chosen by validation.
 WITHOUT_PART = (
     *("prompt", "objective", "validation", "cache_features", "cache_dtype"),
-    *("patience", "plateau_factor", "plateau_patience", "keep"),
+    *("patience", "plateau_factor", "plateau_patience", "keep_weights"),
 )
 
 
@@ -89,7 +89,7 @@ class SimMIMRecipe(RecipePart):
     adapter: SimMIMAdapter | None = None
     simmim: dict[str, Any]  # MaskSettings' keys; that it is there tells such a recipe from others
     data: Annotated[list[ImageDataset], Field(min_length=1)]
-    fit: dict[str, Any] = Field(default_factory=dict)
+    fit: FitChanges = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "SimMIMRecipe":

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
+from ..documents.renamed_keys import with_new_names
 from ..errors import RecipeError
 from ..files import safe_name
-from ..training.settings import FitSettings
+from ..training.settings import RENAMED, FitSettings
 from ..vocabulary import closest
 
 
@@ -20,6 +21,14 @@ def _safe(name: str) -> str:
 
 SafeName = Annotated[str, AfterValidator(_safe)]
 """A name that becomes a folder's, and so cannot lead out of the one that it is put into."""
+
+
+def _in_new_names(fit: dict[str, Any]) -> dict[str, Any]:
+    return with_new_names(fit, RENAMED, "fit")
+
+
+FitChanges = Annotated[dict[str, Any], AfterValidator(_in_new_names)]
+"""Some of the fields of FitSettings, as a recipe states them; older names of fields are taken, too."""
 
 
 class RecipePart(BaseModel):

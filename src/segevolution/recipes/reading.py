@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ..documents import read_yaml, yaml_from_text
+from ..documents.renamed_keys import with_new_names
 from ..errors import RecipeError
+from ..training.settings import RENAMED
 from ..vocabulary import closest
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -51,6 +53,10 @@ def read_as(kind: type[Kind], folder: Traversable, name_or_path: str, overrides:
         RecipeError: there is none, or it says something that cannot be; one sentence that names the place.
     """
     values, where = _read(name_or_path, folder)
+    try:
+        values = _with_new_names(values)
+    except ValueError as error:
+        raise RecipeError(f"{where}: fit: {error}.") from error
     for override in overrides:
         _override(values, override)
     try:
@@ -80,12 +86,26 @@ def _read(name_or_path: str, folder: Traversable) -> tuple[dict[str, Any], str]:
     return values, name_or_path
 
 
+def _with_new_names(values: Any) -> Any:
+    """A recipe whose every `fit` says the names of today, so that an override finds the key that it changes."""
+    if isinstance(values, list):
+        return [_with_new_names(item) for item in values]
+    if not isinstance(values, dict):
+        return values
+    return {
+        key: with_new_names(part, RENAMED, "fit") if key == "fit" and isinstance(part, dict) else _with_new_names(part)
+        for key, part in values.items()
+    }
+
+
 def _override(values: dict[str, Any], text: str) -> None:
     path, equals, written = text.partition("=")
     if not equals or not path:
         raise RecipeError(f'"{text}" changes nothing; write key=value, such as seeds=[0,1].')
     value = yaml_from_text(written, _ANYTHING, where=f'"{text}"', error=RecipeError)
     *parents, last = path.split(".")
+    if parents and parents[-1] == "fit":
+        last = next(iter(with_new_names({last: value}, RENAMED, "fit")))
     place: Any = values
     for step in parents:
         place = _item(place, step, text) if isinstance(place, list) else place.setdefault(step, {})

@@ -53,7 +53,7 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
     else:
         adapter = create("full") if job.kind == SCRATCH else create(job.kind, job.settings)
         adapter.attach(backbone)
-    adapter.teach(job.structures)
+    adapter.add_structures(job.structures)
     if job.kind == SCRATCH:
         reinitialise(backbone, job.seed)
     stores = {ref.dataset: workspace.store(ref) for ref in job.stores}
@@ -61,7 +61,7 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
         *_groups(stores, job.train, backbone.spec),
         *_groups(stores, job.replay, backbone.spec, job.replay_weight),
     ]
-    adapter.teach(sorted({name for group in groups for case in group.cases for name in case.structures}))
+    adapter.add_structures(sorted({name for group in groups for case in group.cases for name in case.structures}))
     with redirect_stdout(sys.stderr):  # Lightning's bar; stdout is for results
         result = (workspace.fit or fit)(
             backbone,

@@ -24,7 +24,7 @@ from ..imaging.prompts import COMBINATIONS, kinds_in
 from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit
 from ..models.backbone import Windows
 from ..recipes.dataset import Dataset
-from ..recipes.parts import RecipePart, SafeName, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
 from ..training.settings import FitSettings
 from ..vocabulary import closest
 from .jobs import SCRATCH
@@ -77,7 +77,7 @@ class Method(RecipePart):
     kind: str = ""
     base: str | None = None
     settings: dict[str, Any] = Field(default={})
-    fit: dict[str, Any] = Field(default={})
+    fit: FitChanges = Field(default={})
     start: str | None = None
     train: bool = True
 
@@ -133,7 +133,7 @@ class Recipe(RecipePart):
     count: int | None = Field(default=None, gt=0)  # of training cases, for round_robin
     data: Annotated[list[Dataset], Field(min_length=1)]
     methods: list[Method] = Field(default=[Method(name=UNTRAINED)], min_length=1)
-    fit: dict[str, Any] = Field(default={})  # fields of FitSettings, and replay: the weight of replayed patients
+    fit: FitChanges = Field(default={})  # fields of FitSettings, and replay: the weight of replayed patients
     prompts: list[SimulatedPrompt] = Field(default=list(COMBINATIONS), min_length=1)
     contexts: list[Literal["known", "withheld"]] = Field(default=["known"], min_length=1)
     structures: list[str] = Field(default=[])  # empty: all that a case carries and the base was trained on

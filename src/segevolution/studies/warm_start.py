@@ -48,7 +48,9 @@ def starts_of(recipe: Recipe, bases: Mapping[str, BaseFacts]) -> dict[str, Ready
                 "start from one of this base."
             )
         try:
-            METHODS[method.trained_as].config_type.from_dict({**about["settings"], **method.settings})
+            config_type = METHODS[method.trained_as].config_type
+            learned_with = config_type.in_new_names(about["settings"])
+            config_type.from_dict({**learned_with, **config_type.in_new_names(method.settings)})
         except (AdapterError, TypeError) as error:
             raise RecipeError(f"{recipe.name}: methods.{method.name}.settings: {error}") from error
         starts[method.name] = start

@@ -28,13 +28,13 @@ class CheckpointCallback(Callback):
     Args:
         folder: of the run.
         settings: of the run.
-        examiner: None without validation patients.
+        validator: None without validation patients.
     """
 
-    def __init__(self, folder: Path, settings: FitSettings, examiner: Validator | None) -> None:
-        self.folder, self.settings, self.examiner = folder, settings, examiner
+    def __init__(self, folder: Path, settings: FitSettings, validator: Validator | None) -> None:
+        self.folder, self.settings, self.validator = folder, settings, validator
         self.started = time.monotonic()
-        self.standing = ValidationState()
+        self.validation_state = ValidationState()
         self.metrics: dict[str, float] = {}
         self._seen = self._saved = -1
 
@@ -45,16 +45,16 @@ class CheckpointCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """See Callback."""
-        return self.standing.state()
+        return self.validation_state.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See Callback."""
-        self.standing = ValidationState(**state_dict)
+        self.validation_state = ValidationState(**state_dict)
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Let the module's schedule follow this standing."""
+        """Let the module's schedule follow the validation state."""
         assert isinstance(pl_module, PromptableModule)
-        pl_module.plateau = lambda: self.standing.factor
+        pl_module.plateau = lambda: self.validation_state.factor
 
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
@@ -87,8 +87,8 @@ class CheckpointCallback(Callback):
         ):
             trainer.should_stop = True
         every = self.settings.validate_every
-        if self.examiner is not None and (step == self.settings.steps or (every and step % every == 0)):
-            self._validate(self.examiner, trainer, pl_module)
+        if self.validator is not None and (step == self.settings.steps or (every and step % every == 0)):
+            self._validate(self.validator, trainer, pl_module)
         if step % self.settings.checkpoint_every == 0 or trainer.should_stop:
             self._save_last(trainer)
 
@@ -96,25 +96,25 @@ class CheckpointCallback(Callback):
         """Keep the end."""
         self._save_last(trainer)
 
-    def _validate(self, examiner: Validator, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def _validate(self, validator: Validator, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Measure the weights that the run would leave now, and decide by them."""
         assert isinstance(pl_module, PromptableModule)
-        backbone, standing = pl_module.backbone, self.standing
+        backbone, validation_state = pl_module.backbone, self.validation_state
         modes = {module: module.training for module in backbone.modules()}
         backbone.eval()
         with pl_module.averaged(), torch.no_grad(), trainer.precision_plugin.val_step_context():
-            table = examiner.measure(backbone, standing.turn, trainer.global_rank, trainer.world_size)
+            table = validator.measure(backbone, validation_state.turn, trainer.global_rank, trainer.world_size)
         for module, mode in modes.items():
             module.training = mode
-        best = standing.take(_gathered(table, trainer), trainer.global_step, examiner.turns, self.settings)
-        self.metrics = {f"validation/dice_{kind}": value for kind, value in standing.dice().items()}
-        if standing.score is not None:
-            self.metrics["validation/score"] = standing.score
+        best = validation_state.take(_gathered(table, trainer), trainer.global_step, validator.turns, self.settings)
+        self.metrics = {f"validation/dice_{kind}": value for kind, value in validation_state.dice().items()}
+        if validation_state.score is not None:
+            self.metrics["validation/score"] = validation_state.score
         for logger in trainer.loggers:
             logger.log_metrics(self.metrics, step=trainer.global_step)
         if best and self.settings.chooses:
             self._save(trainer, self.folder / BEST)
-        if standing.ended:
+        if validation_state.ended:
             trainer.should_stop = True
 
     def _save_last(self, trainer: lightning.Trainer) -> None:

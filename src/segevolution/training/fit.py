@@ -39,7 +39,7 @@ from .loggers import loggers
 from .memory import compiled, recomputing
 from .module import PromptableModule
 from .settings import FitSettings
-from .validation import examiner
+from .validation import validator
 
 
 @dataclass(frozen=True)
@@ -140,32 +140,39 @@ def fit(
     groups, validation = ([group.kept_in(cache) for group in part] for part in (groups, validation))
     head = _semantic_head(backbone, groups, settings)
     module = PromptableModule(backbone, settings, head)
-    keeper = CheckpointCallback(folder, settings, examiner(validation, backbone.spec, settings))
+    checkpoint_callback = CheckpointCallback(folder, settings, validator(validation, backbone.spec, settings))
     semantic = [] if head is None else _structures(groups)
     loaders = TrainingDataModule(groups, backbone.spec, settings, semantic, _pool(backbone, settings, folder, device))
     started = time.monotonic()
-    trainer = make_trainer(settings, folder, keeper, device, quiet)
+    trainer = make_trainer(settings, folder, checkpoint_callback, device, quiet)
     backbone.train()
     with (
         warnings.catch_warnings(),
         explained(trainer, folder),
-        recomputing(backbone, on=settings.checkpointing),
+        recomputing(backbone, on=settings.gradient_checkpointing),
         compiled(backbone, settings.compile),
     ):
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(module, datamodule=loaders, ckpt_path=last_checkpoint(folder))
-    step, ended = trainer.global_step, keeper.standing.ended
+    step, ended = trainer.global_step, checkpoint_callback.validation_state.ended
     finished = step >= settings.steps or ended
     best = folder / BEST
-    if settings.keep == "best" and finished and best.exists():
+    if settings.keep_weights == "best" and finished and best.exists():
         module.adopt(read_checkpoint(best))
     else:
         module.adopt_average()
     backbone.eval()
     seconds = time.monotonic() - started
     trained = sum(value.numel() for name, value in module.trained().items() if not name.startswith("head."))
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()} | keeper.metrics
-    result = FitResult(step, finished, seconds, trained, metrics, keeper.standing.best_step if best.exists() else None)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()} | checkpoint_callback.metrics
+    result = FitResult(
+        step,
+        finished,
+        seconds,
+        trained,
+        metrics,
+        checkpoint_callback.validation_state.best_step if best.exists() else None,
+    )
     if trainer.is_global_zero:
         write_json(folder / "fit.json", {"settings": asdict(settings), "result": asdict(result)})
     return result
@@ -250,13 +257,15 @@ def _accelerator(device: str) -> str:
 
 
 def make_trainer(
-    settings: FitSettings, folder: Path, keeper: CheckpointCallback, device: str, quiet: bool
+    settings: FitSettings, folder: Path, checkpoint_callback: CheckpointCallback, device: str, quiet: bool
 ) -> lightning.Trainer:
-    """Lightning's trainer as these settings ask for it; validating and keeping are the keeper's."""
+    """Lightning's trainer as these settings ask for it; validating and keeping are the checkpoint_callback's."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     target = resolve_device(device)
     one_of_several = target.type == "cuda" and target.index is not None and settings.devices == 1
-    callbacks: list[Callback] = [keeper] if quiet else [keeper, TQDMProgressBar(refresh_rate=10)]
+    callbacks: list[Callback] = (
+        [checkpoint_callback] if quiet else [checkpoint_callback, TQDMProgressBar(refresh_rate=10)]
+    )
     return lightning.Trainer(
         max_steps=settings.steps,
         accelerator=target.type,
@@ -265,7 +274,7 @@ def make_trainer(
         strategy="ddp_find_unused_parameters_true" if settings.devices * settings.nodes > 1 else "auto",
         precision=settings.precision,
         accumulate_grad_batches=settings.accumulate,
-        gradient_clip_val=settings.clip,
+        gradient_clip_val=settings.gradient_clip_norm,
         logger=loggers(settings, folder),
         log_every_n_steps=5,
         callbacks=callbacks,

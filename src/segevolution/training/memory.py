@@ -23,11 +23,11 @@ def recomputing(backbone: BackboneModule, *, on: bool = True) -> Iterator[None]:
     Raises:
         RecipeError: the network has no such blocks.
     """
-    blocks = _blocks(backbone, "checkpointing") if on else ()
+    blocks = _blocks(backbone, "gradient_checkpointing") if on else ()
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        again = backbone.hooks.again
-        return nullcontext(), nullcontext() if again is None else again()
+        recompute_context = backbone.hooks.recompute_context
+        return nullcontext(), nullcontext() if recompute_context is None else recompute_context()
 
     for block in blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False, context_fn=contexts)

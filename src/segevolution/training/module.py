@@ -123,8 +123,8 @@ class PromptableModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW; vectors (biases, norms, tokens) without decay, parts of another rate apart; then the schedule."""
         settings, adapter = self.settings, attached(self.backbone)
-        rates = {**({} if adapter is None else adapter.rates), **settings.rates}
-        parts = groups(self.trained(), replace(settings, rates=rates))
+        multipliers = {**({} if adapter is None else adapter.lr_multipliers), **settings.lr_multipliers}
+        parts = groups(self.trained(), replace(settings, lr_multipliers=multipliers))
         optimizer = torch.optim.AdamW(parts, lr=settings.learning_rate, fused=settings.precision != "16-mixed")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -137,7 +137,9 @@ class PromptableModule(lightning.LightningModule):
         if settings.schedule != "cosine":
             return self.plateau() if settings.schedule == "plateau" else 1.0
         done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-        return settings.final_rate + (1 - settings.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return settings.final_lr_fraction + (1 - settings.final_lr_fraction) * 0.5 * (
+            1 + math.cos(math.pi * min(1.0, done))
+        )
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
@@ -145,8 +147,8 @@ class PromptableModule(lightning.LightningModule):
         """By norm. Lightning refuses to clip for a fused AdamW under autocast, needlessly where there is no scaler."""
         if self.settings.precision == "16-mixed":
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif self.settings.clip:
-            nn.utils.clip_grad_norm_(list(self.trained().values()), self.settings.clip)
+        elif self.settings.gradient_clip_norm:
+            nn.utils.clip_grad_norm_(list(self.trained().values()), self.settings.gradient_clip_norm)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the average follow: at once, so that every checkpoint holds both after the same step."""
@@ -155,9 +157,9 @@ class PromptableModule(lightning.LightningModule):
 
     def _follow(self) -> None:
         """Exponential moving average of the weights, fast at the start."""
-        if self.settings.average == 0:
+        if self.settings.ema_decay == 0:
             return
-        decay = min(self.settings.average, (1 + self.global_step) / (10 + self.global_step))
+        decay = min(self.settings.ema_decay, (1 + self.global_step) / (10 + self.global_step))
         with torch.no_grad():
             for name, value in self.trained().items():
                 if name in self._average:
@@ -237,19 +239,19 @@ def groups(trained: Mapping[str, nn.Parameter], settings: FitSettings) -> list[d
     """Parameter groups of AdamW: matrices with decay, vectors without, and the same again for each other rate.
 
     Raises:
-        RecipeError: `rates` names no beginning of a trained parameter.
+        RecipeError: `lr_multipliers` names no beginning of a trained parameter.
     """
     short = {name: name.removeprefix("backbone.") for name in trained}
-    beginnings = sorted(settings.rates, key=len, reverse=True)
+    beginnings = sorted(settings.lr_multipliers, key=len, reverse=True)
     for beginning in beginnings:
         if not any(_begins(name, beginning) for name in short.values()):
             parts = sorted({name.partition(".")[0] for name in short.values()})
             near = next((part for part in parts if beginning in part), None) or closest(beginning, parts)
             hint = f'did you mean "{near}"?' if near else f"trained are {', '.join(parts)}."
-            raise RecipeError(f'rates names "{beginning}", with which no trained parameter begins; {hint}')
+            raise RecipeError(f'lr_multipliers names "{beginning}", with which no trained parameter begins; {hint}')
     by_rate: dict[float, list[nn.Parameter]] = {1.0: []}
     for name, value in trained.items():
-        own = next((settings.rates[entry] for entry in beginnings if _begins(short[name], entry)), 1.0)
+        own = next((settings.lr_multipliers[entry] for entry in beginnings if _begins(short[name], entry)), 1.0)
         by_rate.setdefault(own, []).append(value)
     found: list[dict[str, Any]] = []
     for factor, values in by_rate.items():

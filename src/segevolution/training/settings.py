@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from ..data.augment import AugmentSettings
 from ..data.windows import ViewSettings
+from ..documents.renamed_keys import with_old_names
 from ..imaging.simulated_prompts import PromptSettings
 from .batches import SampleSettings
 from .objective import ObjectiveSettings
@@ -47,11 +48,11 @@ class FitSettings:
         steps: optimiser steps of the whole run; the schedule ends there.
         seconds: wall-clock seconds after which this call stops with a checkpoint, to be continued; None = no limit.
         learning_rate: of AdamW, after warm-up.
-        final_rate: share of it that is left at the end of the cosine, and below which a plateau does not lower it.
+        final_lr_fraction: share of it that is left at the end of the cosine; a plateau never lowers it further.
         warmup: steps.
         weight_decay: of matrices; vectors have none.
-        clip: gradient norm.
-        average: decay of the exponential moving average of the weights; 0 for none.
+        gradient_clip_norm: gradient norm.
+        ema_decay: decay of the exponential moving average of the weights; 0 for none.
         precision: Lightning's names.
         seed: all chance comes from it and the step's number.
         devices: processes a machine; on a CPU each has one thread, so that 2 use 2 cores.
@@ -60,17 +61,17 @@ class FitSettings:
         validation_steps: batches a validation.
         accumulate: batches a step and process. A step sees devices x nodes x accumulate batches, and the same ones
             however these three share them.
-        rates: factors on the learning rate by the beginning of parameters' names, such as a part of the network; the
-            longest beginning counts. An adapter may bring factors for its own parts; what is said here comes first.
+        lr_multipliers: factors on the learning rate by the beginning of parameters' names, such as a part of the
+            network; the longest beginning counts. An adapter may bring factors for its own parts; these come first.
         schedule: after warm-up, "cosine" to the last step, "plateau" (lowered where the validation score no longer
             rises) or "constant".
         plateau_factor, plateau_patience: the rate is multiplied by the factor after so many validations in a row
             without a better score.
         patience: the run ends after so many validations in a row without a better score; 0 = never.
-        keep: weights that the run leaves: those at its end, or those of its best validation score. Nothing but
+        keep_weights: weights that the run leaves: those at its end, or those of its best validation score. Nothing but
             validation patients has a say in either.
-        checkpointing: compute the encoder's blocks twice instead of keeping their activations: the same gradients,
-            less memory, more time.
+        gradient_checkpointing: compute the encoder's blocks twice instead of keeping their activations: the same
+            gradients, less memory, more time.
         compile: torch.compile the encoder's blocks; "eager" and "aot_eager" name backends for finding faults.
         cache_features: draw so many views a case once, keep their encodings on disk and train on these alone; for
             methods that train nothing in the encoder. 0 = draw a new view each time.
@@ -85,11 +86,11 @@ class FitSettings:
     steps: int = 300
     seconds: float | None = None
     learning_rate: float = 1e-3
-    final_rate: float = 0.02
+    final_lr_fraction: float = 0.02
     warmup: int = 20
     weight_decay: float = 0.01
-    clip: float = 1.0
-    average: float = 0.98
+    gradient_clip_norm: float = 1.0
+    ema_decay: float = 0.98
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: int = 0
     devices: int = 1
@@ -103,13 +104,13 @@ class FitSettings:
     intensity: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
     accumulate: Annotated[int, Field(ge=1)] = 1
-    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    lr_multipliers: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     plateau_patience: Annotated[int, Field(ge=1)] = 2
     patience: Annotated[int, Field(ge=0)] = 0
-    keep: Literal["last", "best"] = "last"
-    checkpointing: bool = False
+    keep_weights: Literal["last", "best"] = "last"
+    gradient_checkpointing: bool = False
     compile: bool | Literal["eager", "aot_eager"] = False
     cache_features: Annotated[int, Field(ge=0)] = 0
     cache_dtype: Literal["exact", "float16"] = "exact"
@@ -121,16 +122,26 @@ class FitSettings:
     @property
     def chooses(self) -> bool:
         """Whether the validation score decides anything."""
-        return self.schedule == "plateau" or self.patience > 0 or self.keep == "best"
+        return self.schedule == "plateau" or self.patience > 0 or self.keep_weights == "best"
 
+
+RENAMED = {
+    "average": "ema_decay",
+    "rates": "lr_multipliers",
+    "checkpointing": "gradient_checkpointing",
+    "keep": "keep_weights",
+    "final_rate": "final_lr_fraction",
+    "clip": "gradient_clip_norm",
+}
+"""Old name -> name of today; keys of trainings keep the old ones, so that nothing is trained again."""
 
 # Settings that decide nothing about what is trained.
 _WITHOUT_EFFECT = ("cache_megabytes",)
 # Settings that were added after the first trainings; at their defaults they are no part of a training's key.
 _LATER = {
     "": (
-        *("accumulate", "rates", "schedule", "plateau_factor", "plateau_patience", "patience", "keep"),
-        *("checkpointing", "compile", "cache_features", "cache_dtype", "loggers", "nodes", "validation"),
+        *("accumulate", "lr_multipliers", "schedule", "plateau_factor", "plateau_patience", "patience", "keep_weights"),
+        *("gradient_checkpointing", "compile", "cache_features", "cache_dtype", "loggers", "nodes", "validation"),
     ),
     "objective": ("retain",),
     "intensity": ("recontrast",),
@@ -141,7 +152,7 @@ _LATER = {
 
 
 def decisive(settings: FitSettings) -> dict[str, Any]:
-    """The settings as plain values, for a key; later additions at their defaults are left out, so that keys stay."""
+    """The settings as plain values, for a key that stays: under first names, later ones where they are set."""
     values = {name: value for name, value in asdict(settings).items() if name not in _WITHOUT_EFFECT}
     plain = FitSettings()
     for place, later in _LATER.items():
@@ -150,4 +161,4 @@ def decisive(settings: FitSettings) -> dict[str, Any]:
         for name in later:
             if getattr(part, name) == getattr(usual, name):
                 del inside[name]
-    return values
+    return with_old_names(values, RENAMED)

@@ -221,7 +221,7 @@ def learn(
     started = time.monotonic()
     with (
         _learning(network, masking),
-        recomputing(network, on=settings.checkpointing),
+        recomputing(network, on=settings.gradient_checkpointing),
         compiled(network, settings.compile),
         warnings.catch_warnings(),
     ):

@@ -39,7 +39,7 @@ class Validator(Protocol):
         ...
 
 
-def examiner(groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> Validator | None:
+def validator(groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> Validator | None:
     """What measures a run; None without validation patients.
 
     Raises:
@@ -48,8 +48,8 @@ def examiner(groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> 
     if not any(group.cases for group in groups):
         if settings.chooses:
             raise RecipeError(
-                "keep: best, patience and schedule: plateau go by validation patients, and this run has none; give "
-                "some patients the role validation."
+                "keep_weights: best, patience and schedule: plateau go by validation patients, and this run has none; "
+                "give some patients the role validation."
             )
         return None
     chosen: Validator = (

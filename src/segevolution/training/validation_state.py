@@ -48,7 +48,7 @@ class ValidationState:
         self.stale += 1
         self.waited += 1
         if settings.schedule == "plateau" and self.waited >= settings.plateau_patience:
-            self.factor = max(settings.final_rate, self.factor * settings.plateau_factor)
+            self.factor = max(settings.final_lr_fraction, self.factor * settings.plateau_factor)
             self.waited = 0
         self.ended = 0 < settings.patience <= self.stale
         return False

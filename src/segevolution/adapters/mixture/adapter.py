@@ -65,7 +65,7 @@ class MixtureAdapter(BaseAdapter):
         return [parameter for name, parameter in self._parameters().items() if _part(name) in self._wanted]
 
     @property
-    def rates(self) -> Mapping[str, float]:
+    def lr_multipliers(self) -> Mapping[str, float]:
         """A learned gate learns `RATE` times as fast as its experts, or it is still unsure when they are done."""
         return {MODULE: RATE} if self._gate is not None and GATE in self._wanted else {}
 
@@ -140,7 +140,7 @@ class MixtureAdapter(BaseAdapter):
             said = ", ".join(differing)
             raise AdapterError(f"the LoRA differs from this mixture's experts in {said}; train it with the same.")
         experts.write(name, lora.state())
-        self.teach(lora.structures)
+        self.add_structures(lora.structures)
 
     def expert(self, name: str) -> LoraAdapter:
         """One expert as a LoRA of its own, not attached: to be saved, merged, or used alone.
@@ -155,7 +155,7 @@ class MixtureAdapter(BaseAdapter):
         config = self.config.lora()
         lora = LoraAdapter(replace(config, targets=layers_in(state)) if self.config.gate == "task" else config)
         lora.load_state(state)
-        lora.teach(self.structures)
+        lora.add_structures(self.structures)
         return lora
 
     def _enter(self, backbone: BackboneModule) -> None:
@@ -184,11 +184,11 @@ class MixtureAdapter(BaseAdapter):
         if self.config.gate != "task":
             backbone.hooks.encode = self._encode
         backbone.hooks.decode = self._decode
-        backbone.hooks.again = self._inside().again
+        backbone.hooks.recompute_context = self._inside().recompute_context
 
     def _leave(self) -> None:
         backbone = self.backbone
-        backbone.hooks.encode = backbone.hooks.decode = backbone.hooks.again = None
+        backbone.hooks.encode = backbone.hooks.decode = backbone.hooks.recompute_context = None
         if self._gate is not None and getattr(backbone, MODULE, None) is self._gate:
             delattr(backbone, MODULE)
         if self._experts is not None:

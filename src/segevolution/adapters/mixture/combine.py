@@ -63,7 +63,7 @@ def combine(
     if mixture.config.learned:
         mixture = MixtureAdapter(MixtureConfig.from_dict({**mixture.config.to_dict(), "train": [GATE]}))
     for about in described.values():
-        mixture.teach(about.get("structures", ()))
+        mixture.add_structures(about.get("structures", ()))
     mixture.attach(backbone)
     for name, folder in folders.items():
         lora = LoraAdapter(configs[name])

@@ -29,13 +29,13 @@ class MixtureConfig(LoraConfig):
             the decoder only), "learned" (by the image), "learned+modality" (by the image, and the modality if known).
         table: (modality or structure, expert) pairs beside those that an expert's own name says: "MRI" is for MRI,
             and under "task" an expert called "liver" is for the liver. An expert may stand in several pairs.
-        top: experts a learned gate chooses for an image; 1 takes one whole, more are weighted.
+        top_k: experts a learned gate chooses for an image; 1 takes one whole, more are weighted.
         hidden: channels of a learned gate.
         confidence: where a learned gate is less sure of its first choice than this, it takes identity.
-        balance: weight of the loss that keeps a learned gate's experts evenly used.
-        supervise: weight of the loss that teaches a learned gate the expert of the modality where that is known: by
-            `table` and names, and identity for CT without an expert.
-        drop_modality: how often training hides the modality from "learned+modality".
+        balance_weight: weight of the loss that keeps a learned gate's experts evenly used.
+        supervision_weight: weight of the loss that teaches a learned gate the expert of the modality, where that is
+            known: by `table` and names, and identity for CT without an expert.
+        modality_dropout: how often training hides the modality from "learned+modality".
         train: names of experts, and "gate": what trains; empty for everything.
 
     Raises:
@@ -47,21 +47,27 @@ class MixtureConfig(LoraConfig):
         "experts": 64,
         "table": 10_000,
         "hidden": 16_384,
-        "balance": 1e6,
-        "supervise": 1e6,
+        "balance_weight": 1e6,
+        "supervision_weight": 1e6,
         "train": 65,
     }
     sizes: ClassVar[tuple[str, ...]] = (*LoraConfig.sizes, "hidden")
+    renamed: ClassVar[Mapping[str, str]] = {
+        "top": "top_k",
+        "balance": "balance_weight",
+        "supervise": "supervision_weight",
+        "drop_modality": "modality_dropout",
+    }
 
     experts: tuple[str, ...] = (Modality.MRI.value,)
     gate: GateKind = "modality"
     table: tuple[tuple[str, str], ...] = ()
-    top: int = 1
+    top_k: int = 1
     hidden: int = 64
     confidence: float = 0.6
-    balance: float = 0.01
-    supervise: float = 1.0
-    drop_modality: float = 0.1
+    balance_weight: float = 0.01
+    supervision_weight: float = 1.0
+    modality_dropout: float = 0.1
     train: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -74,13 +80,13 @@ class MixtureConfig(LoraConfig):
             raise AdapterError("a mixture leaves the base as it is for its identity expert; leave also_train empty.")
         if self.dora and self.learned:
             raise AdapterError("a learned gate weights its experts, which DoRA does not allow; use another gate.")
-        for name in ("top", "hidden"):
+        for name in ("top_k", "hidden"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise AdapterError(f"{name} {getattr(self, name)} is not possible; give a whole number of at least 1.")
-        for name in ("balance", "supervise"):
+        for name in ("balance_weight", "supervision_weight"):
             if not getattr(self, name) >= 0:
                 raise AdapterError(f"{name} {getattr(self, name)} is not possible; give 0 or more.")
-        for name in ("confidence", "drop_modality"):
+        for name in ("confidence", "modality_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise AdapterError(f"{name} {getattr(self, name)} is not possible; give a share from 0 to below 1.")
         self._check_names()

@@ -45,7 +45,7 @@ def by_scores(config: MixtureConfig, scores: Scores) -> Routing:
     abstained = confidence < config.confidence
     identity = torch.zeros_like(clean)
     identity[:, 0] = 1
-    return Routing(torch.where(abstained[:, None], identity, top(clean, config.top)), confidence, abstained)
+    return Routing(torch.where(abstained[:, None], identity, top(clean, config.top_k)), confidence, abstained)
 
 
 def while_learning(
@@ -53,19 +53,19 @@ def while_learning(
 ) -> tuple[Routing, Tensor | None]:
     """What it chooses in training, with noise and never abstaining; and its weighted losses, a scalar."""
     kept = torch.rand(len(modalities)).tolist()
-    told = [None if chance < config.drop_modality else name for chance, name in zip(kept, modalities, strict=True)]
+    told = [None if chance < config.modality_dropout else name for chance, name in zip(kept, modalities, strict=True)]
     scores = gate(tokens, told)
     noisy = scores.clean + torch.randn_like(scores.clean) * scores.spread
-    weights = top(noisy, config.top)
+    weights = top(noisy, config.top_k)
     losses = []
-    if config.balance:
-        losses.append(config.balance * imbalance(scores, noisy, weights, config.top))
-    if config.supervise:
+    if config.balance_weight:
+        losses.append(config.balance_weight * imbalance(scores, noisy, weights, config.top_k))
+    if config.supervision_weight:
         targets = [target(config, modality) for modality in modalities]
         known = [row for row, place in enumerate(targets) if place is not None]
         if known:
             places = torch.tensor([targets[row] for row in known], device=tokens.device)
-            losses.append(config.supervise * functional.cross_entropy(scores.clean[known], places))
+            losses.append(config.supervision_weight * functional.cross_entropy(scores.clean[known], places))
     sure = scores.clean.detach().softmax(dim=1).amax(dim=1)
     routing = Routing(weights, sure, torch.zeros_like(sure, dtype=torch.bool))
     return routing, torch.stack(losses).sum() if losses else None

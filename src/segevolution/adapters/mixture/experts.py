@@ -78,8 +78,8 @@ class Experts:
             activate(layers, {_internal(name): weight for name, weight in weights.items()})
             yield
 
-    def again(self) -> AbstractContextManager[None]:
-        """See Hooks.again: a context in which those answer that are on at the moment."""
+    def recompute_context(self) -> AbstractContextManager[None]:
+        """See Hooks.recompute_context: a context in which those answer that are on at the moment."""
         return self._as(remember(self._layers.values()))
 
     @contextmanager

@@ -116,9 +116,9 @@ class ContextPriorAdapter(BaseAdapter):
         """Modalities that have tokens."""
         return self._modalities
 
-    def teach(self, structures: Iterable[str]) -> None:
+    def add_structures(self, structures: Iterable[str]) -> None:
         """Name structures that it is, or will be, trained on; each gets tokens, drawn by its name."""
-        super().teach(structures)
+        super().add_structures(structures)
         self._fill()
 
     def add(self, name: str | Modality, like: str | Modality | None = None) -> None:
@@ -139,7 +139,7 @@ class ContextPriorAdapter(BaseAdapter):
                 raise AdapterError(f'there are no tokens of "{source}" to start from; name a {_KINDS[kind]} that has.')
             self.network.pool.add(kind, plain, source)
         if kind == "structures":
-            self.teach([plain])
+            self.add_structures([plain])
         else:
             self._modalities = tuple(dict.fromkeys((*self._modalities, plain)))
             self._fill()
@@ -148,7 +148,7 @@ class ContextPriorAdapter(BaseAdapter):
         """See Adapter.load_state; names that have tokens in `state` are taken over with them."""
         named = {canonical(name) for name in self.structures}
         self._modalities = tuple(dict.fromkeys((*self._modalities, *names_in(state, POOL, "modalities"))))
-        self.teach(name for name in names_in(state, POOL, "structures") if name not in named)
+        self.add_structures(name for name in names_in(state, POOL, "structures") if name not in named)
         super().load_state(state)
 
     def auxiliary_loss(self) -> Tensor | None:
@@ -242,7 +242,7 @@ class ContextPriorAdapter(BaseAdapter):
         if network.head is not None and network.training and torch.is_grad_enabled():
             classes = [-1 if context.modality is None else CLASSES.index(context.modality) for context in contexts]
             loss = network.head(modality, torch.tensor(classes, device=modality.device))
-            self._loss = None if loss is None else self.config.auxiliary * loss
+            self._loss = None if loss is None else self.config.auxiliary_weight * loss
         return adapted, structure
 
     def _add(self, values: Tensor, contexts: Sequence[Context], posterior: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from .token_pool import Start
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "study": {"start": "zero", "lora_targets": ("study",)},
+    "study": {"token_init": "zero", "lora_targets": ("study",)},
     "hermes": {
         "fusion": "hermes",
         "prototype": "multiplicative",
@@ -22,7 +22,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "width": 192,  # Hermes' own places have 128 to 320
         "modality_tokens": 10,
         "hidden": None,
-        "auxiliary": 0.01,
+        "auxiliary_weight": 0.01,
         "lora_rank": 0,
     },
 }
@@ -44,11 +44,11 @@ class ContextPriorConfig(AdapterConfig):
         scale: of the additive prototypes.
         structure_tokens, modality_tokens: tokens for each structure and for each modality.
         modalities: those that have tokens.
-        start: "random" draws a token's first values by its name, "zero" sets them to zero, as the study did.
+        token_init: "random" draws a token's first values by its name, "zero" sets them to zero, as the study did.
         seed: of these draws.
-        drop: how often training hides the structure of a prompt, so that the token of no structure learns.
-        drop_modality: the same for the modality.
-        auxiliary: weight of the loss that names the modality from its tokens after fusion; 0 for none.
+        structure_dropout: how often training hides the structure of a prompt; so the token of no structure learns.
+        modality_dropout: the same for the modality.
+        auxiliary_weight: weight of the loss that names the modality from its tokens after fusion; 0 for none.
         lora_rank: of LoRA beside the priors; 0 for none.
         lora_alpha, lora_targets: see LoraConfig; rank-stabilised.
         also_train: parameters of the base that train as they are, see `targets.parameters`; needs LoRA.
@@ -69,13 +69,19 @@ class ContextPriorConfig(AdapterConfig):
         "structure_tokens": 1024,
         "modality_tokens": 1024,
         "modalities": 1000,
-        "auxiliary": 1e6,
+        "auxiliary_weight": 1e6,
         "lora_rank": 4096,
         "lora_alpha": 1e6,
         "lora_targets": 10_000,
         "also_train": 10_000,
     }
     sizes: ClassVar[tuple[str, ...]] = ("width", "mlp", "hidden", "lora_rank")
+    renamed: ClassVar[Mapping[str, str]] = {
+        "drop": "structure_dropout",
+        "drop_modality": "modality_dropout",
+        "auxiliary": "auxiliary_weight",
+        "start": "token_init",
+    }
 
     fusion: Kind = "joint"
     prototype: Prototype = "additive"
@@ -88,18 +94,22 @@ class ContextPriorConfig(AdapterConfig):
     structure_tokens: int = 1
     modality_tokens: int = 1
     modalities: tuple[str, ...] = (Modality.CT.value, Modality.MRI.value)
-    start: Start = "random"
+    token_init: Start = "random"
     seed: int = 0
-    drop: float = 0.1
-    drop_modality: float = 0.1
-    auxiliary: float = 0.0
+    structure_dropout: float = 0.1
+    modality_dropout: float = 0.1
+    auxiliary_weight: float = 0.0
     lora_rank: int = 8
     lora_alpha: float = 8.0
     lora_targets: tuple[str, ...] = (choose.ALL_LINEAR,)
     also_train: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, known in (("fusion", get_args(Kind)), ("prototype", get_args(Prototype)), ("start", get_args(Start))):
+        for name, known in (
+            ("fusion", get_args(Kind)),
+            ("prototype", get_args(Prototype)),
+            ("token_init", get_args(Start)),
+        ):
             if getattr(self, name) not in known:
                 near = closest(str(getattr(self, name)), known)
                 hint = f'did you mean "{near}"?' if near else f"use one of {', '.join(known)}."
@@ -110,10 +120,10 @@ class ContextPriorConfig(AdapterConfig):
                 raise AdapterError(f"{name} {value} is not possible; give a whole number of at least 1.")
         if not isinstance(self.lora_rank, int) or self.lora_rank < 0:
             raise AdapterError(f"lora_rank {self.lora_rank} is not possible; give a whole number, 0 for no LoRA.")
-        for name in ("drop", "drop_modality"):
+        for name in ("structure_dropout", "modality_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise AdapterError(f"{name} {getattr(self, name)} is not possible; give a share from 0 to below 1.")
-        for name in ("scale", "auxiliary"):
+        for name in ("scale", "auxiliary_weight"):
             if getattr(self, name) < 0:
                 raise AdapterError(f"{name} {getattr(self, name)} is not possible; give 0 or more.")
         if self.also_train and not self.lora_rank:

@@ -35,8 +35,8 @@ class PriorNetwork(nn.Module):
         if width % heads:
             raise AdapterError(f"{heads} heads cannot share {width} channels; set heads to a divisor of {width}.")
         mlp = config.mlp or (max(1, width // 4) if joint else 4 * width)
-        self.drop, self.drop_modality = config.drop, config.drop_modality
-        self.pool = TokenPool(width, config.structure_tokens, config.modality_tokens, config.start, config.seed)
+        self.structure_dropout, self.modality_dropout = config.structure_dropout, config.modality_dropout
+        self.pool = TokenPool(width, config.structure_tokens, config.modality_tokens, config.token_init, config.seed)
         self.fusion = FUSIONS[config.fusion](sizes.width, width, config.blocks, heads, mlp)
         inputs = config.structure_tokens * width
         hidden = config.hidden or inputs
@@ -46,7 +46,7 @@ class PriorNetwork(nn.Module):
         self.multiplicative = (
             MultiplicativePrototypes(inputs, hidden, sizes) if config.prototype == "multiplicative" else None
         )
-        self.head = ModalityHead(width, len(CLASSES)) if config.auxiliary else None
+        self.head = ModalityHead(width, len(CLASSES)) if config.auxiliary_weight else None
 
     def forward(
         self, image: Tensor, modalities: Sequence[str | None], structures: Sequence[str | None]
@@ -61,7 +61,7 @@ class PriorNetwork(nn.Module):
             Adapted image (P, N, C), posteriors of modalities (P, M, w) and of structures (P, T, w).
         """
         if self.training:
-            modalities, structures = hide(modalities, self.drop_modality), hide(structures, self.drop)
+            modalities, structures = hide(modalities, self.modality_dropout), hide(structures, self.structure_dropout)
         fused: tuple[Tensor, Tensor, Tensor] = self.fusion(
             image.to(self.fusion.up.weight.dtype),
             self.pool("modalities", modalities),
