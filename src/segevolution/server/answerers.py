@@ -1,0 +1,152 @@
+"""What can answer: bare models and models with an adapter, each loaded when it is first asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from ..adapters.artifact import describe, load_adapter
+from ..adapters.protocol import Adapter
+from ..adapters.shipped import NONE, experts, find_adapter
+from ..inference.calibration import Calibration
+from ..inference.confidence import calibration_of
+from ..inference.load import load
+from ..models import hub
+from ..models.backbone import BackboneModule
+from ..models.spec import Spec
+from ..vocabulary import Modality
+from .faults import NotFound, SettingError
+from .settings import Settings
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """One thing that a client may choose.
+
+    Attributes:
+        id: how clients call it; a name, never a path.
+        model: a model's name or folder.
+        adapter: an adapter folder, or a name that ships; None = the bare model.
+        expert_for: modalities that it answers unless a client says otherwise.
+    """
+
+    id: str
+    model: str
+    adapter: str | Path | None = None
+    expert_for: tuple[Modality, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What a person reads; names without their folders."""
+        model = Path(self.model).name
+        return model if self.adapter is None else f"{model} with {Path(self.adapter).name}"
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedAnswerer:
+    """A network with an adapter attached to it, on or off; see `AdaptedNetwork`."""
+
+    backbone: BackboneModule
+    adapter: Adapter | None
+    calibration: Calibration
+
+    @property
+    def spec(self) -> Spec:
+        """The network's, with what the adapter was taught."""
+        return self.backbone.spec if self.adapter is None else self.adapter.adapted_spec()
+
+
+class Answerers:
+    """All that one server can answer with.
+
+    Args:
+        settings: of the server.
+
+    Raises:
+        CheckpointError, AdapterError: a model or an adapter is not there.
+        SettingError: the adapter to begin with is none of those that are served.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = Lock()
+        self._backbones: dict[str, BackboneModule] = {}
+        self._loaded: dict[str, LoadedAnswerer] = {}
+        hub.find(settings.model)
+        self.all = tuple(_listed(settings))
+        self.default = None
+        if settings.adapter is not None:
+            wanted = BASE if settings.adapter == NONE else Path(settings.adapter).name
+            if wanted not in self._ids:
+                raise SettingError(f'--default "{settings.adapter}" is not served; served are {", ".join(self._ids)}.')
+            self.default = wanted
+
+    @property
+    def _ids(self) -> list[str]:
+        return [answerer.id for answerer in self.all]
+
+    def find(self, name: str | None, modality: Modality | None) -> Answerer:
+        """By its id, or None for what answers a modality unless a client says otherwise.
+
+        Raises:
+            NotFound: nothing of that id is served.
+        """
+        if name is None:
+            name = self.default
+        if name is None:
+            return next((answerer for answerer in self.all if modality in answerer.expert_for), self.all[0])
+        for answerer in self.all:
+            if answerer.id == name:
+                return answerer
+        raise NotFound(f'no adapter "{name[:60]}" is served here; served are {", ".join(self._ids)}.')
+
+    def is_loaded(self, answerer: Answerer) -> bool:
+        """Whether it has answered before."""
+        return answerer.id in self._loaded
+
+    def load(self, answerer: Answerer) -> LoadedAnswerer:
+        """Its network and adapter, in memory from now on; raises CheckpointError or AdapterError."""
+        with self._lock:
+            if answerer.id not in self._loaded:
+                if answerer.model not in self._backbones:
+                    self._backbones[answerer.model] = load(answerer.model, device=self._settings.device)
+                backbone, adapter = self._backbones[answerer.model], None
+                if answerer.adapter is not None:
+                    with backbone.lock:
+                        adapter = load_adapter(find_adapter(answerer.adapter), backbone)
+                        adapter.switch_off()
+                calibration = calibration_of(answerer.model, answerer.adapter)
+                self._loaded[answerer.id] = LoadedAnswerer(backbone, adapter, calibration)
+            return self._loaded[answerer.id]
+
+
+def _listed(settings: Settings) -> list[Answerer]:
+    """The bare model, the experts of its modalities, and what the command line names."""
+    answerers = [Answerer(BASE, settings.model)]
+    modalities: dict[tuple[str, str], list[Modality]] = {}
+    for (model, modality), expert in experts().items():
+        if model == settings.model and expert.adapter is not None:
+            modalities.setdefault((expert.model, expert.adapter), []).append(modality)
+    answerers += [Answerer(adapter, model, adapter, tuple(known)) for (model, adapter), known in modalities.items()]
+    for given in settings.adapters:
+        folder = find_adapter(given)
+        model = _base_of(folder, settings.model, [answerer.model for answerer in answerers])
+        taken = {answerer.id for answerer in answerers}
+        name = folder.resolve().name
+        if any(answerer.adapter == name for answerer in answerers):
+            continue  # ships, and is listed already
+        number = next(number for number in range(1, 1000) if _numbered(name, number) not in taken)
+        answerers.append(Answerer(_numbered(name, number), model, folder))
+    return answerers
+
+
+def _base_of(folder: Path, model: str, known: Sequence[str]) -> str:
+    """The served model that an adapter says it belongs to, else the one to begin with, which refuses what misfits."""
+    name = str(describe(folder)["base"]["name"])
+    return name if name in known else model
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"

@@ -1,0 +1,1 @@
+"""The server's own API, under /api; see docs/reference/server_api.md."""
