@@ -4,11 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test check format clean help
+SERVER := $(VENV)/server-ready
+
+.PHONY: demo test test-server check format clean help
 
 help:
 	@echo "make demo    set up, then run the demo study: base against LoRA on simulated CT and MRI"
 	@echo "make test    set up, then run the tests"
+	@echo "make test-server  set up, then run the tests that need other projects' clients and browsers"
 	@echo "make check   formatting, lint, types and architecture"
 
 $(READY): requirements.lock pyproject.toml
@@ -23,6 +26,13 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
+
+$(SERVER): $(READY) requirements-server.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-server.lock
+	@touch $@
+
+test-server: $(SERVER)
+	$(BIN)/python -m pytest -n 2 -m server
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks
