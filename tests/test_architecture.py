@@ -17,7 +17,8 @@ _FLOORS = (
     {"recipes"},
     {"studies", "pretraining"},
     {"adaptation"},
-    {"cli", "server"},
+    {"server"},
+    {"cli"},
 )
 _FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
 _LONGEST = 350
