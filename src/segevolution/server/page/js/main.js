@@ -159,22 +159,21 @@ function showPlace(found) {
   element("place").textContent = `${named ? `${named}   ` : ""}${mm} mm   voxel ${found.voxel.join(", ")}   ${shown}   ${windowText()}`;
 }
 
-function goTo(structure) {
-  const { mask } = structure;
-  if (!mask.box) return;
-  const [low, high] = mask.box;
-  const middle = low.map((start, axis) => (start + high[axis] - 1) / 2);
+/** Move the crosshair to the voxel of a structure that lies nearest to its centre of mass. */
+function goTo({ mask }) {
+  const sum = [0, 0, 0];
+  let count = 0;
+  mask.forEach((voxel) => {
+    voxel.forEach((index, axis) => { sum[axis] += index; });
+    count += 1;
+  });
+  if (!count) return;
   let best = null;
-  for (let z = low[2]; z < high[2]; z += 1) {
-    for (let y = low[1]; y < high[1]; y += 1) {
-      for (let x = low[0]; x < high[0]; x += 1) {
-        if (!mask.voxels[mask.offset(x, y, z)]) continue;
-        const distance = (x - middle[0]) ** 2 + (y - middle[1]) ** 2 + (z - middle[2]) ** 2;
-        if (!best || distance < best.distance) best = { distance, voxel: [x, y, z] };
-      }
-    }
-  }
-  if (best) stage.view.setCrosshair(best.voxel);
+  mask.forEach((voxel) => {
+    const distance = voxel.reduce((total, index, axis) => total + (index - sum[axis] / count) ** 2, 0);
+    if (!best || distance < best.distance) best = { distance, voxel: [...voxel] };
+  });
+  stage.view.setCrosshair(best.voxel);
 }
 
 function addStructure() {

@@ -76,6 +76,19 @@ export class Mask {
     return inside && this.voxels[this.offset(x, y, z)] === 1;
   }
 
+  /** Call for each voxel that is on; the position is one array, written anew each time. */
+  forEach(visit) {
+    if (!this.box) return;
+    const [low, high] = this.box;
+    const voxel = [0, 0, 0];
+    let place = 0;
+    for (voxel[2] = low[2]; voxel[2] < high[2]; voxel[2] += 1) {
+      for (voxel[1] = low[1]; voxel[1] < high[1]; voxel[1] += 1) {
+        for (voxel[0] = low[0]; voxel[0] < high[0]; voxel[0] += 1) if (this.voxels[place++]) visit(voxel);
+      }
+    }
+  }
+
   offset(x, y, z) {
     const [low, high] = this.box;
     return x - low[0] + (high[0] - low[0]) * (y - low[1] + (high[1] - low[1]) * (z - low[2]));

@@ -3,8 +3,9 @@
 // NiiVue's `vox` counts in a grid that it has turned to RAS; nothing here hands it out. Places leave as voxels of the
 // file's own grid and as RAS+ millimetres.
 
-import { niftiFile } from "./nifti.js";
+import { whole } from "./geometry.js";
 import { fillTiles, leaveOutShading, showFiles } from "./niivue_tuning.js";
+import { SliceTextures } from "./slice_textures.js";
 
 export const AXIAL = 0;
 export const CORONAL = 1;
@@ -32,6 +33,8 @@ export class SliceView extends EventTarget {
     super();
     this.canvas = canvas;
     this.grid = null;
+    this.labels = null;
+    this.window = null; // {low, high}
     this.layout = "four";
     this.radiological = true;
     this.nv = new window.niivue.Niivue({
@@ -51,11 +54,12 @@ export class SliceView extends EventTarget {
 
   async start() {
     await this.nv.attachToCanvas(this.canvas);
+    this.textures = new SliceTextures(this.nv);
     this.nv.setCustomLayout(LAYOUTS[this.layout]);
   }
 
   /**
-   * Show a volume, and an empty label map on its grid.
+   * Show a volume, and an empty label map on its grid: `labels`, in file order, x fastest.
    *
    * @param {Grid} grid
    * @param {ArrayBuffer} file - the volume as uncompressed NIfTI-1.
@@ -63,13 +67,15 @@ export class SliceView extends EventTarget {
    */
   async open(grid, file, window) {
     const { nv } = this;
-    const labels = niftiFile(grid, "uint8", new Uint8Array(grid.size));
-    await showFiles(nv, [{ name: "volume.nii", file }, { name: "labels.nii", file: labels }]);
+    this.grid = null;
+    await showFiles(nv, [{ name: "volume.nii", file }]);
+    nv.refreshLayers(nv.volumes[0], 0);
+    this.labels = new Uint8Array(grid.size);
+    this.textures.open(window);
+    this.window = { ...window };
     this.grid = grid;
     nv.scene.pan2Dxyzmm = new Float32Array([0, 0, 0, 1]);
     nv.scene.crosshairPos = new Float32Array([0.5, 0.5, 0.5]);
-    this.setWindow(window.low, window.high);
-    this.setColours([], 0);
     this.setLayout(this.layout);
   }
 
@@ -79,23 +85,12 @@ export class SliceView extends EventTarget {
   }
 
   get isOpen() {
-    return this.grid !== null && this.nv.volumes.length === 2;
-  }
-
-  /** Labels in file order, x fastest; change them, then call `refreshLabels`. */
-  get labels() {
-    return this.nv.volumes[1].img;
+    return this.grid !== null;
   }
 
   /** Intensity of a voxel of the file's grid. */
   intensity(voxel) {
     return this.nv.volumes[0].img[this.grid.offset(voxel)];
-  }
-
-  /** @returns {{low: number, high: number}} */
-  get window() {
-    const [volume] = this.nv.volumes;
-    return { low: volume.cal_min, high: volume.cal_max };
   }
 
   /** The least and the greatest intensity. */
@@ -105,52 +100,30 @@ export class SliceView extends EventTarget {
   }
 
   setWindow(low, high) {
-    const [volume] = this.nv.volumes;
-    volume.cal_min = low;
-    volume.cal_max = Math.max(high, low + 1e-6);
-    this.nv.refreshLayers(volume, 0);
+    this.window = { low, high: Math.max(high, low + 1e-6) };
+    this.textures.setWindow(low, this.window.high);
     this.draw();
-    this.dispatchEvent(new Event("window"));
   }
 
   /**
    * Colours of the labels.
    *
    * @param {Array<{label: number, colour: string}>} entries - colours as #rrggbb; labels without one are clear.
-   * @param {number} opacity - 0 to 1.
    */
-  setColours(entries, opacity) {
-    const table = { R: [0], G: [0], B: [0], A: [0], I: [0], labels: [""] };
-    for (const { label, colour } of entries) {
-      const value = parseInt(colour.slice(1), 16);
-      table.R.push(value >> 16);
-      table.G.push((value >> 8) & 255);
-      table.B.push(value & 255);
-      table.A.push(255);
-      table.I.push(label);
-      table.labels.push(String(label));
-    }
-    if (table.I.length === 1) { // NiiVue takes a table of one label for none
-      table.R.push(0); table.G.push(0); table.B.push(0); table.A.push(0); table.I.push(1); table.labels.push("");
-    }
-    this.colourTable = table;
-    this.nv.volumes[1].setColormapLabel(table);
-    this.nv.volumes[1]._opacity = opacity;
-    this.refreshLabels();
+  setColours(entries) {
+    this.textures.setColours(entries);
+    this.refreshLabels(whole(this.grid));
   }
 
-  /** Outline the labels instead of filling them. */
-  setOutline(outlined) {
-    this.nv.overlayOutlineWidth = outlined ? 0.6 : 0;
+  /** @param {number} opacity - of the labels, 0 to 1. @param {number} line - of their outlines. */
+  setDisplay(opacity, line) {
+    this.textures.setDisplay(opacity, line);
     this.draw();
   }
 
-  /** Bring the changed label map to the screen. */
-  refreshLabels() {
-    const { nv } = this;
-    const old = nv.overlayTexture; // NiiVue makes a new one each time and leaves this to the garbage collector
-    nv.refreshLayers(nv.volumes[1], 1);
-    if (old && old !== nv.overlayTexture) nv.gl.deleteTexture(old);
+  /** Bring a box of `labels`, which was changed, to the screen. */
+  refreshLabels(box) {
+    if (box) this.textures.writeLabels(this.labels, box);
     this.draw();
   }
 
@@ -201,9 +174,8 @@ export class SliceView extends EventTarget {
 
   /** The axis of the file's grid that runs most nearly along R (0), A (1) or S (2). */
   fileAxisOf(world) {
-    const { permRAS } = this.nv.volumes[0]; // for each axis of the file, the RAS axis that it runs along, signed, from 1
-    const index = permRAS.findIndex((axis) => Math.abs(axis) === world + 1);
-    return { index, sign: Math.sign(permRAS[index]) };
+    const signed = this.nv.volumes[0].permRAS[world]; // the axis of the file, from 1, negative where it runs against it
+    return { index: Math.abs(signed) - 1, sign: Math.sign(signed) };
   }
 
   /** The tile under a place in the window: its plane and its number; null outside. */

@@ -42,7 +42,7 @@ export class Stage {
     this.surfaces.open(grid);
     this.view.setCrosshair(grid.shape.map((length) => Math.floor(length / 2)));
     this.colourKey = "";
-    this.showColours();
+    this.setDisplay({});
     this.showSaid();
     this.showTags();
   }
@@ -69,10 +69,11 @@ export class Stage {
     this.showTags();
   }
 
-  setDisplay({ opacity = this.opacity, outlined = this.outlined, shown = this.shown }) {
-    Object.assign(this, { opacity, outlined, shown });
-    this.sides.forEach(({ view }) => view.isOpen && view.setOutline(outlined));
-    this.showColours();
+  /** @param {{opacity?: number, outlined?: boolean, shown?: boolean}} change */
+  setDisplay(change) {
+    Object.assign(this, change);
+    const filled = this.shown && !this.outlined ? this.opacity : 0;
+    this.sides.forEach(({ view }) => view.isOpen && view.setDisplay(filled, this.shown ? 1 : 0));
   }
 
   /** The open sides: their view and the structures that they show. */
@@ -83,23 +84,25 @@ export class Stage {
 
   showMasks(box) {
     if (!this.view.isOpen) return;
-    this.workspace.writeLabels(this.view.labels, box);
-    const key = this.colours.map(({ label, colour }) => `${label}${colour}`).join();
-    if (key === this.colourKey) this.view.refreshLabels();
+    if (box) this.workspace.writeLabels(this.view.labels, box);
+    if (this.colourKey === this.colourKeyNow()) this.view.refreshLabels(box);
     else this.showColours();
-    this.surfaces.update(this.view.labels, this.view.colourTable);
-    this.onDrawn?.();
+    this.surfaces.update(this.view.labels, this.colours);
   }
 
   get colours() {
     return this.workspace.structures.map(({ id, colour }) => ({ label: id, colour }));
   }
 
+  colourKeyNow() {
+    return this.colours.map(({ label, colour }) => label + colour).join();
+  }
+
   showColours() {
     if (!this.view.isOpen) return;
-    this.colourKey = this.colours.map(({ label, colour }) => `${label}${colour}`).join();
-    this.sides.forEach(({ view }) => view.isOpen && view.setColours(this.colours, this.shown ? this.opacity : 0));
-    this.surfaces.update(this.view.labels, this.view.colourTable);
+    this.colourKey = this.colourKeyNow();
+    this.sides.forEach(({ view }) => view.isOpen && view.setColours(this.colours));
+    this.surfaces.update(this.view.labels, this.colours);
   }
 
   /** Draw what was said of the active structure. */
@@ -160,8 +163,8 @@ export class Stage {
     const { grid, file } = this.workspace;
     await this.otherView.open(grid, file, this.view.window);
     this.otherView.setRadiological(this.view.radiological);
-    this.otherView.setOutline(this.outlined);
     this.other = { view: this.otherView, marks: this.otherMarks, structures: [] };
+    this.setDisplay({});
     this.showSaid();
   }
 
@@ -182,19 +185,11 @@ export class Stage {
 
 /** Dice of two masks; null where both are empty. */
 export function dice(one, other) {
-  let [both, first, second] = [0, 0, 0];
-  const count = (mask) => mask.voxels.reduce((sum, value) => sum + value, 0);
-  first = count(one);
-  second = count(other);
-  if (!first && !second) return null;
-  if (!one.box || !other.box) return 0;
-  const low = one.box[0].map((value, axis) => Math.max(value, other.box[0][axis]));
-  const high = one.box[1].map((value, axis) => Math.min(value, other.box[1][axis]));
-  for (let z = low[2]; z < high[2]; z += 1) {
-    for (let y = low[1]; y < high[1]; y += 1) {
-      for (let x = low[0]; x < high[0]; x += 1) both += one.voxels[one.offset(x, y, z)] & other.voxels[other.offset(x, y, z)];
-    }
-  }
-  return (2 * both) / (first + second);
+  let [both, sum] = [0, 0];
+  one.forEach((voxel) => {
+    sum += 1;
+    both += other.has(voxel);
+  });
+  other.forEach(() => { sum += 1; });
+  return sum ? (2 * both) / sum : null;
 }
-

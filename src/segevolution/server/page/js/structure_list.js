@@ -69,7 +69,7 @@ export class StructureList {
     const row = make("div", { className: "row" });
     row.append(colour, name, eye, remove);
     item.append(row, figures(structure));
-    structure.warnings.forEach((warning) => item.append(make("p", { className: "warning", textContent: `⚠ ${sentence(warning)}` })));
+    structure.warnings.forEach((warning) => item.append(make("p", { className: "warning", textContent: `⚠ ${sentence(warning)}`, title: sentence(warning) })));
     if (active) {
       structure.notes.forEach((note) => item.append(make("p", { className: "note", textContent: sentence(note) })));
       item.append(this.buttons(structure));

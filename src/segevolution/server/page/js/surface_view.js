@@ -59,10 +59,11 @@ export class SurfaceView {
    * Show a label map soon, unless a newer one comes first.
    *
    * @param {Uint8Array} labels - the whole grid.
-   * @param {object} colours - NiiVue's table of label colours.
+   * @param {Array<{label: number, colour: string}>} colours - as #rrggbb.
    */
   update(labels, colours) {
     clearTimeout(this.timer);
+    if (!colours.length && !this.opened) return;
     this.timer = setTimeout(async () => {
       const { grid } = this;
       if (!this.opened && !labels.some((label) => label > 0)) return;
@@ -72,7 +73,7 @@ export class SurfaceView {
       if (grid !== this.grid) return;
       const [volume] = this.nv.volumes;
       sample(labels, this.grid, this.steps, this.small, volume.img);
-      volume.setColormapLabel(colours);
+      volume.setColormapLabel(table(colours));
       this.nv.updateGLVolume();
     }, DELAY);
   }
@@ -112,4 +113,11 @@ function sample(labels, grid, steps, small, target) {
       for (let x = 0; x < small.shape[0]; x += 1, source += steps[0]) target[place++] = labels[source];
     }
   }
+}
+
+/** NiiVue's table of label colours; what is not structure is clear. */
+function table(colours) {
+  const rows = [{ label: 0, colour: "#000000" }, ...colours];
+  const byte = (shift) => rows.map(({ colour }) => (parseInt(colour.slice(1), 16) >> shift) & 255);
+  return { R: byte(16), G: byte(8), B: byte(0), A: rows.map(({ label }) => (label ? 255 : 0)), I: rows.map(({ label }) => label) };
 }
