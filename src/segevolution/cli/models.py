@@ -118,7 +118,8 @@ def convert(
     target: Annotated[Path, typer.Argument(help="A folder; or the file to write with --to published.")],
     to: Annotated[Form, typer.Option(help="The form to write.")] = Form.SEGEVOLUTION,
     system: Annotated[
-        str | None, typer.Option("--as", help="Whose checkpoint it is: sam, medsam, sam-med2d or litemedsam.")
+        str | None,
+        typer.Option("--as", help="Whose checkpoint it is: sam, medsam, sam-med2d, litemedsam or sam-med3d."),
     ] = None,
     force: Force = False,
     quiet: Quiet = False,

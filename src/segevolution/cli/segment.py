@@ -188,7 +188,8 @@ def _show(report: "SegmentReport", *, json: bool, statistics: bool) -> None:
     columns = ["structure", "label", "file", "predicted IoU"]
     rows_of_text = []
     for entry in report.found:
-        row = [entry.name, str(entry.label), entry.file.name, f"{entry.predicted_iou:.2f}"]
+        estimate = "-" if entry.predicted_iou != entry.predicted_iou else f"{entry.predicted_iou:.2f}"  # NaN: none
+        row = [entry.name, str(entry.label), entry.file.name, estimate]
         if statistics:
             mean = "-" if entry.mean_intensity is None else f"{entry.mean_intensity:.1f}"
             row += [f"{entry.volume_ml:.1f}", mean, str(entry.voxels)]

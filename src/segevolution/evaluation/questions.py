@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import PromptError
+from ..imaging.boxes import Point, point
 from ..imaging.case import Case
 from ..imaging.prompts import COMBINATIONS, Prompt, PromptKind, kinds_in
 from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit, prompt_from_mask, prompt_generator
@@ -61,6 +63,8 @@ class Questions:
         drawn: the kind of prompt whose masks are kept for pictures; None keeps none.
         absent: structures that are known to lie outside the field of view; each is asked for by text, and the right
             answer is nothing.
+        centre: where a network that looks at one place looks: "prompt", or "truth", the middle of the structure's own
+            box, which is a leak, as in SAM-Med3D's published evaluation; to measure what it is worth.
     """
 
     prompts: tuple[str, ...] = COMBINATIONS
@@ -81,6 +85,7 @@ class Questions:
     more_boxes: tuple[BoxError, ...] = ()
     more_windows: tuple[Windows, ...] = ()
     absent: tuple[str, ...] = ()
+    centre: Literal["prompt", "truth"] = "prompt"
 
     def key_values(self) -> dict[str, Any]:
         """Plain values for a job's key; later additions at their defaults are left out, so that keys stay."""
@@ -108,7 +113,7 @@ class Questions:
 
 _LATER = (
     *("more_seeds", "more_jitters", "box_jitter_unit", "clicks"),
-    *("more_points", "more_boxes", "more_windows", "absent"),
+    *("more_points", "more_boxes", "more_windows", "absent", "centre"),
 )
 
 
@@ -155,7 +160,15 @@ def asked_prompts(case: Case, structure: str, questions: Questions) -> Iterator[
             if prompt.points and variant.points == questions.points:
                 first = points.setdefault(variant.seed, prompt)  # boxes with another error come with the same points
                 prompt = replace(prompt, points=first.points, labels=first.labels)
+            if questions.centre == "truth":
+                prompt = replace(prompt, centre=_middle(case.mask(structure)))
             yield kind, prompt, variant.coordinates(kind)
+
+
+def _middle(truth: npt.NDArray[np.bool_]) -> Point:
+    """Of the tight box (x, y, z), as SAM-Med3D's code takes it: the later voxel of two."""
+    places = np.argwhere(truth)
+    return point((places.min(axis=0) + places.max(axis=0) + 1) // 2)
 
 
 def simulated_prompts(case: Case, structure: str, questions: Questions) -> dict[str, Prompt]:

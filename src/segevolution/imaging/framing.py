@@ -127,7 +127,9 @@ def frame(volume: Volume, recipe: str, spacing: Spacing | None = None, order: st
     if spacing is None:
         return Frame(cropped, start, turn, volume.grid, None, pad, bounds)
     wanted = [spacing[BODY_AXIS[code]] for code in order]
-    resampling = Resampling.to_spacing(_whole(cropped.shape), ordered.grid.spacing[::-1], wanted[::-1])
+    resampling = Resampling.to_spacing(
+        _whole(cropped.shape), ordered.grid.spacing[::-1], wanted[::-1], turn.flips[::-1]
+    )
     if math.prod(resampling.target) > MOST_VOXELS:
         raise VolumeError(
             f"{volume.name} would have {' x '.join(map(str, resampling.target[::-1]))} voxels at the spacing that this "

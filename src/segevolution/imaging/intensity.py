@@ -74,6 +74,20 @@ def z_score(image: Array, *, measured: Array | None = None) -> Image:
     return np.asarray((signal - body.mean()) / max(body.std(), 1e-8), np.float32)
 
 
+def scaled_signal(image: Array, *, measured: Array | None = None) -> Image:
+    """Signal over the deviation of its voxels above 0, for networks that standardise each window themselves.
+
+    What is 0 stays 0, and every sign stays, so that the voxels above 0 are still known. float32, same shape.
+
+    Args:
+        measured: the voxels that statistics are taken of; None = all. See usable_signal.py.
+    """
+    signal = np.asarray(image, np.float32)
+    sample = signal if measured is None else np.asarray(measured, np.float32)
+    body = sample[sample > 0] if (sample > 0).any() else sample
+    return np.asarray(signal / max(body.std(), 1e-8), np.float32)
+
+
 def window(image: Array, low: float, high: float) -> Image:
     """Clip to [low, high] and scale to [0, 1]. float32, same shape."""
     return np.asarray((np.clip(np.asarray(image, np.float32), low, high) - low) / max(high - low, 1e-8), np.float32)
@@ -104,6 +118,10 @@ def _soft_tissue(image: Array, modality: Modality | None, measured: Array) -> Im
 
 def _z_score(image: Array, modality: Modality | None, measured: Array) -> Image:
     return z_score(image, measured=measured)
+
+
+def _scaled_signal(image: Array, modality: Modality | None, measured: Array) -> Image:
+    return scaled_signal(image, measured=measured)
 
 
 def eight_bits(image: Array, modality: Modality | None = None, *, measured: Array | None = None) -> Image:
@@ -166,6 +184,7 @@ NORMALISERS: dict[str, Normaliser] = {
     "soft_tissue": Normaliser(_soft_tissue, 0, 1, pad=0),  # segvol-mini
     "eight_bits": Normaliser(_eight_bits, 0, 255, pad=-1),  # the SAM family; -1 says what is no image
     "z_score": Normaliser(_z_score, None, None, pad=None),
+    "scaled_signal": Normaliser(_scaled_signal, None, None, pad=0),  # SAM-Med3D; what is no image is 0 to it
 }
 
 

@@ -74,6 +74,8 @@ class Prompt:
         box: in voxel indices; what of it lies beyond the image is cut off, and a note says so.
         scribbles, lasso: voxels that were drawn over, or round, on the structure or off it.
         mask: an earlier answer or a segmentation to begin with; of the grid's shape, not empty.
+        centre: voxel index (x, y, z) where a network that looks at one place has the middle of its window, and stays;
+            None = what is said decides. Only studies give one, to measure what a window round the truth is worth.
         notes: what a person should know of how the prompt was understood, a sentence each, without full stop.
 
     Raises:
@@ -88,6 +90,7 @@ class Prompt:
     scribbles: Region | None = None
     lasso: Region | None = None
     mask: PackedMask | None = field(default=None, repr=False)
+    centre: Point | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -140,7 +143,7 @@ class Prompt:
     def only(self, kinds: Collection[PromptKind]) -> "Prompt":
         """The parts of this prompt that are of some kinds; raises PromptError where nothing is left."""
         parts: dict[str, Any] = {name: getattr(self, name) for kind in kinds for name in _FIELDS[kind]}
-        return Prompt(self.grid, **parts, notes=self.notes)
+        return Prompt(self.grid, **parts, centre=self.centre, notes=self.notes)
 
     def joined(self, later: "Prompt") -> "Prompt":
         """Both on one grid; see `extended`."""

@@ -1,7 +1,8 @@
 """Another voxel size for an array, and the way back.
 
-The outer corner of the first voxel keeps its place, so voxel i of the new array lies at (i + 0.5) * step - 0.5 of the
-old one. Signal and logits change trilinearly, labels by the nearest voxel.
+The middle of the array keeps its place, as in TorchIO, so that nothing hangs on the direction of an axis: voxel i of
+the new array lies at (i + 0.5) * step - 0.5 + start of the old one, where start is half of what the new one leaves
+over. Signal and logits change trilinearly, labels by the nearest voxel.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from .grid import Array, Floats, Triple
 
 Image = npt.NDArray[np.float32]
 
+_CLOSE = 1e-6  # of a voxel: what arithmetic in millimetres may add or lose
+
 
 @dataclass(frozen=True, eq=False)
 class Resampling:
@@ -23,26 +26,38 @@ class Resampling:
         source: (D, H, W) of the old array.
         target: (D, H, W) of the new one.
         step: old voxels a new voxel, along (D, H, W).
+        start: old voxels before the new array begins, along (D, H, W).
+        against: along which of (D, H, W) the array runs against its file: a label from the middle between two voxels is
+            that of the later one in the file, whatever the array's direction.
     """
 
     source: Triple
     target: Triple
     step: Floats
+    start: Floats
+    against: Sequence[bool] = (False, False, False)
 
     @classmethod
-    def to_spacing(cls, shape: Triple, spacing: Sequence[float], wanted: Sequence[float]) -> "Resampling":
+    def to_spacing(
+        cls,
+        shape: Triple,
+        spacing: Sequence[float],
+        wanted: Sequence[float],
+        against: Sequence[bool] = (False, False, False),
+    ) -> "Resampling":
         """From voxels of one size in millimetres to another; the new array is as long as the old, to half a voxel."""
         step = np.asarray(wanted, np.float64) / np.asarray(spacing, np.float64)
         d, h, w = (max(1, round(side / pace)) for side, pace in zip(shape, step.tolist(), strict=True))
-        return cls(shape, (d, h, w), step)
+        left = np.asarray(shape) - np.asarray((d, h, w)) * step
+        return cls(shape, (d, h, w), step, left / 2, tuple(against))
 
     def forth(self, indices: Floats) -> Floats:
         """Old voxel indices (N, 3) -> new ones, not rounded."""
-        return np.asarray((indices + 0.5) / self.step - 0.5)
+        return np.asarray((indices + 0.5 - self.start) / self.step - 0.5)
 
     def back(self, indices: Floats) -> Floats:
         """New voxel indices (N, 3) -> old ones, not rounded."""
-        return np.asarray((indices + 0.5) * self.step - 0.5)
+        return np.asarray((indices + 0.5) * self.step - 0.5 + self.start)
 
     def block(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
         """A box of old voxels (d, h, w), both corners included -> first and one-past-last new voxel by its faces.
@@ -50,29 +65,36 @@ class Resampling:
         The new voxels are those nearest to the faces, at least one along each axis, all of them in the new array.
         """
         last = np.asarray(self.target, np.float64)
-        first = np.clip(np.floor(low / self.step + 0.5), 0, last - 1)
-        return first, np.clip(np.floor((high + 1) / self.step + 0.5), first + 1, last)
+        first = np.clip(np.floor((low - self.start) / self.step + 0.5), 0, last - 1)
+        return first, np.clip(np.floor((high + 1 - self.start) / self.step + 0.5), first + 1, last)
 
     def image(self, array: Image) -> Image:
         """Signal or logits (D, H, W) on the new voxels."""
-        return _interpolated(array, _places(self.target, self.step))
+        return _interpolated(array, self._seen())
 
     def image_back(self, array: Image) -> Image:
         """Signal or logits (D, H, W) on the old voxels."""
-        return _interpolated(array, _places(self.source, 1 / self.step))
+        return _interpolated(array, self._spread())
 
     def labels(self, array: Array) -> Array:
         """Labels (D, H, W) on the new voxels."""
         picks = [
-            np.clip(np.rint(where), 0, length - 1).astype(np.intp)
-            for where, length in zip(_places(self.target, self.step), self.source, strict=True)
+            np.clip(np.ceil(where - 0.5 - _CLOSE) if back else np.floor(where + 0.5 + _CLOSE), 0, length - 1).astype(
+                int
+            )
+            for where, length, back in zip(self._seen(), self.source, self.against, strict=True)
         ]
         return np.asarray(array[np.ix_(*picks)])
 
+    def _seen(self) -> list[Floats]:
+        """Where the new voxels lie in the old array, along each axis."""
+        parts = zip(self.target, self.step, self.start, strict=True)
+        return [(np.arange(side) + 0.5) * pace - 0.5 + start for side, pace, start in parts]
 
-def _places(shape: Triple, step: Floats) -> list[Floats]:
-    """Where the voxels of an array of `shape` lie in another one, along each axis."""
-    return [(np.arange(side) + 0.5) * pace - 0.5 for side, pace in zip(shape, step, strict=True)]
+    def _spread(self) -> list[Floats]:
+        """Where the old voxels lie in the new array, along each axis."""
+        parts = zip(self.source, self.step, self.start, strict=True)
+        return [(np.arange(side) + 0.5 - start) / pace - 0.5 for side, pace, start in parts]
 
 
 def _interpolated(array: Image, places: Sequence[Floats]) -> Image:

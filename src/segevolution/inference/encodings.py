@@ -134,7 +134,10 @@ class Encodings:
             with torch.inference_mode(), self._autocast():
                 masks = self.backbone.decode(features, batch, contexts[part], multimask=multimask)
                 logits.append(masks.full().float())
-                overlaps.append(masks.iou.float())
+                estimate = masks.iou.float()
+                overlaps.append(
+                    estimate if self.backbone.spec.estimates_overlap else torch.full_like(estimate, torch.nan)
+                )
                 small.append(masks.logits.float())
             self.counts.decodings += len(rows)
         return torch.cat(logits), torch.cat(overlaps), torch.cat(small)

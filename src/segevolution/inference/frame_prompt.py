@@ -31,6 +31,7 @@ class FramePrompt:
         labels: one a point: 1 positive, 0 negative, -1 the padding token.
         box: whole voxels, half-open as every VoxelBlock; None = no box.
         previous: an earlier answer to the same question; None = none.
+        centre: where the middle of the window lies; None = what is said decides, see Prompt.
         scribbles, lasso: voxels that were drawn over, for a network that takes such; None = none.
     """
 
@@ -41,6 +42,7 @@ class FramePrompt:
     previous: PreviousAnswer | None = field(default=None, compare=False)
     scribbles: Region | None = None
     lasso: Region | None = None
+    centre: Place | None = None
 
     @property
     def positive(self) -> tuple[Place, ...]:
@@ -67,9 +69,10 @@ def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
     if prompt.box is not None:
         box = VoxelBlock(*frame.block(*prompt.box.voxels))
     places = tuple(_place(row) for row in np.clip(points, 0, last))
+    centre = None if prompt.centre is None else _place(np.clip(frame.indices([prompt.centre]), 0, last)[0])
     previous = None if prompt.mask is None else mask_in_frame(prompt.mask, frame)
     scribbles, lasso = (in_frame(region, frame) for region in (prompt.scribbles, prompt.lasso))
-    return FramePrompt(prompt.text, places, prompt.labels, box, previous, scribbles, lasso)
+    return FramePrompt(prompt.text, places, prompt.labels, box, previous, scribbles, lasso, centre)
 
 
 def mask_in_frame(mask: PackedMask, frame: Frame) -> PreviousAnswer:

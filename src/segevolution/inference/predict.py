@@ -1,5 +1,6 @@
 """Files in, files out: read an image, segment what is asked, write masks, a key and a preview."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -36,7 +37,7 @@ class StructureResult:
         file: the file that holds it.
         voxels, volume_ml: of the written mask.
         mean_intensity: of the signal inside it, as measured (HU for CT); None if it is empty.
-        predicted_iou: the network's own estimate of the overlap with the truth.
+        predicted_iou: the network's own estimate of the overlap with the truth; NaN where it makes none.
     """
 
     name: str
@@ -214,5 +215,5 @@ def as_plain(entry: StructureResult) -> dict[str, Any]:
         "voxels": entry.voxels,
         "volume_ml": round(entry.volume_ml, 3),
         "mean_intensity": None if entry.mean_intensity is None else round(entry.mean_intensity, 3),
-        "predicted_iou": round(entry.predicted_iou, 4),
+        "predicted_iou": None if math.isnan(entry.predicted_iou) else round(entry.predicted_iou, 4),
     }

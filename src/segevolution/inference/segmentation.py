@@ -25,7 +25,7 @@ class Segmentation:
         grid: of the mask: exactly the volume's.
         prompt: what was asked, in voxels of that grid.
         structure: its canonical name, from the prompt's text or as the caller said; None = not named.
-        iou: the network's own estimate of the overlap with the truth.
+        iou: the network's own estimate of the overlap with the truth; NaN where it makes none.
         logits: (D, H, W) float16 on the session's frame, if they were to be kept; foreground is > 0.
         notes: what a person should know of how the prompt was understood: what of it was cut off, and what the network
             does not take and what that became; a sentence each, without full stop.

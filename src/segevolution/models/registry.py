@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, cast
 
 from ..documents import check
 from ..errors import CheckpointError
 from .backbone import BackboneModule
 from .sam.config import SamConfig
 from .sam.sam import Sam
+from .sam_med3d.config import SamMed3dConfig
+from .sam_med3d.sam_med3d import SamMed3d
 from .segvol import folder as segvol_folder
 from .segvol.segvol import SegVol
 from .tiny import TinyBackbone, TinyConfig
@@ -32,30 +34,41 @@ class NetworkType:
     save: Callable[[Any, Path], dict[str, Any]]
 
 
-def _build_tiny(sizes: Mapping[str, Any], folder: Path) -> TinyBackbone:
-    check(dict(sizes), TinyConfig, where=str(folder / "config.json"), error=CheckpointError)
-    return TinyBackbone(TinyConfig.from_dict(sizes))
+class Sizes(Protocol):
+    """The configuration of a network whose folder holds sizes and weights, and nothing else."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From what `to_dict` gave; raises CheckpointError on another key."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for config.json."""
+        ...
 
 
-def _save_tiny(model: TinyBackbone, _: Path) -> dict[str, Any]:
-    return model.config.to_dict()
+def sized(name: str, network: type[BackboneModule], sizes: type[Sizes]) -> NetworkType:
+    """A network that is made from its sizes alone, and keeps them as `config`."""
 
+    def build(values: Mapping[str, Any], folder: Path) -> BackboneModule:
+        check(dict(values), sizes, where=str(folder / "config.json"), error=CheckpointError)
+        return make(sizes.from_dict(values))
 
-def _build_sam(sizes: Mapping[str, Any], folder: Path) -> Sam:
-    check(dict(sizes), SamConfig, where=str(folder / "config.json"), error=CheckpointError)
-    return Sam(SamConfig.from_dict(sizes))
+    def save(model: Any, folder: Path) -> dict[str, Any]:
+        values: dict[str, Any] = model.config.to_dict()
+        return values
 
-
-def _save_sam(model: Sam, folder: Path) -> dict[str, Any]:
-    return model.config.to_dict()
+    make = cast(Callable[[Any], BackboneModule], network)
+    return NetworkType(name, network, build, save)
 
 
 NETWORKS: dict[str, NetworkType] = {
     network.name: network
     for network in (
         NetworkType("segvol", SegVol, segvol_folder.build, segvol_folder.save),
-        NetworkType("sam", Sam, _build_sam, _save_sam),
-        NetworkType("tiny", TinyBackbone, _build_tiny, _save_tiny),
+        sized("sam", Sam, SamConfig),
+        sized("sam_med3d", SamMed3d, SamMed3dConfig),
+        sized("tiny", TinyBackbone, TinyConfig),
     )
 }
 

@@ -66,6 +66,7 @@ class Spec:
         resizing: how a slice is brought to the size of a 2-D network.
         previous: (d, h, w) of the logits by which an earlier answer is told, where MASK is accepted; those of
             `Masks.logits`.
+        estimates_overlap: whether `Masks.iou` was trained to be an estimate; where it was not, answers have none (NaN).
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
         encoding: those of `adaptable` that run when an image is encoded; the others run when a prompt is decoded.
         words: layers of the text tower, which run when a prompt is decoded, and are wrapped only where asked for.
@@ -90,6 +91,7 @@ class Spec:
     keep_aspect: bool = False
     resizing: Resizing = "bilinear"
     previous: Triple | None = None
+    estimates_overlap: bool = True
     adaptable: tuple[str, ...] = ()
     encoding: tuple[str, ...] = ()
     words: tuple[str, ...] = ()

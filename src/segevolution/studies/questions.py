@@ -67,6 +67,7 @@ def questions_of(recipe: Recipe, base: BaseFacts, structures: tuple[str, ...], d
         more_jitters=tuple(more_jitters),
         box_jitter_unit=recipe.box_jitter_unit,
         clicks=recipe.clicks,
+        centre=recipe.centre,
     )
 
 
@@ -103,8 +104,13 @@ def omissions(
     structures: Sequence[str],
     records: Mapping[str, Sequence[CaseRecord]],
 ) -> tuple[str, ...]:
-    """A sentence for each question that a method or a dataset is not asked, and why."""
+    """A sentence for each question that a method or a dataset is not asked, and why; and for a leak."""
     sentences = []
+    if recipe.centre == "truth":
+        sentences.append(
+            "windows of networks that look at one place are centred on the truth, which no user knows: a leak, as in "
+            "SAM-Med3D's published evaluation."
+        )
     for method in recipe.methods:
         base = bases[recipe.base_of(method)]
         refused = [prompt for prompt in recipe.prompts if prompt not in accepted(recipe.prompts, base)]

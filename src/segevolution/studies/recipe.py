@@ -144,6 +144,7 @@ class Recipe(RecipePart):
     box_jitter: Jitter | Annotated[list[Jitter], Field(min_length=1)] = 0.0  # how far faces may move; 0 = tight boxes
     box_jitter_unit: Unit = "voxel"
     clicks: int = Field(default=0, ge=0)  # that correct each answer, one after another
+    centre: Literal["prompt", "truth"] = "prompt"  # of the window of a network that looks at one place
     shifts: list[RequestedShift] = Field(default=[])  # beside the unchanged scans, which are always measured
     surface_tolerance_mm: float = Field(default=2.0, gt=0)
     surface: bool = True  # whether NSD and HD95 are measured

@@ -123,7 +123,8 @@ class Strategy(ABC):
     def preparation(self, spec: Spec) -> tuple[object, ...]:
         """All that `prepare` reads of a network, as values that JSON can say: where they are equal, frames are."""
         own = () if type(self).prepare is Strategy.prepare else (self.name, spec.axis)
-        return "frame", spec.intensity, spec.spacing, *own
+        placed = () if spec.spacing is None else ("centred",)
+        return "frame", spec.intensity, spec.spacing, *placed, *own
 
     def open(
         self,

@@ -105,6 +105,8 @@ class ClickImage(OpenImage):
     def _first_views(self, prompt: FramePrompt, shape: Triple) -> list[VoxelBlock]:
         """Where to begin: the earlier answer's window while the points stay in it, else round the prompt."""
         window = self.encodings.window
+        if prompt.centre is not None:
+            return [centred(voxel(prompt.centre), window)]
         places = [voxel(point) for point in prompt.positive]
         places += [place for place in (prompt.box, extent(prompt.scribbles), extent(prompt.lasso)) if place is not None]
         previous = prompt.previous
@@ -124,11 +126,13 @@ class ClickImage(OpenImage):
             whole = places[-1]  # points further apart than a window: the last one, as it was set for a reason
         if any(side > wanted for side, wanted in zip(whole.shape, window, strict=True)):
             return [look.view for look in windows_over(whole, window)]
-        return [_centred(whole, window)]
+        return [centred(whole, window)]
 
     def _moves_on(self, prompt: FramePrompt) -> bool:
-        """A box bounds the answer already; and a network that reads boxes only cannot be told what is known."""
-        return prompt.box is None and bool(
+        """Not where a box bounds the answer, a study holds the window, or the network cannot be told what is known."""
+        if prompt.box is not None or prompt.centre is not None:
+            return False
+        return bool(
             self.encodings.backbone.spec.accepts & {PromptKind.POINT, PromptKind.MASK}
             and (prompt.positive or prompt.previous)
         )
@@ -207,7 +211,7 @@ def _window(view: VoxelBlock, shape: Triple) -> Window:
     return Window(view, view.meet(VoxelBlock.whole(shape)))
 
 
-def _centred(block: VoxelBlock, window: Triple) -> VoxelBlock:
+def centred(block: VoxelBlock, window: Triple) -> VoxelBlock:
     """A window with the block in its middle; it may reach outside the image."""
     middle = ((low + high) // 2 for low, high in zip(block.start, block.stop, strict=True))
     start = _triple([place - side // 2 for place, side in zip(middle, window, strict=True)])

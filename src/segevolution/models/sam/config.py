@@ -12,7 +12,6 @@ Preparation = Literal["sam", "sam_med2d", "medsam", "lite_medsam"]
 # Of the colours of SAM's training photographs, from 0 to 255.
 COLOUR_MEANS = (123.675, 116.28, 103.53)
 COLOUR_DEVIATIONS = (58.395, 57.12, 57.375)
-MASKS = 4  # mask tokens: one for an unambiguous answer, three alternatives
 
 
 @dataclass(frozen=True)

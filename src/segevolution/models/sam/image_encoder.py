@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..sam_layers import SamMlp
 from .config import SamConfig
 from .layers import neck
 
@@ -108,20 +109,6 @@ class RelativeAttention(nn.Module):
         along_h = torch.einsum("bnhwd,hkd->bnhwk", placed, _table(self.rel_pos_h, h))
         along_w = torch.einsum("bnhwd,wkd->bnhwk", placed, _table(self.rel_pos_w, w))
         return along_h.flatten(2, 3), along_w.flatten(2, 3)
-
-
-class SamMlp(nn.Module):
-    """Two linear layers with exact GELU between."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.lin1 = nn.Linear(width, hidden)
-        self.lin2 = nn.Linear(hidden, width)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(..., W) -> the same shape."""
-        changed: Tensor = self.lin2(functional.gelu(self.lin1(values)))
-        return changed
 
 
 class BottleneckAdapter(nn.Module):

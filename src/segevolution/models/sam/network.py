@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from ..sam_decoder import SamMaskDecoder
 from .config import SamConfig
 from .image_encoder import SamImageEncoder
-from .mask_decoder import SamMaskDecoder
 from .prompt_encoder import SamPromptEncoder
 from .tiny_vit import TinyViT
 
@@ -18,7 +18,9 @@ class SamNetwork(nn.Module):
         self.config = config
         self.image_encoder = TinyViT(config) if config.encoder == "tiny_vit" else SamImageEncoder(config)
         self.prompt_encoder = SamPromptEncoder(config)
-        self.mask_decoder = SamMaskDecoder(config)
+        self.mask_decoder = SamMaskDecoder(
+            config.out, config.decoder_depth, config.decoder_heads, config.decoder_mlp, config.iou_hidden, dimensions=2
+        )
 
     def embed(self, images: Tensor) -> Tensor:
         """(B, 3, S, S), prepared as `preparation.py` does -> (B, C, g, g)."""

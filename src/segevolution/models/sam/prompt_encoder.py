@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..sam_layers import ChannelNorm
 from .config import SamConfig
-from .layers import LayerNorm2d
 
 _FILLER = -1  # the label of a token that says "not a point"
 
@@ -26,10 +26,10 @@ class SamPromptEncoder(nn.Module):
         channels = config.mask_channels
         self.mask_downscaling = nn.Sequential(
             nn.Conv2d(1, channels // 4, 2, 2),
-            LayerNorm2d(channels // 4),
+            ChannelNorm(channels // 4),
             nn.GELU(),
             nn.Conv2d(channels // 4, channels, 2, 2),
-            LayerNorm2d(channels),
+            ChannelNorm(channels),
             nn.GELU(),
             nn.Conv2d(channels, config.out, 1),
         )

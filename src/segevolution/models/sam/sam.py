@@ -5,7 +5,6 @@ it reads an earlier answer, and which of its masks is the answer.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,9 @@ from ...imaging.prompts import PromptKind
 from ...imaging.resizing import Resizing
 from ...vocabulary import Context, Modality
 from ..backbone import ABSENT, PADDING, BackboneModule, Features, Masks, PromptBatch
+from ..sam_decoder import MASKS, Entrances
 from ..spec import Adaptation, DecoderSizes, Spec
-from .config import COLOUR_DEVIATIONS, COLOUR_MEANS, MASKS, Preparation, SamConfig
+from .config import COLOUR_DEVIATIONS, COLOUR_MEANS, Preparation, SamConfig
 from .network import SamNetwork
 
 _RESIZING: dict[Preparation, Resizing] = {
@@ -140,22 +140,6 @@ class Sam(BackboneModule):
         sparse, present = self._sparse(prompts)
         _, height, width = features.grid
         image = features.tokens.transpose(1, 2).unflatten(2, (height, width))
-        hooks = self.hooks
-        state: dict[str, Any] = {}
-
-        def fuse(tokens: Tensor) -> Tensor:
-            assert hooks.fuse is not None
-            tokens, state["fused"] = hooks.fuse(tokens, contexts)
-            return tokens
-
-        def adapt(tokens: Tensor) -> Tensor:
-            assert hooks.mask_tokens is not None
-            return hooks.mask_tokens(tokens, contexts, state.get("fused"))
-
-        def blend(vectors: Tensor) -> Tensor:
-            assert hooks.mask_vectors is not None
-            return hooks.mask_vectors(vectors, contexts, state.get("fused"))
-
         logits, overlaps = self.mask_decoder(
             image,
             self.prompt_encoder.grid_code(),
@@ -163,9 +147,7 @@ class Sam(BackboneModule):
             self._dense(prompts),
             prompts.image_index,
             None if bool(present.all()) else present,
-            fuse=None if hooks.fuse is None else fuse,
-            adapt=None if hooks.mask_tokens is None else adapt,
-            blend=None if hooks.mask_vectors is None else blend,
+            Entrances.of(self.hooks, contexts),
         )
         chosen = self._chosen(logits, overlaps, multimask=multimask)
         return Masks(chosen[0][:, :, None], chosen[1], self.spec.window)
