@@ -13,9 +13,10 @@ import torch
 from segevolution.adapters import create, load_adapter, save_adapter
 from segevolution.data.windows import FramedCase
 from segevolution.errors import CheckpointError
+from segevolution.evaluation.questions import Questions, asked_prompts
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.prompts import PromptKind
+from segevolution.imaging.prompts import Prompt, PromptKind
 from segevolution.imaging.volume import Volume
 from segevolution.inference.session import Session
 from segevolution.inference.strategies import strategy_of
@@ -120,7 +121,7 @@ def test_it_learns_by_clicks_in_turn(tmp_path: Path):
         seed=1,
         warmup=3,
         learning_rate=4e-3,
-        average=0,
+        ema_decay=0,
         sample={"views": 1, "structures": 1, "prompts": 1, "candidates": 0},
         prompt={"clicks": 2},
     )
@@ -184,3 +185,15 @@ def test_another_file_is_refused(spoil, small_published, tmp_path: Path):
     with pytest.raises(CheckpointError):
         hub.convert(tmp_path / "file.pth", tmp_path / "model", system="sam-med3d")
     assert not (tmp_path / "model").exists()
+
+
+def test_a_study_may_hold_the_window_round_the_truth_and_nowhere_else_is_answered():
+    scan, truth = volume(), (18, 17, 9)
+    session = Session(network(), scan)
+    held = session.segment(Prompt(scan.grid, points=((18, 17, 4),), labels=(1,), centre=truth))
+    free = session.segment(points=[truth])
+    assert held.previous.view == free.previous.view
+    assert session.counts.decodings >= 2
+    asked = Questions(prompts=("point",), centre="truth")
+    (_, prompt, _) = next(iter(asked_prompts(case(), "liver", asked)))
+    assert np.abs(np.array(prompt.centre) - truth).max() <= 1
