@@ -406,8 +406,8 @@ MUTATIONS = (
     Mutation(
         "a window with nothing to say says nothing",
         "inference/frame_prompt.py",
-        "labels=(PADDING,)) if",
-        "labels=(0,)) if",
+        "labels=(PADDING,)",
+        "labels=(0,)",
         "inference",
     ),
     Mutation(
@@ -610,16 +610,16 @@ MUTATIONS = (
     ),
     Mutation(
         "an evaluation forgets how far a box had moved",
-        "evaluation/evaluate.py",
-        "jitter = questions.box_jitter if PromptKind.BOX",
-        "jitter = 0.0 if PromptKind.BOX",
+        "evaluation/questions.py",
+        "first = BoxError(self.box_jitter, self.box_jitter_unit)",
+        "first = BoxError(0.0, self.box_jitter_unit)",
         "evaluation/test_evaluate.py",
     ),
     Mutation(
         "a study's picture is of the last click",
         "evaluation/evaluate.py",
-        "(NO_SHIFT, 0, _coordinates(questions, kind))",
-        "(NO_SHIFT, click, _coordinates(questions, kind))",
+        "(NO_SHIFT, 0, first.coordinates(kind))",
+        "(NO_SHIFT, click, first.coordinates(kind))",
         "evaluation/test_evaluate.py",
     ),
     Mutation(
@@ -736,10 +736,10 @@ MUTATIONS = (
         "training/test_clicks.py",
     ),
     Mutation(
-        "the network is not told its answer with the next click",
+        "the network is not previous_logits its answer with the next click",
         "training/clicks.py",
-        "told = None if previous is None else",
-        "told = None if True else",
+        "previous_logits = None if previous is None else",
+        "previous_logits = None if True else",
         "training/test_clicks.py",
     ),
     Mutation(
@@ -751,7 +751,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a session does not tell a network its last answer",
-        "inference/session.py",
+        "inference/opened_volume.py",
         "if earlier is not None and PromptKind.MASK",
         "if False and PromptKind.MASK",
         "inference/test_dialogue.py evaluation/test_evaluate.py",

@@ -171,10 +171,10 @@ def _abandoned(path: Path) -> bool:
 def _is_zombie(process: int) -> bool:
     """Whether a process has ended and nobody has asked for its status yet, where the system can tell (Linux)."""
     try:
-        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    return told.rpartition(")")[2].split()[:1] == ["Z"]
+    return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def check_writable(path: Path, *, force: bool = True) -> None:

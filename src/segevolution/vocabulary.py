@@ -278,8 +278,8 @@ def has_side(structure: str) -> bool:
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name nearest in spelling, or None when nothing is near."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return found[0] if found else None
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
 
 
 def require_known(name: str, known: Iterable[str]) -> str:

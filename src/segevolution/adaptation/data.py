@@ -73,10 +73,10 @@ def bring(
         store = Store.open(folder)
         skipped = {case: why for cases in store.skipped.values() for case, why in cases.items()}
         return PreparedDataset(store, name_of(store, folder), skipped)
-    found = open_source(source, folder, overrides)
+    source_data = open_source(source, folder, overrides)
     made_of: dict[str, Any] = {
         "folder": str(folder.resolve()),
-        "source": found.name,
+        "source": source_data.name,
         "overrides": [str(value) for value in vars(overrides).values()],
     }
     note, path = work / "dataset.json", work / "dataset"
@@ -85,7 +85,7 @@ def bring(
     store = Store.ensure(path) if same else Store.create(path, force=True)
     if not same:
         write_json(note, {"key": key, **made_of})
-    report = prepare(found, store, progress=progress)
+    report = prepare(source_data, store, progress=progress)
     if not len(store):
         reason = next(iter(report.failed.values()), "it holds none")
         raise RecipeError(f"{folder}: no case can be used: {reason}")

@@ -125,13 +125,15 @@ def make_recipe(
     new = bool(spec.structures) and not set(structures) <= set(spec.structures)
     if new and spec.words:
         layers = {**layers, "targets": [*layers["targets"], "text"]}
-    told = [name for name in RETENTION if not spec.structures or name in spec.structures] if request.simulated else []
+    retention_names = (
+        [name for name in RETENTION if not spec.structures or name in spec.structures] if request.simulated else []
+    )
     for entry in others:
         if "path" in entry and entry["test"]:
             labelled = dict.fromkeys(
                 name for record in Store.open(Path(entry["path"])).cases for name in record.structures
             )
-            told += [name for name in labelled if not spec.structures or name in spec.structures]
+            retention_names += [name for name in labelled if not spec.structures or name in spec.structures]
     values = {
         "name": request.output.name,
         "about": f"{request.method} on {request.base}, by segevolution adapt",
@@ -141,7 +143,7 @@ def make_recipe(
         "methods": [{"name": UNTRAINED}, {"name": request.method, **_method(request.method, modalities, layers)}],
         "fit": {**_fit(request, validated, spec.windows, new), "objective": _objective(others, modalities)},
         "prompts": [kind for kind in COMBINATIONS if set(kind.split("+")) <= set(spec.accepts)],
-        "structures": list(dict.fromkeys([*structures, *told])),
+        "structures": list(dict.fromkeys([*structures, *retention_names])),
         "surface": False,
     }
     return Recipe.model_validate(values), tuple(entry["name"] for entry in others if entry["test"])
@@ -219,19 +221,19 @@ def _fit(request: AdaptRequest, validated: bool, windows: str, new: bool) -> dic
 
 def _objective(others: Sequence[Mapping[str, Any]], modalities: set[Modality | None]) -> dict[str, Any]:
     """Where CT is replayed, and is not what is to be learned, what the base says of it is kept, too."""
-    kept = Modality.CT not in modalities and any(entry["replay"] for entry in others)
-    return {"resolution": "decoder", "retain": {Modality.CT.value: RETAIN} if kept else {}}
+    retains_ct = Modality.CT not in modalities and any(entry["replay"] for entry in others)
+    return {"resolution": "decoder", "retain": {Modality.CT.value: RETAIN} if retains_ct else {}}
 
 
 def _ct(request: AdaptRequest, taken: set[str]) -> list[dict[str, Any]]:
     """The datasets beside the laboratory's own: what is replayed, and what tells whether CT was forgotten."""
     replay = request.replay or (NONE if request.method == "mixture" else SIMULATED)  # a mixture's CT cannot change
-    found = []
+    datasets = []
     replayed = REPLAYED if replay == SIMULATED else 0
     if replayed + request.simulated:
         made = {"patients": replayed + request.simulated, "seed": FIRST_SEED, "modality": Modality.CT}
         entry = {"simulate": made, "replay": replayed, "test": request.simulated}
-        found.append({"name": _free("simulated_ct", taken), **entry})
+        datasets.append({"name": _free("simulated_ct", taken), **entry})
     stores = {}
     if replay not in (SIMULATED, NONE):
         stores[Path(replay).resolve()] = {"replay": "rest", "test": 0}
@@ -241,8 +243,8 @@ def _ct(request: AdaptRequest, taken: set[str]) -> list[dict[str, Any]]:
         stores[place] = {"replay": 0.5, "test": "rest"} if both else {"replay": 0, "test": "rest"}
     for place, roles in stores.items():
         entry = {"path": str(place), "labels": "the store's own", **roles}
-        found.append({"name": _free(name_of(Store.open(place), place), taken), **entry})
-    return found
+        datasets.append({"name": _free(name_of(Store.open(place), place), taken), **entry})
+    return datasets
 
 
 def _free(name: str, taken: set[str]) -> str:

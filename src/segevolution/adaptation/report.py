@@ -122,13 +122,13 @@ def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force
         output: the folder.
         force: replace another adapter there.
     """
-    kept = table[(table["dataset"] != facts.dataset) | table["structure"].isin(list(facts.structures))]
-    rows = rows_of(kept, facts.method, UNTRAINED, facts.retention)
-    losses = losses_of(kept, facts.method, UNTRAINED, facts.retention)
-    advice = advise(rows, losses, fallen_structures(kept, facts.method, UNTRAINED, facts.retention))
+    asked_rows = table[(table["dataset"] != facts.dataset) | table["structure"].isin(list(facts.structures))]
+    rows = rows_of(asked_rows, facts.method, UNTRAINED, facts.retention)
+    losses = losses_of(asked_rows, facts.method, UNTRAINED, facts.retention)
+    advice = advise(rows, losses, fallen_structures(asked_rows, facts.method, UNTRAINED, facts.retention))
     trained = _training(facts)
     command = use_command(output, facts)
-    told = {
+    report_values = {
         "key": facts.key,
         "request": dict(facts.request),
         "verdict": advice.answer.value,
@@ -149,13 +149,13 @@ def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force
     check_replaceable(output, force=force)
     with replacing(output) as temporary:
         copy_with_card(facts.study / "models" / facts.run / "adapter", temporary, _card(facts, trained, rows, advice))
-        blocks = _page(output.name, facts, kept, rows, advice, trained, command)
+        blocks = _page(output.name, facts, asked_rows, rows, advice, trained, command)
         (temporary / "figures").mkdir()
         for block in blocks:
             if isinstance(block, Picture):
                 (temporary / "figures" / f"{block.name}.png").write_bytes(block.png)
         write_text(temporary / PAGE, markdown(blocks))
-        write_json(temporary / REPORT, told)
+        write_json(temporary / REPORT, report_values)
     return read_json(output / REPORT, dict[str, Any], error=RecipeError)
 
 
@@ -265,16 +265,16 @@ def _part(name: str) -> str:
 
 
 def _in_words(trained: _Training) -> str:
-    said = [f"{trained.steps} steps" + ("" if trained.finished else ", until the time was up")]
+    clauses = [f"{trained.steps} steps" + ("" if trained.finished else ", until the time was up")]
     if trained.best_step is not None:
-        said.append(f"weights of step {trained.best_step}, the best on the validation patients")
+        clauses.append(f"weights of step {trained.best_step}, the best on the validation patients")
     cost = trained.cost
     if cost is not None and cost.steps:
         memory = "of GPU memory" if cost.device == "cuda" else "of memory (the whole process)"
-        said.append(f"{cost.seconds_a_step:.2f} s a step on {cost.device}, validations included")
-        said.append(f"at most {cost.peak_bytes / 1e9:.2f} GB {memory}")
-    said.append(f"the adapter's weights take {trained.bytes / 1e6:.2f} MB")
-    return "; ".join(said) + ". The name of every tensor that trained is in report.json."
+        clauses.append(f"{cost.seconds_a_step:.2f} s a step on {cost.device}, validations included")
+        clauses.append(f"at most {cost.peak_bytes / 1e9:.2f} GB {memory}")
+    clauses.append(f"the adapter's weights take {trained.bytes / 1e6:.2f} MB")
+    return "; ".join(clauses) + ". The name of every tensor that trained is in report.json."
 
 
 def _card(facts: AdaptFacts, trained: _Training, rows: Sequence[VerdictRow], advice: Advice) -> dict[str, Any]:
@@ -302,9 +302,11 @@ def _card(facts: AdaptFacts, trained: _Training, rows: Sequence[VerdictRow], adv
 
 def _plain(row: VerdictRow) -> dict[str, Any]:
     sides = {"before": row.before, "after": row.after, "difference": row.change.estimate}
-    told = {key: {name: _number(value) for name, value in asdict(found).items()} for key, found in sides.items()}
+    row_values = {
+        key: {name: _number(value) for name, value in asdict(estimate).items()} for key, estimate in sides.items()
+    }
     where = {"dataset": row.dataset, "modality": row.modality, "prompt": row.prompt, "retention": row.retention}
-    return {**where, **told, "p": _number(row.change.p), "verdict": row.turn}
+    return {**where, **row_values, "p": _number(row.change.p), "verdict": row.turn}
 
 
 def _plain_loss(loss: RetentionLoss) -> dict[str, Any]:
@@ -314,11 +316,15 @@ def _plain_loss(loss: RetentionLoss) -> dict[str, Any]:
 
 
 def _plain_training(trained: _Training) -> dict[str, Any]:
-    told = {key: value for key, value in asdict(trained).items() if key != "cost"}
+    training_values = {key: value for key, value in asdict(trained).items() if key != "cost"}
     if trained.cost is not None:
-        told |= {**asdict(trained.cost), "steps": trained.steps, "seconds_a_step": trained.cost.seconds_a_step}
-        told["measured_steps"] = trained.cost.steps
-    return told
+        training_values |= {
+            **asdict(trained.cost),
+            "steps": trained.steps,
+            "seconds_a_step": trained.cost.seconds_a_step,
+        }
+        training_values["measured_steps"] = trained.cost.steps
+    return training_values
 
 
 def _number(value: float) -> float | None:

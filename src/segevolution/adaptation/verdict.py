@@ -87,12 +87,12 @@ def rows_of(table: pd.DataFrame, method: str, reference: str, retention: Collect
         table: the rows of results.parquet.
         retention: datasets on which only forgetting is measured.
     """
-    found = []
+    verdict_rows = []
     for (dataset, modality, prompt), rows in grouped(table, ("dataset", "modality", "prompt")):
         before, after = (estimate(rows[rows["method"] == name]) for name in (reference, method))
         change = difference(rows, method, reference)
-        found.append(VerdictRow(dataset, modality, prompt, before, after, change, dataset in retention))
-    return found
+        verdict_rows.append(VerdictRow(dataset, modality, prompt, before, after, change, dataset in retention))
+    return verdict_rows
 
 
 def fallen_structures(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[str]:
@@ -159,8 +159,8 @@ def _answer(
     prices = [f"{kind} prompts fell" for kind in fell]
     prices += [f"{loss.modality} ({loss.dataset}) was lost" for loss in losses if loss.lost]
     if gained and not prices:
-        kept = sorted({loss.modality for loss in losses})
-        beside = f", and {_listed(kept)} was kept within {LOST:g} of Dice" if kept else ""
+        retained_modalities = sorted({loss.modality for loss in losses})
+        beside = f", and {_listed(retained_modalities)} was kept within {LOST:g} of Dice" if retained_modalities else ""
         return Recommendation.USE, f"Use it: Dice rose with {_listed(gained)}; no kind of prompt fell{beside}."
     if gained:
         return Recommendation.CARE, f"Use it with care: Dice rose with {_listed(gained)}, but {_listed(prices)}."
@@ -170,21 +170,21 @@ def _answer(
 
 
 def _of_own(own: Sequence[VerdictRow], compared: Sequence[VerdictRow], decided: Sequence[VerdictRow]) -> list[str]:
-    said = []
+    sentences = []
     for row in compared:
         change = row.change.estimate
         word = {"too few": "too few patients to know", "no gain": _level(row)}.get(row.turn, row.turn)
         interval = "" if np.isnan(change.low) else f" [{change.low:+.3f}, {change.high:+.3f}]"
-        said.append(f"{_kind(own, row)}: {word} ({change.mean:+.3f}{interval}, {_counted(change.patients)}).")
+        sentences.append(f"{_kind(own, row)}: {word} ({change.mean:+.3f}{interval}, {_counted(change.patients)}).")
     unasked = [_kind(own, row) for row in own if row not in compared]
     if unasked:
-        said.append(
+        sentences.append(
             f"{_listed(unasked)}: the base does not know these names, so there is no before; read the after alone."
         )
     few = {row.modality for row in compared if row not in decided}
     if few and decided:
-        said.append(f"Of {_listed(sorted(few))} too few patients were held out to know.")
-    return said
+        sentences.append(f"Of {_listed(sorted(few))} too few patients were held out to know.")
+    return sentences
 
 
 def _of_loss(loss: RetentionLoss) -> str:

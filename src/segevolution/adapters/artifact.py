@@ -112,8 +112,8 @@ def save_adapter(
     check_replaceable(folder, force=force)
     with adapter.suspended():
         base = fingerprint(backbone)
-    said = dict(card or {})
-    name = str(said.get("base", type(backbone).__name__))
+    card_values = dict(card or {})
+    name = str(card_values.get("base", type(backbone).__name__))
     section = {
         "format": FORMAT,
         "method": adapter.method,
@@ -122,7 +122,7 @@ def save_adapter(
         "trained": sum(trainable(backbone).values()),
         "trained_groups": trained_groups(backbone, adapter.module),
         "structures": list(adapter.structures),
-        "card": said,
+        "card": card_values,
     }
     state = {name: tensor.cpu().contiguous() for name, tensor in adapter.state().items()}
     check_weights(state, "the adapter that was to be saved", AdapterError)
@@ -274,13 +274,13 @@ def in_groups(counts: Mapping[str, int]) -> str:
 
 def _card(name: str, section: Mapping[str, Any]) -> str:
     """The text of README.md."""
-    said = section["card"]
+    card_values = section["card"]
     lines = ["---", f"library_name: {'peft' if section['method'] == 'lora' else SECTION}"]
     lines += [
         "tags: [segevolution, medical-imaging, segmentation]",
         "---",
         "",
-        f"# {_inline(said.get('title', name))}",
+        f"# {_inline(card_values.get('title', name))}",
         "",
     ]
     base = section["base"]
@@ -292,13 +292,13 @@ def _card(name: str, section: Mapping[str, Any]) -> str:
         lines += [f"Trained values by group: {markdown_text(in_groups(section['trained_groups']))}.", ""]
     lines += [f"Base fingerprint: `{base['fingerprint']}`", "", "## Settings", ""]
     lines += [f"- {markdown_text(key)}: {_inline(value)}" for key, value in section["settings"].items()]
-    others = {key: key.replace("_", " ").capitalize() for key in said if key not in ("base", "title", *SECTIONS)}
+    others = {key: key.replace("_", " ").capitalize() for key in card_values if key not in ("base", "title", *SECTIONS)}
     for key, heading in {**SECTIONS, **others}.items():
         lines += ["", f"## {_inline(heading)}", ""]
         if key == "not_for":
-            lines += [*_said(said[key]), "", NOT_FOR] if key in said else [NOT_FOR]
+            lines += [*_said(card_values[key]), "", NOT_FOR] if key in card_values else [NOT_FOR]
         else:
-            lines += _said(said.get(key))
+            lines += _said(card_values.get(key))
     return "\n".join(lines) + "\n"
 
 

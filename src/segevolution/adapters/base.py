@@ -250,9 +250,9 @@ class BaseAdapter(ABC):
                     f"a {other} adapter of this network is switched off and would return to another base; "
                     "detach it before you merge."
                 )
-            kept = self.state()
+            weights = self.state()
             self._fold()
-            self._kept = kept
+            self._kept = weights
             self._spec = backbone.spec  # what it learned stays
             self._release()
             backbone.adapters.merge_count += 1

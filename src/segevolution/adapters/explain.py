@@ -142,8 +142,8 @@ def write_explanation(explanation: Explanation, folder: Path, *, force: bool = F
     similarity: list[list[Any]] = [["structure", *names]]
     similarity += [[name, *row] for name, row in zip(names, explanation.similarity, strict=True)]
     asked: list[list[Any]] = [["of", "question", "cosine", "rank", "among"]]
-    for of, found in (("tokens", explanation.analogies), ("moves", explanation.moved_analogies)):
-        asked += [[of, *_plain(each).values()] for each in found]
+    for of, analogies in (("tokens", explanation.analogies), ("moves", explanation.moved_analogies)):
+        asked += [[of, *_plain(each).values()] for each in analogies]
     with replacing(Path(folder), force=force) as temporary:
         temporary.mkdir()
         for name, rows in (("structures", structures), ("similarity", similarity), ("analogies", asked)):

@@ -154,11 +154,11 @@ class LoraAdapter(BaseAdapter):
             self.backbone.set_submodule(name, original)
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        found = named(self._layers)
+        parameters = named(self._layers)
         for name, parameter in self._in_place.parameters.items():
             owner, _, kind = name.rpartition(".")
-            found[f"{PREFIX}{owner}.base_layer.{kind}" if owner in self._layers else PREFIX + name] = parameter
-        return found
+            parameters[f"{PREFIX}{owner}.base_layer.{kind}" if owner in self._layers else PREFIX + name] = parameter
+        return parameters
 
 
 def inject(
@@ -196,13 +196,13 @@ def inject(
 
 def named(layers: Mapping[str, Wrapped], adapter: str = NAME) -> dict[str, nn.Parameter]:
     """The parameters of one LoRA in wrapped layers, by the names that peft writes into a file."""
-    found: dict[str, nn.Parameter] = {}
+    parameters: dict[str, nn.Parameter] = {}
     for name, layer in layers.items():
-        found[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A[adapter].weight
-        found[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B[adapter].weight
+        parameters[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A[adapter].weight
+        parameters[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B[adapter].weight
         if adapter in layer.lora_magnitude_vector:
-            found[f"{PREFIX}{name}.lora_magnitude_vector"] = layer.lora_magnitude_vector[adapter].weight
-    return found
+            parameters[f"{PREFIX}{name}.lora_magnitude_vector"] = layer.lora_magnitude_vector[adapter].weight
+    return parameters
 
 
 def activate(layers: Iterable[Wrapped], weights: Mapping[str, float | Tensor]) -> None:

@@ -33,13 +33,13 @@ def layers(backbone: BackboneModule, targets: Sequence[str]) -> tuple[str, ...]:
     linear = {name for name in backbone.spec.adaptable if isinstance(backbone.get_submodule(name), nn.Linear)}
     chosen: set[str] = set()
     for target in targets:
-        found = linear if target == ALL_LINEAR else _matching(groups.get(target, (target,)), offered)
-        if not found:
+        matches = linear if target == ALL_LINEAR else _matching(groups.get(target, (target,)), offered)
+        if not matches:
             raise AdapterError(
                 f'this network has no adaptable layer "{target}"; use {", ".join((ALL_LINEAR, *groups))}, '
                 f"a pattern with *, or a name such as {', '.join(offered[:3])}."
             )
-        chosen |= found
+        chosen |= matches
     if not chosen:
         raise AdapterError("no target layer was named; give at least one.")
     return tuple(name for name in offered if name in chosen)
@@ -62,18 +62,18 @@ def parameters(backbone: BackboneModule, wanted: Sequence[str]) -> dict[str, nn.
     chosen: set[str] = set()
     for want in wanted:
         if want in (NORMS, SMALL_NORMS):
-            found = {name for name in _norms(backbone) if want == NORMS or named[name].dim() <= 1}
+            matches = {name for name in _norms(backbone) if want == NORMS or named[name].dim() <= 1}
         elif want == BIASES:
-            found = {f"{name}.bias" for name in backbone.spec.adaptable} & named.keys()
+            matches = {f"{name}.bias" for name in backbone.spec.adaptable} & named.keys()
         else:
-            found = _matching((*groups.get(want, ()), want, f"{want}.**"), named)
-        if not found:
+            matches = _matching((*groups.get(want, ()), want, f"{want}.**"), named)
+        if not matches:
             raise AdapterError(
                 f'this network has no parameter "{want}" to train; use '
                 f"{', '.join((NORMS, SMALL_NORMS, BIASES, *groups))}, a pattern with *, or a name such as "
                 f"{', '.join(list(named)[:3])}."
             )
-        chosen |= found
+        chosen |= matches
     return {name: parameter for name, parameter in named.items() if name in chosen}
 
 
@@ -88,7 +88,7 @@ def trained_groups(backbone: BackboneModule, own: str | None = None) -> dict[str
         "LoRA", "small_norms" and "large_norms" (one value a channel, or one a voxel), "biases" (of other layers),
         `own`, and "weights" for all the rest.
     """
-    found = dict.fromkeys(("LoRA", SMALL_NORMS, "large_norms", BIASES, *([own] if own else []), "weights"), 0)
+    counts = dict.fromkeys(("LoRA", SMALL_NORMS, "large_norms", BIASES, *([own] if own else []), "weights"), 0)
     for name, module in backbone.named_modules():
         for kind, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -101,8 +101,8 @@ def trained_groups(backbone: BackboneModule, own: str | None = None) -> dict[str
                 group = SMALL_NORMS if parameter.dim() <= 1 else "large_norms"
             else:
                 group = BIASES if kind == "bias" else "weights"
-            found[group] += parameter.numel()
-    return {group: count for group, count in found.items() if count}
+            counts[group] += parameter.numel()
+    return {group: count for group, count in counts.items() if count}
 
 
 def _matching(patterns: Iterable[str], names: Iterable[str]) -> set[str]:

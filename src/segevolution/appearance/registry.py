@@ -28,8 +28,8 @@ class _Shifts(Mapping[str, Shift]):
 
     def __getitem__(self, name: str) -> Shift:
         module, constant = _PLACES[name]
-        found: Shift = getattr(import_module(f".{module}", __package__), constant)
-        return found
+        shift: Shift = getattr(import_module(f".{module}", __package__), constant)
+        return shift
 
     def __contains__(self, name: object) -> bool:
         return name in _PLACES

@@ -164,10 +164,10 @@ def _print(report: Mapping[str, Any]) -> None:
     for row in report["measured"]:
         change = row["difference"]
         interval = "" if change["low"] is None else f" [{change['low']:+.3f}, {change['high']:+.3f}]"
-        told = "-" if change["mean"] is None else f"{change['mean']:+.3f}{interval}"
+        change_text = "-" if change["mean"] is None else f"{change['mean']:+.3f}{interval}"
         sides = ("-" if row[side]["mean"] is None else f"{row[side]['mean']:.3f}" for side in ("before", "after"))
         where = f"{row['modality']} ({row['dataset']})"
-        rows.append((where, row["prompt"], *sides, told, row["verdict"], row["after"]["patients"]))
+        rows.append((where, row["prompt"], *sides, change_text, row["verdict"], row["after"]["patients"]))
     print_table(("mean Dice: data", "prompt", "before", "after", "difference", "verdict", "patients"), rows)
     typer.echo(f"\n{report['headline']}")
     typer.echo("\nTo use it:\n")

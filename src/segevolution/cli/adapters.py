@@ -24,22 +24,22 @@ def list_adapters(
     from ..adapters.artifact import describe, find_adapters
     from ..errors import AdapterError
 
-    found, passed = [], []
+    adapters, passed = [], []
     for path in find_adapters(folder):
         try:
-            found.append(describe(path))
+            adapters.append(describe(path))
         except AdapterError as error:
             passed.append(str(error))
     for sentence in passed:
         note(f"passed over: {sentence}")
     if json:
-        print_json(found)
+        print_json(adapters)
         return
     print_table(
         ("folder", "method", "base", "trained", "MB"),
         [
             (each["folder"], each["method"], each["base"]["name"], f"{each['trained']:,}", f"{each['bytes'] / 1e6:.2f}")
-            for each in found
+            for each in adapters
         ],
     )
 

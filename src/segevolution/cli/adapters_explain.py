@@ -43,18 +43,18 @@ def explain_command(
         raise AdapterError("an image is measured with the network that reads it; name that one with --base.")
     if output is not None:
         check_writable(output, force=force)
-    found = explain(folder)
+    explanation = explain(folder)
     if base is not None:
         volume = _volume(image, modality)
-        found = replace(found, added=_added(folder, base, volume, device, quiet, found.structures))
+        explanation = replace(explanation, added=_added(folder, base, volume, device, quiet, explanation.structures))
     if output is not None:
-        write_explanation(found, output, force=force)
+        write_explanation(explanation, output, force=force)
         note(f"{output} holds the figures and tables.", quiet=quiet)
     if as_json:
-        print_json(found.to_dict())
+        print_json(explanation.to_dict())
         return
-    print_table(("structure", "moved", "nearest other", "cosine", "added"), _rows(found))
-    for of, asked in (("tokens", found.analogies), ("moves", found.moved_analogies)):
+    print_table(("structure", "moved", "nearest other", "cosine", "added"), _rows(explanation))
+    for of, asked in (("tokens", explanation.analogies), ("moves", explanation.moved_analogies)):
         for each in asked[:1]:
             a, b, c, d = each.terms
             note(f"{of}: {a} - {b} + {c} against {d}: cosine {each.cosine:.2f}, rank {each.rank} of {each.among}.")

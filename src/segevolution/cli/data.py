@@ -77,14 +77,14 @@ def prepare_command(
     if orientation is not None:
         axis_codes(orientation)
     overrides = Overrides(dataset, Modality.parse(modality) if modality else None, sequence, patients, orientation)
-    found = open_source(source, folder, overrides)
+    dataset_source = open_source(source, folder, overrides)
     wanted = Split.load(split) if split else None
-    require_cases(found)
+    require_cases(dataset_source)
     store = Store.ensure(output)
     with progress_bar(quiet) as bar:
-        task = bar.add_task(f"prepare {found.dataset}", total=None)
+        task = bar.add_task(f"prepare {dataset_source.dataset}", total=None)
         report = prepare(
-            found,
+            dataset_source,
             store,
             workers=workers,
             strict=strict,
@@ -110,12 +110,12 @@ def prepare_command(
     if len(remarks) > SHOWN:
         note(f"and {len(remarks) - SHOWN} more notes, see --json", quiet=quiet)
     if as_json:
-        print_json(asdict(report) | {"store": str(output), "dataset": found.dataset})
+        print_json(asdict(report) | {"store": str(output), "dataset": dataset_source.dataset})
     else:
         parts = {"added": report.added, "kept": report.kept, "skipped": report.failed}
         if update:
             parts["updated"] = report.updated
-        print_table(("dataset", *parts, "store"), [(found.dataset, *map(len, parts.values()), output)])
+        print_table(("dataset", *parts, "store"), [(dataset_source.dataset, *map(len, parts.values()), output)])
     if report.failed:
         were = "case was" if len(report.failed) == 1 else "cases were"
         note(f"{len(report.failed)} {were} skipped, so the status is 1; everything else is in {output}.")

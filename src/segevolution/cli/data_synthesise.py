@@ -107,8 +107,8 @@ def fill_store(
         note(f"skipped {case}: {reason}")
     counts = [len(part) for part in (report.added, report.kept, report.failed)]
     if as_json:
-        told = {"added": report.added, "kept": report.kept, "failed": report.failed}
-        print_json(told | {"store": str(output), "dataset": source.dataset})
+        summary = {"added": report.added, "kept": report.kept, "failed": report.failed}
+        print_json(summary | {"store": str(output), "dataset": source.dataset})
     else:
         print_table(("dataset", "made", "kept", "failed", "store"), [(source.dataset, *counts, output)])
     if report.failed:

@@ -75,11 +75,16 @@ def study(
         executor = _executor(client) if client is not None else LocalExecutor(share) if share else None
         done = run_study(what, folder, root=data, device=device, quiet=quiet, executor=executor)
     if part is not None and done.missing:
-        told = f"measured {done.measured} of {done.planned}, trained {len(done.trained)}; {done.missing} are missing"
+        progress_text = (
+            f"measured {done.measured} of {done.planned}, trained {len(done.trained)}; {done.missing} are missing"
+        )
         if as_json:
             print_json({"study": what.name, "part": part, **_counts(done)})
         else:
-            note(f"part {part}: {told}. When all parts are done, the same call without --part joins them.", quiet=quiet)
+            note(
+                f"part {part}: {progress_text}. When all parts are done, the same call without --part joins them.",
+                quiet=quiet,
+            )
         return
     if as_json:
         print_json(_summary(done, what.name, what.reference))
@@ -118,13 +123,13 @@ def _print(done: "StudyOutcome", reference: str) -> None:
     from ..evaluation.report import differences, glance
 
     methods = list(dict.fromkeys(done.table["method"]))
-    found = glance(done.table, methods)
-    print_table(("mean Dice: data", *found.columns[1:]), found.rows)
+    overview = glance(done.table, methods)
+    print_table(("mean Dice: data", *overview.columns[1:]), overview.rows)
     others = [method for method in methods if method != reference]
     if others and reference in methods:
         typer.echo()
-        found = differences(done.table, others, reference)
-        print_table((f"against {reference}: method", *found.columns[1:]), found.rows)
+        overview = differences(done.table, others, reference)
+        print_table((f"against {reference}: method", *overview.columns[1:]), overview.rows)
 
 
 def _summary(done: "StudyOutcome", name: str, reference: str) -> dict[str, Any]:
@@ -136,9 +141,9 @@ def _summary(done: "StudyOutcome", name: str, reference: str) -> dict[str, Any]:
     for values, rows in grouped(done.table, by[1:]):
         for method in dict.fromkeys(rows["method"]):
             if method != reference:
-                found = difference(rows, method, reference)
-                told = {**vars(found.estimate), "p": found.p, "verdict": found.verdict}
-                changes.append({"method": method, **dict(zip(by[1:], values, strict=True)), **told})
+                gain = difference(rows, method, reference)
+                summary = {**vars(gain.estimate), "p": gain.p, "verdict": gain.verdict}
+                changes.append({"method": method, **dict(zip(by[1:], values, strict=True)), **summary})
     return {
         "study": name,
         "report": str(done.report),

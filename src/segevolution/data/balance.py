@@ -44,13 +44,13 @@ class HasStructures(HasPerson, Protocol):
 
 def samples(records: Iterable[HasStructures]) -> tuple[Sample, ...]:
     """Every (case, structure) that is there, sorted by dataset, case and structure."""
-    found = [
+    case_samples = [
         Sample(record.name, structure, record.person[0], record.modality)
         for record in records
         for structure, values in record.structures.items()
         if values
     ]
-    return tuple(sorted(found, key=lambda sample: (sample.dataset, sample.case, sample.structure)))
+    return tuple(sorted(case_samples, key=lambda sample: (sample.dataset, sample.case, sample.structure)))
 
 
 def round_robin(records: Iterable[HasPerson], count: int, seed: int = 0) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def capped(
     if wrong:
         raise StoreError(f"{wrong[0]} is no cap; give train, validation or test a number of 0 or more.")
     of: dict[str, Person] = {record.name: record.person for record in records}
-    kept = {}
+    cases_by_part = {}
     for part in PARTS:
         names: tuple[str, ...] = getattr(split, part)
         lost = [name for name in names if name not in of]
@@ -107,8 +107,8 @@ def capped(
             raise StoreError(
                 f"the split names {lost[0]}, which is not among the {len(of)} cases; is it another store's?"
             )
-        kept[part] = _first(names, of, caps[part], seed, unit) if part in caps else names
-    return Split(**kept)
+        cases_by_part[part] = _first(names, of, caps[part], seed, unit) if part in caps else names
+    return Split(**cases_by_part)
 
 
 def weights(

@@ -119,7 +119,7 @@ def export_m3d_seg(
     for code in codes:
         _claim(out / code.name, code.state(how), force)
     written: list[str] = []
-    kept: list[str] = []
+    kept_cases: list[str] = []
     total = sum(len(code.cases) for code in codes)
     for code in codes:
         items: dict[Part, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
@@ -127,14 +127,14 @@ def export_m3d_seg(
             there = (out / code.name / record.name).is_dir()
             if not there:
                 _write(store, record, code, out / code.name / record.name, how)
-            (kept if there else written).append(record.name)
+            (kept_cases if there else written).append(record.name)
             items[part].append(_item(record, code))
             if progress is not None:
-                progress(len(written) + len(kept), total, record.name)
+                progress(len(written) + len(kept_cases), total, record.name)
         write_json(out / code.name / f"{code.name}.json", _header(store, code, items))
     return ExportReport(
         tuple(written),
-        tuple(kept),
+        tuple(kept_cases),
         tuple(name for name in store.names if name not in parts),
         {code.name: len(code.cases) for code in codes},
     )

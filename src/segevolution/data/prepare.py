@@ -156,8 +156,8 @@ def _parts(source: Source, index: Sequence[str], split: Split | None) -> dict[st
         return {}
     part_of = {name: part for part in PARTS for name in getattr(split, part)}
     # A case of one channel of several is named after its file, then the channel.
-    found = {case: part_of.get(case) or part_of.get(_file_of(case, part_of)) for case in index}
-    parts = {case: part for case, part in found.items() if part is not None}
+    part_by_case = {case: part_of.get(case) or part_of.get(_file_of(case, part_of)) for case in index}
+    parts = {case: part for case, part in part_by_case.items() if part is not None}
     if not parts:
         some = ", ".join(list(part_of)[:3])
         raise StoreError(f"the split names none of the {len(index)} cases{_where(source)}; it names {some} ...")
@@ -224,8 +224,8 @@ def newer(store: Store, names: Collection[str]) -> dict[str, str]:
 
 def _notes(records: Mapping[str, CaseRecord], changed: Mapping[str, str]) -> dict[str, str]:
     odd = outlying(records)
-    told = {name: (record.remark, odd.get(name), changed.get(name)) for name, record in sorted(records.items())}
-    return {name: " ".join(filter(None, sentences)) for name, sentences in told.items() if any(sentences)}
+    reasons = {name: (record.remark, odd.get(name), changed.get(name)) for name, record in sorted(records.items())}
+    return {name: " ".join(filter(None, sentences)) for name, sentences in reasons.items() if any(sentences)}
 
 
 def _outcomes(
@@ -283,12 +283,16 @@ def _leave_with_parent() -> None:
 def _prepare_case(source: Source, store: Path, case: str, how: _PrepareOptions) -> _CaseOutcome:
     opened = Store(store)
     try:
-        found = source.read(case)
-        remark = ". ".join(filter(None, (found.remark and found.remark.rstrip("."), *signal_doubts(found.volume))))
+        prepared_case = source.read(case)
+        remark = ". ".join(
+            filter(
+                None, (prepared_case.remark and prepared_case.remark.rstrip("."), *signal_doubts(prepared_case.volume))
+            )
+        )
         named = replace(
-            found,
-            name=how.prefix + found.name,
-            part=how.parts.get(case, found.part),
+            prepared_case,
+            name=how.prefix + prepared_case.name,
+            part=how.parts.get(case, prepared_case.part),
             remark=f"{remark}." if remark else None,
         )
         before = opened.written(named.name)

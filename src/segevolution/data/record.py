@@ -226,8 +226,8 @@ def content_hash(record: CaseRecord, signal: Array, labels: Array) -> str:
     beside = {"origin", "sha256", "signal", "voxels", "remark", "spacing_stated"} | (
         {"part"} if record.part is None else set()
     )
-    told = {key: item for key, item in record.to_json().items() if key not in beside}
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    record_values = {key: item for key, item in record.to_json().items() if key not in beside}
+    digest = hashlib.sha256(json.dumps(record_values, sort_keys=True).encode())
     for array in (signal, labels):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)

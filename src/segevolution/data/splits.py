@@ -184,7 +184,9 @@ def torn_patients(records: Iterable[HasPerson], split: Split) -> Mapping[Person,
     for record in records:
         if record.name in part_of:
             parts[record.person].add(part_of[record.name])
-    return {person: tuple(sorted(found)) for person, found in sorted(parts.items()) if len(found) > 1}
+    return {
+        person: tuple(sorted(person_parts)) for person, person_parts in sorted(parts.items()) if len(person_parts) > 1
+    }
 
 
 @dataclass(frozen=True)
@@ -218,15 +220,15 @@ def original_parts(records: Iterable[HasPart]) -> dict[Person, Part]:
     Raises:
         StoreError: they put cases of one patient into different parts.
     """
-    found: dict[Person, Part] = {}
+    part_by_person: dict[Person, Part] = {}
     for record in records:
-        if record.part is not None and found.setdefault(record.person, record.part) != record.part:
+        if record.part is not None and part_by_person.setdefault(record.person, record.part) != record.part:
             dataset, patient = record.person
-            both = " and ".join(sorted({found[record.person], record.part}))
+            both = " and ".join(sorted({part_by_person[record.person], record.part}))
             raise StoreError(
                 f"{dataset}: its authors put cases of patient {patient} into both {both}; split it by lot instead."
             )
-    return found
+    return part_by_person
 
 
 def lot(seed: int, *names: str) -> bytes:
@@ -240,8 +242,8 @@ def _original(records: Sequence[HasPart], fractions: Sequence[float], seed: int)
     given: dict[str, set[Part]] = defaultdict(set)
     for (dataset, _), part in placed.items():
         given[dataset].add(part)
-    kept = [[record for record in records if placed.get(record.person) == part] for part in PARTS[1:]]
-    parts: list[list[list[str]]] = [[], *(_people(cases, seed) for cases in kept)]
+    original_records = [[record for record in records if placed.get(record.person) == part] for part in PARTS[1:]]
+    parts: list[list[list[str]]] = [[], *(_people(cases, seed) for cases in original_records)]
     pools: dict[tuple[float, ...], list[HasPart]] = defaultdict(list)
     for record in records:
         if placed.get(record.person, "train") == "train":

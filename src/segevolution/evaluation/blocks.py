@@ -115,10 +115,10 @@ def page(blocks: Sequence[Block], title: str) -> str:
                 )
             case Picture(_, caption, png):
                 data = base64.b64encode(png).decode()
-                said = html.escape(caption)
+                escaped_caption = html.escape(caption)
                 parts.append(
-                    f'<figure><img alt="{said}" src="data:image/png;base64,{data}">'
-                    f"<figcaption>{said}</figcaption></figure>"
+                    f'<figure><img alt="{escaped_caption}" src="data:image/png;base64,{data}">'
+                    f"<figcaption>{escaped_caption}</figcaption></figure>"
                 )
             case Table(columns, rows):
                 head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)

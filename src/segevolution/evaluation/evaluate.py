@@ -143,7 +143,7 @@ class _Interview:
         first: Variant = next(questions.variants())
         dialogue = self.answerer.open(self.volume, windows=windows, context=context)
         where = {"context": context, "windows": windows or ""}
-        kept = context == questions.contexts[0] and windows == questions.windows
+        keeps_mask = context == questions.contexts[0] and windows == questions.windows
         for structure, asked in self.prompts.items():
             truth = self.case.mask(structure)
             for kind, prompt, coordinates in asked:
@@ -155,7 +155,7 @@ class _Interview:
                         {**self.about, **question, "click": click, **work, **self._judged(answer.mask, truth)}
                     )
                     plain = (self.about["shift"], click, coordinates) == (NO_SHIFT, 0, first.coordinates(kind))
-                    if kept and kind == questions.drawn and plain:
+                    if keeps_mask and kind == questions.drawn and plain:
                         self.masks[structure] = answer.mask
         for structure in absent_structures(self.case, questions):
             prompt = Prompt(self.case.volume.grid, structure)

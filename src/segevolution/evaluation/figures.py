@@ -134,13 +134,18 @@ def draw_chart(table: pd.DataFrame, methods: Sequence[str], prompts: Sequence[st
                 if part.empty:
                     continue
                 place = column - 0.4 + step * (row + 0.5)
-                found = estimate(part)
-                panel.bar(place, found.mean, 0.9 * step, color=colour, label=method if column == 0 else None)
+                mean_dice = estimate(part)
+                panel.bar(place, mean_dice.mean, 0.9 * step, color=colour, label=method if column == 0 else None)
                 panel.plot(
-                    np.full(found.patients, place), list(by_patient(part).values()), ".", color="black", ms=3, alpha=0.5
+                    np.full(mean_dice.patients, place),
+                    list(by_patient(part).values()),
+                    ".",
+                    color="black",
+                    ms=3,
+                    alpha=0.5,
                 )
-                if not np.isnan(found.low):
-                    panel.plot([place, place], [found.low, found.high], color="black", lw=1.3)
+                if not np.isnan(mean_dice.low):
+                    panel.plot([place, place], [mean_dice.low, mean_dice.high], color="black", lw=1.3)
         panel.set_xticks(range(len(prompts)), prompts)
         panel.set_ylim(0, 1)
         panel.set_ylabel("Dice")

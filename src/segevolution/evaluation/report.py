@@ -143,11 +143,11 @@ def differences(table: pd.DataFrame, others: Sequence[str], reference: str) -> T
     rows = []
     for method in others:
         for (dataset, modality), question, group in _questions(table):
-            found = difference(group, method, reference)
-            change, p = written_difference(found)
-            counts = (str(found.estimate.patients), str(found.estimate.rows))
+            gain = difference(group, method, reference)
+            change, p = written_difference(gain)
+            counts = (str(gain.estimate.patients), str(gain.estimate.rows))
             where = (method, place(dataset, modality), question)
-            rows.append((*where, change, p, found.verdict, *counts))
+            rows.append((*where, change, p, gain.verdict, *counts))
     return Table(("method", "data", "prompt", "difference", "p", "verdict", "patients", "pairs"), tuple(rows))
 
 

@@ -32,10 +32,10 @@ class RetentionLoss:
 
 def losses_of(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[RetentionLoss]:
     """What became of each dataset on which forgetting is measured."""
-    found = []
+    losses = []
     for (dataset, modality), rows in grouped(table[table["dataset"].isin(list(retention))], ("dataset", "modality")):
         change = difference(rows, method, reference)
         where = ["case", "structure", "prompt", "context"]
         sides = [rows[rows["method"] == name].set_index(where)["dice"].sort_index() for name in (reference, method)]
-        found.append(RetentionLoss(dataset, modality, change, bool(sides[0].equals(sides[1]))))
-    return found
+        losses.append(RetentionLoss(dataset, modality, change, bool(sides[0].equals(sides[1]))))
+    return losses

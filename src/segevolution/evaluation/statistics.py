@@ -142,10 +142,10 @@ def summarise(table: pd.DataFrame, by: Sequence[str], metric: str = "dice") -> p
     """
     table = complete(table)
     by = [*by, *(name for name in varying(table) if name not in by)]
-    found = []
+    summary_rows = []
     for values, rows in table.groupby(by, sort=False, observed=True):
-        found.append({**dict(zip(by, values, strict=True)), **vars(estimate(rows, metric))})
-    return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "patients", "rows"])
+        summary_rows.append({**dict(zip(by, values, strict=True)), **vars(estimate(rows, metric))})
+    return pd.DataFrame(summary_rows, columns=[*by, "mean", "low", "high", "patients", "rows"])
 
 
 def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice") -> pd.DataFrame:

@@ -96,8 +96,8 @@ def label_map_at(
         for value in np.unique(there).tolist():
             members.append(members[value] | {name})
             labels[places[there == value]] = len(members) - 1
-    kept = [0, *np.unique(labels[labels != 0]).tolist()]
-    numbers = np.zeros(len(members), np.min_scalar_type(len(kept) - 1))
-    numbers[kept] = np.arange(len(kept))
-    values = {name: tuple(int(numbers[value]) for value in kept if name in members[value]) for name in voxels}
-    return numbers[labels].reshape(shape), {name: found for name, found in values.items() if found}
+    present_values = [0, *np.unique(labels[labels != 0]).tolist()]
+    numbers = np.zeros(len(members), np.min_scalar_type(len(present_values) - 1))
+    numbers[present_values] = np.arange(len(present_values))
+    values = {name: tuple(int(numbers[value]) for value in present_values if name in members[value]) for name in voxels}
+    return numbers[labels].reshape(shape), {name: label_values for name, label_values in values.items() if label_values}

@@ -105,9 +105,9 @@ class Prompt:
         if self.mask is not None and not self.mask:
             raise PromptError("the mask is empty; leave it out, or give one that holds a voxel.")
         if not self._says_where_or_what:
-            said = "only what is off the structure" if self.kinds else "no prompt"
-            said = "only negative points were given" if self.kinds == {PromptKind.POINT} else f"{said} was given"
-            raise PromptError(f"{said}; give a text, a positive point or a box.")
+            missing = "only what is off the structure" if self.kinds else "no prompt"
+            missing = "only negative points were given" if self.kinds == {PromptKind.POINT} else f"{missing} was given"
+            raise PromptError(f"{missing}; give a text, a positive point or a box.")
         for place in self.points:
             if not self.grid.contains([place])[0]:
                 where = ", ".join(f"{value:g}" for value in place)

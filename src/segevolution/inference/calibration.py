@@ -143,8 +143,8 @@ def kind_of(prompt: Prompt) -> str:
 
 def logit(share: float) -> float:
     """ln(p / (1 - p)), with p kept away from 0 and 1."""
-    kept = min(1 - _EDGE, max(_EDGE, share))
-    return math.log(kept / (1 - kept))
+    bounded = min(1 - _EDGE, max(_EDGE, share))
+    return math.log(bounded / (1 - bounded))
 
 
 def read_calibration(folder: Path, weights: Path) -> Calibration:
@@ -163,13 +163,15 @@ def read_calibration(folder: Path, weights: Path) -> Calibration:
 def write_calibration(folder: Path, weights: Path, modalities: Mapping[Modality, ModalityCalibration]) -> Path:
     """Write the calibration of these weights; modalities that it held for the same weights and are not given stay."""
     path = folder / CALIBRATION
-    kept = dict(read_calibration(folder, weights).modalities) | dict(modalities)
+    modalities_of_model = dict(read_calibration(folder, weights).modalities) | dict(modalities)
     write_json(
         path,
         {
             "version": 1,
             "weights": sha256(weights),
-            "modalities": {str(name): value.model_dump(mode="json") for name, value in sorted(kept.items())},
+            "modalities": {
+                str(name): value.model_dump(mode="json") for name, value in sorted(modalities_of_model.items())
+            },
         },
     )
     return path

@@ -132,29 +132,33 @@ def seen_from(
         coarse: tight box of the whole coarse mask; None if it is empty.
         boxed: tell the box to a prompt without a place, too.
     """
-    kept = [
+    inside_points = [
         (point, label)
         for point, label in zip(prompt.points, prompt.labels, strict=True)
         if all(low - 0.5 <= value < high - 0.5 for low, value, high in zip(view.start, point, view.stop, strict=True))
     ]
     box = inside
     if box is not None and prompt.box is None:
-        for point, label in kept:
+        for point, label in inside_points:
             box = box.join(voxel(point)) if label == POSITIVE else box
     own = prompt.box.meet(view) if prompt.box is not None else None
     if own is not None and not own.empty and inside == coarse:
         box = own
     if prompt.box is None and not prompt.points and not boxed:
         box = None
-    told = FramePrompt(
+    window_prompt = FramePrompt(
         prompt.structure,
-        tuple(_place(value - low for value, low in zip(point, view.start, strict=True)) for point, _ in kept),
-        tuple(label for _, label in kept),
+        tuple(_place(value - low for value, low in zip(point, view.start, strict=True)) for point, _ in inside_points),
+        tuple(label for _, label in inside_points),
         None if box is None else box.shift(view.start, -1),
         scribbles=within(prompt.scribbles, view),
         lasso=within(prompt.lasso, view),
     )
-    return replace(told, points=((-1.0, -1.0, -1.0),), labels=(PADDING,)) if told.silent else told
+    return (
+        replace(window_prompt, points=((-1.0, -1.0, -1.0),), labels=(PADDING,))
+        if window_prompt.silent
+        else window_prompt
+    )
 
 
 def voxel(point: Place) -> VoxelBlock:

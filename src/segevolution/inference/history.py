@@ -44,8 +44,10 @@ class HistoryEntry:
     @property
     def size(self) -> int:
         """Bytes of its mask and of what the network is told."""
-        told = 0 if self.previous is None else self.previous.logits.numel() * self.previous.logits.element_size()
-        return len(self.mask.bits) + told
+        previous_bytes = (
+            0 if self.previous is None else self.previous.logits.numel() * self.previous.logits.element_size()
+        )
+        return len(self.mask.bits) + previous_bytes
 
 
 class History:

@@ -108,16 +108,16 @@ def predict(request: SegmentRequest, progress: Progress | None = None) -> Segmen
     with replacing_together([path.absolute() for path in files], force=request.force) as temporary:
         mask_files = temporary[: len(request.masks)]
         masks = _write(mask_files, session, answers)
-        found = _measure(request, volume, masks, answers)
-        notes = (*warnings, *_routed(volume, expert), *_notes(request, volume, found, answers))
-        write_json(temporary[len(mask_files)], _key(request, volume, found, notes, used))
+        results = _measure(request, volume, masks, answers)
+        notes = (*warnings, *_routed(volume, expert), *_notes(request, volume, results, answers))
+        write_json(temporary[len(mask_files)], _key(request, volume, results, notes, used))
         if request.preview is not None:
             drawn = list(zip(_titles(request), masks, strict=True))
             # Imported when it is asked for: matplotlib takes a quarter of the time of a first answer.
             preview = import_module(".preview", __package__)
             preview.write_preview(temporary[-1], volume, drawn, title=_headline(request, volume))
     counts = session.counts
-    return SegmentReport(tuple(found), tuple(files), notes, counts.encodings, counts.decodings, warnings)
+    return SegmentReport(tuple(results), tuple(files), notes, counts.encodings, counts.decodings, warnings)
 
 
 def _names(request: SegmentRequest) -> tuple[str, ...]:
@@ -155,13 +155,13 @@ def _measure(
 ) -> list[StructureResult]:
     joined = len(request.masks) == 1
     paths = request.masks * len(answers) if joined else request.masks
-    found = []
+    results = []
     for place, (name, path, mask, answer) in enumerate(zip(_names(request), paths, masks, answers, strict=True)):
         voxels = int(mask.sum())
         mean = float(np.mean(volume.array[mask], dtype=np.float64)) if voxels else None
         volume_ml = voxels * volume.grid.voxel_volume / 1000
-        found.append(StructureResult(name, place + 1 if joined else 1, path, voxels, volume_ml, mean, answer.iou))
-    return found
+        results.append(StructureResult(name, place + 1 if joined else 1, path, voxels, volume_ml, mean, answer.iou))
+    return results
 
 
 def _routed(volume: Volume, expert: ShippedExpert | None) -> list[str]:

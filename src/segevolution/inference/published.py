@@ -77,10 +77,10 @@ def published(
     coarse = functional.interpolate(coarse_window[None, None], shape, mode="nearest")[0, 0]
     answer = PublishedAnswer(coarse_window, coarse, coarse.clone(), _prompt_map(prompt, window, shape))
     foreground = torch.sigmoid(coarse) > 0.5
-    found = tight(foreground)
-    if found is None:
+    bounds = tight(foreground)
+    if bounds is None:
         return answer
-    region = answer.region = published_region(found, window, shape)
+    region = answer.region = published_region(bounds, window, shape)
     answer.pad = padding(region.shape, window)
     margins = [margin for pair in reversed(answer.pad) for margin in pair]
     view = functional.pad(image[region.slices], margins)
@@ -92,10 +92,12 @@ def published(
     total, count = torch.zeros_like(view), torch.zeros_like(view)
     for start in answer.starts:
         part = VoxelBlock.whole(window).shift(start).slices
-        told = _told(prompt, known[part], None if placed is None else placed[part], lone=len(answer.starts) == 1)
-        _record(answer, told)
+        window_prompt = _told(
+            prompt, known[part], None if placed is None else placed[part], lone=len(answer.starts) == 1
+        )
+        _record(answer, window_prompt)
         features = backbone.encode(view[part][None, None], [None])
-        total[part] += _ask(backbone, features, told)
+        total[part] += _ask(backbone, features, window_prompt)
         count[part] += 1
     unpadded = VoxelBlock.whole(region.shape).shift([before for before, _ in answer.pad]).slices
     answer.logits[region.slices] = (total / count)[unpadded]
@@ -121,10 +123,10 @@ def _told(prompt: PublishedPrompt, known: Tensor, placed: Tensor | None, *, lone
 
 
 def _box_of(mask: Tensor) -> Tensor:
-    found = tight(mask > 0)
-    if found is None:
+    box = tight(mask > 0)
+    if box is None:
         return torch.full((6,), NOWHERE)
-    return torch.tensor([*found.start, *(stop - 1 for stop in found.stop)], dtype=torch.float32)
+    return torch.tensor([*box.start, *(stop - 1 for stop in box.stop)], dtype=torch.float32)
 
 
 def _prompt_map(prompt: PublishedPrompt, window: Triple, shape: Triple) -> Tensor | None:

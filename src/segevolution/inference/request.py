@@ -76,8 +76,8 @@ class SegmentRequest:
         if twice is not None:
             raise PromptError(f'"{twice}" is asked for twice; name each structure once.')
         if not self.texts and not self.points and self.box is None:
-            said = "only negative points were given" if self.negative_points else "no prompt was given"
-            raise PromptError(f"{said}; give a text (--text liver), a positive point (--point) or a box (--box).")
+            missing = "only negative points were given" if self.negative_points else "no prompt was given"
+            raise PromptError(f"{missing}; give a text (--text liver), a positive point (--point) or a box (--box).")
         if self.has_place and len(self.texts) > 1:
             raise PromptError(
                 f"points and a box describe one structure, but {len(self.texts)} texts were given; "

@@ -176,8 +176,8 @@ class Session:
         self, prompt: Prompt, *, structure: str | None = None, keep_logits: bool = False
     ) -> list[Segmentation]:
         """Three alternative answers to one prompt, best predicted overlap first; raises as `segment`."""
-        found = self._answers([prompt], structure, keep_logits=keep_logits, multimask=True)
-        return sorted(found, key=lambda answer: -answer.iou)
+        alternatives = self._answers([prompt], structure, keep_logits=keep_logits, multimask=True)
+        return sorted(alternatives, key=lambda answer: -answer.iou)
 
     def check(self, prompts: Sequence[Prompt]) -> None:
         """Raise, as `segment` would, for the first prompt that cannot be answered; the network does no work."""

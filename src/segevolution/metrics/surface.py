@@ -131,8 +131,8 @@ def surface_distances(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[flo
 
 def _box(mask: Mask) -> tuple[slice, ...]:
     """The slices that hold all foreground; empty ones where there is none."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    return found[0] if found else (slice(0, 0),) * mask.ndim
+    bounds = ndimage.find_objects(mask.astype(np.uint8))
+    return bounds[0] if bounds else (slice(0, 0),) * mask.ndim
 
 
 def _sorted(of: Numbers, to: Numbers, steps: tuple[float, ...]) -> tuple[Numbers, Numbers]:

@@ -34,8 +34,8 @@ def element_areas(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> Number
         code |= shifted.astype(np.uint8) << bit
     faces = [math.prod(spacing) / step for step in spacing]  # across each axis
     areas = np.linalg.norm(_normals(mask.ndim) * faces, axis=-1).sum(axis=-1)
-    found: Numbers = areas[code]
-    return found
+    corner_areas: Numbers = areas[code]
+    return corner_areas
 
 
 def _corners(axes: int) -> list[Corner]:

@@ -238,17 +238,19 @@ class TinyBackbone(BackboneModule):
 
     def _said(self, prompts: PromptBatch) -> Tensor:
         """(P, C): the sum of the embeddings of what each prompt says."""
-        said = self.mask_tokens.new_zeros(len(prompts), self.config.width)
+        text_vectors = self.mask_tokens.new_zeros(len(prompts), self.config.width)
         named = [row for row, structure in enumerate(prompts.structures) if structure is not None]
         if named:
             known = self.config.structures
             numbers = [known.index(require_known(name, known)) for name in prompts.structures if name is not None]
-            said = said.index_add(0, _int64(named, said), self.text(_int64(numbers, said)))
+            text_vectors = text_vectors.index_add(
+                0, _int64(named, text_vectors), self.text(_int64(numbers, text_vectors))
+            )
         if prompts.labels is not None:
-            said = said + (prompts.labels == POSITIVE).any(dim=1)[:, None] * self.said_point
+            text_vectors = text_vectors + (prompts.labels == POSITIVE).any(dim=1)[:, None] * self.said_point
         if prompts.boxes is not None:
-            said = said + (~prompts.boxes.isnan().any(dim=1))[:, None] * self.said_box
-        return said
+            text_vectors = text_vectors + (~prompts.boxes.isnan().any(dim=1))[:, None] * self.said_box
+        return text_vectors
 
     def _points(self, prompts: PromptBatch) -> Tensor:
         """(P, d, h, w), or (1, 1, 1, 1) of zero: logits round points; with a positive one, far voxels lose."""

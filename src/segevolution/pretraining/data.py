@@ -75,8 +75,8 @@ class StoreData:
 
     def licence(self, entry: WeightedDataset) -> str | None:
         """The recipe goes before the source."""
-        said = next((facts.get("licence") for facts in self.store(entry).datasets.values()), None)
-        return entry.licence or said
+        licence = next((facts.get("licence") for facts in self.store(entry).datasets.values()), None)
+        return entry.licence or licence
 
     def fingerprint(self, entry: WeightedDataset) -> str:
         """Of the store, cases without a role included."""
@@ -107,8 +107,8 @@ class PackedData:
     def packed(self) -> dict[str, Any] | None:
         """The file and what became of the data in it; `about` is for the model card."""
         packing = self.pack.facts["packing"]
-        told = {"file": self.pack.path.name, "sha256": self.pack.sha256, "packing": packing}
-        return told | {"about": f"sha256 {self.pack.sha256}: {self._losses()}"}
+        pack_facts = {"file": self.pack.path.name, "sha256": self.pack.sha256, "packing": packing}
+        return pack_facts | {"about": f"sha256 {self.pack.sha256}: {self._losses()}"}
 
     def _losses(self) -> str:
         """What was left out, as a sentence."""

@@ -101,13 +101,13 @@ def pretrain(
     settings = [stage_settings(recipe, number) for number in range(len(recipe.stages))]
     before = _manifest(folder)
     model, start = _first(recipe, folder, before)
-    told: dict[str, Any] = {"seed": recipe.seed, "start": start, "encoder": before.get("encoder")}
-    told["packed"] = dict(before.get("packed") or {})  # stage -> the packed set that it was trained from, or None
+    manifest: dict[str, Any] = {"seed": recipe.seed, "start": start, "encoder": before.get("encoder")}
+    manifest["packed"] = dict(before.get("packed") or {})  # stage -> the packed set that it was trained from, or None
     if encoder is not None:
         if start is not None:
             raise RecipeError(f"{recipe.name} starts from {recipe.start}, which has an encoder; leave one of them out.")
         report = load_encoder(model, encoder)
-        told["encoder"] = {"from": str(report), "sha256": sha256(report.source)}
+        manifest["encoder"] = {"from": str(report), "sha256": sha256(report.source)}
     seen: dict[str, WeightedDataset] = {}
     results = []
     for number, (stage, chosen) in enumerate(zip(recipe.stages, settings, strict=True), start=1):
@@ -120,12 +120,12 @@ def pretrain(
             continue
         drawn = drawn_from(recipe, number)
         seen |= {entry.name: entry for entry in drawn}
-        if (place / LAST).is_file() and _digest(told["packed"].get(place.name)) != _digest(data.packed):
+        if (place / LAST).is_file() and _digest(manifest["packed"].get(place.name)) != _digest(data.packed):
             raise RecipeError(
-                f"{place} was begun with other data; go on with {_said(told, place)}, or in a new folder."
+                f"{place} was begun with other data; go on with {_said(manifest, place)}, or in a new folder."
             )
-        told["packed"][place.name] = data.packed
-        _write_manifest(folder, recipe, settings, data, seen, told)
+        manifest["packed"][place.name] = data.packed
+        _write_manifest(folder, recipe, settings, data, seen, manifest)
         training, validation = (_groups(recipe, drawn, data, model, role) for role in ("train", "validation"))
         result = fit(model, training, chosen, place, validation=validation, device=device, quiet=quiet)
         results.append(result)
@@ -134,9 +134,9 @@ def pretrain(
         model.cpu()
         with replacing(weights) as temporary:
             save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
-    card = _card(recipe, data, told["packed"])
+    card = _card(recipe, data, manifest["packed"])
     save_model(model, folder / "model", dtype="float16", card=card, force=True)
-    _write_manifest(folder, recipe, settings, data, {entry.name: entry for entry in recipe.data}, told)
+    _write_manifest(folder, recipe, settings, data, {entry.name: entry for entry in recipe.data}, manifest)
     return PretrainOutcome(folder / "model", tuple(results))
 
 
@@ -157,25 +157,26 @@ def _first(recipe: PretrainRecipe, folder: Path, before: Mapping[str, Any]) -> t
             f"{folder} began with a {recipe.start} of fingerprint {earlier[:12]}, which now is {mark[:12]}; name the "
             "former as the recipe's start, or begin in a new folder."
         )
-    found = load_model(source)
-    words = found.tokenizer if isinstance(found, SegVol) else None
-    if not isinstance(found, SegVol) or not isinstance(words, WordTokenizer):
+    start_model = load_model(source)
+    words = start_model.tokenizer if isinstance(start_model, SegVol) else None
+    if not isinstance(start_model, SegVol) or not isinstance(words, WordTokenizer):
         raise RecipeError(f"{recipe.name} cannot start from {recipe.start}, which is no SegVol that reads words.")
     config = network_config(recipe, words)
     differing = [
         entry.name
         for entry in fields(config)
-        if entry.name not in _FREE and getattr(config, entry.name) != getattr(found.config, entry.name)
+        if entry.name not in _FREE and getattr(config, entry.name) != getattr(start_model.config, entry.name)
     ]
     if differing:
         raise RecipeError(
             f"{recipe.name} cannot start from {recipe.start}: network.{differing[0]} is "
-            f"{getattr(config, differing[0])} in the recipe and {getattr(found.config, differing[0])} in the model."
+            f"{getattr(config, differing[0])} in the recipe and {getattr(start_model.config, differing[0])} in the "
+            "model."
         )
     if not (folder / "tokenizer.json").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         words.save(folder)
-    weights = resized(found, config.window).state_dict()
+    weights = resized(start_model, config.window).state_dict()
     model = SegVol(config, words)
     model.load_state_dict(weights)
     return model, {"model": recipe.start, "fingerprint": mark}
@@ -192,8 +193,8 @@ def _tokenizer(folder: Path) -> WordTokenizer:
 def _groups(
     recipe: PretrainRecipe, drawn: Sequence[WeightedDataset], data: TrainingData, model: SegVol, role: str
 ) -> list[CaseGroup]:
-    found = [data.group(entry, role, model.spec) for entry in drawn]
-    groups = [group for group in found if group is not None]
+    case_groups = [data.group(entry, role, model.spec) for entry in drawn]
+    groups = [group for group in case_groups if group is not None]
     if role == "train" and not groups:
         raise RecipeError(f"{recipe.name}: no patient has the role train.")
     return groups
@@ -212,10 +213,10 @@ def _card(recipe: PretrainRecipe, data: TrainingData, packed: Mapping[str, Any])
         lines += [f"Its training began with the weights of {recipe.start}.", ""]
     lines += ["It is for research, not a medical device.", "", "## Trained on", ""]
     for entry in recipe.data:
-        seen, kept = (data.names(entry, role) for role in ("train", "validation"))
+        seen, held_out = (data.names(entry, role) for role in ("train", "validation"))
         lines.append(
             f"- {entry.name}: {len(seen)} cases, labels: {entry.truth}, licence: {data.licence(entry) or 'not stated'}"
-            + (f"; never trained on: {', '.join(kept)}" if kept else "")
+            + (f"; never trained on: {', '.join(held_out)}" if held_out else "")
         )
     lines += [
         "",

@@ -242,11 +242,11 @@ def _facts(recipe: SimMIMRecipe, stores: Mapping[str, Store], result: FitResult,
 
 
 def _licences(recipe: SimMIMRecipe, stores: Mapping[str, Store]) -> dict[str, str]:
-    said = {}
+    licences = {}
     for entry in recipe.data:
-        found = next((facts.get("licence") for facts in stores[entry.name].datasets.values()), None)
-        said[entry.name] = str(entry.licence or found or "not stated")
-    return said
+        licence = next((facts.get("licence") for facts in stores[entry.name].datasets.values()), None)
+        licences[entry.name] = str(entry.licence or licence or "not stated")
+    return licences
 
 
 def _save_adapter(

@@ -77,10 +77,10 @@ def _take(folder: Path, name: str) -> Path | None:
 def _numbers(folder: Path, name: str) -> list[int]:
     pattern = re.compile(re.escape(name) + r"\.claim-(\d+)")
     try:
-        found = [pattern.fullmatch(entry.name) for entry in folder.iterdir()]
+        matches = [pattern.fullmatch(entry.name) for entry in folder.iterdir()]
     except FileNotFoundError:
         return []
-    return sorted(int(match[1]) for match in found if match)
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def _path(folder: Path, name: str, number: int) -> Path:

@@ -30,11 +30,11 @@ def folder_of(room: str, folder: str) -> Traversable:
 
 def shipped(folder: Traversable) -> dict[str, str]:
     """Names of the recipes that ship in a folder, and what each is about."""
-    found = {}
+    recipe_texts = {}
     for entry in sorted(folder.iterdir(), key=lambda item: item.name):
         if entry.name.endswith(".yaml"):
-            found[entry.name.removesuffix(".yaml")] = _about(entry)
-    return found
+            recipe_texts[entry.name.removesuffix(".yaml")] = _about(entry)
+    return recipe_texts
 
 
 def _about(entry: Traversable) -> str:

@@ -69,8 +69,8 @@ def assign(dataset: Dataset, records: Sequence[CaseRecord]) -> tuple[RoleSplit, 
             if twice:
                 raise RecipeError(f"{dataset.name}: {twice[0]} is in both {role} and {other}; choose one.")
     if dataset.split != LOT:
-        kept = [record for record in records if record.patient in set(there)]
-        return (_deal_parts(dataset, wishes, pools(dataset, kept)),)
+        records_with_role = [record for record in records if record.patient in set(there)]
+        return (_deal_parts(dataset, wishes, pools(dataset, records_with_role)),)
     taken = {name for names in named.values() for name in names}
     free = _shuffled(dataset, set(there) - taken)
     if dataset.folds == 1:
@@ -149,12 +149,14 @@ def pools(dataset: Dataset, records: Sequence[CaseRecord]) -> dict[Part, list[st
             f"{dataset.name}: {dataset.split} has patient {patient} in {' and '.join(parts)}; choose one."
         )
     patient_of = {member.name: member.person[1] for member in there}
-    found = {part: sorted({patient_of[name] for name in getattr(split, part) if name in patient_of}) for part in PARTS}
-    if not any(found.values()):
+    pool_by_part = {
+        part: sorted({patient_of[name] for name in getattr(split, part) if name in patient_of}) for part in PARTS
+    }
+    if not any(pool_by_part.values()):
         raise RecipeError(
             f"{dataset.name}: {dataset.split} names none of its {len(there)} cases; is it another store's?"
         )
-    return found
+    return pool_by_part
 
 
 def members(dataset: str, records: Iterable[CaseRecord]) -> list[CaseMember]:

@@ -125,7 +125,7 @@ def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str
     if not change.patients:
         return None
     datasets = list(dict.fromkeys(map(str, ours["dataset"])))
-    told: dict[str, Any] = {
+    retention: dict[str, Any] = {
         "compared": f"{job.run} minus {untrained}, Dice, paired by patient, 95 % interval",
         "prompts": list(dict.fromkeys(map(str, rows["prompt"]))),
         "datasets": datasets,
@@ -133,8 +133,8 @@ def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str
     }
     both = rows[rows["prompt"] == TEXT_AND_BOX]
     if not both.empty:
-        told[TEXT_AND_BOX] = _plain(asdict(difference(both, method, untrained).estimate))
-    return {**told, "unchanged": all(loss.unchanged for loss in losses_of(rows, method, untrained, datasets))}
+        retention[TEXT_AND_BOX] = _plain(asdict(difference(both, method, untrained).estimate))
+    return {**retention, "unchanged": all(loss.unchanged for loss in losses_of(rows, method, untrained, datasets))}
 
 
 def _runs(table: pd.DataFrame, method: str) -> list[str]:

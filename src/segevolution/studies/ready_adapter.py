@@ -30,10 +30,15 @@ class ReadyAdapter:
 
 def read_ready(folder: Path) -> ReadyAdapter:
     """Read what a study has to know of an adapter that a method starts from; AdapterError where it is not whole."""
-    found = describe(folder)
-    kept = [found["method"], found["settings"], found.get("structures", []), sha256(folder / WEIGHTS)]
-    card = found["card"]
-    return ReadyAdapter(digest(kept), tuple(_leaves(card.get("data"))), _joined(card.get("licences")))
+    description = describe(folder)
+    identity = [
+        description["method"],
+        description["settings"],
+        description.get("structures", []),
+        sha256(folder / WEIGHTS),
+    ]
+    card = description["card"]
+    return ReadyAdapter(digest(identity), tuple(_leaves(card.get("data"))), _joined(card.get("licences")))
 
 
 def _leaves(said: Any) -> list[str]:
@@ -47,7 +52,7 @@ def _leaves(said: Any) -> list[str]:
 
 def _joined(said: Any) -> dict[str, str]:
     """Dataset -> licence, from an entry of a card; a combined adapter's holds one mapping an expert."""
-    found: dict[str, str] = {}
+    licences: dict[str, str] = {}
     for key, value in said.items() if isinstance(said, Mapping) else ():
-        found |= _joined(value) if isinstance(value, Mapping) else {str(key): str(value)}
-    return found
+        licences |= _joined(value) if isinstance(value, Mapping) else {str(key): str(value)}
+    return licences

@@ -46,9 +46,9 @@ def _require_patients(recipe: Recipe, there: Iterable[CaseMember], shots: int) -
     patients: dict[str, set[str]] = {}
     for member in there:
         patients.setdefault(member.person[0], set()).add(member.person[1])
-    for dataset, found in patients.items():
-        if len(found) < shots:
+    for dataset, dataset_patients in patients.items():
+        if len(dataset_patients) < shots:
             raise RecipeError(
-                f"{recipe.name}: shots holds {shots}, but {dataset} has only {len(found)} patients to train on; "
-                f"give its train more, or leave {shots} out."
+                f"{recipe.name}: shots holds {shots}, but {dataset} has only {len(dataset_patients)} patients to train "
+                f"on; give its train more, or leave {shots} out."
             )

@@ -28,14 +28,14 @@ def badges(evaluations: Iterable[EvaluateJob], records: Mapping[str, Sequence[Ca
         cases = tested.setdefault(job.part.dataset, {}).setdefault(job.base, {})
         cases[CaseName(job.part.dataset, job.part.case)] = None
     by_name = _by_name(records)
-    found = {}
+    badge_by_dataset = {}
     for dataset, bases in tested.items():
         marks = {base: _badge(base, dataset, [by_name[name] for name in cases]) for base, cases in bases.items()}
         alike = len(set(marks.values())) == 1
-        found[dataset] = (
+        badge_by_dataset[dataset] = (
             next(iter(marks.values())) if alike else "; ".join(f"{base}: {mark}" for base, mark in marks.items())
         )
-    return found
+    return badge_by_dataset
 
 
 def _badge(base: str, dataset: str, cases: Sequence[CaseRecord]) -> str:
@@ -56,15 +56,15 @@ def torn(
     for training in trainings:
         names = (*training.train, *training.replay, *training.validation)
         people[training.run] = {by_name[name].person for name in names}
-    found: dict[str, set[str]] = {}
+    cases_by_run: dict[str, set[str]] = {}
     for job in evaluations:
         if people.get(job.part.run):
             person = by_name[CaseName(job.part.dataset, job.part.case)].person
             if person in people[job.part.run]:
-                found.setdefault(job.part.run, set()).add("/".join(person))
+                cases_by_run.setdefault(job.part.run, set()).add("/".join(person))
     return [
         f"{run} is tested on patients that it learned from: {', '.join(sorted(who))}; its results on them are too good."
-        for run, who in found.items()
+        for run, who in cases_by_run.items()
     ]
 
 
@@ -81,8 +81,8 @@ def rivals(trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob]) ->
         if training is not None:
             shots = job.method.removeprefix(training.method)
             labels.setdefault((job.base, shots), {})[job.method] = training.kind
-    found: dict[str, list[str]] = {}
+    rivals_by_run: dict[str, list[str]] = {}
     for kinds in labels.values():
         others = [label for label, kind in kinds.items() if kind != SCRATCH]
-        found |= {label: others for label, kind in kinds.items() if kind == SCRATCH and others}
-    return found
+        rivals_by_run |= {label: others for label, kind in kinds.items() if kind == SCRATCH and others}
+    return rivals_by_run

@@ -56,8 +56,8 @@ class TrainingBatch:
 
 def _moved(value: Any, device: torch.device) -> dict[str, Any]:
     """The tensors among a dataclass' fields, on `device`."""
-    found = {part.name: getattr(value, part.name) for part in fields(value)}
-    return {name: tensor.to(device) for name, tensor in found.items() if isinstance(tensor, Tensor)}
+    values = {part.name: getattr(value, part.name) for part in fields(value)}
+    return {name: tensor.to(device) for name, tensor in values.items() if isinstance(tensor, Tensor)}
 
 
 class BatchBuilder:

@@ -163,7 +163,7 @@ class StepDataset(Dataset[TrainingBatch]):
 
     def _new(self, rng: Rng, aim: SamplingTarget | None) -> "_Shown":
         """Draw views until one shows a structure large enough to ask for: the one aimed at, unless none shows it."""
-        found = None
+        shown_view = None
         for _ in range(_TRIES):
             if aim is None:
                 case = self._draw_case(rng)
@@ -173,14 +173,14 @@ class StepDataset(Dataset[TrainingBatch]):
                 view = self._strategy.view(aim.alone, self.spec, rng, self.view)
             sizes = sizes_in(view.labels, case)
             if max(sizes.values(), default=0) >= self.sample.smallest:
-                found = case, view, sizes
+                shown_view = case, view, sizes
                 if aim is None or sizes.get(aim.structure, 0) >= self.sample.smallest:
                     break
-        if found is None:
+        if shown_view is None:
             raise StoreError(
                 f"no view of {case.name} shows a structure of {self.sample.smallest} voxels; leave it out."
             )
-        case, view, sizes = found
+        case, view, sizes = shown_view
         image, shown_as = augment_view(view, case, rng, self.intensity)
         return _Shown(shown_as, image, view.labels, sizes)
 

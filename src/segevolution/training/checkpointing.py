@@ -60,8 +60,8 @@ class CheckpointCallback(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """A run that patience ended stays ended."""
-        kept = checkpoint.get("callbacks", {}).get(self.state_key, {})
-        trainer.should_stop = trainer.should_stop or bool(kept.get("ended"))
+        saved_state = checkpoint.get("callbacks", {}).get(self.state_key, {})
+        trainer.should_stop = trainer.should_stop or bool(saved_state.get("ended"))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """What this call begins with is kept already.

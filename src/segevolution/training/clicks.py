@@ -35,12 +35,12 @@ def with_next_clicks(batch: TrainingBatch, masks: Masks, previous: Triple | None
     device = batch.prompts.image_index.device
     points = torch.tensor([(0.0, 0.0, 0.0) if click is None else click.point for click in clicks], device=device)
     labels = torch.tensor([ABSENT if click is None else int(click.positive) for click in clicks], device=device)
-    told = None if previous is None else masks.logits.detach()[rows, best][:, None].float()
+    previous_logits = None if previous is None else masks.logits.detach()[rows, best][:, None].float()
     prompts: PromptBatch = replace(
         batch.prompts,
         points=_joined(batch.prompts.points, points[:, None]),
         labels=_joined(batch.prompts.labels, labels[:, None]),
-        masks=told,
+        masks=previous_logits,
     )
     return replace(batch, prompts=prompts, multimask=False)
 

@@ -131,16 +131,17 @@ class FeatureCache:
         Raises:
             StoreError: its file is gone or damaged.
         """
-        found = self._load(case, number)
+        cached_view = self._load(case, number)
         tensors = {
-            name: value.float() if self.half and value.is_floating_point() else value for name, value in found.items()
+            name: value.float() if self.half and value.is_floating_point() else value
+            for name, value in cached_view.items()
         }
         skips = tuple(tensors[f"skip.{level}"] for level in range(len(tensors)) if f"skip.{level}" in tensors)
-        depth, height, width = found["grid"].tolist()
+        depth, height, width = cached_view["grid"].tolist()
         grid: Triple = (depth, height, width)
-        modality = list(Modality)[int(found["modality"])] if "modality" in found else case.modality
+        modality = list(Modality)[int(cached_view["modality"])] if "modality" in cached_view else case.modality
         features = Features(tensors["tokens"], grid, skips, (modality,), tensors.get("routing"))
-        return features, found["labels"].numpy()
+        return features, cached_view["labels"].numpy()
 
     def sizes(self, case: FramedCase, number: int) -> dict[str, int]:
         """Voxels of each structure in a view."""
@@ -162,16 +163,16 @@ class FeatureCache:
         parts = {"tokens": features.tokens, **{f"skip.{level}": skip for level, skip in enumerate(features.skips)}}
         if features.routing is not None:
             parts["routing"] = features.routing
-        kept = {name: (value.half() if self.half else value).cpu().contiguous() for name, value in parts.items()}
+        tensors = {name: (value.half() if self.half else value).cpu().contiguous() for name, value in parts.items()}
         kind = np.uint8 if labels.max(initial=0) < 256 else np.int32
-        kept["labels"] = torch.from_numpy(np.ascontiguousarray(labels.astype(kind)))
-        kept["grid"] = torch.tensor(features.grid)
+        tensors["labels"] = torch.from_numpy(np.ascontiguousarray(labels.astype(kind)))
+        tensors["grid"] = torch.tensor(features.grid)
         (modality,) = features.modalities
         if modality is not None:
-            kept["modality"] = torch.tensor(list(Modality).index(modality))
+            tensors["modality"] = torch.tensor(list(Modality).index(modality))
         with replacing(path) as temporary:
             try:
-                save_file(kept, temporary)
+                save_file(tensors, temporary)
             except SafetensorError as error:
                 raise OutputError(f"{path} cannot be written: {error}.") from error
 
@@ -183,8 +184,8 @@ class FeatureCache:
             content = hashlib.sha256(np.ascontiguousarray(case.image).data)
             content.update(np.ascontiguousarray(case.labels).data)
             named = [case.name, case.modality, sorted(case.structures.items()), sorted(case.absent)]
-            told = json.dumps([self._told, named, content.hexdigest()], sort_keys=True, default=str)
-            self._keys[case] = hashlib.sha256(told.encode()).hexdigest()[:24]
+            key_text = json.dumps([self._told, named, content.hexdigest()], sort_keys=True, default=str)
+            self._keys[case] = hashlib.sha256(key_text.encode()).hexdigest()[:24]
         return self._keys[case]
 
 
@@ -204,10 +205,12 @@ def require_frozen_encoder(backbone: BackboneModule) -> None:
     Raises:
         RecipeError: names a parameter that trains and that the encoding hangs on.
     """
-    told = (None,) if backbone.hooks.encode is None else (None, *Modality)  # it may hang on what an adapter is told
+    modalities = (
+        (None,) if backbone.hooks.encode is None else (None, *Modality)
+    )  # it may hang on what an adapter is told
     mode = backbone.training
     try:
-        moved = [name for modality in told for name in _moving(backbone.train(), modality)]
+        moved = [name for modality in modalities for name in _moving(backbone.train(), modality)]
     finally:
         backbone.train(mode)
     names = list(dict.fromkeys(moved))
@@ -222,8 +225,12 @@ def _moving(backbone: BackboneModule, modality: Modality | None) -> list[str]:
     """The parameters that train and that an encoding in training hangs on."""
     trained = {name: value for name, value in backbone.named_parameters() if value.requires_grad}
     with torch.enable_grad():
-        found = backbone.encode(torch.zeros(1, 1, *backbone.spec.window, device=backbone.device), (modality,))
-        parts = [found.tokens, *found.skips, *([] if found.routing is None else [found.routing])]
+        moving_parts = backbone.encode(torch.zeros(1, 1, *backbone.spec.window, device=backbone.device), (modality,))
+        parts = [
+            moving_parts.tokens,
+            *moving_parts.skips,
+            *([] if moving_parts.routing is None else [moving_parts.routing]),
+        ]
         moving = [part.float().sum() for part in parts if part.requires_grad]
         grads = torch.autograd.grad(moving, list(trained.values()), allow_unused=True) if moving else ()
     return [name for name, grad in zip(trained, grads, strict=False) if grad is not None]

@@ -184,10 +184,12 @@ def explained(trainer: lightning.Trainer, folder: Path) -> Iterator[None]:
     try:
         yield
     except SegevolutionError as error:
-        said = str(error).strip()
-        if "\n" not in said:
+        message = str(error).strip()
+        if "\n" not in message:
             raise
-        raise type(error)(said.splitlines()[-1].partition(": ")[2] or said) from error  # a worker's, with its traceback
+        raise type(error)(
+            message.splitlines()[-1].partition(": ")[2] or message
+        ) from error  # a worker's, with its traceback
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         checkpoint_io = trainer.strategy.checkpoint_io
         if not isinstance(checkpoint_io, CheckpointFile) or checkpoint_io.restoring is None:
@@ -197,10 +199,10 @@ def explained(trainer: lightning.Trainer, folder: Path) -> Iterator[None]:
             "state the settings that it began with, or begin in a new folder."
         ) from error
     except OSError as error:
-        kept = f"{folder / LAST} is whole" if (folder / LAST).is_file() else "nothing was kept yet"
+        checkpoint_fact = f"{folder / LAST} is whole" if (folder / LAST).is_file() else "nothing was kept yet"
         raise OutputError(
             f"training stopped at step {trainer.global_step}: {error.filename or folder} cannot be used "
-            f"({error.strerror or error}); {kept}, and the same call goes on from there."
+            f"({error.strerror or error}); {checkpoint_fact}, and the same call goes on from there."
         ) from error
 
 

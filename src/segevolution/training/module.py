@@ -109,8 +109,8 @@ class PromptableModule(lightning.LightningModule):
             else:
                 assert batch.images is not None
                 features = base.encode(batch.images[images], [batch.modalities[image] for image in images.tolist()])
-            told = [batch.contexts[row] for row in rows]
-            before = base.decode(features, replace(prompts, image_index=places), told, multimask=batch.multimask)
+            contexts = [batch.contexts[row] for row in rows]
+            before = base.decode(features, replace(prompts, image_index=places), contexts, multimask=batch.multimask)
         torch.clear_autocast_cache()  # older Lightning keeps one: what trains in its place would be taken for the base
         return rows, before.logits.float(), before.logits.new_tensor([weights[row] for row in rows])
 
@@ -172,13 +172,13 @@ class PromptableModule(lightning.LightningModule):
         """While it lasts, the weights are their moving average; afterwards they are back, bit for bit."""
         trained = self.trained()
         with torch.no_grad():
-            kept = {name: trained[name].detach().clone() for name in self._average}
+            trained_weights = {name: trained[name].detach().clone() for name in self._average}
             for name, value in self._average.items():
                 trained[name].copy_(value)
             try:
                 yield
             finally:
-                for name, value in kept.items():
+                for name, value in trained_weights.items():
                     trained[name].copy_(value)
 
     def adopt_average(self) -> None:
@@ -253,14 +253,14 @@ def groups(trained: Mapping[str, nn.Parameter], settings: FitSettings) -> list[d
     for name, value in trained.items():
         own = next((settings.lr_multipliers[entry] for entry in beginnings if _begins(short[name], entry)), 1.0)
         by_rate.setdefault(own, []).append(value)
-    found: list[dict[str, Any]] = []
+    parameter_groups: list[dict[str, Any]] = []
     for factor, values in by_rate.items():
         rate = {} if factor == 1.0 else {"lr": factor * settings.learning_rate}
         matrices = [value for value in values if value.ndim > 1]
         vectors = [value for value in values if value.ndim <= 1]
-        found.append({"params": matrices, "weight_decay": settings.weight_decay, **rate})
-        found.append({"params": vectors, "weight_decay": 0.0, **rate})
-    return [group for group in found if group["params"]]
+        parameter_groups.append({"params": matrices, "weight_decay": settings.weight_decay, **rate})
+        parameter_groups.append({"params": vectors, "weight_decay": 0.0, **rate})
+    return [group for group in parameter_groups if group["params"]]
 
 
 def _begins(name: str, beginning: str) -> bool:

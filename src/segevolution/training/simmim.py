@@ -161,7 +161,7 @@ class SimMIMModule(PromptableModule):
         modes = {module: module.training for module in network.modules()}
         network.eval()
         batches = [self.validation[index].to(network.device) for index in range(len(self.validation))]
-        found = [
+        losses = [
             (
                 self.simmim.loss(self._predict(batch), batch.images, batch.hidden),
                 self.simmim.guess(batch.images, batch.hidden),
@@ -170,7 +170,7 @@ class SimMIMModule(PromptableModule):
         ]
         for module, mode in modes.items():
             module.training = mode
-        l1, guess = torch.tensor(found).mean(0).tolist()
+        l1, guess = torch.tensor(losses).mean(0).tolist()
         return {"validation/l1": l1, "validation/guess": guess}
 
     def _predict(self, batch: MaskedBatch) -> Tensor:
@@ -243,8 +243,8 @@ def learn(
     metrics |= module.measured() if finished else {}
     result = FitResult(step, finished, time.monotonic() - started, trained, metrics)
     if trainer.is_global_zero:
-        said = {"settings": asdict(settings), "simmim": masking.to_dict(), "result": asdict(result)}
-        write_json(folder / "fit.json", said)
+        run_facts = {"settings": asdict(settings), "simmim": masking.to_dict(), "result": asdict(result)}
+        write_json(folder / "fit.json", run_facts)
     return result, module.simmim
 
 

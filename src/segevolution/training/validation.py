@@ -137,10 +137,10 @@ class VolumeDice:
             ]
             frame_prompts = self._frame_prompts(kinds, name, truth, case)
             contexts = [Context(case.modality, name)] * len(frame_prompts)
-            found = opened.answers(frame_prompts, contexts) if frame_prompts else ()
+            answers = opened.answers(frame_prompts, contexts) if frame_prompts else ()
             truth_there = torch.from_numpy(truth).to(backbone.device)
             table[f"{case.name}/{name}"] = {
-                kind: _dice(answer.logits > 0, truth_there) for kind, answer in zip(kinds, found, strict=True)
+                kind: _dice(answer.logits > 0, truth_there) for kind, answer in zip(kinds, answers, strict=True)
             }
         return table
 

@@ -137,8 +137,10 @@ class MixtureAdapter(BaseAdapter):
             raise AdapterError(f'there is no expert "{name}"; known are {", ".join(experts.names)}.')
         differing = different(self.config.lora(), lora.config)
         if differing:
-            said = ", ".join(differing)
-            raise AdapterError(f"the LoRA differs from this mixture's experts in {said}; train it with the same.")
+            differing_names = ", ".join(differing)
+            raise AdapterError(
+                f"the LoRA differs from this mixture's experts in {differing_names}; train it with the same."
+            )
         experts.write(name, lora.state())
         self.add_structures(lora.structures)
 
@@ -209,11 +211,11 @@ class MixtureAdapter(BaseAdapter):
 
     def _parameters(self) -> dict[str, nn.Parameter]:
         experts = self._inside()
-        found = {
+        parameters = {
             f"experts.{name}.{key}": value for name in experts.names for key, value in experts.parameters(name).items()
         }
         gate = {} if self._gate is None else dict(self._gate.named_parameters())
-        return {**found, **{f"{GATE}.{name}": value for name, value in gate.items()}}
+        return {**parameters, **{f"{GATE}.{name}": value for name, value in gate.items()}}
 
     def _inside(self) -> Experts:
         """The experts; raises AdapterError where it is not attached."""
@@ -242,17 +244,17 @@ class MixtureAdapter(BaseAdapter):
             with torch.no_grad(), self._inside().on({}):  # asked in the middle of another call, experts may be on
                 bare = inner(images, modalities)
             routing = self._ask(self._gate, bare, modalities)
-        found = groups(routing.weights, self.config.choices)
+        routed_groups = groups(routing.weights, self.config.choices)
         parts = []
-        for group in found:
-            whole, rows = len(found) == 1, list(group.rows)
+        for group in routed_groups:
+            whole, rows = len(routed_groups) == 1, list(group.rows)
             if bare is not None and not group.weights:
                 parts.append(bare if whole else bare.rows(rows))
                 continue
             with self._inside().on(group.weights):
-                told = [modalities[row] for row in rows]
-                parts.append(inner(images, modalities) if whole else inner(images[rows], told))
-        answer = parts[0] if len(parts) == 1 else Features.stack(parts).rows(back_in_order(found))
+                group_modalities = [modalities[row] for row in rows]
+                parts.append(inner(images, modalities) if whole else inner(images[rows], group_modalities))
+        answer = parts[0] if len(parts) == 1 else Features.stack(parts).rows(back_in_order(routed_groups))
         return replace(answer, routing=routing.weights)
 
     def _ask(self, gate: LearnedGate, features: Features, modalities: Sequence[Modality | None]) -> Routing:
@@ -268,17 +270,17 @@ class MixtureAdapter(BaseAdapter):
         self, inner: Decode, features: Features, prompts: PromptBatch, contexts: Sequence[Context], multimask: bool
     ) -> Masks:
         """Hooks.decode."""
-        found = self._prompt_groups(features, prompts, contexts)
-        self._anchor(found)
-        if len(found) <= 1:
-            with self._inside().on(found[0].weights if found else {}):
+        routed_groups = self._prompt_groups(features, prompts, contexts)
+        self._anchor(routed_groups)
+        if len(routed_groups) <= 1:
+            with self._inside().on(routed_groups[0].weights if routed_groups else {}):
                 return inner(features, prompts, contexts, multimask=multimask)
         answers = []
-        for group in found:
-            told = [contexts[row] for row in group.rows]
+        for group in routed_groups:
+            group_contexts = [contexts[row] for row in group.rows]
             with self._inside().on(group.weights):
-                answers.append(inner(*selected(features, prompts, group.rows), told, multimask=multimask))
-        return joined(answers, found)
+                answers.append(inner(*selected(features, prompts, group.rows), group_contexts, multimask=multimask))
+        return joined(answers, routed_groups)
 
     def _prompt_groups(
         self, features: Features, prompts: PromptBatch, contexts: Sequence[Context]

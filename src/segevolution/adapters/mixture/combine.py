@@ -77,7 +77,7 @@ def _card(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     names = {about["base"]["name"] for about in described.values()}
     card: dict[str, Any] = {"base": names.pop()}
     for key in ("data", "licences", "steps", "metrics", "not_for"):
-        said = {name: about["card"][key] for name, about in described.items() if key in about["card"]}
-        if said:
-            card[key] = said
+        card_values = {name: about["card"][key] for name, about in described.items() if key in about["card"]}
+        if card_values:
+            card[key] = card_values
     return {**card, "experts": {name: about["folder"] for name, about in described.items()}}

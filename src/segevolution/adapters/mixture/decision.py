@@ -52,9 +52,11 @@ def while_learning(
     config: MixtureConfig, gate: LearnedGate, tokens: Tensor, modalities: Sequence[Modality | None]
 ) -> tuple[Routing, Tensor | None]:
     """What it chooses in training, with noise and never abstaining; and its weighted losses, a scalar."""
-    kept = torch.rand(len(modalities)).tolist()
-    told = [None if chance < config.modality_dropout else name for chance, name in zip(kept, modalities, strict=True)]
-    scores = gate(tokens, told)
+    chances = torch.rand(len(modalities)).tolist()
+    shown_modalities = [
+        None if chance < config.modality_dropout else name for chance, name in zip(chances, modalities, strict=True)
+    ]
+    scores = gate(tokens, shown_modalities)
     noisy = scores.clean + torch.randn_like(scores.clean) * scores.spread
     weights = top(noisy, config.top_k)
     losses = []

@@ -37,18 +37,18 @@ def groups(routing: Tensor, choices: Sequence[str]) -> list[RoutedGroup]:
         choices: K names.
     """
     live = routing.requires_grad and torch.is_grad_enabled()
-    found: dict[tuple[object, ...], RoutedGroup] = {}
+    routed_groups: dict[tuple[object, ...], RoutedGroup] = {}
     for row, values in enumerate(routing.detach().tolist()):
         used = {name: value for name, value in zip(choices[1:], values[1:], strict=True) if value != 0}
         key = (*used.items(), *((row,) if live and used else ()))
-        if key in found:
-            found[key] = replace(found[key], rows=(*found[key].rows, row))
+        if key in routed_groups:
+            routed_groups[key] = replace(routed_groups[key], rows=(*routed_groups[key].rows, row))
         elif live:
             weights = {name: routing[row, choices.index(name)] for name in used}
-            found[key] = RoutedGroup((row,), {**weights})
+            routed_groups[key] = RoutedGroup((row,), {**weights})
         else:
-            found[key] = RoutedGroup((row,), {**used})
-    return list(found.values())
+            routed_groups[key] = RoutedGroup((row,), {**used})
+    return list(routed_groups.values())
 
 
 def back_in_order(parts: Sequence[RoutedGroup]) -> list[int]:
@@ -59,11 +59,11 @@ def back_in_order(parts: Sequence[RoutedGroup]) -> list[int]:
 
 def of_prompts(images: Sequence[RoutedGroup], image_index: Sequence[int]) -> list[RoutedGroup]:
     """Groups of images -> the groups of the prompts that read them."""
-    found = [
+    prompt_groups = [
         RoutedGroup(tuple(row for row, image in enumerate(image_index) if image in group.rows), group.weights)
         for group in images
     ]
-    return [group for group in found if group.rows]
+    return [group for group in prompt_groups if group.rows]
 
 
 def selected(features: Features, prompts: PromptBatch, rows: Sequence[int]) -> tuple[Features, PromptBatch]:

@@ -76,7 +76,7 @@ class PriorNetwork(nn.Module):
             fusion, prototype, pool (tokens of known names), unknown (tokens of what is not known), start (the layer
             that lets the image leave as it came), head.
         """
-        found = dict.fromkeys(("fusion", "prototype", "pool", "unknown", "start", "head"), 0)
+        counts = dict.fromkeys(("fusion", "prototype", "pool", "unknown", "start", "head"), 0)
         for name, parameter in self.named_parameters():
             part, *rest = name.split(".")
             if part in ("additive", "multiplicative"):
@@ -85,8 +85,8 @@ class PriorNetwork(nn.Module):
                 part = "start"
             elif part == "pool" and rest[-1] == key(UNKNOWN):
                 part = "unknown"
-            found[part] += parameter.numel()
-        return found
+            counts[part] += parameter.numel()
+        return counts
 
 
 def hide(names: Sequence[str | None], share: float) -> list[str | None]:

@@ -88,5 +88,5 @@ def name_of(held: str) -> str:
 def names_in(state: Iterable[str], prefix: str, kind: str) -> tuple[str, ...]:
     """Names that have tokens in a state whose keys of the pool begin with `prefix`, the unknown left out."""
     start = f"{prefix}{kind}."
-    found = (name_of(entry.removeprefix(start)) for entry in state if entry.startswith(start))
-    return tuple(name for name in found if name != UNKNOWN)
+    token_names = (name_of(entry.removeprefix(start)) for entry in state if entry.startswith(start))
+    return tuple(name for name in token_names if name != UNKNOWN)

@@ -76,8 +76,12 @@ def check(
     """
     if base is not None:
         require_base(base)
-    everyone, found = entries(stores)
-    findings = [*found, *check_records(everyone), *check_scales({entry.name: entry.record for entry in everyone})]
+    everyone, entry_findings = entries(stores)
+    findings = [
+        *entry_findings,
+        *check_records(everyone),
+        *check_scales({entry.name: entry.record for entry in everyone}),
+    ]
     findings += check_people(everyone)
     if split is not None:
         split = split.matched(entry.record for entry in everyone)
@@ -89,8 +93,8 @@ def check(
             signatures[name] = examined.signature
         if progress is not None:
             progress("reading", done, len(everyone))
-    told = None if progress is None else lambda done, total: progress("comparing", done, total)
-    pairs = matches(everyone, signatures, told)
+    report_pairs = None if progress is None else lambda done, total: progress("comparing", done, total)
+    pairs = matches(everyone, signatures, report_pairs)
     findings += check_duplicates(pairs, everyone)
     mended = None
     if split is not None:
@@ -134,9 +138,9 @@ def _examine(name: str, path: Path, case: str) -> _CaseFindings:
     except StoreError as error:
         remedy = "Delete the folder of the case and prepare it again."
         return _CaseFindings((Finding("integrity", "error", (name,), f"{name} cannot be read: {error}", remedy),), None)
-    found = check_content(name, record, signal, labels)
-    if any(finding.severity == "error" for finding in found):
-        return _CaseFindings(tuple(found), None)
-    found += check_signal(name, record, signal)
-    found += check_registration(name, record, signal, labels)
-    return _CaseFindings(tuple(found), signature(signal, record.spacing))
+    findings = check_content(name, record, signal, labels)
+    if any(finding.severity == "error" for finding in findings):
+        return _CaseFindings(tuple(findings), None)
+    findings += check_signal(name, record, signal)
+    findings += check_registration(name, record, signal, labels)
+    return _CaseFindings(tuple(findings), signature(signal, record.spacing))

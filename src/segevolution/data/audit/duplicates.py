@@ -70,7 +70,7 @@ def matches(
         progress: told how many cases are compared with all before them, and how many there are.
     """
     able = [entry for entry in entries if entry.name in signatures]
-    found = []
+    pairs = []
     for number, second in enumerate(able):
         ours = signatures[second.name]
         for first in able[:number]:
@@ -78,12 +78,12 @@ def matches(
             if theirs.values == ours.values:
                 likeness = compare(theirs, ours)
                 mirrored = likeness[1] if likeness else (False, False, False)
-                found.append(Match(first.name, second.name, 1.0, True, mirrored))
+                pairs.append(Match(first.name, second.name, 1.0, True, mirrored))
             elif first.person != second.person and (likeness := compare(theirs, ours)):
-                found.append(Match(first.name, second.name, likeness[0], False, likeness[1]))
+                pairs.append(Match(first.name, second.name, likeness[0], False, likeness[1]))
         if progress is not None:
             progress(number + 1, len(able))
-    return tuple(found)
+    return tuple(pairs)
 
 
 def compare(first: Signature, second: Signature) -> tuple[float, tuple[bool, bool, bool]] | None:

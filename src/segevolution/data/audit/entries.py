@@ -50,11 +50,11 @@ def entries(stores: Sequence[Store]) -> tuple[tuple[AuditedCase, ...], tuple[Fin
     Raises:
         StoreError: a store is given twice, or has no folder of cases.
     """
-    found, faults = [], []
+    audited_cases, faults = [], []
     for label, store in zip(labels(stores), stores, strict=True):
         for name in store.names:
             try:
-                found.append(AuditedCase(f"{label}/{name}", store, store.record(name)))
+                audited_cases.append(AuditedCase(f"{label}/{name}", store, store.record(name)))
             except StoreError as error:
                 faults.append(
                     Finding(
@@ -72,7 +72,7 @@ def entries(stores: Sequence[Store]) -> tuple[tuple[AuditedCase, ...], tuple[Fin
                 )
                 for case, why in reasons.items()
             ]
-    return tuple(found), tuple(faults)
+    return tuple(audited_cases), tuple(faults)
 
 
 def labels(stores: Sequence[Store]) -> tuple[str, ...]:

@@ -33,62 +33,64 @@ def check_content(name: str, record: CaseRecord, signal: Array, labels: Array) -
     if content_hash(record, signal, labels) != record.sha256:
         message = f"{name} is damaged: its voxels or its record are not those that were written."
         return [Finding(_CHECK, "error", (name,), message, _AGAIN)]
-    found = []
+    findings = []
     if signal.dtype.kind == "f" and not np.isfinite(signal).all():
         bad = int(signal.size - np.isfinite(signal).sum())
         message = f"{name} holds NaN or infinity in {bad} voxels."
-        found.append(Finding(_CHECK, "error", (name,), message, "Repair the original file and prepare it again."))
+        findings.append(Finding(_CHECK, "error", (name,), message, "Repair the original file and prepare it again."))
     counts = np.bincount(labels.ravel())
     named = {value for values in record.structures.values() for value in values}
     stray = [int(value) for value in np.flatnonzero(counts) if value and value not in named]
     if stray:
         written = ", ".join(map(str, stray[:5])) + (" ..." if len(stray) > 5 else "")
         message = f"{name} has label values that no structure names: {written} ({counts[stray].sum()} voxels)."
-        found.append(Finding(_CHECK, "warning", (name,), message, _LABELS))
+        findings.append(Finding(_CHECK, "warning", (name,), message, _LABELS))
     for structure, values in record.structures.items():
         there = int(counts[[value for value in values if value < len(counts)]].sum())
         if there != record.voxels.get(structure):
             message = f"{name} has {there} voxels of {structure}, its record says {record.voxels.get(structure)}."
-            found.append(Finding(_CHECK, "error", (name,), message, _AGAIN))
-    return found
+            findings.append(Finding(_CHECK, "error", (name,), message, _AGAIN))
+    return findings
 
 
 def check_records(entries: Sequence[AuditedCase]) -> list[Finding]:
     """All that records alone tell: geometry, empty cases, and what is unlike the rest of its dataset."""
-    found = []
+    findings = []
     groups: dict[tuple[str, str, str], list[AuditedCase]] = defaultdict(list)
     for entry in entries:
         groups[entry.group].append(entry)
-        found += _geometry(entry)
+        findings += _geometry(entry)
     for members in groups.values():
-        found += _empty(members)
-        found += _unlike_spacings(members)
-        found += _missing(members)
-        found += _volumes(members)
-    return found
+        findings += _empty(members)
+        findings += _unlike_spacings(members)
+        findings += _missing(members)
+        findings += _volumes(members)
+    return findings
 
 
 def _geometry(entry: AuditedCase) -> list[Finding]:
     record, name = entry.record, entry.name
-    found = []
+    findings = []
     low, high = _SPACING
     if not all(low <= side <= high for side in record.spacing):
         written = " x ".join(f"{side:g}" for side in record.spacing)
         message = f"{name} has a voxel spacing of {written} mm, where {low:g} to {high:g} mm is plausible."
-        found.append(Finding("geometry", "warning", (name,), message, _HEADER))
+        findings.append(Finding("geometry", "warning", (name,), message, _HEADER))
     columns = record.affine[:3, :3] / np.linalg.norm(record.affine[:3, :3], axis=0)
     if np.abs(columns.T @ columns - np.eye(3)).max() > _SHEAR:
         message = f"{name} has an affine whose axes are not at right angles, as after a gantry tilt."
-        found.append(Finding("geometry", "warning", (name,), message, "Resample it onto a square grid, then prepare."))
+        findings.append(
+            Finding("geometry", "warning", (name,), message, "Resample it onto a square grid, then prepare.")
+        )
     if np.array_equal(record.source_affine, np.eye(4)):
         message = f"{name} has the identity as affine: its spacing and orientation seem lost."
         remedy = "Trust no millimetre of it, nor left and right, unless the original says 1 mm and RAS+ too."
-        found.append(Finding("geometry", "note", (name,), message, remedy))
+        findings.append(Finding("geometry", "note", (name,), message, remedy))
     if min(record.shape) < 4:
         written = " x ".join(map(str, record.shape))
         message = f"{name} has a shape of {written}: hardly a volume."
-        found.append(Finding("geometry", "warning", (name,), message, "Look whether slices are missing."))
-    return found
+        findings.append(Finding("geometry", "warning", (name,), message, "Look whether slices are missing."))
+    return findings
 
 
 def _empty(members: Sequence[AuditedCase]) -> list[Finding]:
@@ -106,7 +108,7 @@ def _unlike_spacings(members: Sequence[AuditedCase]) -> list[Finding]:
         return []
     sides = np.array([entry.record.spacing for entry in members])
     middle = np.median(sides, axis=0)
-    found = []
+    findings = []
     for entry, ratios in zip(members, np.maximum(sides / middle, middle / sides), strict=True):
         if ratios.max() > _SPACING_RATIO:
             axis = int(ratios.argmax())
@@ -114,13 +116,13 @@ def _unlike_spacings(members: Sequence[AuditedCase]) -> list[Finding]:
                 f"{entry.name} has a spacing of {entry.record.spacing[axis]:g} mm along {'xyz'[axis]}, where "
                 f"{middle[axis]:g} mm is usual in {entry.record.dataset}."
             )
-            found.append(Finding("geometry", "warning", (entry.name,), message, _HEADER))
-    return found
+            findings.append(Finding("geometry", "warning", (entry.name,), message, _HEADER))
+    return findings
 
 
 def _missing(members: Sequence[AuditedCase]) -> list[Finding]:
     """Structures that nearly all cases of a dataset carry and some do not: one finding a structure."""
-    found = []
+    findings = []
     for structure in _structures(members):
         lacking = [entry.name for entry in members if structure not in entry.record.structures]
         having = len(members) - len(lacking)
@@ -128,12 +130,12 @@ def _missing(members: Sequence[AuditedCase]) -> list[Finding]:
             dataset = members[0].record.dataset
             message = f"{structure} is missing in {len(lacking)} of {len(members)} cases of {dataset}."
             remedy = "Nothing, if these patients lack it or it lies outside the scan: absent classes are no samples."
-            found.append(Finding("empty", "note", tuple(lacking), message, remedy))
-    return found
+            findings.append(Finding("empty", "note", tuple(lacking), message, remedy))
+    return findings
 
 
 def _volumes(members: Sequence[AuditedCase]) -> list[Finding]:
-    found = []
+    findings = []
     for structure in _structures(members):
         having = [entry for entry in members if structure in entry.record.structures]
         if len(having) < _PEERS:
@@ -149,8 +151,8 @@ def _volumes(members: Sequence[AuditedCase]) -> list[Finding]:
                     f"{entry.record.dataset}."
                 )
                 remedy = "Look at its labels; a scan that ends within the structure explains a small one."
-                found.append(Finding("volume", "note", (entry.name,), message, remedy))
-    return found
+                findings.append(Finding("volume", "note", (entry.name,), message, remedy))
+    return findings
 
 
 def _structures(members: Iterable[AuditedCase]) -> list[str]:

@@ -29,14 +29,14 @@ def check_signal(name: str, record: CaseRecord, signal: Array) -> list[Finding]:
         signal: (X, Y, Z), as stored.
     """
     low, lower, _, upper, high = record.signal
-    found: list[Finding] = []
+    findings: list[Finding] = []
 
     def say(severity: Severity, message: str, remedy: str) -> None:
-        found.append(Finding(_CHECK, severity, (name,), f"{name} {message}", remedy))
+        findings.append(Finding(_CHECK, severity, (name,), f"{name} {message}", remedy))
 
     if lower == upper:
         say("warning", f"is {lower:g} almost everywhere.", "Look whether it is the image at all.")
-        return found
+        return findings
     normalised = _normalised(signal)
     if normalised:
         say("note", f"seems normalised already: {normalised}.", _AS_MEASURED)
@@ -47,11 +47,11 @@ def check_signal(name: str, record: CaseRecord, signal: Array) -> list[Finding]:
         else:
             remedy = "Nothing, if the window holds all that matters; values outside it are lost."
             say("note", f"is a CT from {low:g} to {high:g}: a window of the Hounsfield scale.", remedy)
-            return found
+            return findings
     share = float(np.count_nonzero(signal == signal.max()) / signal.size)
     if share > _CLIPPED and not normalised:
         say("note", f"is cut off at {high:g}, where {share:.1%} of its voxels lie.", _AS_MEASURED)
-    return found
+    return findings
 
 
 def check_scales(records: Mapping[str, CaseRecord]) -> list[Finding]:

@@ -71,37 +71,39 @@ def check_split(split: Split, entries: Sequence[AuditedCase], duplicates: Iterab
     names, unknown = resolve(split, entries)
     part_of = _parts(split, names)
     records = {entry.name: entry.record for entry in entries}
-    found = []
+    findings = []
     if unknown:
         some = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
         message = f"the split names {len(unknown)} cases that no store has: {some}."
-        found.append(Finding("split", "error", unknown, message, "Give every store the split is about, or mend names."))
+        findings.append(
+            Finding("split", "error", unknown, message, "Give every store the split is about, or mend names.")
+        )
     for part in PARTS:
         if not getattr(split, part):
             held = part != "train"
             message = f"the split has no case for {part}."
             remedy = "Take it from the training patients, never from the test." if held else "Put cases there."
-            found.append(Finding("split", "note" if held else "warning", (), message, remedy))
+            findings.append(Finding("split", "note" if held else "warning", (), message, remedy))
     left = tuple(entry.name for entry in entries if entry.name not in names)
     if left:
         message = f"{len(left)} of {len(entries)} cases are in no part of the split."
-        found.append(Finding("split", "note", left, message, "Nothing, if they were left out on purpose."))
+        findings.append(Finding("split", "note", left, message, "Nothing, if they were left out on purpose."))
     for person, parts in torn_patients(entries, _as_entries(part_of)).items():
         cases = tuple(entry.name for entry in entries if entry.person == person and entry.name in part_of)
         message = f"patient {person[1]} of {person[0]} is in {' and '.join(_sorted(parts))}."
-        found.append(Finding("leak", "error", cases, message, _REMEDY))
+        findings.append(Finding("leak", "error", cases, message, _REMEDY))
     for first, second in duplicates:
         apart = len({part_of.get(first), part_of.get(second)} - {None}) == 2
         if apart and records[first].person != records[second].person:
             message = f"{first} in {part_of[first]} and {second} in {part_of[second]} are one volume under two names."
-            found.append(Finding("leak", "error", (first, second), message, _REMEDY))
+            findings.append(Finding("leak", "error", (first, second), message, _REMEDY))
     for part in ("train", "validation"):
         theirs = tuple(name for name in part_of if part_of[name] == part and records[name].part == "test")
         if theirs:
             message = f"{len(theirs)} cases that their dataset's authors keep for test are in {part}."
             remedy = "Compare with no published result on that test part, or move them."
-            found.append(Finding("split", "warning", theirs, message, remedy))
-    return found
+            findings.append(Finding("split", "warning", theirs, message, remedy))
+    return findings
 
 
 def repair(split: Split, entries: Sequence[AuditedCase], duplicates: Iterable[Pair]) -> Repair:

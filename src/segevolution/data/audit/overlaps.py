@@ -136,10 +136,10 @@ def check_overlaps(entries: Iterable[AuditedCase], base: str) -> list[Finding]:
         what = seen_by(base, entry.record.dataset, entry.record)
         if what is not None:
             parts[entry.record.dataset, what].append(entry.name)
-    found = []
+    findings = []
     for (dataset, what), cases in parts.items():
         of = sum(entry.record.dataset == dataset for entry in everyone)
         message = f"{len(cases)} of {of} cases of {dataset} were, or may have been, in the training of {base}: {what}."
         remedy = f"Call no result of {base} on them zero-shot; show what it learned on other data."
-        found.append(Finding("overlap", "warning", tuple(cases), message, remedy))
-    return found
+        findings.append(Finding("overlap", "warning", tuple(cases), message, remedy))
+    return findings

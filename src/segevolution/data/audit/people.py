@@ -21,16 +21,16 @@ def check_people(everyone: Sequence[AuditedCase]) -> list[Finding]:
     by_dataset: dict[str, list[AuditedCase]] = defaultdict(list)
     for entry in everyone:
         by_dataset[entry.record.dataset].append(entry)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for dataset, members in sorted(by_dataset.items()):
         patient_of = {_file(entry): entry.record.patient for entry in members}
         patients = set(patient_of.values())
         if len(patient_of) > 2 and len(patients) == 1:
             message = f"all {len(patient_of)} files of {dataset} are of one patient, {next(iter(patients))}."
-            found.append(Finding("patients", "warning", tuple(e.name for e in members), message, _REMEDY))
+            findings.append(Finding("patients", "warning", tuple(e.name for e in members), message, _REMEDY))
             continue
-        found += _shared_names(dataset, members, patient_of)
-    return found
+        findings += _shared_names(dataset, members, patient_of)
+    return findings
 
 
 def _shared_names(dataset: str, members: Sequence[AuditedCase], patient_of: dict[str, str]) -> list[Finding]:

@@ -75,28 +75,28 @@ def check_registration(name: str, record: CaseRecord, signal: Array, labels: Arr
         name: "store/case".
         signal, labels: (X, Y, Z).
     """
-    found = []
+    findings = []
     for structure, share in outside_body(record, signal, labels).items():
         message = f"{name} has {share:.0%} of its {structure} outside the body."
-        found.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
+        findings.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
     fit = surface_fit(signal, labels, record.spacing)
     if fit is None:
-        return found
+        return findings
     if fit.mirrored > max(fit.own, fit.shifted) + fit.needed and fit.mirrored >= _FIT:
         axes = " and ".join(axis for axis, turned in zip("xyz", fit.mirror, strict=True) if turned)
         message = (
             f"{name} has a mask that seems mirrored along {axes}: its surface fits the image better so "
             f"({fit.mirrored:.2f}) than as it lies ({fit.own:.2f})."
         )
-        found.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
+        findings.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
     elif fit.shifted > fit.own + fit.needed and fit.shifted >= _FIT:
         where = " x ".join(f"{step:g}" for step in fit.shift)
         message = (
             f"{name} has a mask that seems shifted: its surface fits the image better moved by {where} mm "
             f"({fit.shifted:.2f}) than as it lies ({fit.own:.2f})."
         )
-        found.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
-    return found
+        findings.append(Finding(_CHECK, "warning", (name,), message, _LOOK))
+    return findings
 
 
 def outside_body(record: CaseRecord, signal: Array, labels: Array) -> dict[str, float]:
@@ -108,7 +108,7 @@ def outside_body(record: CaseRecord, signal: Array, labels: Array) -> dict[str, 
         return {}
     body = filled_body(bright)
     rng = np.random.default_rng(0)
-    found = {}
+    shares = {}
     flat = labels.ravel()
     labelled = np.flatnonzero(flat)
     of = flat[labelled]
@@ -124,8 +124,8 @@ def outside_body(record: CaseRecord, signal: Array, labels: Array) -> dict[str, 
         there = np.minimum(there, np.array(body.shape) - 1)
         share = 1 - float(body[tuple(there.T)].mean())
         if share > _OUTSIDE:
-            found[structure] = share
-    return found
+            shares[structure] = share
+    return shares
 
 
 def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> SurfaceFit | None:
@@ -188,7 +188,7 @@ def _joined(signal: Array, labels: Array, factors: tuple[int, ...]) -> tuple[Arr
 def _faces(mask: Array) -> dict[int, list[Points]]:
     """Axis -> for each label value the voxels below a face of its surface across that axis, at random, thinned."""
     rng = np.random.default_rng(0)
-    found: dict[int, list[Points]] = {}
+    face_points: dict[int, list[Points]] = {}
     for axis in range(3):
         if mask.shape[axis] < _THINNEST:
             continue
@@ -198,8 +198,8 @@ def _faces(mask: Array) -> dict[int, list[Points]]:
         for value in np.unique(np.concatenate(sides)):
             own = places[(sides[0] == value) | (sides[1] == value)]
             if value and len(own) >= _FEW_FACES:
-                found.setdefault(axis, []).append(rng.permutation(own)[:_FACES])
-    return found
+                face_points.setdefault(axis, []).append(rng.permutation(own)[:_FACES])
+    return face_points
 
 
 def _scales(image: Array) -> dict[int, Array]:

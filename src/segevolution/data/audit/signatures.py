@@ -100,8 +100,8 @@ def values_digest(signal: Array) -> str:
 def _level(signal: Array, spacing: Spacing, coarse: float) -> Level:
     detail = _detail(coarsened(signal, spacing, coarse))
     points, descriptors = _extrema(detail)
-    kept = np.clip(np.rint(detail * _SCALE), -127, 127).astype(np.int8)
-    return Level(coarse, kept, points, descriptors)
+    quantised = np.clip(np.rint(detail * _SCALE), -127, 127).astype(np.int8)
+    return Level(coarse, quantised, points, descriptors)
 
 
 def _detail(array: Singles) -> Singles:
@@ -131,10 +131,10 @@ def _extrema(detail: Singles) -> tuple[npt.NDArray[np.int16], Singles]:
     padded = np.pad(smooth, REACH)
     steps = np.arange(0, 2 * REACH + 1, STEP)
     x, y, z = (points[:, axis, None] + steps for axis in range(3))
-    found = padded[x[:, :, None, None], y[:, None, :, None], z[:, None, None, :]]
-    found = found - found.mean((1, 2, 3), keepdims=True)
-    found = found / (np.sqrt((found**2).sum((1, 2, 3), keepdims=True)) + 1e-6)
-    return points.astype(np.int16), found.astype(np.float32)
+    neighbourhoods = padded[x[:, :, None, None], y[:, None, :, None], z[:, None, None, :]]
+    neighbourhoods = neighbourhoods - neighbourhoods.mean((1, 2, 3), keepdims=True)
+    neighbourhoods = neighbourhoods / (np.sqrt((neighbourhoods**2).sum((1, 2, 3), keepdims=True)) + 1e-6)
+    return points.astype(np.int16), neighbourhoods.astype(np.float32)
 
 
 def shape_of(level: Level) -> Triple:

@@ -188,14 +188,14 @@ def modality_of(number: int | None, stem: str, table: Mapping[int, MetadataRow])
             f"{stem} was made by the {by_model} scanner {model}, says {TABLE}, but ids as its own are {by_id}; "
             "look at the image, and correct the table or leave the case out."
         )
-    found = by_model or by_id
-    if found is None:
+    modality = by_model or by_id
+    if modality is None:
         says = f"its scanner {model!r} is not known" if model else f"{TABLE} says nothing of it or is missing"
         raise StoreError(
             f"{stem} may be CT or MRI: {says}, and its id is in no known range (CT up to 410, MRI 507 to 600); "
             "name its scanner in the table."
         )
-    return found
+    return modality
 
 
 def modality_of_id(number: int | None) -> Modality | None:
@@ -210,8 +210,8 @@ def modality_of_scanner(model: str) -> Modality | None:
 
     "Philips INGENIA 3.0T" -> MRI; None for a model that is none of SCANNERS.
     """
-    found = {modality for known, modality in SCANNERS.items() if _plain(known) in _plain(model)}
-    return found.pop() if len(found) == 1 else None
+    modalities = {modality for known, modality in SCANNERS.items() if _plain(known) in _plain(model)}
+    return modalities.pop() if len(modalities) == 1 else None
 
 
 def first_of_each_person(table: Mapping[int, MetadataRow]) -> dict[int, str]:
@@ -275,8 +275,8 @@ def _root(path: Path) -> Path:
 
 def _number(stem: str) -> int | None:
     """1 of "amos_0001"; None for another name."""
-    found = re.fullmatch(r"amos_(\d+)", stem)
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"amos_(\d+)", stem)
+    return int(match[1]) if match else None
 
 
 def _plain(text: str) -> str:

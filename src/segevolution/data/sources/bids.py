@@ -109,8 +109,8 @@ class BIDSSource:
     def recognises(cls, path: Path) -> bool:
         """Whether there are subjects, and derivatives or a description of the dataset."""
         path = Path(path)
-        told = (path / "dataset_description.json").is_file() or (path / "derivatives").is_dir()
-        return told and next(path.glob("sub-*/"), None) is not None
+        is_bids = (path / "dataset_description.json").is_file() or (path / "derivatives").is_dir()
+        return is_bids and next(path.glob("sub-*/"), None) is not None
 
     @property
     def dataset(self) -> str:
@@ -157,15 +157,15 @@ class BIDSSource:
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """Who the patients are, and what the labels of the tables are called."""
-        found: dict[Decision, None] = {}
+        decisions: dict[Decision, None] = {}
         for _, labels in self._cases.values():
             for label in labels:
                 one, table = label.entities.get("label"), self._table_path(label)
                 if table is not None and not (label.suffix == "mask" and one):
-                    found |= dict.fromkeys(self._read_table(table).decisions)
+                    decisions |= dict.fromkeys(self._read_table(table).decisions)
                 elif one:
-                    found |= dict.fromkeys(renamed(one))
-        return (*found, Decision("patients", self.grouping.sentence))
+                    decisions |= dict.fromkeys(renamed(one))
+        return (*decisions, Decision("patients", self.grouping.sentence))
 
     @cached_property
     def grouping(self) -> Grouping:
@@ -182,22 +182,22 @@ class BIDSSource:
         alike: dict[frozenset[tuple[str, str]], list[Named]] = defaultdict(list)
         for label in labels:
             alike[label.acquired].append(label)
-        found: dict[str, tuple[Named | None, tuple[Named, ...]]] = {}
+        cases: dict[str, tuple[Named | None, tuple[Named, ...]]] = {}
         used: set[Path] = set()
         for image in images:
             own = tuple(label for label in alike[image.acquired] if _belongs(label, image))
             if own:
-                found[image.stem] = (image, own)
+                cases[image.stem] = (image, own)
                 used |= {label.path for label in own}
         for label in labels:
             if label.path not in used:
-                found[label.stem] = (None, (label,))
-        seen = {image.entities["sub"] for image, _ in found.values() if image is not None}
+                cases[label.stem] = (None, (label,))
+        seen = {image.entities["sub"] for image, _ in cases.values() if image is not None}
         for image in images:
             if image.entities["sub"] not in seen:
                 seen.add(image.entities["sub"])
-                found[image.stem] = (image, ())
-        return found
+                cases[image.stem] = (image, ())
+        return cases
 
     def _label_file(self, label: Named) -> LabelFile:
         """What a label file holds: by its table, or the one structure that its name tells."""
@@ -295,8 +295,8 @@ def _belongs(label: Named, image: Named) -> bool:
     if sources:
         return image.path.name in sources
     space = label.entities.get("space", "")
-    said = {*label.words, *([space] if _names_an_image(space) else [])}
-    return not said or image.suffix in said
+    label_words = {*label.words, *([space] if _names_an_image(space) else [])}
+    return not label_words or image.suffix in label_words
 
 
 def _sources(label: Path) -> set[str]:

@@ -173,14 +173,14 @@ def _check(volume: Volume, labels: Array, series: _Series) -> None:
 
 def _series(path: Path) -> dict[str, _Series]:
     """Name of a case -> where its files are or should be; what lies below Test_Sets only where masks do."""
-    found: dict[str, _Series] = {}
+    series_by_case: dict[str, _Series] = {}
     for folder in _modality_folders(path):
         for person in sorted(folder.iterdir()):
             if person.is_dir() and not person.name.startswith((".", "_")):
                 cases = _ct(person) if folder.name == "CT" else _mr(person)
                 masked = folder.parent.name != "Test_Sets"
-                found |= {name: series for name, series in cases.items() if masked or series.masks.is_dir()}
-    return found
+                series_by_case |= {name: series for name, series in cases.items() if masked or series.masks.is_dir()}
+    return series_by_case
 
 
 def _modality_folders(path: Path) -> list[Path]:
@@ -202,14 +202,16 @@ def _ct(person: Path) -> dict[str, _Series]:
 
 def _mr(person: Path) -> dict[str, _Series]:
     patient, dual, spir = f"mr_{person.name}", person / "T1DUAL", person / "T2SPIR"
-    found: dict[str, _Series] = {}
+    series_by_case: dict[str, _Series] = {}
     if dual.is_dir():
         named, masks = dual / "DICOM_anon" / "InPhase", dual / "Ground"
         for phase, folder in (("in", named), ("out", named.with_name("OutPhase"))):
-            found[f"chaos_{patient}_t1_{phase}"] = _Series(
+            series_by_case[f"chaos_{patient}_t1_{phase}"] = _Series(
                 patient, Modality.MRI, f"T1-{phase.upper()}", folder, named, masks
             )
     if spir.is_dir():
         images = spir / "DICOM_anon"
-        found[f"chaos_{patient}_t2_spir"] = _Series(patient, Modality.MRI, "T2-SPIR", images, images, spir / "Ground")
-    return found
+        series_by_case[f"chaos_{patient}_t2_spir"] = _Series(
+            patient, Modality.MRI, "T2-SPIR", images, images, spir / "Ground"
+        )
+    return series_by_case

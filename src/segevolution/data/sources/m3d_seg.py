@@ -192,15 +192,15 @@ class M3DSegSource:
 
     @cached_property
     def _entries(self) -> dict[str, _ListedItem]:
-        found: dict[str, _ListedItem] = {}
+        items_by_case: dict[str, _ListedItem] = {}
         for code in self._codes:
             for part, item in listed(code.header, code.header_path):
                 case = PurePosixPath(item.image).parent.name
                 stem = re.sub(r"[^A-Za-z0-9._+-]+", "_", case)
                 name = stem if stem.startswith(f"{code.dataset}_") else f"{code.dataset}_{stem}"
-                before = found[name].items if name in found else ()
-                found[name] = _ListedItem(code, case, (*before, (part, item)))
-        return found
+                before = items_by_case[name].items if name in items_by_case else ()
+                items_by_case[name] = _ListedItem(code, case, (*before, (part, item)))
+        return items_by_case
 
     def _modality(self, entry: _ListedItem, item: M3DItem) -> Modality:
         """A person's word, AMOS's ids, the item's, the json's, else CT, as which M3D-Seg was published."""
@@ -224,12 +224,12 @@ def _headers(path: Path) -> list[Path]:
     """The json of each code at or below a folder: CODE/CODE.json, or CODE/dataset.json as AMS's readers write it."""
     if path.is_dir() and (own := _header(path)):
         return [own]
-    found: list[Path] = []
+    header_paths: list[Path] = []
     for folder in nested_folders(path):
-        inside = any(header.parent in folder.parents for header in found)
+        inside = any(header.parent in folder.parents for header in header_paths)
         if not inside and (header := _header(folder)):
-            found.append(header)
-    return found
+            header_paths.append(header)
+    return header_paths
 
 
 def _header(folder: Path) -> Path | None:

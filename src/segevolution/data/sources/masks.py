@@ -80,8 +80,8 @@ def labels_of(
         Labels (X, Y, Z) as `label_map`, and the structures that have a voxel.
     """
     labels, values = label_map_at({str(number): places for number, places in masks.items()}, shape)
-    found = {
+    structure_values = {
         name: tuple(sorted({value for number in numbers for value in values.get(str(number), ())}))
         for name, numbers in structures.items()
     }
-    return labels, {name: numbers for name, numbers in found.items() if numbers}
+    return labels, {name: numbers for name, numbers in structure_values.items() if numbers}

@@ -113,8 +113,8 @@ class MSDSource(PairedSource):
         Raises:
             StoreError, FormatError, VolumeError: as for every pair of files, or the zones are turned round.
         """
-        found = super().read(case)
-        return check_zones(found) if {PERIPHERAL, TRANSITION} <= self._structures.keys() else found
+        msd_case = super().read(case)
+        return check_zones(msd_case) if {PERIPHERAL, TRANSITION} <= self._structures.keys() else msd_case
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:

@@ -24,8 +24,12 @@ def parse_channel(text: str, dataset: str) -> tuple[Modality | None, str | None]
     try:
         modality = Modality.parse(text)
     except VocabularyError:
-        said = text.strip()
-        return (Modality.MRI, SEQUENCES.get(said.lower(), said)) if _MRI_SEQUENCE.match(said) else (None, None)
+        channel_text = text.strip()
+        return (
+            (Modality.MRI, SEQUENCES.get(channel_text.lower(), channel_text))
+            if _MRI_SEQUENCE.match(channel_text)
+            else (None, None)
+        )
     if modality is not Modality.MRI:
         return modality, None
     return modality, next((word for word in re.split(r"[\s_]+", dataset) if _MRI_SEQUENCE.match(word)), None)

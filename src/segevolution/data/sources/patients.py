@@ -294,8 +294,8 @@ def _as_said(names: Sequence[str], patient_from: str) -> Grouping:
         if len(patient_from) > _LONGEST_PATTERN:
             raise re.error("too long")
         expression = re.compile(patient_from)
-        found = {name: expression.search(name) for name in names}
-        patients = {name: (match.group(1) if match else "") or name for name, match in found.items()}
+        matches = {name: expression.search(name) for name in names}
+        patients = {name: (match.group(1) if match else "") or name for name, match in matches.items()}
     except (re.error, IndexError, OverflowError, RecursionError) as error:
         raise StoreError(
             f'"{patient_from[:80]}" tells no patients: give a regular expression with one group, such as '

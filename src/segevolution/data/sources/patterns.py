@@ -73,19 +73,20 @@ class Pattern:
         Raises:
             StoreError: two paths have the same groups.
         """
-        found: dict[Key, Path] = {}
+        path_by_key: dict[Key, Path] = {}
         for path in sorted(root.glob(self._glob)):
             parts = path.relative_to(root).parts
             match = self._expression.fullmatch("/".join(parts))
             if match is None or path in but or any(part.startswith((".", "__MACOSX")) for part in parts):
                 continue
             key = tuple(match[name] for name in self.groups)
-            if key in found:
+            if key in path_by_key:
                 raise StoreError(
-                    f"{found[key]} and {path} are both {' '.join(key)} by the pattern {self.text!r}; make it narrower."
+                    f"{path_by_key[key]} and {path} are both {' '.join(key)} by the pattern "
+                    f"{self.text!r}; make it narrower."
                 )
-            found[key] = path
-        return found
+            path_by_key[key] = path
+        return path_by_key
 
     def fill(self, told: Mapping[str, str], root: Path) -> Path:
         """The path that a case should have; what is not told stays as it was written."""
@@ -128,22 +129,22 @@ def find_cases(root: Path, images: Pattern, masks: Mapping[str, Pattern], where:
             raise StoreError(
                 f"{where}: no file is found by {pattern.text!r}; mind capital letters and the file's ending."
             )
-    found: dict[str, PatternMatch] = {}
+    matches: dict[str, PatternMatch] = {}
     used: dict[str, set[Key]] = {name: set() for name in masks}
     for key, image in pictures.items():
-        told = dict(zip(images.groups, key, strict=True))
+        group_values = dict(zip(images.groups, key, strict=True))
         own = {}
         for name, pattern in masks.items():
-            asked = tuple(told[group] for group in pattern.groups)
+            asked = tuple(group_values[group] for group in pattern.groups)
             used[name].add(asked)
             if asked in drawn[name]:
                 own[name] = drawn[name][asked]
-        _put(found, key, PatternMatch(told.get("patient"), image, own))
+        _put(matches, key, PatternMatch(group_values.get("patient"), image, own))
     for name, paths in drawn.items():
         for key in paths.keys() - used[name]:
             missing = images.fill(dict(zip(masks[name].groups, key, strict=True)), root)
-            _put(found, key, PatternMatch(None, missing, {name: paths[key]}))
-    return found
+            _put(matches, key, PatternMatch(None, missing, {name: paths[key]}))
+    return matches
 
 
 def _put(found: dict[str, PatternMatch], key: Key, case: PatternMatch) -> None:

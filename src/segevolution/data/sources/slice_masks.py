@@ -44,13 +44,13 @@ def read_slice_masks(volume: Volume, images: Path, masks: Path, levels: Levels) 
         FormatError: a PNG cannot be read.
     """
     place = _places(volume, images)
-    found = sorted(path for path in masks.glob("*.png") if not path.name.startswith(".")) if masks.is_dir() else []
-    if not found:
+    png_paths = sorted(path for path in masks.glob("*.png") if not path.name.startswith(".")) if masks.is_dir() else []
+    if not png_paths:
         raise StoreError(f"{volume.name} has no masks: {masks} holds no PNG.")
     table = np.full(256, 255, np.uint8)
     table[[0, *levels]] = [0, *levels.values()]
     labels = np.zeros(volume.array.shape, np.uint8)
-    for image, mask in pair_slices(volume.name, sorted(place), found).items():
+    for image, mask in pair_slices(volume.name, sorted(place), png_paths).items():
         grey = _read_png(mask)
         if grey.shape != labels.shape[:2]:
             sizes = [f"{columns} x {rows}" for columns, rows in (grey.shape, labels.shape[:2])]
@@ -82,7 +82,7 @@ def pair_slices(name: str, images: Sequence[str], masks: Sequence[Path]) -> dict
             kind, lacks = ("slice", "mask") if lonely[0] in stems else ("mask", "slice")
             raise StoreError(f"{name}: the {kind} {lonely[0]} has no {lacks} of its name; copy the series again.")
         return {stems[stem]: path for stem, path in by_stem.items()}
-    numbers = {int(found[-1]) for path in masks if (found := re.findall(r"\d+", path.stem))}
+    numbers = {int(digits[-1]) for path in masks if (digits := re.findall(r"\d+", path.stem))}
     gaps = sorted(set(range(min(numbers), max(numbers))) - numbers) if numbers else []
     if gaps or len(images) != len(masks):
         missing = f", and mask number {gaps[0]} is missing" if gaps else ""
@@ -132,11 +132,12 @@ def check_order(volume: Volume, labels: Array) -> None:
         volume: its name is the case's.
         labels: (X, Y, Z), slices along the last axis.
     """
-    kept, reverse = (border_contrast(volume.array, stack) for stack in (labels, labels[:, :, ::-1]))
-    if reverse > _CLEARLY * kept:
+    in_order, reverse = (border_contrast(volume.array, stack) for stack in (labels, labels[:, :, ::-1]))
+    if reverse > _CLEARLY * in_order:
         raise StoreError(
             f"{volume.name}: its masks fit the slices in reverse order (contrast at their borders {reverse:.2f}, "
-            f"{kept:.2f} in the order of their names); files were renamed or masks turned, so copy the series again."
+            f"{in_order:.2f} in the order of their names); files were renamed or masks turned, so copy the "
+            "series again."
         )
 
 

@@ -247,8 +247,8 @@ def _in_context(name: str, everyone: set[str], title: str) -> str:
         return name
     support = {place: sum(_speaks_of(place, other, everyone) for other in others) for place in _REGIONS}
     elsewhere = any(count for place, count in support.items() if place != region)
-    told = any(word in title.lower() for word in _REGIONS[region].title)
-    certain = told or support[region] >= _SUPPORT or name in _SELF_EVIDENT
+    title_names_region = any(word in title.lower() for word in _REGIONS[region].title)
+    certain = title_names_region or support[region] >= _SUPPORT or name in _SELF_EVIDENT
     return structure if certain and not elsewhere else name
 
 

@@ -84,7 +84,7 @@ class T2WProstateSource(PairedSource):
         if case not in self._pairs:
             raise StoreError(f"{self.path} has no case {case}; it has {len(self._pairs)} cases.")
         affine, source = self._affine(case)
-        found = read_pair(
+        prostate_case = read_pair(
             self._pairs[case],
             self.dataset,
             self._structures,
@@ -92,19 +92,19 @@ class T2WProstateSource(PairedSource):
             open_image=lambda path: make_volume(read_stack(path), affine, path, Origin(path, "tiff")),
             open_labels=lambda path: make_volume(_zones(path), affine, path, Origin(path, "tiff")),
         )
-        values = tuple(int(value) for value in np.unique(found.labels) if value)
-        _check_rows(found, values)
-        return replace(found, structures={"prostate": values} if values else {}, remark=_remark(source))
+        values = tuple(int(value) for value in np.unique(prostate_case.labels) if value)
+        _check_rows(prostate_case, values)
+        return replace(prostate_case, structures={"prostate": values} if values else {}, remark=_remark(source))
 
     def _affine(self, case: str) -> tuple[Floats, str]:
         """Voxel index -> RAS+ millimetres, axes as assumed; and where the spacing is from."""
         image = self._pairs[case].image
         tags = spacing_of(image) if image.is_file() else (1.0, 1.0, 1.0)  # read_pair tells that it is missing
-        told = [(rows[key], name) for name, rows in self._tables for key in (case.lower(), "*") if key in rows]
+        spacings = [(rows[key], name) for name, rows in self._tables for key in (case.lower(), "*") if key in rows]
         steps: list[float] = []
         sources: dict[str, None] = {}
         for axis, letter in enumerate("xyz"):
-            known = [(spacing[axis], name) for spacing, name in (*told, (tags, "the TIFF's tags"))]
+            known = [(spacing[axis], name) for spacing, name in (*spacings, (tags, "the TIFF's tags"))]
             step, source = next(((step, name) for step, name in known if step is not None), (None, ""))
             if step is None:
                 raise StoreError(
@@ -192,14 +192,14 @@ def _rows(path: Path, cases: set[str]) -> list[tuple[str, Spacing]]:
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
     semicolons = bool(lines) and lines[0].count(";") > lines[0].count(",")
-    found = []
+    size_rows = []
     for row in csv.DictReader(lines, delimiter=";" if semicolons else ","):
         cells = {str(name): str(cell).replace(",", ".") if semicolons else str(cell) for name, cell in row.items()}
         names = (re.sub(r"(_seg)?(\.tiff?)?$", "", cell.strip().lower()) for cell in cells.values())
         case = next((name for name in names if name in cases), None)
         if case is not None:
-            found.append((case, _told_by(cells)))
-    return found
+            size_rows.append((case, _told_by(cells)))
+    return size_rows
 
 
 def _told_by(cells: Mapping[str, str]) -> Spacing:

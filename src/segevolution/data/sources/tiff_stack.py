@@ -74,12 +74,12 @@ def _page(image: Image.Image, number: int, path: Path) -> Array:
 
 def _spacing(image: Image.Image) -> Spacing:
     tags = getattr(image, "tag_v2", {})
-    told = dict(re.findall(r"^(\w+)=(.*?)\s*$", str(tags.get(_DESCRIPTION, "")), re.MULTILINE))
+    tag_values = dict(re.findall(r"^(\w+)=(.*?)\s*$", str(tags.get(_DESCRIPTION, "")), re.MULTILINE))
     dots = [_number(tags.get(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
-    unit = told.get("unit", "").replace("\\u00B5", "µ").lower()
-    if "ImageJ" in told and unit in _MILLIMETRES:
+    unit = tag_values.get("unit", "").replace("\\u00B5", "µ").lower()
+    if "ImageJ" in tag_values and unit in _MILLIMETRES:
         x, y = (_MILLIMETRES[unit] / dot if dot else None for dot in dots)
-        step = _number(told.get("spacing"))
+        step = _number(tag_values.get("spacing"))
         return x, y, step * _MILLIMETRES[unit] if step else None
     inches = {2: 1.0, 3: 2.54}.get(tags.get(_RESOLUTION_UNIT, 2))
     if inches is None or any(not dot or np.isclose(dot * inches, _MEANINGLESS, rtol=0.01).any() for dot in dots):

@@ -48,11 +48,11 @@ def check_zones(case: Case) -> Case:
     if PERIPHERAL not in case.structures:
         return case
     whole = compactness(_axial(case, PERIPHERAL)) > _COMPACT
-    wrong, said = (PERIPHERAL, "is as compact as a whole gland") if whole else ("prostate", "is no whole gland")
+    wrong, fault = (PERIPHERAL, "is as compact as a whole gland") if whole else ("prostate", "is no whole gland")
     return replace(
         case,
         structures={name: values for name, values in case.structures.items() if name != wrong},
-        remark=f"its peripheral zone comes without a transition zone and {said}, so it is not called {wrong}.",
+        remark=f"its peripheral zone comes without a transition zone and {fault}, so it is not called {wrong}.",
     )
 
 

@@ -80,10 +80,10 @@ def _spleen(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Build
     centre = np.array([-104, -38, 64 + 0.6 * build.breath]) + rng.normal(0, [4, 6, 6])
     shape = ellipsoid(centre, np.array([50, 62, 60]) * size, (rng.normal(25, 8), rng.normal(10, 6), rng.normal(-12, 8)))
     inner = ellipsoid(centre + np.array([68, 26, 2]), np.array([38, 50, 60]), (0, 0, -20))
-    found = canvas.field([shape], rough=2.0)
-    if found is None:
+    spleen = canvas.field([shape], rough=2.0)
+    if spleen is None:
         return
-    window, field = found
+    window, field = spleen
     field = smooth_max(field, -inner(canvas.points[(slice(None), *window)]), 12)
     for limit in (trunk.cavity + 2.5, trunk.diaphragm + 2.5):
         field = smooth_max(field, limit[window], 10)
@@ -110,12 +110,12 @@ def _stomach(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Buil
     path[1:-1] += rng.normal(0, 4, (5, 3))
     radii = np.array([26, 34, 31, 25, 19, 14, 8]) * np.array([full, full, full, full, full**0.6, full**0.3, 1])
     limits = [trunk.cavity + 5, trunk.diaphragm + 4]
-    found = canvas.paint("stomach", "gut wall", tube(path, radii), within=limits, rough=2.0, over=_soft(canvas))
+    stomach = canvas.paint("stomach", "gut wall", tube(path, radii), within=limits, rough=2.0, over=_soft(canvas))
     esophagus_end = path[1] + [14, -10, 4]
     _esophagus(canvas, rng, esophagus_end)
-    if found is None:
+    if stomach is None:
         return
-    window, field = found
+    window, field = stomach
     mine = canvas.labels[window] == canvas.label("stomach", "gut wall")
     lumen = mine & (field < -rng.uniform(3.5, 6.0))
     canvas.fill("stomach", str(rng.choice(["water", "oral contrast", "food"], p=[0.4, 0.3, 0.3])), window, lumen)
@@ -148,10 +148,10 @@ def _kidneys(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Buil
         radii = np.array([27, 25, 53]) * size
         padding = 2 + 11 * build.fat
         canvas.paint("body fat", "fat", [ellipsoid(centre, radii + padding, angles)], rough=1.5, over=soft)
-        found = canvas.field([ellipsoid(centre, radii, angles)], rough=1.2)
-        if found is None:
+        kidney = canvas.field([ellipsoid(centre, radii, angles)], rough=1.2)
+        if kidney is None:
             continue
-        window, field = found
+        window, field = kidney
         turn = ellipsoid(centre, radii, angles).turn
         hilum = centre + turn.apply([-side * 19, 6, 0])
         sinus = ellipsoid(hilum, np.array([15, 7, 19]) * size, angles)(canvas.points[(slice(None), *window)])
@@ -183,11 +183,11 @@ def _pancreas_and_duodenum(canvas: Canvas, rng: np.random.Generator, build: Buil
         ],
         float,
     )
-    found = canvas.paint(
+    duodenum = canvas.paint(
         "duodenum", "gut wall", tube(loop + shift, [9, 12, 12.5, 12.5, 12, 11.5, 11.5, 11]), rough=1.5, over=soft
     )
-    if found is not None:
-        window, field = found
+    if duodenum is not None:
+        window, field = duodenum
         mine = canvas.labels[window] == canvas.label("duodenum", "gut wall")
         canvas.fill("duodenum", str(rng.choice(["water", "oral contrast", "chyme"])), window, mine & (field < -3.5))
     gland = np.array(

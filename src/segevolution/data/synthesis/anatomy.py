@@ -84,16 +84,16 @@ class Anatomy:
         `wholes` adds the body and the unions of WHOLES.
         """
         present = {int(value) for value in np.unique(self.labels)} - {0}
-        found: dict[str, tuple[int, ...]] = {}
+        values_by_name: dict[str, tuple[int, ...]] = {}
         for value in sorted(present & set(self.names)):
-            found[self.names[value]] = (*found.get(self.names[value], ()), value)
+            values_by_name[self.names[value]] = (*values_by_name.get(self.names[value], ()), value)
         if wholes and present:
-            found["body"] = tuple(sorted(present))
+            values_by_name["body"] = tuple(sorted(present))
         for union, parts in (UNIONS | (WHOLES if wholes else {})).items():
-            values = tuple(sorted({value for part in parts for value in found.get(part, ())}))
+            values = tuple(sorted({value for part in parts for value in values_by_name.get(part, ())}))
             if values:
-                found[union] = values
-        return found
+                values_by_name[union] = values
+        return values_by_name
 
     def mask(self, structure: str) -> npt.NDArray[np.bool_]:
         """(X, Y, Z) mask of a structure; raises KeyError if this patient lacks it."""

@@ -30,9 +30,9 @@ def _small_bowel(canvas: Canvas, rng: np.random.Generator, limits: list[Field]) 
     weights = rng.dirichlet([1.2, 0.8, 0.5])
     for path in loops:
         wide = rng.uniform(10, 14)
-        found = canvas.paint("small bowel", "gut wall", tube(path, wide), within=limits, rough=1.8)
-        if found is not None:
-            window, field = found
+        bowel = canvas.paint("small bowel", "gut wall", tube(path, wide), within=limits, rough=1.8)
+        if bowel is not None:
+            window, field = bowel
             canvas.fill("small bowel", str(rng.choice(contents, p=weights)), window, field < -rng.uniform(3, 5))
             if rng.random() < 0.15:
                 canvas.fill(
@@ -73,10 +73,10 @@ def _colon(canvas: Canvas, rng: np.random.Generator, limits: list[Field]) -> Non
     wide = rng.normal(1, 0.1)
     radii = np.array([27, 26, 24, 23, 22, 20, 20, 20, 20, 20, 19, 17, 15, 14, 14, 14, 15, 15, 16, 17, 13]) * wide
     radii *= np.clip(rng.normal(1, 0.12, len(radii)), 0.7, 1.3)
-    found = canvas.paint("colon", "gut wall", tube(path, radii, step=8), within=limits, rough=2.6)
-    if found is None:
+    colon = canvas.paint("colon", "gut wall", tube(path, radii, step=8), within=limits, rough=2.6)
+    if colon is None:
         return
-    window, field = found
+    window, field = colon
     lumen = field < -3.0
     canvas.fill("colon", "stool", window, lumen)
     level = 45 + canvas.wobble(window, 22)

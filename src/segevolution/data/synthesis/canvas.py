@@ -149,10 +149,10 @@ class Canvas:
             rough: deviation in millimetres of the surface.
             over: labels that may be covered; None for all.
         """
-        found = self.field(shapes, rough)
-        if found is None:
+        painted = self.field(shapes, rough)
+        if painted is None:
             return None
-        window, distance = found
+        window, distance = painted
         for limit in within:
             distance = smooth_max(distance, limit[window], round_mm)
         self.fill(name, tissue, window, distance <= 0, over)

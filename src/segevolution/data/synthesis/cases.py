@@ -89,7 +89,7 @@ def synthesise(
     if names == NAMES_BESIDE:
         names = table_beside(path)
     bend = _BEND[names == FREESURFER_NAMES] if deform is None else deform
-    anatomy, kept, notes = _anatomy(source, names, rng, spacing, bend, lenient, detail)
+    anatomy, source_labels, notes = _anatomy(source, names, rng, spacing, bend, lenient, detail)
     volume = _scan(anatomy, rng, modality, sequence, field, detail)
     stem = path.name.split(".")[0]
     case = Case(
@@ -101,7 +101,7 @@ def synthesise(
         structures=anatomy.structures(),
         sequence=sequence,
     )
-    values = {new: int(value) for new, value in enumerate(np.unique(kept[kept > 0]), 1)}
+    values = {new: int(value) for new, value in enumerate(np.unique(source_labels[source_labels > 0]), 1)}
     return Synthesised(case, values, source, notes)
 
 
@@ -136,9 +136,9 @@ def _anatomy(
     """The anatomy, the map with only the labels that were kept, and notes."""
     if lenient:
         described = describe_labels(np.unique(source.array).tolist(), names)
-        kept = np.where(np.isin(source.array, list(described.tissues)), source.array, 0)
+        source_labels = np.where(np.isin(source.array, list(described.tissues)), source.array, 0)
         anatomy = from_label_map(
-            replace(source, array=kept),
+            replace(source, array=source_labels),
             described.names,
             rng,
             tissues=described.tissues,
@@ -146,10 +146,10 @@ def _anatomy(
             spacing=spacing,
             surround=detail,
         )
-        return anatomy, kept, described.notes
+        return anatomy, source_labels, described.notes
     if isinstance(names, str):
-        kept = np.where(np.isin(source.array, list(FREESURFER)), source.array, 0)
-        return from_freesurfer(source, rng, spacing=spacing, bend=bend), kept, ()
-    kept = np.where(np.isin(source.array, list(names)), source.array, 0)  # what has no name is made up anew
-    named = replace(source, array=kept)
-    return from_label_map(named, names, rng, spacing=spacing, bend=bend, surround=detail), kept, ()
+        source_labels = np.where(np.isin(source.array, list(FREESURFER)), source.array, 0)
+        return from_freesurfer(source, rng, spacing=spacing, bend=bend), source_labels, ()
+    source_labels = np.where(np.isin(source.array, list(names)), source.array, 0)  # what has no name is made up anew
+    named = replace(source, array=source_labels)
+    return from_label_map(named, names, rng, spacing=spacing, bend=bend, surround=detail), source_labels, ()

@@ -25,9 +25,9 @@ def _nose(canvas: Canvas) -> None:
     """A wedge in front of the nasal cavity, in air only."""
     tip: list[Shape] = [*tube([(0, 88, -22), (0, 97, -38), (0, 103, -50)], [7, 9, 12])]
     tip += [ellipsoid((side * 8, 97, -52), (8, 9, 7)) for side in (1.0, -1.0)]
-    found = canvas.paint("skin", "skin", tip, over=[0])
-    if found is not None:
-        window, field = found
+    nose = canvas.paint("skin", "skin", tip, over=[0])
+    if nose is not None:
+        window, field = nose
         canvas.fill("body fat", "fat", window, field <= -3, over=[canvas.label("skin", "skin")])
 
 

@@ -129,9 +129,9 @@ def _hindbrain(canvas: Canvas, rng: np.random.Generator) -> None:
     stem = tube([(0, -16, -8), (0, -14, -26), (0, -20, -46), (0, -28, -90)], [13, 15, 11, 6.5])
     canvas.paint("brain stem", "white matter", stem, rough=0.6)
     lobes = [ellipsoid((s * 24, -52, -40), (29, 29, 23), (18, 0, s * 8)) for s in (1, -1)]
-    found = canvas.field([*lobes, ellipsoid((0, -50, -34), (14, 26, 22))], rough=0.8)
-    if found is not None:
-        window, field = found
+    hindbrain = canvas.field([*lobes, ellipsoid((0, -50, -34), (14, 26, 22))], rough=0.8)
+    if hindbrain is not None:
+        window, field = hindbrain
         phase = np.hypot(y[window] + 22, z[window] + 34) + 0.25 * np.abs(x[window])
         leaves = np.cos(2 * np.pi * phase / 7.5)
         over = [value for value, name in canvas.names.items() if name in ("cerebrospinal fluid", "cerebral cortex")]
@@ -149,10 +149,10 @@ def _tumour(canvas: Canvas, rng: np.random.Generator) -> None:
     size = float(rng.uniform(11, 21))
     brain = ("cerebral white matter", "cerebral cortex", "lateral ventricles", "putamen", "caudate", "thalamus")
     over = [value for value, name in canvas.names.items() if name in brain]
-    found = canvas.field([ellipsoid(centre, size * rng.uniform(0.8, 1.2, 3))], rough=2.2, pad=30)
-    if found is None:
+    tumour = canvas.field([ellipsoid(centre, size * rng.uniform(0.8, 1.2, 3))], rough=2.2, pad=30)
+    if tumour is None:
         return
-    window, field = found
+    window, field = tumour
     white = [value for value, name in canvas.names.items() if name == "cerebral white matter"]
     fringe = field + canvas.wobble(window, 4.0) <= rng.uniform(6, 14)
     canvas.fill("brain tumour oedema", "oedema", window, fringe, over=white)

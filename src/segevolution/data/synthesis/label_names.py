@@ -105,7 +105,11 @@ def describe_labels(values: Iterable[int], names: Names) -> Described:
 
 
 def _freesurfer(numbers: list[int]) -> Described:
-    known = {value: found for value in numbers if (found := FREESURFER.get(value) or freesurfer_parcel(value))}
+    known = {
+        value: freesurfer_label
+        for value in numbers
+        if (freesurfer_label := FREESURFER.get(value) or freesurfer_parcel(value))
+    }
     strange = [value for value in numbers if value not in known]
     notes = (f"FreeSurfer's numbers {_listed(strange)} are not known here: left to the made-up body.",)
     return Described(

@@ -87,10 +87,12 @@ def from_freesurfer(
 ) -> Anatomy:
     """`from_label_map` for a head in FreeSurfer's numbers (FREESURFER); numbers it does not know become unlabelled."""
     known = np.isin(labels.array, list(FREESURFER))
-    kept = Volume(np.where(known, labels.array, 0), labels.grid, labels.modality, labels.name)
-    values = {int(value) for value in np.unique(kept.array)} - {0}
+    known_labels = Volume(np.where(known, labels.array, 0), labels.grid, labels.modality, labels.name)
+    values = {int(value) for value in np.unique(known_labels.array)} - {0}
     tissues = {value: FREESURFER[value][1] for value in values}
-    return from_label_map(kept, freesurfer_names(values), rng, tissues=tissues, fill=fill, bend=bend, spacing=spacing)
+    return from_label_map(
+        known_labels, freesurfer_names(values), rng, tissues=tissues, fill=fill, bend=bend, spacing=spacing
+    )
 
 
 def _describe(value: int, names: Mapping[int, str], tissues: Mapping[int, str]) -> tuple[str | None, str]:
@@ -159,11 +161,11 @@ def _surround(
     """Let a torso show through where labels are 0, in place; None, and nothing done, where that does not suit."""
     if set(tissues.values()) & ({"bone", "cortical bone", "muscle", "skin"} | _BRAIN) or not labels.any():
         return None
-    found = torso_around(labels, grid, names, rng)
+    torso = torso_around(labels, grid, names, rng)
     start = max(tissues)
-    if found is None or start + max(found[1]) > np.iinfo(np.uint8).max:
+    if torso is None or start + max(torso[1]) > np.iinfo(np.uint8).max:
         return None
-    shown, shown_tissues = found
+    shown, shown_tissues = torso
     empty = (labels == 0) & (shown > 0)
     labels[empty] = shown[empty] + np.uint8(start)
     return {start + value: tissue for value, tissue in shown_tissues.items()}
@@ -177,11 +179,11 @@ def _fill(
     if empty.all():
         raise VolumeError("the deformed label map is empty; give a larger field of view or bend it less.")
     distance = _distance(empty, grid)
-    found = set(tissues.values())
+    present_tissues = set(tissues.values())
     start = max(tissues) + 1
-    if "skin" in found:
+    if "skin" in present_tissues:
         return _paint(labels, start, [("gas", empty & _enclosed(empty))])
-    if found & _BRAIN and "bone" not in found and "cortical bone" not in found:
+    if present_tissues & _BRAIN and "bone" not in present_tissues and "cortical bone" not in present_tissues:
         layers = _head_layers(distance, rng)
     else:
         layers = _body_layers(distance, labels, grid, rng)

@@ -128,8 +128,8 @@ def parse_sequence(text: str, modality: Modality) -> str:
     known = (*mri.PROTOCOLS, "random") if modality is Modality.MRI else ct.PHASES
     plain = re.sub(r"[^a-z0-9]", "", text.lower())
     plain = _SEQUENCE_WORDS.get(plain, plain)
-    found = next((word for word in known if re.sub(r"[^a-z0-9]", "", word.lower()) == plain), None)
-    return found or known_word(text, known, "contrast phase" if modality is Modality.CT else "sequence")
+    sequence = next((word for word in known if re.sub(r"[^a-z0-9]", "", word.lower()) == plain), None)
+    return sequence or known_word(text, known, "contrast phase" if modality is Modality.CT else "sequence")
 
 
 def _anatomy(

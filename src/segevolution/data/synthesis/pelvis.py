@@ -74,11 +74,11 @@ def _organs(canvas: Canvas, rng: np.random.Generator, build: Build) -> None:
     fat += [value for value, name in canvas.names.items() if name in ("small bowel", "colon")]
     full = float(np.clip(rng.lognormal(0, 0.2), 0.65, 1.4))
     canvas.paint("body fat", "fat", [ellipsoid((0, 6, -205), (52, 48, 42))], over=fat)
-    found = canvas.field(
+    organ = canvas.field(
         [ellipsoid((0, 14, -204 + 8 * (full - 1)), np.array([38, 33, 28]) * full, (rng.normal(-8, 4), 0, 0))], rough=1.5
     )
-    if found is not None:
-        window, field = found
+    if organ is not None:
+        window, field = organ
         canvas.fill("bladder", "gut wall", window, field <= 0, over=fat)
         canvas.fill("bladder", "urine", window, field <= -3.5, over=[canvas.label("bladder", "gut wall")])
     if not build.male:
@@ -92,10 +92,10 @@ def _organs(canvas: Canvas, rng: np.random.Generator, build: Build) -> None:
         return
     size = float(np.clip(rng.lognormal(0, 0.12), 0.8, 1.4))
     centre = np.array([0, -12, -244])
-    found = canvas.field([ellipsoid(centre, np.array([25, 17, 20]) * size)], rough=0.8)
-    if found is None:
+    organ = canvas.field([ellipsoid(centre, np.array([25, 17, 20]) * size)], rough=0.8)
+    if organ is None:
         return
-    window, field = found
+    window, field = organ
     inner = ellipsoid(centre + np.array([0, 5, 3]), np.array([17, 12, 16]) * size ** rng.uniform(1, 1.5))(
         canvas.points[(slice(None), *window)]
     )

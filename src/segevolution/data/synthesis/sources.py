@@ -117,10 +117,10 @@ class SynthesisedSource:
         """
         if self.path.is_file():
             return {self.path.name.split(".")[0]: self.path}
-        found = images_in(self.path)
-        if not found:
+        image_paths = images_in(self.path)
+        if not image_paths:
             raise StoreError(f"{self.dataset}: {self.path} holds no label map.")
-        return dict(sorted(found.items()))
+        return dict(sorted(image_paths.items()))
 
     def index(self) -> Sequence[str]:
         """Names of the cases: the map and the seed."""
@@ -151,13 +151,13 @@ class SynthesisedSource:
         Raises:
             StoreError: nothing names the labels of a map.
         """
-        found: dict[str, tuple[str, ...]] = {}
+        notes: dict[str, tuple[str, ...]] = {}
         for stem, path in self.maps().items():
             names = table_beside(path) if self.names == NAMES_BESIDE else self.names
-            told = () if isinstance(names, str) else describe_labels(names, names).notes
-            for note in told:
-                found[note] = (*found.get(note, ()), stem)
-        return found
+            label_notes = () if isinstance(names, str) else describe_labels(names, names).notes
+            for note in label_notes:
+                notes[note] = (*notes.get(note, ()), stem)
+        return notes
 
 
 def claim(store: Store, source: SimulatedSource | SynthesisedSource) -> None:
@@ -168,8 +168,8 @@ def claim(store: Store, source: SimulatedSource | SynthesisedSource) -> None:
     Raises:
         StoreError: the store holds cases of this dataset made in another way; the sentence names the first difference.
     """
-    said = {key: value for key, value in asdict(source).items() if key not in ("patients", "dataset")}
-    settings = _plain({"source": source.name} | said)
+    source_values = {key: value for key, value in asdict(source).items() if key not in ("patients", "dataset")}
+    settings = _plain({"source": source.name} | source_values)
     place = store.path / "made" / f"{safe_name(source.dataset, 'a dataset', error=StoreError)}.json"
     if not place.is_file():
         write_json(place, settings)

@@ -89,12 +89,12 @@ def _fitted(labels: Labels, grid: Grid, wanted: dict[str, Points], coarse: Anato
 
     The torso grows until it holds the map's labels. None where this patient lacks what the map shows.
     """
-    found = _centres(coarse.labels, np.asarray(_COARSE), {}, coarse)
-    both = sorted(wanted.keys() & found.keys())
+    centres = _centres(coarse.labels, np.asarray(_COARSE), {}, coarse)
+    both = sorted(wanted.keys() & centres.keys())
     if not both:
         return None
     there = np.array([wanted[name] for name in both])
-    here = np.array([found[name] + coarse.grid.affine[:3, 3] for name in both])
+    here = np.array([centres[name] + coarse.grid.affine[:3, 3] for name in both])
     stretch = np.ones(3)
     if {"right kidney", "left kidney"} <= set(both):
         apart = {side: both.index(f"{side} kidney") for side in ("right", "left")}

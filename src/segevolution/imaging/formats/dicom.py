@@ -141,7 +141,7 @@ def _series(path: Path, memory: MemoryBudget) -> dict[str, tuple[SeriesInfo, lis
     files = [path] if path.is_file() else _files(path)
     if not files:
         raise FormatError(f"{path} is an empty folder; give the folder that holds the DICOM files.")
-    found: dict[str, tuple[SeriesInfo, list[Path]]] = {}
+    series_by_uid: dict[str, tuple[SeriesInfo, list[Path]]] = {}
     for file in files:
         with _blaming(file):
             header = _load(file, memory, pixels=False)
@@ -149,14 +149,14 @@ def _series(path: Path, memory: MemoryBudget) -> dict[str, tuple[SeriesInfo, lis
                 continue
             uid, frames = str(header.get("SeriesInstanceUID", "unknown")), int(header.get("NumberOfFrames", None) or 1)
             new = SeriesInfo(uid, str(header.get("SeriesDescription", "")), str(header.get("Modality", "")), 0)
-        info, members = found.get(uid, (new, []))
-        found[uid] = replace(info, slices=info.slices + frames), [*members, file]
-    if not found:
+        info, members = series_by_uid.get(uid, (new, []))
+        series_by_uid[uid] = replace(info, slices=info.slices + frames), [*members, file]
+    if not series_by_uid:
         raise FormatError(
             f"{path} holds no DICOM image ({files[0].name} is none); give the folder that holds the DICOM files, or a "
             "file of another format by its own path."
         )
-    return dict(sorted(found.items(), key=lambda item: (-item[1][0].slices, item[0])))
+    return dict(sorted(series_by_uid.items(), key=lambda item: (-item[1][0].slices, item[0])))
 
 
 def _files(path: Path) -> list[Path]:

@@ -71,7 +71,7 @@ def _by_gdcm(data: pydicom.Dataset, file: Path) -> Array:
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(copy))
-        with caught() as said:
+        with caught() as captured:
             try:
                 image = reader.Execute()
             except RuntimeError as error:
@@ -80,7 +80,7 @@ def _by_gdcm(data: pydicom.Dataset, file: Path) -> Array:
                     "copy it again if it is damaged, else decompress the series first, for instance with "
                     "gdcmconv --raw."
                 ) from error
-    if any(sign in said.text for sign in _DAMAGE):
+    if any(sign in captured.text for sign in _DAMAGE):
         raise FormatError(f"{file} is damaged: its compressed pixels end early or make no sense; copy it again.")
     pixels = np.asarray(sitk.GetArrayFromImage(image))
     frames = int(data.get("NumberOfFrames", None) or 1)

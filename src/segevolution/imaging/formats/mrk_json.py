@@ -106,8 +106,8 @@ def read_markups(path: Path) -> Markups:
         if markup.type == "Fiducial":
             for spot in markup.controlPoints:
                 if spot.positionStatus == "defined" and spot.position is not None:
-                    said = f"{markup.name} {spot.label} {spot.description}".replace("_", " ")
-                    (negative if _NEGATIVE.search(said) else positive).append(turn @ _place(spot.position))
+                    spot_text = f"{markup.name} {spot.label} {spot.description}".replace("_", " ")
+                    (negative if _NEGATIVE.search(spot_text) else positive).append(turn @ _place(spot.position))
         elif markup.type in _ROIS:
             corners.append(_corners(markup, path) @ turn)
         else:
@@ -117,8 +117,8 @@ def read_markups(path: Path) -> Markups:
     if len(corners) > 1:
         raise PromptError(f"{path} holds {len(corners)} boxes; one structure has one box, so keep one.")
     if not positive and not corners:
-        said = "only negative points" if negative else "neither a point nor a box"
-        raise PromptError(f"{path} holds {said}; set a point on the structure, or a box round it.")
+        spot_text = "only negative points" if negative else "neither a point nor a box"
+        raise PromptError(f"{path} holds {spot_text}; set a point on the structure, or a box round it.")
     empty = np.zeros((0, 3))
     return Markups(
         np.stack(positive) if positive else empty,

@@ -40,15 +40,15 @@ def caught() -> Iterator[CapturedStderr]:
         with contextlib.suppress(AttributeError, OSError, ValueError):
             sys.stderr.flush()
         try:
-            kept = os.dup(2)
+            stderr_copy = os.dup(2)
         except OSError:
             yield CapturedStderr(None)
             return
-        said = CapturedStderr(stream)
+        captured = CapturedStderr(stream)
         try:
             os.dup2(stream.fileno(), 2)
-            yield said
+            yield captured
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.text  # noqa: B018  # read before the file goes
+            os.dup2(stderr_copy, 2)
+            os.close(stderr_copy)
+            captured.text  # noqa: B018  # read before the file goes

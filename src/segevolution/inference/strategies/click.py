@@ -86,10 +86,10 @@ class ClickImage(OpenImage):
                 continue
             seen.add(view)
             known = None if not looks else canvas.known()
-            told = self._told(prompt, view, known, begun=view == first)
-            if told is None:
+            view_prompt = self._told(prompt, view, known, begun=view == first)
+            if view_prompt is None:
                 continue
-            look = self._look(view, told, context, alternative)
+            look = self._look(view, view_prompt, context, alternative)
             looks.append(look)
             canvas.add(look)
             if self._moves_on(prompt):
@@ -115,7 +115,7 @@ class ClickImage(OpenImage):
             if previous.view.shape == window and every and all(previous.view.holds(place) for place in every):
                 return [previous.view]
             if not places:
-                places = [found.shift(previous.view.start) for found in [_spread(previous)] if found is not None]
+                places = [block.shift(previous.view.start) for block in [_spread(previous)] if block is not None]
         places = places or [voxel(point) for point in prompt.points]
         if not places:
             return [look.view for look in windows_over(VoxelBlock.whole(shape), window)]  # a text alone: everywhere
@@ -168,7 +168,7 @@ class ClickImage(OpenImage):
                 return None
             if PromptKind.POINT in spec.accepts:
                 pairs.append((seed, POSITIVE))
-        told = FramePrompt(
+        view_prompt = FramePrompt(
             prompt.structure,
             tuple(_shifted(point, view) for point, _ in pairs),
             tuple(label for _, label in pairs),
@@ -177,8 +177,12 @@ class ClickImage(OpenImage):
             within(prompt.scribbles, view),
             within(prompt.lasso, view),
         )
-        positive = not replace(told, points=(), labels=()).silent or told.positive or told.previous is not None
-        return told if positive or NEGATIVE in told.labels else None
+        positive = (
+            not replace(view_prompt, points=(), labels=()).silent
+            or view_prompt.positive
+            or view_prompt.previous is not None
+        )
+        return view_prompt if positive or NEGATIVE in view_prompt.labels else None
 
     def _look(self, view: VoxelBlock, told: FramePrompt, context: Context, alternative: int | None) -> _ClickView:
         features = self.encodings.at(_window(view, _triple(self.encodings.image.shape)))

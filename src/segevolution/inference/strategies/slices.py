@@ -139,8 +139,8 @@ class SliceImage(OpenImage):
             numbers = torch.nonzero(mask.any(dim=2).any(dim=1)).flatten().tolist()
         else:
             numbers = range(self._shape[0])
-        told = [(number, self._told(prompt, number)) for number in numbers]
-        return self._asked([(number, each) for number, each in told if each is not None], context, alternative)
+        slice_prompts = [(number, self._told(prompt, number)) for number in numbers]
+        return self._asked([(number, each) for number, each in slice_prompts if each is not None], context, alternative)
 
     def _asked(
         self, told: Sequence[tuple[int, FramePrompt]], context: Context, alternative: int | None
@@ -165,7 +165,13 @@ class SliceImage(OpenImage):
     ) -> Iterator[_Section]:
         """The seeds' own slices, then their neighbours, one after another."""
         own = [(number, self._told(prompt, number)) for number in seeds]
-        sections = list(self._asked([(number, told) for number, told in own if told is not None], context, alternative))
+        sections = list(
+            self._asked(
+                [(number, slice_prompt) for number, slice_prompt in own if slice_prompt is not None],
+                context,
+                alternative,
+            )
+        )
         yield from sections
         for place, section in enumerate(sections):
             low = (sections[place - 1].number + section.number) // 2 + 1 if place else 0
@@ -179,10 +185,10 @@ class SliceImage(OpenImage):
         self, section: _Section, numbers: Iterable[int], prompt: FramePrompt, context: Context, alternative: int | None
     ) -> Iterator[_Section]:
         for number in numbers:
-            told = self._told(prompt, number, section)
-            if told is None:
+            slice_prompt = self._told(prompt, number, section)
+            if slice_prompt is None:
                 return
-            (after,) = self._asked([(number, told)], context, alternative)
+            (after,) = self._asked([(number, slice_prompt)], context, alternative)
             if not after.area or not 1 / JUMP <= after.area / section.area <= JUMP:
                 return
             yield after
@@ -217,21 +223,29 @@ class SliceImage(OpenImage):
                 flat.append((deepest_voxel(mask.cpu().numpy(), _IN_PLANE), POSITIVE))
             elif PromptKind.BOX in self._spec.accepts:
                 box = _grown(around).meet(VoxelBlock((0, 0, 0), (1, *self._shape[1:])))
-        told = FramePrompt(prompt.structure, tuple(point for point, _ in flat), tuple(label for _, label in flat), box)
-        told = replace(resized(told, window.view.shape, window.size), previous=previous)
-        return told if told.structure or told.box or told.positive or told.previous else None
+        slice_prompt = FramePrompt(
+            prompt.structure, tuple(point for point, _ in flat), tuple(label for _, label in flat), box
+        )
+        slice_prompt = replace(resized(slice_prompt, window.view.shape, window.size), previous=previous)
+        return (
+            slice_prompt
+            if slice_prompt.structure or slice_prompt.box or slice_prompt.positive or slice_prompt.previous
+            else None
+        )
 
     def _joined(self, sections: Iterable[_Section]) -> Answer:
         """The slices' answers as one, OUTSIDE in the slices that were not asked."""
         logits = torch.full(self._shape, OUTSIDE, device=self.encodings.image.device)
-        found = sorted(sections, key=lambda section: section.number)
-        if not found:
+        ordered_sections = sorted(sections, key=lambda section: section.number)
+        if not ordered_sections:
             return Answer(logits, 0.0, 0)
-        for section in found:
+        for section in ordered_sections:
             logits[section.number] = section.logits
-        weights = [section.area + 1 for section in found]
-        iou = sum(section.iou * weight for section, weight in zip(found, weights, strict=True)) / sum(weights)
-        return Answer(logits, iou, len(found), self._previous(found))
+        weights = [section.area + 1 for section in ordered_sections]
+        iou = sum(section.iou * weight for section, weight in zip(ordered_sections, weights, strict=True)) / sum(
+            weights
+        )
+        return Answer(logits, iou, len(ordered_sections), self._previous(ordered_sections))
 
     def _previous(self, found: Sequence[_Section]) -> PreviousAnswer | None:
         """The slices' logits at the decoder's size, from the first slice that was asked to the last."""

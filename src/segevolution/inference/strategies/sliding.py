@@ -96,7 +96,7 @@ class SlidingImage(OpenImage):
     def _answered(self, wanted: _Pass, structures: Sequence[str]) -> list[list[Answer]]:
         asked = [(name, Context(wanted.modality, name if wanted.named else None)) for name in structures]
         fresh = slide(self.encodings, wanted.multimask, asked)
-        return [[replace(answer, logits=answer.logits.half()) for answer in found] for found in fresh]
+        return [[replace(answer, logits=answer.logits.half()) for answer in pass_answers] for pass_answers in fresh]
 
     def _forget(self) -> None:
         """Drop the oldest passes until the rest fit into memory, but keep the newest."""
@@ -105,7 +105,9 @@ class SlidingImage(OpenImage):
 
 
 def _bytes(answers: Sequence[Sequence[Answer]]) -> int:
-    return sum(answer.logits.numel() * answer.logits.element_size() for found in answers for answer in found)
+    return sum(
+        answer.logits.numel() * answer.logits.element_size() for pass_answers in answers for answer in pass_answers
+    )
 
 
 def slide(encodings: Encodings, multimask: bool, asked: Sequence[tuple[str, Context]]) -> list[list[Answer]]:

@@ -149,18 +149,18 @@ def _plan(
     if windows == "off":
         return nothing
     mask = to_frame(coarse, shape) > 0
-    found = tight(to_frame(_main(coarse), shape) > 0 if windows == "focus" else mask)
+    mask_bounds = tight(to_frame(_main(coarse), shape) > 0 if windows == "focus" else mask)
     places = [voxel(point) for point in prompt.positive]
-    if found is None and prompt.box is not None:
+    if mask_bounds is None and prompt.box is not None:
         places.append(prompt.box)
-    sought = [block for block in (found, *places) if block is not None]
+    sought = [block for block in (mask_bounds, *places) if block is not None]
     if not sought:
         return nothing
     whole = sought[0]
     for block in sought[1:]:
         whole = whole.join(block)
     if windows == "focus":
-        return _focus(encodings, prompt, nothing, whole, found)
+        return _focus(encodings, prompt, nothing, whole, mask_bounds)
     region = region_around(whole, encodings.window, shape)
     scanned = region if windows == "roi" else VoxelBlock.whole(shape)
     looks = []
@@ -172,7 +172,7 @@ def _plan(
         elif not any(content.holds(place.meet(content)) and not place.meet(content).empty for place in places):
             continue
         weight = 0 if inside is None else int(mask[inside.slices].sum())
-        looks.append(_ZoomView(window, seen_from(prompt, window.view, inside, found), weight))
+        looks.append(_ZoomView(window, seen_from(prompt, window.view, inside, mask_bounds), weight))
     return _PendingAnswer(coarse, iou, context, alternative, region, tuple(looks))
 
 
@@ -190,8 +190,8 @@ def _focus(
         return job
     window = Focus.on(region, encodings.window)
     inside = None if found is None else found.meet(region)
-    told = resized(seen_from(prompt, region, inside, found, boxed=True), region.shape, encodings.window)
-    return replace(job, region=region, looks=(_ZoomView(window, told, 1),), share=0.5)
+    window_prompt = resized(seen_from(prompt, region, inside, found, boxed=True), region.shape, encodings.window)
+    return replace(job, region=region, looks=(_ZoomView(window, window_prompt, 1),), share=0.5)
 
 
 def _main(coarse: Tensor) -> Tensor:
@@ -201,8 +201,8 @@ def _main(coarse: Tensor) -> Tensor:
         return coarse
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    kept = torch.from_numpy((sizes * 10 >= sizes.max())[labels]).to(coarse.device)
-    return torch.where(kept, coarse, coarse.clamp_max(-1.0))
+    large_parts = torch.from_numpy((sizes * 10 >= sizes.max())[labels]).to(coarse.device)
+    return torch.where(large_parts, coarse, coarse.clamp_max(-1.0))
 
 
 def _answer(encodings: Encodings, job: _PendingAnswer, *, multimask: bool) -> Answer:
@@ -216,9 +216,9 @@ def _answer(encodings: Encodings, job: _PendingAnswer, *, multimask: bool) -> An
     for start in range(0, len(job.looks), encodings.batch):
         looks = job.looks[start : start + encodings.batch]
         features = [encodings.at(look.window) for look in looks]
-        told = [look.told for look in looks]
-        said, iou = encodings.decode(features, told, [job.context] * len(looks), multimask=multimask)
-        for look, answer, estimate in zip(looks, said[:, job.alternative], iou[:, job.alternative], strict=True):
+        window_prompts = [look.told for look in looks]
+        masks, iou = encodings.decode(features, window_prompts, [job.context] * len(looks), multimask=multimask)
+        for look, answer, estimate in zip(looks, masks[:, job.alternative], iou[:, job.alternative], strict=True):
             said_here = look.window.carry(answer)
             part = look.window.content.meet(job.region)
             where = part.shift(job.region.start, -1).slices

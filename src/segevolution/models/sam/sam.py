@@ -193,8 +193,8 @@ class Sam(BackboneModule):
             return self.prompt_encoder.dense(None)
         masks = prompts.masks[:, :, 0]
         given = ~masks.flatten(1).isnan().any(dim=1)
-        told = masks.nan_to_num(0.0)
+        mask_logits = masks.nan_to_num(0.0)
         if self.config.preparation == "sam_med2d":
-            told = told.sigmoid()
-        embedded = self.prompt_encoder.dense(told)
+            mask_logits = mask_logits.sigmoid()
+        embedded = self.prompt_encoder.dense(mask_logits)
         return torch.where(given[:, None, None, None], embedded, self.prompt_encoder.dense(None))

@@ -23,8 +23,8 @@ class ClipTokenizer:
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """See Tokenizer; sentences beyond CLIP's 77 positions are cut."""
-        found = self._tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt")
-        ids: Tensor = found["input_ids"]
+        encoded_texts = self._tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt")
+        ids: Tensor = encoded_texts["input_ids"]
         return ids
 
     def knows(self, text: str) -> bool:

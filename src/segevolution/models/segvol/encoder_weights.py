@@ -46,10 +46,10 @@ class LoadedEncoder:
     grid: Triple | None = None
 
     def __str__(self) -> str:
-        said = f"{self.used} tensors of the image encoder from {self.source}"
+        sentence = f"{self.used} tensors of the image encoder from {self.source}"
         if self.grid is not None:
-            said += f", positions interpolated from {'x'.join(map(str, self.grid))} tokens"
-        return said + (f", dropped {', '.join(self.dropped)}" if self.dropped else "")
+            sentence += f", positions interpolated from {'x'.join(map(str, self.grid))} tokens"
+        return sentence + (f", dropped {', '.join(self.dropped)}" if self.dropped else "")
 
 
 def save_encoder(network: SegVol, folder: Path, facts: Mapping[str, Any]) -> None:
@@ -89,15 +89,15 @@ def load_encoder(network: BackboneModule, path: Path) -> LoadedEncoder:
     _refuse_adapter(network)
     file, sizes = _find(Path(path))
     if file.name == WEIGHTS:
-        found, dropped = read_weights(file), []
+        weights, dropped = read_weights(file), []
     else:
-        found, report = read_published(file)
+        weights, report = read_published(file)
         dropped = list(report.dropped)
     known = network.state_dict()
     parts = {_part(name) for name in known}
     # A tensor beside known ones can be left out; a whole block cannot: that would be another network.
-    taken = {name: value for name, value in _encoder_of(found).items() if name in known or _part(name) not in parts}
-    dropped += sorted(found.keys() - taken.keys())
+    taken = {name: value for name, value in _encoder_of(weights).items() if name in known or _part(name) not in parts}
+    dropped += sorted(weights.keys() - taken.keys())
     if not taken:
         raise CheckpointError(f"{file} holds no image encoder of SegVol; give what pre-training wrote.")
     grid: Triple | None = None
