@@ -18,6 +18,7 @@ from ..errors import SegevolutionError
 COMMANDS: dict[str, tuple[str, str]] = {
     "segment": ("segevolution.cli.segment", "Segment structures in a scan by text, points or a box."),
     "serve": ("segevolution.cli.serve", "Serve a model to 3D Slicer, napari and a page in the browser."),
+    "view": ("segevolution.cli.view", "Show a scan in the browser, and segment it there by clicks."),
     "study": ("segevolution.cli.study", "Run a study: evaluate a base, adapt it, evaluate again, report."),
     "adapt": ("segevolution.cli.adapt", "Adapt a model to your patients, and learn whether that helped."),
     "train": ("segevolution.cli.train", "Train a base model by a recipe."),

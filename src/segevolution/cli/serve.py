@@ -95,8 +95,7 @@ def serve(
 
     segevolution serve --adapter runs/mine/adapter --modality MRI
     """
-    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "python_multipart")):
-        raise OutputError('the server needs more packages; install them with: pip install "segevolution[server]".')
+    require_server_packages()
 
     from ..memory import GIGABYTE, MemoryBudget
     from ..runtime import limit_threads
@@ -136,3 +135,9 @@ def serve(
                 threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
         run(settings, listener, ready)
+
+
+def require_server_packages() -> None:
+    """Refuse to go on without the extra [server]; raises OutputError."""
+    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "python_multipart")):
+        raise OutputError('the server needs more packages; install them with: pip install "segevolution[server]".')

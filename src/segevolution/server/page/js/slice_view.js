@@ -136,8 +136,8 @@ export class SliceView extends EventTarget {
 
   setRadiological(radiological) {
     this.radiological = radiological;
-    this.nv.setRadiologicalConvention(radiological);
-    this.dispatchEvent(new Event("view"));
+    this.nv.opts.isRadiologicalConvention = radiological; // `setRadiologicalConvention` would make all textures anew
+    this.draw();
   }
 
   draw() {
