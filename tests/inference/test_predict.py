@@ -8,8 +8,9 @@ import pytest
 from segevolution.errors import AdapterError, CheckpointError, DeviceError
 from segevolution.imaging.formats import read, read_labels
 from segevolution.inference.load import load
+from segevolution.inference.outputs import file_name
 from segevolution.inference.predict import predict
-from segevolution.inference.request import SegmentRequest, file_name
+from segevolution.inference.request import SegmentRequest
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
@@ -40,12 +41,12 @@ def test_outputs_lie_beside_the_image_and_keep_its_format(tmp_path: Path) -> Non
         ("scan.mha", "scan_seg.mha", "scan_seg.json"),
     ):
         request = SegmentRequest(tmp_path / name, ("liver",))
-        assert request.masks == (tmp_path / mask,)
-        assert request.sidecar == tmp_path / key
+        assert request.outputs.masks == (tmp_path / mask,)
+        assert request.outputs.key == tmp_path / key
     (tmp_path / "series").mkdir()
-    assert SegmentRequest(tmp_path / "series", ("liver",)).masks == (tmp_path / "series_seg.nii.gz",)
+    assert SegmentRequest(tmp_path / "series", ("liver",)).outputs.masks == (tmp_path / "series_seg.nii.gz",)
     split = SegmentRequest(tmp_path / "scan.nii", ("liver", "prostate/uterus"), split=True)
-    assert split.masks == (tmp_path / "scan_seg" / "liver.nii", tmp_path / "scan_seg" / "prostate_uterus.nii")
+    assert split.outputs.masks == (tmp_path / "scan_seg" / "liver.nii", tmp_path / "scan_seg" / "prostate_uterus.nii")
     assert file_name("right kidney") == "right_kidney"
 
 
@@ -74,7 +75,7 @@ def test_a_dicom_folder_is_segmented_on_its_grid_whatever_the_labels_orientation
     assert volume.grid.orientation != labels.grid.orientation
     assert written.grid.close_to(volume.grid, 1e-2)
     assert report.encodings == 1
-    assert report.found[0].voxels == written.array.sum() > 0
+    assert report.structures[0].voxels == written.array.sum() > 0
     found = written.grid.to_mm(np.argwhere(written.array))
     margin = 25  # mm, two voxels of the tiny network; a mirrored mask would be further off
     assert (found.min(axis=0) >= low - margin).all()

@@ -1,27 +1,27 @@
 """`segevolution segment`: structures in a scan by text, points or a box."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..errors import PromptError
-from .console import AsJson, Force, Quiet, note, print_json, print_table
-
-if TYPE_CHECKING:
-    from ..inference.predict import SegmentReport
+from ..errors import OutputError, PromptError
+from .console import AsJson, Force, Quiet
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def segment(
-    image: Annotated[
-        Path,
-        typer.Argument(metavar="IMAGE", help="A NIfTI, NRRD or MetaImage file, or a DICOM folder.", show_default=False),
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="NIfTI, NRRD or MetaImage files, DICOM folders, folders of images, or patterns in quotes.",
+            show_default=False,
+        ),
     ],
     text: Annotated[
         list[str] | None,
@@ -36,6 +36,17 @@ def segment(
     ] = None,
     box: Annotated[
         str | None, typer.Option("--box", metavar="X0,Y0,Z0,X1,Y1,Z1", help="A box round it, both corners included.")
+    ] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="All structures that the model knows; what is not found, or doubted, is left out."),
+    ] = False,
+    markups: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Points or a box from 3D Slicer (.mrk.json); of several images a folder, <name>.mrk.json.",
+        ),
     ] = None,
     mm: Annotated[
         bool, typer.Option("--mm", help="Points and box are patient millimetres (RAS+), not voxels of the file.")
@@ -81,11 +92,33 @@ def segment(
             "--output",
             "-o",
             metavar="PATH",
-            help="The label map, or a folder with --split; default <image>_seg beside the image.",
+            help="The label map, or a folder with --split or of several images; default <image>_seg beside the image.",
         ),
     ] = None,
+    form: Annotated[
+        Literal[".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha"],
+        typer.Option("--format", help="Of the masks of several images."),
+    ] = ".nii.gz",
     split: Annotated[bool, typer.Option("--split", help="One file a structure, in a folder.")] = False,
-    preview: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw three slices with outlines.")] = None,
+    probabilities: Annotated[
+        Literal["float", "percent"] | None,
+        typer.Option(help="Also a map of probability a structure: float32 from 0 to 1, or uint8 from 0 to 100."),
+    ] = None,
+    colours: Annotated[
+        bool, typer.Option("--colours", help="Also a table of names and colours for ITK-SNAP (..._labels.txt).")
+    ] = False,
+    largest: Annotated[bool, typer.Option("--largest", help="Keep the largest piece of each structure.")] = False,
+    smooth: Annotated[float, typer.Option(metavar="MM", help="Smooth masks by so many millimetres.")] = 0.0,
+    preview: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Draw slices through each structure; of several images a folder."),
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Do part I of N of several images, beside other processes.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not ask once more, with a moved prompt, whether an answer is stable.")
+    ] = False,
     statistics: Annotated[
         bool, typer.Option("--statistics", help="Print volume and mean intensity a structure.")
     ] = False,
@@ -106,11 +139,12 @@ def segment(
     quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
-    """Segment structures in a scan by text, points or a box; no label is ever needed.
+    """Segment structures in scans by text, points or a box; no label is ever needed.
 
-    All structures of one call share one encoding of the scan.
-
-    Masks lie on exactly the scan's grid: one label map, its key (JSON) beside it.
+    All structures of a scan share one encoding of it. Masks lie on exactly the scan's grid: one label map, its key
+    (JSON) beside it. Several images, a folder, a pattern or a DICOM study with several series go into the folder -o,
+    with a table (segmentations.csv); the same call goes on where an earlier one was stopped, and the exit status is 1
+    where an image could not be segmented.
 
     For research; not a medical device.
 
@@ -119,12 +153,17 @@ def segment(
     segevolution segment ct.nii.gz --text liver --text spleen --preview look.png
 
     segevolution segment mr.nii.gz --modality MRI --box 40,60,10,90,120,30
+
+    segevolution segment scans/ --modality MRI --text liver -o masks
     """
     from ..inference.request import SegmentRequest
+    from ..inference.scan_inputs import find_scans
+    from ..runtime import seed_everything
     from ..vocabulary import Modality
+    from .segment_runs import segment_one, segment_several
 
     request = SegmentRequest(
-        image=image,
+        image=images[0],
         texts=tuple(text or ()),
         points=tuple(numbers(spot, 3, "--point") for spot in point or ()),
         negative_points=tuple(numbers(spot, 3, "--negative-point") for spot in negative_point or ()),
@@ -141,29 +180,43 @@ def segment(
         adapter=adapter,
         device=device,
         windows=windows,
-        output=output,
         split=split,
         candidates=candidates,
-        preview=preview,
         force=force,
+        every=every,
+        markups=markups,
+        probabilities=probabilities,
+        colours=colours,
+        smooth=smooth,
+        largest=largest,
+        check=not quick,
     )
-
-    from ..inference.predict import predict
-    from ..runtime import seed_everything
-
     seed_everything(seed)
-    hidden = quiet or not Console(stderr=True).is_terminal
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as bar:
-        task = bar.add_task("")
-        report = predict(
-            request, lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+    # A series is named of one folder, whatever else lies there.
+    scans, left_out = ((), ()) if series is not None and len(images) == 1 else find_scans(images)
+    into_folder = output is not None and not split and output.is_dir()
+    if len(scans) > 1 or into_folder or (scans and scans[0].path != images[0]):
+        if output is None:
+            raise OutputError(
+                f"{len(scans)} scans were found ({', '.join(scan.name for scan in scans[:3])} ...), so give a folder "
+                "for their masks with -o; of a DICOM folder one series can be chosen with --series."
+            )
+        segment_several(
+            request,
+            scans,
+            output,
+            form=form,
+            previews=preview,
+            part=part,
+            notes=left_out,
+            statistics=statistics,
+            json=json,
+            quiet=quiet,
         )
-    _show(report, json=json, statistics=statistics)
-    for line in report.warnings:
-        note(f"warning: {line}")  # also where no progress is wanted: the answer may be wrong
-    for line in (*(f"wrote {path}" for path in report.files), *report.notes[len(report.warnings) :]):
-        note(line, quiet=quiet)
+        return
+    if part is not None:
+        raise PromptError(f"--part shares several images out, but {images[0]} is one.")
+    segment_one(replace(request, output=output, preview=preview), statistics=statistics, json=json, quiet=quiet)
 
 
 def numbers(text: str, count: int, option: str) -> tuple[float, ...]:
@@ -176,22 +229,3 @@ def numbers(text: str, count: int, option: str) -> tuple[float, ...]:
         shape = "X,Y,Z" if count == 3 else "X0,Y0,Z0,X1,Y1,Z1"
         raise PromptError(f'{option} "{text}" cannot be read; it takes {count} numbers with commas: {shape}.')
     return values
-
-
-def _show(report: "SegmentReport", *, json: bool, statistics: bool) -> None:
-    from ..inference.predict import as_plain
-
-    if json:
-        rows = [as_plain(entry) for entry in report.found]
-        print_json({"structures": rows, "files": [str(path) for path in report.files], "notes": report.notes})
-        return
-    columns = ["structure", "label", "file", "predicted IoU"]
-    rows_of_text = []
-    for entry in report.found:
-        estimate = "-" if entry.predicted_iou != entry.predicted_iou else f"{entry.predicted_iou:.2f}"  # NaN: none
-        row = [entry.name, str(entry.label), entry.file.name, estimate]
-        if statistics:
-            mean = "-" if entry.mean_intensity is None else f"{entry.mean_intensity:.1f}"
-            row += [f"{entry.volume_ml:.1f}", mean, str(entry.voxels)]
-        rows_of_text.append(row)
-    print_table(columns + (["volume (ml)", "mean intensity", "voxels"] if statistics else []), rows_of_text)

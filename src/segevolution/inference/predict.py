@@ -1,219 +1,224 @@
-"""Files in, files out: read an image, segment what is asked, write masks, a key and a preview."""
+"""Files in, files out: read an image, segment what is asked, judge the answers, write masks, a key and a preview."""
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from scipy import special
 
-from .. import __version__
-from ..adapters.shipped import NONE, ShippedExpert, expert_for
+from ..adapters.shipped import ShippedExpert
+from ..errors import PromptError
 from ..files import replacing_together, write_json
-from ..imaging.formats import write_mask
+from ..imaging.formats import write_mask, write_volume
+from ..imaging.formats.label_tables import write_itk_snap_table
 from ..imaging.grid import Array
-from ..imaging.intensity import LOWEST_SIGNAL_OF_MR
+from ..imaging.legend import Label, legend
+from ..imaging.prompts import Prompt
 from ..imaging.signal_checks import signal_warnings
-from ..imaging.usable_signal import usable_signal
 from ..imaging.volume import Volume
+from .calibration import Calibration
+from .cleaning import cleaned, largest_piece
+from .confidence import Confidence, judge
 from .labelmap import label_map
-from .load import load
+from .networks import Networks, answering
+from .question_digest import question_digest
 from .request import SegmentRequest
+from .segment_report import PURPOSE, SegmentReport, StructureResult, as_plain, key_of, measure, notes_of
 from .segmentation import Segmentation
 from .session import Session
+from .signs import Surroundings
+
+__all__ = ["Progress", "SegmentReport", "StructureResult", "as_plain", "predict"]
 
 Progress = Callable[[str, int, int], None]
 
-
-@dataclass(frozen=True)
-class StructureResult:
-    """One structure as it was written.
-
-    Attributes:
-        name: of the structure; alternatives of one structure share it.
-        label: its value in the file.
-        file: the file that holds it.
-        voxels, volume_ml: of the written mask.
-        mean_intensity: of the signal inside it, as measured (HU for CT); None if it is empty.
-        predicted_iou: the network's own estimate of the overlap with the truth; NaN where it makes none.
-    """
-
-    name: str
-    label: int
-    file: Path
-    voxels: int
-    volume_ml: float
-    mean_intensity: float | None
-    predicted_iou: float
+_OUTSIDE = -20.0  # logit of what lies outside the network's view
 
 
-@dataclass(frozen=True)
-class SegmentReport:
-    """What a call of `predict` did.
-
-    Attributes:
-        found: in the order asked; for candidates best first.
-        files: everything written.
-        notes: what a person should know about this answer, a sentence each: the modality that was assumed,
-            how a prompt was understood, structures that were not found, what the answer is for.
-        encodings, decodings: work of the network.
-        warnings: those of the notes that speak of the image: what was guessed of its place, changed in it, or does
-            not go with its modality.
-    """
-
-    found: tuple[StructureResult, ...]
-    files: tuple[Path, ...]
-    notes: tuple[str, ...]
-    encodings: int
-    decodings: int
-    warnings: tuple[str, ...] = ()
-
-
-def predict(request: SegmentRequest, progress: Progress | None = None) -> SegmentReport:
+def predict(
+    request: SegmentRequest, progress: Progress | None = None, networks: Networks | None = None
+) -> SegmentReport:
     """Carry out a request; nothing is written unless everything was segmented.
 
     Args:
         request: what to segment and where to write it.
         progress: told (what is being done, structures done, structures in all).
+        networks: those that are loaded already, for calls in a row; None loads what is needed.
 
     Raises:
         SegevolutionError: the sentence says what is wrong with the image, the prompt, the model or the output.
     """
     tell = progress or (lambda what, done, total: None)
-    names = request.names
-    tell("reading the image", 0, len(names))
+    tell("reading the image", 0, len(request.names))
     volume = request.read_image()
+    networks = networks or Networks(request.device)
+    used, is_expert = answering(request.model, request.adapter, volume.modality)
+    question = question_digest(request)
+    asked_for_every = request.every
+    if asked_for_every:
+        request = _of_every_structure(request, networks, used, volume)
     prompts = request.prompts(volume.grid)
     request.check_outputs()
-    warnings = (*volume.unstated, *volume.remarks, *signal_warnings(volume))
-    tell("loading the model", 0, len(names))
-    expert = expert_for(request.model, volume.modality) if request.adapter is None else None
-    asked = ShippedExpert(request.model, None if request.adapter in (None, NONE) else str(request.adapter))
-    used = expert or asked
-    backbone = load(used.model, adapter=used.adapter, device=request.device)
+    tell(f"loading {used}" if used not in networks else request.names[0], 0, len(request.names))
+    backbone, calibration = networks.get(used)
     session = Session(backbone, volume, windows=request.windows)
     session.check(prompts)
-    answers: list[Segmentation] = []
-    joined = len(prompts) > 1 and not request.split
-    for done, (name, prompt) in enumerate(zip(names, prompts, strict=True)):
-        tell(name, done, len(names))
-        if request.candidates:
-            answers.extend(session.candidates(prompt))
-        else:
-            answers.append(session.segment(prompt, keep_logits=joined))
-    tell("writing", len(names), len(names))
-    files = [*request.masks, request.sidecar, *([request.preview] if request.preview else [])]
-    with replacing_together([path.absolute() for path in files], force=request.force) as temporary:
-        mask_files = temporary[: len(request.masks)]
-        masks = _write(mask_files, session, answers)
-        results = _measure(request, volume, masks, answers)
-        notes = (*warnings, *_routed(volume, expert), *_notes(request, volume, results, answers))
-        write_json(temporary[len(mask_files)], _key(request, volume, results, notes, used))
-        if request.preview is not None:
-            drawn = list(zip(_titles(request), masks, strict=True))
-            # Imported when it is asked for: matplotlib takes a quarter of the time of a first answer.
-            preview = import_module(".preview", __package__)
-            preview.write_preview(temporary[-1], volume, drawn, title=_headline(request, volume))
+    surroundings = Surroundings.of(volume)
+    answers, judged = _answered(request, session, prompts, surroundings, calibration, tell)
+    remarks: tuple[str, ...] = ()
+    if asked_for_every:
+        request, answers, judged, remarks = _believed(request, answers, judged)
+    tell("writing", len(request.names), len(request.names))
+    outputs = request.outputs
+    with replacing_together([path.absolute() for path in outputs.files], force=request.force) as temporary:
+        places = dict(zip(outputs.files, temporary, strict=True))
+        names = request.names * (len(answers) if request.candidates else 1)
+        labels = legend(request.names)
+        masks = _write_masks(request, [places[path] for path in outputs.masks], session, answers, labels)
+        values = [1 if request.candidates else label.value for label in labels] * (len(names) // len(labels))
+        results = measure(names, values, outputs, volume, masks, answers, judged)
+        doubts = tuple(f"{result.name}: {clause}" for result in results for clause in result.warnings)
+        warnings = (*volume.unstated, *volume.remarks, *signal_warnings(volume), *doubts)
+        notes = (*warnings, *_routed(volume, used, is_expert), *remarks, *notes_of(request, volume, results, answers))
+        for path, answer in zip(outputs.probabilities, answers, strict=False):
+            _write_probability(places[path], session, answer, percent=request.probabilities == "percent")
+        if outputs.colours is not None:
+            write_itk_snap_table(places[outputs.colours], labels)
+        write_json(places[outputs.key], key_of(request, outputs, volume, results, notes, used, question))
+        if outputs.preview is not None:
+            _draw(places[outputs.preview], request, volume, results, masks, answers, used)
     counts = session.counts
-    return SegmentReport(tuple(results), tuple(files), notes, counts.encodings, counts.decodings, warnings)
+    return SegmentReport(results, outputs.files, notes, counts.encodings, counts.decodings, warnings)
 
 
-def _names(request: SegmentRequest) -> tuple[str, ...]:
-    return request.names * len(request.masks) if request.candidates else request.names
+def _of_every_structure(
+    request: SegmentRequest, networks: Networks, used: ShippedExpert, volume: Volume
+) -> SegmentRequest:
+    """The request with the name of each structure that the network knows and that can be told in this volume."""
+    spec = networks.get(used)[0].spec
+    if not spec.structures:
+        raise PromptError(f"{used} has no list of structures, so --all has nothing to ask for; name some with --text.")
+    sided = volume.orientation_stated
+    names = [name for name in spec.structures if sided or not {"left", "right"} & set(name.split())]
+    return request.of_structures(names)
 
 
-def _titles(request: SegmentRequest) -> tuple[str, ...]:
-    """What each mask is called in the preview."""
-    names = _names(request)
-    if not request.candidates:
-        return names
-    return tuple(f"{name}, alternative {number}" for number, name in enumerate(names, start=1))
+def _answered(
+    request: SegmentRequest,
+    session: Session,
+    prompts: Sequence[Prompt],
+    surroundings: Surroundings,
+    calibration: Calibration,
+    tell: Progress,
+) -> tuple[list[Segmentation], list[Confidence]]:
+    """The answers, cleaned as was asked, each with what is thought of it."""
+    joined = len(prompts) > 1 and not request.split
+    answers: list[Segmentation] = []
+    judged: list[Confidence] = []
+    for done, (name, prompt) in enumerate(zip(request.names, prompts, strict=True)):
+        tell(name, done, len(prompts))
+        if request.candidates:
+            found = session.candidates(prompt, keep_logits=True)
+        else:
+            found = [session.segment(prompt, keep_logits=True)]
+        for answer in found:
+            # An alternative is not what the moved prompt would be answered by, so it is not asked again.
+            asking = session if request.check and not request.candidates else None
+            judged.append(judge(answer, surroundings, calibration, session=asking))
+            kept = answer if joined or request.probabilities is not None else replace(answer, logits=None)
+            answers.append(cleaned(kept, smooth_mm=request.smooth, largest=request.largest))
+    return answers, judged
 
 
-def _headline(request: SegmentRequest, volume: Volume) -> str:
-    """What the preview says above the picture."""
-    modality = volume.modality or "modality not said"
-    return f"{volume.name} ({modality}), {Path(request.model).name}; for research, not a medical device"
+def _believed(
+    request: SegmentRequest, answers: Sequence[Segmentation], judged: Sequence[Confidence]
+) -> tuple[SegmentRequest, list[Segmentation], list[Confidence], tuple[str, ...]]:
+    """What is kept where all structures were asked for, and what is said of the rest.
+
+    Raises:
+        PromptError: nothing is left.
+    """
+    empty = [name for name, answer in zip(request.names, answers, strict=True) if not answer.mask.any()]
+    doubted = [
+        name
+        for name, answer, confidence in zip(request.names, answers, judged, strict=True)
+        if confidence.warnings and answer.mask.any()
+    ]
+    places = [place for place, name in enumerate(request.names) if name not in {*empty, *doubted}]
+    if not places:
+        raise PromptError(
+            f"none of the {len(answers)} structures that the model knows was found and believed in {request.image}; "
+            "name one with --text to get its answer all the same."
+        )
+    remarks = []
+    if empty:
+        remarks.append(f"not found and left out: {', '.join(empty)}")
+    if doubted:
+        remarks.append(f"doubted and left out, name them with --text to get them: {', '.join(doubted)}")
+    kept = request.of_structures([request.names[place] for place in places])
+    return kept, [answers[place] for place in places], [judged[place] for place in places], tuple(remarks)
 
 
-def _write(paths: Sequence[Path], session: Session, answers: list[Segmentation]) -> list[Array]:
+def _write_masks(
+    request: SegmentRequest,
+    paths: Sequence[Path],
+    session: Session,
+    answers: Sequence[Segmentation],
+    labels: Sequence[Label],
+) -> list[Array]:
     """Write the masks; each as it is in its file, one an answer."""
     volume = session.volume
-    if len(paths) == 1:
-        labels = label_map(answers, session.frame)
-        write_mask(labels, volume, paths[0])
-        return [labels == number + 1 for number in range(len(answers))]
-    for path, answer in zip(paths, answers, strict=True):
-        write_mask(answer.mask, volume, path)
-    return [answer.mask for answer in answers]
+    if request.candidates:
+        for path, answer in zip(paths, answers, strict=True):
+            write_mask(answer.mask, volume, path, labels=labels)
+        return [answer.mask for answer in answers]
+    if request.split:
+        for path, answer, label in zip(paths, answers, labels, strict=True):
+            value = np.min_scalar_type(label.value).type(label.value)
+            write_mask(answer.mask * value, volume, path, labels=[label])
+        return [answer.mask for answer in answers]
+    joined = label_map(answers, session.frame)
+    masks = [joined == label.value for label in labels]
+    if request.largest and len(masks) > 1:  # another structure may have cut one in two
+        masks = [largest_piece(mask) for mask in masks]
+        for mask, label in zip(masks, labels, strict=True):
+            joined[(joined == label.value) & ~mask] = 0
+    write_mask(joined, volume, paths[0], labels=labels)
+    return masks
 
 
-def _measure(
-    request: SegmentRequest, volume: Volume, masks: list[Array], answers: list[Segmentation]
-) -> list[StructureResult]:
-    joined = len(request.masks) == 1
-    paths = request.masks * len(answers) if joined else request.masks
-    results = []
-    for place, (name, path, mask, answer) in enumerate(zip(_names(request), paths, masks, answers, strict=True)):
-        voxels = int(mask.sum())
-        mean = float(np.mean(volume.array[mask], dtype=np.float64)) if voxels else None
-        volume_ml = voxels * volume.grid.voxel_volume / 1000
-        results.append(StructureResult(name, place + 1 if joined else 1, path, voxels, volume_ml, mean, answer.iou))
-    return results
+def _write_probability(path: Path, session: Session, answer: Segmentation, *, percent: bool) -> None:
+    """Write the network's probability of one structure on the image's grid, before any cleaning."""
+    assert answer.logits is not None
+    logits = session.frame.restore(session.frame.on_crop(answer.logits.astype(np.float32)), _OUTSIDE)
+    share = special.expit(logits)
+    array = np.rint(100 * share).astype(np.uint8) if percent else share.astype(np.float32)
+    write_volume(replace(session.volume, array=array), path)
 
 
-def _routed(volume: Volume, expert: ShippedExpert | None) -> list[str]:
-    return [f"{volume.modality} is answered by the expert, {expert}; --adapter none leaves it out"] if expert else []
+def _routed(volume: Volume, used: ShippedExpert, is_expert: bool) -> list[str]:
+    if not is_expert:
+        return []
+    return [f"{volume.modality} is answered by the expert, {used}; --adapter none leaves it out"]
 
 
-def _notes(
-    request: SegmentRequest, volume: Volume, found: list[StructureResult], answers: list[Segmentation]
-) -> tuple[str, ...]:
-    lowest = float(usable_signal(volume.array, volume.modality).measured.min())
-    if volume.modality is not None:
-        modality = f"modality: {volume.modality}, as {'you said' if request.modality else 'the DICOM header says'}"
-    elif lowest < LOWEST_SIGNAL_OF_MR:
-        modality = f"modality: not said; with values down to {lowest:.0f} it looks like CT; name it with --modality"
-    else:
-        modality = "modality: not said, and its values are not those of CT; name it, for instance with --modality MRI"
-    lacking = [f"{entry.name}: not found; its mask is empty" for entry in found if entry.voxels == 0]
-    understood = dict.fromkeys(note for answer in answers for note in answer.notes)
-    return (modality, *understood, *lacking, "for research, not a medical device")
-
-
-def _key(
-    request: SegmentRequest, volume: Volume, found: list[StructureResult], notes: tuple[str, ...], used: ShippedExpert
-) -> dict[str, Any]:
-    """What the JSON sidecar says."""
-    labels = {str(entry.label): entry.name for entry in found} if len(request.masks) == 1 else {"1": "the structure"}
-    return {
-        "labels": labels,
-        "structures": [as_plain(entry) for entry in found],
-        "image": str(request.image),
-        "modality": volume.modality,
-        "orientation": volume.grid.orientation,
-        "orientation_stated": volume.orientation_stated,
-        "model": used.model,
-        "adapter": used.adapter,
-        "points": [list(map(float, point)) for point in request.points],
-        "negative_points": [list(map(float, point)) for point in request.negative_points],
-        "box": None if request.box is None else list(map(float, request.box)),
-        "unit": "mm" if request.mm else "voxel",
-        "notes": list(notes),
-        "made_by": f"segevolution {__version__}",
-    }
-
-
-def as_plain(entry: StructureResult) -> dict[str, Any]:
-    """A row for JSON."""
-    return {
-        "name": entry.name,
-        "label": entry.label,
-        "file": entry.file.name,
-        "voxels": entry.voxels,
-        "volume_ml": round(entry.volume_ml, 3),
-        "mean_intensity": None if entry.mean_intensity is None else round(entry.mean_intensity, 3),
-        "predicted_iou": None if math.isnan(entry.predicted_iou) else round(entry.predicted_iou, 4),
-    }
+def _draw(
+    path: Path,
+    request: SegmentRequest,
+    volume: Volume,
+    results: Sequence[StructureResult],
+    masks: Sequence[Array],
+    answers: Sequence[Segmentation],
+    used: ShippedExpert,
+) -> None:
+    """Draw the preview."""
+    # Imported when it is asked for: matplotlib takes a quarter of the time of a first answer.
+    preview = import_module(".preview", __package__)
+    shown = []
+    for number, (result, mask, answer) in enumerate(zip(results, masks, answers, strict=True), start=1):
+        name = f"{result.name}, alternative {number}" if request.candidates else result.name
+        shown.append(preview.PreviewRow(name, mask, answer.prompt, result.expected_overlap, result.warnings))
+    title = f"{volume.name} ({volume.modality or 'modality not said'}), {Path(used.model).name}; {PURPOSE}"
+    preview.write_preview(path, volume, shown, title=title)

@@ -4,22 +4,23 @@ One structure a text, all from one encoding; points and a box say more about a s
 TotalSegmentator's habit: one label map, or with `split` a folder with one file a structure.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from ..errors import OutputError, PromptError
-from ..files import check_writable
-from ..imaging.formats import FORMATS, read
-from ..imaging.formats.base import stem
+from ..imaging.formats import read
+from ..imaging.formats.mrk_json import read_markups
 from ..imaging.grid import Grid
 from ..imaging.prompts import Prompt
 from ..imaging.volume import Volume
 from ..models.backbone import Windows
 from ..vocabulary import Modality, canonical
+from .outputs import Outputs, outputs_of, suffix_of
 
 UNNAMED = "structure"  # what a structure is called that only points or a box describe
-ALTERNATIVES = 3
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ class SegmentRequest:
         candidates: the three alternative masks of a single prompt, best first, instead of one.
         preview: a PNG.
         force: replace what exists.
+        every: all structures that the model knows, in place of texts; those that are not found, or whose answers are
+            doubted, are left out of the files.
+        markups: a .mrk.json of 3D Slicer with points or a box, in place of `points` and `box`.
+        probabilities: also write a map a structure: "float" from 0 to 1 in float32, "percent" from 0 to 100 in uint8.
+        colours: also write a table of labels for ITK-SNAP.
+        smooth: millimetres by which masks are smoothed, 0 = not.
+        largest: keep the largest connected piece of each structure.
+        check: ask once more with a prompt moved a little, to tell how far an answer is to be believed.
 
     Raises:
         PromptError: nothing is asked, a structure is asked twice, or parts of a prompt do not go together.
@@ -69,13 +78,28 @@ class SegmentRequest:
     candidates: bool = False
     preview: Path | None = None
     force: bool = False
+    every: bool = False
+    markups: Path | None = None
+    probabilities: Literal["float", "percent"] | None = None
+    colours: bool = False
+    smooth: float = 0.0
+    largest: bool = False
+    check: bool = True
 
     def __post_init__(self) -> None:
         names = [canonical(text) for text in self.texts]
         twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
         if twice is not None:
             raise PromptError(f'"{twice}" is asked for twice; name each structure once.')
-        if not self.texts and not self.points and self.box is None:
+        if self.every and (self.texts or self.has_place or self.candidates):
+            raise PromptError("--all asks for every structure that the model knows, so leave out other prompts.")
+        if self.markups is not None and (self.points or self.negative_points or self.box is not None):
+            raise PromptError("a markups file was given together with points or a box; give either.")
+        if not 0 <= self.smooth < math.inf:
+            raise PromptError(f"--smooth {self.smooth:g} is impossible; give millimetres, such as 2.")
+        if self.probabilities is not None and self.candidates:
+            raise PromptError("--candidates and --probabilities do not go together; give either.")
+        if not self.texts and not self.points and self.box is None and self.markups is None and not self.every:
             missing = "only negative points were given" if self.negative_points else "no prompt was given"
             raise PromptError(f"{missing}; give a text (--text liver), a positive point (--point) or a box (--box).")
         if self.has_place and len(self.texts) > 1:
@@ -95,12 +119,12 @@ class SegmentRequest:
     @property
     def has_place(self) -> bool:
         """Whether any point or box was given."""
-        return bool(self.points or self.negative_points) or self.box is not None
+        return bool(self.points or self.negative_points) or self.box is not None or self.markups is not None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Canonical name of each structure asked for."""
-        return tuple(canonical(text) for text in self.texts) or (UNNAMED,)
+        """Canonical name of each structure asked for; none yet where all are and the model is not known."""
+        return tuple(canonical(text) for text in self.texts) or (() if self.every else (UNNAMED,))
 
     def read_image(self) -> Volume:
         """Read the image, and refuse what its place cannot answer.
@@ -129,10 +153,16 @@ class SegmentRequest:
         return volume
 
     def prompts(self, grid: Grid) -> list[Prompt]:
-        """One prompt a structure, on the image's grid; raises PromptError for what lies outside it."""
+        """One prompt a structure, on the image's grid.
+
+        Raises:
+            PromptError: something lies outside it, or the markups cannot be read.
+        """
         if not self.has_place:
             return [Prompt(grid, text) for text in self.texts]
         text = self.texts[0] if self.texts else None
+        if self.markups is not None:
+            return [read_markups(self.markups).prompt(grid, text)]
         return [
             Prompt.make(
                 grid, text=text, points=self.points, negative_points=self.negative_points, box=self.box, mm=self.mm
@@ -140,56 +170,23 @@ class SegmentRequest:
         ]
 
     @property
-    def masks(self) -> tuple[Path, ...]:
-        """The files of masks that will be written: one, or one a structure, or one an alternative."""
-        beside, suffix = self.image.absolute().parent / f"{stem(self.image)}_seg", _suffix_like(self.image)
-        if self.split:
-            folder = self.output or beside
-            return tuple(folder / f"{file_name(name)}{suffix}" for name in self.names)
-        path = self.output or beside.with_name(beside.name + suffix)
-        if not self.candidates:
-            return (path,)
-        suffix = suffix_of(path)
-        start = path.name[: -len(suffix)]
-        return tuple(path.with_name(f"{start}_{number}{suffix}") for number in range(1, ALTERNATIVES + 1))
-
-    @property
-    def sidecar(self) -> Path:
-        """The JSON file that says which label is what."""
-        if self.split:
-            return self.masks[0].parent / "segmentation.json"
-        path = self.output or self.image.absolute().parent / f"{stem(self.image)}_seg{_suffix_like(self.image)}"
-        return path.with_name(path.name[: -len(suffix_of(path))] + ".json")
+    def outputs(self) -> Outputs:
+        """The files that will be written; of no structure yet where all are asked for and the model is not known."""
+        return outputs_of(
+            self.image,
+            self.names,
+            self.output,
+            split=self.split,
+            candidates=self.candidates,
+            probabilities=self.probabilities is not None,
+            colours=self.colours,
+            preview=self.preview,
+        )
 
     def check_outputs(self) -> None:
         """Refuse, before any work, outputs that could not be written; raises OutputError."""
-        if self.split and self.masks[0].parent.exists() and not self.masks[0].parent.is_dir():
-            raise OutputError(f"{self.masks[0].parent} is a file; --split writes a folder, so choose another name.")
-        for path in (*self.masks, self.sidecar, *([self.preview] if self.preview else [])):
-            if path.is_dir():
-                raise OutputError(f"{path} is a folder, so no file of that name can be written; choose another name.")
-            check_writable(path.absolute(), force=self.force)
-            if path.exists() and path.resolve() == self.image.resolve():
-                raise OutputError(f"{path} is the image itself, which is never replaced; choose another name.")
+        self.outputs.check(self.image, force=self.force)
 
-
-def suffix_of(path: Path) -> str:
-    """The suffix that names a writable image format; raises OutputError where there is none."""
-    known = [suffix for form in FORMATS for suffix in form.writes]
-    for suffix in sorted(known, key=len, reverse=True):
-        if path.name.lower().endswith(suffix):
-            return path.name[-len(suffix) :]
-    raise OutputError(f"{path} has no suffix that can be written; known are {', '.join(known)}.")
-
-
-def file_name(structure: str) -> str:
-    """A structure's name as TotalSegmentator writes it in file names: "right kidney" -> "right_kidney"."""
-    return "".join(character if character.isalnum() or character == "-" else "_" for character in structure)
-
-
-def _suffix_like(image: Path) -> str:
-    """The image's own suffix if a mask can be written with it, else .nii.gz."""
-    try:
-        return suffix_of(image)
-    except OutputError:
-        return ".nii.gz"
+    def of_structures(self, names: Sequence[str]) -> "SegmentRequest":
+        """This request, of some structures by their names."""
+        return replace(self, texts=tuple(names), every=False)

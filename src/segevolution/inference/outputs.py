@@ -1,0 +1,126 @@
+"""The files that a request writes: their names, and whether they can be written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OutputError
+from ..files import check_writable
+from ..imaging.formats import FORMATS
+from ..imaging.formats.base import stem
+
+ALTERNATIVES = 3
+KEY_OF_FOLDER = "segmentation.json"
+_SLICER = ".seg.nrrd"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of one request.
+
+    Attributes:
+        masks: one, or one a structure, or one an alternative.
+        key: the JSON file that says which label is what.
+        probabilities: one a structure, if they are wanted.
+        colours: ITK-SNAP's table of labels, if it is wanted.
+        preview: a picture, if it is wanted.
+    """
+
+    masks: tuple[Path, ...]
+    key: Path
+    probabilities: tuple[Path, ...] = ()
+    colours: Path | None = None
+    preview: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them, masks first."""
+        further = (path for path in (self.colours, self.preview) if path is not None)
+        return (*self.masks, *self.probabilities, self.key, *further)
+
+    def check(self, image: Path, *, force: bool) -> None:
+        """Refuse, before any work, files that could not be written; raises OutputError."""
+        folder = self.key.parent
+        if self.key.name == KEY_OF_FOLDER and folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder} is a file; --split writes a folder, so choose another name.")
+        for path in self.files:
+            if path.is_dir():
+                raise OutputError(f"{path} is a folder, so no file of that name can be written; choose another name.")
+            check_writable(path.absolute(), force=force)
+            if path.exists() and path.resolve() == image.resolve():
+                raise OutputError(f"{path} is the image itself, which is never replaced; choose another name.")
+
+
+def outputs_of(
+    image: Path,
+    names: Sequence[str],
+    output: Path | None,
+    *,
+    split: bool,
+    candidates: bool,
+    probabilities: bool,
+    colours: bool,
+    preview: Path | None,
+) -> Outputs:
+    """The files for structures of an image.
+
+    Args:
+        image: a file or a folder.
+        names: of the structures.
+        output: file of the label map, or folder with `split`; None = beside the image.
+        split, candidates, probabilities, colours: whether these are written.
+        preview: a PNG.
+
+    Raises:
+        OutputError: the output's suffix cannot be written.
+    """
+    beside, suffix = image.absolute().parent / f"{stem(image)}_seg", _suffix_like(image)
+    if split:
+        folder = output or beside
+        masks = tuple(folder / f"{file_name(name)}{suffix}" for name in names)
+        maps = tuple(folder / f"{file_name(name)}_probability{suffix}" for name in names)
+        return Outputs(
+            masks,
+            folder / KEY_OF_FOLDER,
+            maps if probabilities else (),
+            folder / "labels.txt" if colours else None,
+            preview,
+        )
+    path = output or beside.with_name(beside.name + suffix)
+    suffix = suffix_of(path)
+    start = path.name[: -len(suffix)]
+    masks = (path,)
+    if candidates:
+        masks = tuple(path.with_name(f"{start}_{number}{suffix}") for number in range(1, ALTERNATIVES + 1))
+    kept = ".nrrd" if suffix.lower() == _SLICER else suffix  # Slicer's holds segments, no signal
+    maps = tuple(path.with_name(f"{start}_{file_name(name)}_probability{kept}") for name in names)
+    return Outputs(
+        masks,
+        path.with_name(f"{start}.json"),
+        maps if probabilities else (),
+        path.with_name(f"{start}_labels.txt") if colours else None,
+        preview,
+    )
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that names a writable image format; raises OutputError where there is none."""
+    known = [suffix for form in FORMATS for suffix in form.writes]
+    for suffix in sorted(known, key=len, reverse=True):
+        if path.name.lower().endswith(suffix):
+            return path.name[-len(suffix) :]
+    raise OutputError(f"{path} has no suffix that can be written; known are {', '.join(known)}.")
+
+
+def file_name(structure: str) -> str:
+    """A structure's name as TotalSegmentator writes it in file names: "right kidney" -> "right_kidney"."""
+    return "".join(character if character.isalnum() or character == "-" else "_" for character in structure)
+
+
+def _suffix_like(image: Path) -> str:
+    """The image's own suffix if a mask can be written with it, else .nii.gz."""
+    try:
+        suffix = suffix_of(image)
+    except OutputError:
+        return ".nii.gz"
+    return suffix if suffix.lower() != _SLICER else ".nii.gz"

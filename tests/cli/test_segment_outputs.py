@@ -1,0 +1,170 @@
+"""What `segment` writes beside a label map: probabilities, tables, segments, cleaned masks, all structures."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from segevolution.cli.app import main
+from segevolution.imaging.formats import read, read_labels
+from segevolution.inference.cleaning import largest_piece, smoothed
+from segevolution.models.checkpoints import save_model
+from segevolution.models.tiny import TinyBackbone, TinyConfig
+
+AFFINE = np.array([[-1.5, 0, 0, 40], [0, 0, 3.0, -20], [0, -1.25, 0, 30], [0, 0, 0, 1]])
+SHAPE = (40, 36, 18)
+BOX = ("--box", "3,5,2,18,18,10")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(TinyBackbone(TinyConfig(window=(8, 32, 32))), folder)
+    return folder
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    array = np.random.default_rng(0).uniform(20, 60, SHAPE)
+    x, y, z = np.ogrid[:40, :36, :18]
+    array[((x - 10) / 6) ** 2 + ((y - 12) / 5) ** 2 + ((z - 6) / 3) ** 2 <= 1] = 400
+    nib.Nifti1Image(array.astype(np.float32), AFFINE).to_filename(tmp_path / "scan.nii.gz")
+    return tmp_path / "scan.nii.gz"
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*words: object) -> tuple[int, str, str]:
+        status = 0
+        try:
+            main(["segment", *map(str, words), "--model", str(model)])
+        except SystemExit as leaving:
+            status = int(leaving.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(("kind", "dtype", "half"), [("float", np.float32, 0.5), ("percent", np.uint8, 50)])
+def test_a_map_of_probability_is_the_mask_where_it_exceeds_a_half(
+    run: Run, scan: Path, tmp_path: Path, kind: str, dtype: type, half: float
+) -> None:
+    output = tmp_path / "out.nii.gz"
+    status, _, err = run(scan, *BOX, "--text", "liver", "--probabilities", kind, "-o", output)
+    assert status == 0, err
+    image: Any = nib.load(tmp_path / "out_liver_probability.nii.gz")
+    values = np.asarray(image.dataobj)
+    assert values.dtype == dtype
+    np.testing.assert_allclose(image.affine, AFFINE, atol=1e-5)
+    mask = read_labels(output).array > 0
+    assert mask.any()
+    assert (values[mask] >= half).all()
+    assert (values[~mask] <= half).all()
+    assert json.loads((tmp_path / "out.json").read_text("utf-8"))["probabilities"] == ["out_liver_probability.nii.gz"]
+
+
+def test_split_keeps_the_value_of_the_key(run: Run, scan: Path, tmp_path: Path) -> None:
+    words = ("--text", "liver", "--text", "right kidney", "--split", "--colours", "-o", tmp_path / "out")
+    assert run(scan, *words)[0] == 0
+    key = json.loads((tmp_path / "out" / "segmentation.json").read_text("utf-8"))
+    assert key["labels"] == {"1": "liver", "2": "right kidney"}
+    for value, name in ((1, "liver"), (2, "right_kidney")):
+        assert set(np.unique(read_labels(tmp_path / "out" / f"{name}.nii.gz").array)) == {0, value}
+    table = (tmp_path / "out" / "labels.txt").read_text("utf-8")
+    assert '"right kidney"' in table
+
+
+def test_a_segmentation_for_slicer_carries_the_names_asked_for(run: Run, scan: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.seg.nrrd"
+    status, _, err = run(scan, "--text", "liver", "--text", "spleen", "-o", output, "--probabilities", "percent")
+    assert status == 0, err
+    image = sitk.ReadImage(str(output))
+    assert [image.GetMetaData(f"Segment{number}_Name") for number in (0, 1)] == ["liver", "spleen"]
+    assert (tmp_path / "out.json").is_file()
+    assert (tmp_path / "out_spleen_probability.nrrd").is_file()
+
+
+def test_markups_of_slicer_are_the_same_prompt_as_numbers(run: Run, scan: Path, tmp_path: Path) -> None:
+    corners = np.array([AFFINE @ [2.5, 4.5, 1.5, 1], AFFINE @ [18.5, 18.5, 10.5, 1]])[:, :3] * (-1, -1, 1)
+    centre, size = corners.mean(axis=0), np.abs(corners[1] - corners[0])
+    roi = {"type": "ROI", "coordinateSystem": "LPS", "roiType": "Box", "center": centre.tolist(), "size": size.tolist()}
+    (tmp_path / "box.mrk.json").write_text(json.dumps({"markups": [roi]}))
+    assert run(scan, *BOX, "-o", tmp_path / "numbers.nii.gz")[0] == 0
+    status, _, err = run(scan, "--markups", tmp_path / "box.mrk.json", "-o", tmp_path / "markups.nii.gz")
+    assert status == 0, err
+    first, second = (read_labels(tmp_path / f"{name}.nii.gz").array for name in ("numbers", "markups"))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_all_structures_leaves_out_what_is_not_believed_and_names_it(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bright organ has 2 ml: plausible for an adrenal gland and for what no volume is known of, not for a liver."""
+    save_model(TinyBackbone(TinyConfig(structures=("liver", "right adrenal gland", "muscle"))), tmp_path / "three")
+    words = ("segment", scan, "--all", "--model", tmp_path / "three", "-o", tmp_path / "out.nii.gz")
+    with pytest.raises(SystemExit, match="0"):
+        main([str(word) for word in words])
+    err = capsys.readouterr().err
+    labels = json.loads((tmp_path / "out.json").read_text("utf-8"))["labels"]
+    assert "liver" not in labels.values()
+    assert "doubted and left out, name them with --text to get them: liver" in err
+    assert set(labels) == {str(number) for number in range(1, len(labels) + 1)}
+    assert "muscle" in labels.values()
+    assert set(np.unique(read_labels(tmp_path / "out.nii.gz").array)) <= {0, *map(int, labels)}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--all", "--text", "liver"), "leave out other prompts"),
+        (("--text", "liver", "--smooth", "-1"), "--smooth -1 is impossible"),
+        ((*BOX, "--markups", "x.mrk.json"), "give either"),
+        (("--text", "liver", "--markups", "x.mrk.json"), "x.mrk.json"),
+        (("--text", "liver", "--candidates", "--probabilities", "float"), "do not go together"),
+        (("--text", "liver", "--part", "1/2"), "--part shares several images out"),
+    ],
+    ids=["all-and-text", "smooth", "markups-and-box", "markups-missing", "candidates", "part"],
+)
+def test_what_does_not_go_together_is_refused_in_a_sentence(
+    run: Run, scan: Path, words: tuple[str, ...], said: str
+) -> None:
+    status, out, err = run(scan, *words)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+    assert [path.name for path in scan.parent.iterdir()] == [scan.name]
+
+
+def test_largest_keeps_one_piece_and_smooth_rounds_without_erasing() -> None:
+    mask = np.zeros((20, 20, 20), bool)
+    mask[2:12, 2:12, 2:12] = True
+    mask[15, 15, 15] = True
+    one = largest_piece(mask)
+    assert one.sum() == 1000
+    assert largest_piece(one) is one
+    soft = smoothed(one, (1.0, 1.0, 2.0), 1.5)
+    assert not soft[2, 2, 2]
+    assert soft[7, 7, 7]
+    assert abs(int(soft.sum()) - 1000) < 200
+    speck = np.zeros((20, 20, 20), bool)
+    speck[5, 5, 5] = True
+    assert smoothed(speck, (1.0, 1.0, 1.0), 3.0) is speck
+
+
+def test_cleaned_masks_are_written(run: Run, scan: Path, tmp_path: Path) -> None:
+    assert run(scan, *BOX, "-o", tmp_path / "plain.nii.gz")[0] == 0
+    assert run(scan, *BOX, "--largest", "--smooth", "2", "-o", tmp_path / "clean.nii.gz")[0] == 0
+    plain, clean = (read_labels(tmp_path / f"{name}.nii.gz").array > 0 for name in ("plain", "clean"))
+    assert clean.any()
+    assert largest_piece(clean) is clean
+    assert (plain != clean).any()
+    assert read(scan).grid.close_to(read_labels(tmp_path / "clean.nii.gz").grid)
