@@ -1,6 +1,7 @@
 """One panel of a preview: a slice, the outline of a mask, the prompt, a scale and the letters of the sides."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -157,7 +158,7 @@ def _set_view(
     )
 
 
-def _style(axes: Axes, size: float, colour: str) -> dict[str, object]:
+def _style(axes: Axes, size: float, colour: str) -> dict[str, Any]:
     """How letters stand on a picture."""
     return {
         "transform": axes.transAxes,

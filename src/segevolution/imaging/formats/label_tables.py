@@ -46,14 +46,15 @@ def write_itk_snap_table(path: Path, labels: Sequence[Label]) -> None:
 
 def caret_table(labels: Sequence[Label]) -> bytes:
     """The XML that stands in the header of a NIfTI label map."""
-    rows = "".join(
-        '<Label Key="{}" Red="{:.6g}" Green="{:.6g}" Blue="{:.6g}" Alpha="1"><![CDATA[{}]]></Label>'.format(
-            label.value, *(part / 255 for part in label.colour), label.name.replace("]]>", "]]")
-        )
-        for label in labels
-    )
+    rows = "".join(map(_caret_row, labels))
     return (
         '<?xml version="1.0" encoding="UTF-8"?><CaretExtension><Date><![CDATA[]]></Date><VolumeInformation Index="0">'
         f"<LabelTable>{rows}</LabelTable><StudyMetaDataLinkSet></StudyMetaDataLinkSet>"
         "<VolumeType><![CDATA[Label]]></VolumeType></VolumeInformation></CaretExtension>"
     ).encode()
+
+
+def _caret_row(label: Label) -> str:
+    red, green, blue = (f"{part / 255:.6g}" for part in label.colour)
+    name = label.name.replace("]]>", "]]")
+    return f'<Label Key="{label.value}" Red="{red}" Green="{green}" Blue="{blue}" Alpha="1"><![CDATA[{name}]]></Label>'
