@@ -3,6 +3,7 @@
 SegevolutionError                  the command line prints it and exits with status 2
 ├── VolumeError                    an image that cannot be used: shape, spacing, voxels
 │   └── FormatError                a file that cannot be read: missing, truncated, not an image
+│       └── OversizeError          a file that needs more memory than it may take
 ├── PromptError                    a point, box or text that cannot be used on this image
 ├── VocabularyError                an unknown structure or modality
 ├── CheckpointError                weights that cannot be loaded
@@ -24,6 +25,10 @@ class VolumeError(SegevolutionError):
 
 class FormatError(VolumeError):
     """A file cannot be read as an image: missing, truncated, unknown or inconsistent."""
+
+
+class OversizeError(FormatError):
+    """A file needs more memory than it may take."""
 
 
 class PromptError(SegevolutionError):

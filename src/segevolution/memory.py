@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import FormatError, SegevolutionError
+from .errors import FormatError, OversizeError, SegevolutionError
 
 GIGABYTE = 10**9
 _SHARE = 0.5  # of the free memory: a network and its masks need the rest
@@ -40,7 +40,7 @@ class MemoryBudget:
             raise FormatError(f"a memory budget of {gigabytes:g} GB is impossible; give a number above zero.")
         return cls(int(gigabytes * GIGABYTE), stated=True)
 
-    def require(self, needed: int, subject: str, error: type[SegevolutionError] = FormatError) -> None:
+    def require(self, needed: int, subject: str, error: type[SegevolutionError] = OversizeError) -> None:
         """Raise `error` where `subject` needs more bytes than there are."""
         if needed <= self.limit:
             return

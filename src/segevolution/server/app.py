@@ -56,7 +56,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(session_routes.router)
     app.include_router(nninteractive.router)
     app.add_api_route(f"{OWN}/docs", lambda: HTMLResponse(openapi_page(app.openapi())), include_in_schema=False)
-    app.add_api_route(OWN + "/{rest:path}", _nothing_there, methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+    app.add_api_route(
+        OWN + "/{rest:path}", _nothing_there, methods=["GET", "POST", "PUT", "DELETE", "PATCH"], include_in_schema=False
+    )
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     app.add_exception_handler(SegevolutionError, _on_own_error)

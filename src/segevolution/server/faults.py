@@ -14,7 +14,7 @@ SegevolutionError
     └── Full           503
 """
 
-from ..errors import SegevolutionError
+from ..errors import OversizeError, SegevolutionError
 
 
 class Refusal(SegevolutionError):
@@ -83,4 +83,6 @@ class Full(Refusal):
 
 def status_of(error: SegevolutionError) -> int:
     """The HTTP status that answers an error of this package."""
+    if isinstance(error, OversizeError):
+        return TooLarge.status
     return error.status if isinstance(error, Refusal) else 400

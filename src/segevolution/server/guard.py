@@ -13,6 +13,7 @@ from .faults import ForeignOrigin, KeyRequired, Refusal, TooLarge
 from .settings import LOOPBACK, Settings
 
 OWN = "/api"
+_GUARDED = (OWN, "/monai")
 _OPEN_PATHS = (f"{OWN}/health", "/healthz")
 _LARGEST_JSON = 64 << 20
 _LARGE_KINDS = ("application/octet-stream", "multipart/form-data")
@@ -86,8 +87,9 @@ class Guard:
 
     def _check_key(self, scope: Scope, headers: Mapping[str, str]) -> None:
         path = scope["path"]
-        page = scope["method"] in ("GET", "HEAD") and not path.startswith(f"{OWN}/") and path != OWN
-        if self._key is None or path in _OPEN_PATHS or (page and path not in self._protocol_paths):
+        guarded = path in self._protocol_paths or path.split("/")[1:2] in [[prefix[1:]] for prefix in _GUARDED]
+        page = scope["method"] in ("GET", "HEAD") and not guarded
+        if self._key is None or path in _OPEN_PATHS or page:
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
         # Hashes have one length, so that the comparison tells nothing of the key's.
