@@ -1,7 +1,8 @@
 """What can answer: bare models and models with an adapter, each loaded when it is first asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from threading import Lock
 
@@ -137,8 +138,10 @@ def _listed(settings: Settings) -> list[Answerer]:
         name = folder.resolve().name
         if any(answerer.adapter == name for answerer in answerers):
             continue  # ships, and is listed already
-        number = next(number for number in range(1, 1000) if _numbered(name, number) not in taken)
-        answerers.append(Answerer(_numbered(name, number), model, folder))
+        answerers.append(Answerer(_free(name, taken), model, folder))
+    # What an adapter changed is seen beside its own base, which need not be the model that is served.
+    for model in dict.fromkeys(answerer.model for answerer in answerers if answerer.model != settings.model):
+        answerers.append(Answerer(_free(Path(model).name, {answerer.id for answerer in answerers}), model))
     return answerers
 
 
@@ -148,5 +151,7 @@ def _base_of(folder: Path, model: str, known: Sequence[str]) -> str:
     return name if name in known else model
 
 
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}-{number}"
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, with the first number that makes it one that is not taken."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
