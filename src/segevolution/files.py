@@ -233,15 +233,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """Indented JSON and a line's end. NaN and infinity, which JSON has not, become null."""
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Indented JSON and a line's end; see `plain_values`."""
+    return json.dumps(plain_values(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
+    """The value as JSON holds it: tuples become lists, NaN and infinity None."""
     if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: plain_values(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
+        return [plain_values(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

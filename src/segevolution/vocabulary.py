@@ -282,6 +282,12 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def did_you_mean(name: str, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
+    """The end of a sentence on an unknown name: the nearest known one, after `prefix`, or what `otherwise` says."""
+    near = closest(name, known)
+    return f'did you mean "{prefix}{near}"?' if near else otherwise
+
+
 def require_known(name: str, known: Iterable[str]) -> str:
     """The canonical name, if it is among `known`; an abbreviation means what it stands for there.
 
@@ -294,6 +300,5 @@ def require_known(name: str, known: Iterable[str]) -> str:
         structure = ABBREVIATIONS.get(structure, (structure, ""))[0]
     if structure in names:
         return structure
-    near = closest(structure, names)
-    hint = f'did you mean "{near}"?' if near else f"known are {', '.join(sorted(names))}."
+    hint = did_you_mean(structure, names, f"known are {', '.join(sorted(names))}.")
     raise VocabularyError(f'"{name[:60]}" is not a structure that this model knows; {hint}')

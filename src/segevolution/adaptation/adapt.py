@@ -27,7 +27,7 @@ from ..studies.recipe import Recipe
 from ..studies.study import run_study
 from ..studies.workspace import FitFunction
 from ..training.settings import RENAMED
-from ..vocabulary import closest
+from ..vocabulary import did_you_mean
 from .cost import MeasuredFit
 from .data import bring, people, share_out, structures_in
 from .recipe import METHODS, NONE, SIMULATED, AdaptRequest, chosen_layers, make_recipe, replay_in_words
@@ -167,8 +167,7 @@ def adapt(
 def _check(request: AdaptRequest, force: bool) -> None:
     """Refuse before any work what would fail after it."""
     if request.method not in METHODS:
-        near = closest(request.method, METHODS)
-        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(METHODS)}."
+        hint = did_you_mean(request.method, METHODS, f"known are {', '.join(METHODS)}.")
         raise RecipeError(f'"{request.method}" is no method to adapt by; {hint}')
     if not request.dataset.is_dir():
         raise RecipeError(f"{request.dataset} is not a folder; give the folder of a dataset, or a store.")

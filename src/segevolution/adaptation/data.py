@@ -14,7 +14,7 @@ from ..errors import RecipeError, StoreError
 from ..evaluation.statistics import FEW
 from ..files import write_json
 from ..recipes.keys import digest, noted_key
-from ..vocabulary import Modality, canonical, closest
+from ..vocabulary import Modality, canonical, did_you_mean
 
 Share = int | float
 
@@ -111,8 +111,7 @@ def structures_in(brought: PreparedDataset, wanted: Sequence[str]) -> tuple[str,
         )
     for name in map(canonical, wanted):
         if name not in labelled:
-            near = closest(name, labelled)
-            hint = f'did you mean "{near}"?' if near else f"it labels {', '.join(labelled)}."
+            hint = did_you_mean(name, labelled, f"it labels {', '.join(labelled)}.")
             raise RecipeError(f'{brought.name} does not label "{name}"; {hint}')
     return tuple(dict.fromkeys(map(canonical, wanted))) or labelled
 
@@ -193,8 +192,7 @@ def _read(brought: PreparedDataset, records: Sequence[CaseRecord], path: Path) -
     there, usable = set(brought.store.names), {record.name for record in records}
     for name in (name for part in PARTS for name in getattr(read, part)):
         if name not in there and name not in brought.failed:
-            near = closest(name, there)
-            hint = f'did you mean "{near}"?' if near else "see data show."
+            hint = did_you_mean(name, there, "see data show.")
             raise RecipeError(f'{path} names the case "{name}", which {brought.name} does not have; {hint}')
     split = Split(*(tuple(name for name in getattr(read, part) if name in usable) for part in PARTS))
     torn = torn_patients(records, split)

@@ -1,6 +1,5 @@
 """What `segevolution adapt` leaves: the adapter with its card, and one page that says whether to use it."""
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from ..evaluation.blocks import Heading, Line, Picture, Table, Text, markdown
 from ..evaluation.report import place, written, written_difference
 from ..evaluation.retention import LOST, RetentionLoss, losses_of
 from ..evaluation.statistics import FEW
-from ..files import replacing, write_json, write_text
+from ..files import plain_values, replacing, write_json, write_text
 from ..models import hub
 from ..studies.recipe import UNTRAINED
 from .cost import Cost, read_cost
@@ -135,13 +134,13 @@ def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force
         "headline": advice.headline,
         "reasons": list(advice.reasons),
         "when_not": list(advice.when_not),
-        "measured": [_plain(row) for row in rows],
-        "ct": [_plain_loss(loss) for loss in losses],
+        "measured": [_row_values(row) for row in rows],
+        "ct": [_loss_values(loss) for loss in losses],
         "base_on_these_data": _badges(facts),
         "split": {"how": facts.how, "patients": dict(facts.patients), "cases": asdict(facts.split)},
         "left_out": dict(facts.left_out),
         "remarks": dict(facts.remarks),
-        "training": _plain_training(trained),
+        "training": _training_values(trained),
         "replay": facts.replay,
         "use": command,
         "study": str(facts.study),
@@ -300,22 +299,20 @@ def _card(facts: AdaptFacts, trained: _Training, rows: Sequence[VerdictRow], adv
     }
 
 
-def _plain(row: VerdictRow) -> dict[str, Any]:
+def _row_values(row: VerdictRow) -> dict[str, Any]:
     sides = {"before": row.before, "after": row.after, "difference": row.change.estimate}
-    row_values = {
-        key: {name: _number(value) for name, value in asdict(estimate).items()} for key, estimate in sides.items()
-    }
+    row_values = {key: asdict(estimate) for key, estimate in sides.items()}
     where = {"dataset": row.dataset, "modality": row.modality, "prompt": row.prompt, "retention": row.retention}
-    return {**where, **row_values, "p": _number(row.change.p), "verdict": row.turn}
+    return {**where, **plain_values({**row_values, "p": row.change.p}), "verdict": row.turn}
 
 
-def _plain_loss(loss: RetentionLoss) -> dict[str, Any]:
-    change = {name: _number(value) for name, value in asdict(loss.change.estimate).items()}
+def _loss_values(loss: RetentionLoss) -> dict[str, Any]:
+    change = plain_values(asdict(loss.change.estimate))
     where = {"dataset": loss.dataset, "modality": loss.modality, "difference": change}
     return {**where, "lost": loss.lost, "unchanged": loss.unchanged}
 
 
-def _plain_training(trained: _Training) -> dict[str, Any]:
+def _training_values(trained: _Training) -> dict[str, Any]:
     training_values = {key: value for key, value in asdict(trained).items() if key != "cost"}
     if trained.cost is not None:
         training_values |= {
@@ -325,8 +322,3 @@ def _plain_training(trained: _Training) -> dict[str, Any]:
         }
         training_values["measured_steps"] = trained.cost.steps
     return training_values
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 from ..documents import check
 from ..documents.renamed_keys import with_new_names
 from ..errors import AdapterError
-from ..vocabulary import closest
+from ..vocabulary import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,7 @@ class AdapterConfig:
         known = [part.name for part in fields(cls)]
         for key in values:
             if key not in known:
-                near = closest(key, known)
-                hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known) or 'none'}."
+                hint = did_you_mean(key, known, f"known are {', '.join(known) or 'none'}.")
                 raise AdapterError(f'"{key[:60]}" is not a setting of this adapter; {hint}')
         # A mapping is how a file writes pairs.
         plain = {key: list(value.items()) if isinstance(value, Mapping) else value for key, value in values.items()}

@@ -79,8 +79,8 @@ class Explanation:
             "moved": self.moved.round(6).tolist(),
             "pca": self.pca.round(6).tolist(),
             "tsne": self.tsne.round(6).tolist(),
-            "analogies": [_plain(each) for each in self.analogies],
-            "moved_analogies": [_plain(each) for each in self.moved_analogies],
+            "analogies": [_analogy_values(each) for each in self.analogies],
+            "moved_analogies": [_analogy_values(each) for each in self.moved_analogies],
             "added": dict(self.added),
         }
 
@@ -143,7 +143,7 @@ def write_explanation(explanation: Explanation, folder: Path, *, force: bool = F
     similarity += [[name, *row] for name, row in zip(names, explanation.similarity, strict=True)]
     asked: list[list[Any]] = [["of", "question", "cosine", "rank", "among"]]
     for of, analogies in (("tokens", explanation.analogies), ("moves", explanation.moved_analogies)):
-        asked += [[of, *_plain(each).values()] for each in analogies]
+        asked += [[of, *_analogy_values(each).values()] for each in analogies]
     with replacing(Path(folder), force=force) as temporary:
         temporary.mkdir()
         for name, rows in (("structures", structures), ("similarity", similarity), ("analogies", asked)):
@@ -183,7 +183,7 @@ def _ask(terms: tuple[str, str, str, str], names: tuple[str, ...], tokens: Array
     return Analogy(terms, float(near[d]), rank, len(others))
 
 
-def _plain(analogy: Analogy) -> dict[str, Any]:
+def _analogy_values(analogy: Analogy) -> dict[str, Any]:
     a, b, c, d = analogy.terms
     question = f"{a} - {b} + {c} = {d}"
     return {"question": question, "cosine": round(analogy.cosine, 6), "rank": analogy.rank, "among": analogy.among}

@@ -112,7 +112,7 @@ class LoraAdapter(BaseAdapter):
         config = self.peft_config()
         config.base_model_name_or_path = base
         config.inference_mode = True
-        values: dict[str, Any] = json.loads(json.dumps(config.to_dict(), default=_plain))
+        values: dict[str, Any] = json.loads(json.dumps(config.to_dict(), default=_peft_value))
         return values
 
     def _enter(self, backbone: BackboneModule) -> None:
@@ -259,5 +259,5 @@ def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> peft.LoraConfig:
     )
 
 
-def _plain(value: Any) -> Any:
+def _peft_value(value: Any) -> Any:
     return sorted(value) if isinstance(value, set) else str(value)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import AdapterError
 from ..models.hub import packaged_root
-from ..vocabulary import Modality, closest
+from ..vocabulary import Modality, did_you_mean
 from .artifact import CONFIG
 
 EXPERTS = "experts.json"
@@ -55,8 +55,7 @@ def find_adapter(name: str | Path) -> Path:
     known = shipped()
     if str(name) in known:
         return known[str(name)]
-    near = closest(str(name), known)
-    ships = f'did you mean "{near}"?' if near else f"what ships is {', '.join(known) or 'none'}."
+    ships = did_you_mean(str(name), known, f"what ships is {', '.join(known) or 'none'}.")
     raise AdapterError(f"{name} is neither an adapter folder nor the name of an adapter that ships; {ships}")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 
 from ..errors import VocabularyError
-from ..vocabulary import closest
+from ..vocabulary import did_you_mean
 from .base import Shift
 
 # Name -> module and constant. Modules are imported when their shift is asked for: motion and ghosting bring torchio
@@ -52,6 +52,5 @@ def find(name: str) -> Shift:
     """
     if name in SHIFTS:
         return SHIFTS[name]
-    near = closest(name, SHIFTS)
-    hint = f'did you mean "{near}"?' if near else f"known are {', '.join(SHIFTS)}."
+    hint = did_you_mean(name, SHIFTS, f"known are {', '.join(SHIFTS)}.")
     raise VocabularyError(f'"{name}" is not a shift of appearance; {hint}')

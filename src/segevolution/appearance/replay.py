@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import VolumeError
+from ..files import plain_values
 from ..imaging.grid import Grid
 from ..imaging.volume import Volume
 from .base import Change, Scene, Shift
@@ -39,7 +40,7 @@ class Parameters:
 
     def to_json(self) -> dict[str, Any]:
         """Numbers, strings, lists and dictionaries only."""
-        drawn = None if self.change is None else {key: _lists(value) for key, value in asdict(self.change).items()}
+        drawn = None if self.change is None else plain_values(asdict(self.change))
         return {"shift": self.shift, "strength": self.strength, "seed": self.seed, "change": drawn}
 
     @classmethod
@@ -125,10 +126,6 @@ def _check_modality(kind: Shift, volume: Volume, scene: Scene) -> None:
         raise VolumeError(
             f"{volume.name} is {scene.modality}, where {kind.name} means nothing; take one of {', '.join(others)}."
         )
-
-
-def _lists(value: Any) -> Any:
-    return [_lists(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _tuples(value: Any) -> Any:

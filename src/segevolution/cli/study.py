@@ -1,6 +1,5 @@
 """`segevolution study RECIPE`: evaluate a base, adapt it, evaluate again, report."""
 
-import math
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +12,6 @@ from .console import AsJson, DataRoot, Device, Quiet, note, print_json, print_ta
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pandas as pd
     from distributed import Client
 
     from ..studies.run import Executor
@@ -148,8 +146,8 @@ def _summary(done: "StudyOutcome", name: str, reference: str) -> dict[str, Any]:
         "study": name,
         "report": str(done.report),
         **_counts(done),
-        "dice": _plain(summarise(done.table, by)),
-        "differences": [{key: _number(value) for key, value in row.items()} for row in changes],
+        "dice": summarise(done.table, by).to_dict("records"),
+        "differences": changes,
     }
 
 
@@ -162,12 +160,3 @@ def _counts(done: "StudyOutcome") -> dict[str, Any]:
         "left_out": dict(done.left_out),
         "not_asked": list(done.not_asked),
     }
-
-
-def _plain(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    return [{str(key): _number(value) for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _number(value: Any) -> Any:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ..imaging.grid import Array
+from ..imaging.grid import Array, triple
 
 Counts = npt.NDArray[np.signedinteger[Any]]
 Bounds = tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -43,7 +43,7 @@ class LabelIndex:
                 first, last = [number, rows.start, columns.start], [number + 1, rows.stop, columns.stop]
                 low[value] = list(map(min, low.get(value, first), first))
                 high[value] = list(map(max, high.get(value, last), last))
-        return cls(counts, {value: (_triple(low[value]), _triple(high[value])) for value in low})
+        return cls(counts, {value: (triple(low[value]), triple(high[value])) for value in low})
 
     def planes(self, values: Sequence[int]) -> Counts:
         """(D,): how many voxels of each plane carry one of the values; at least one of them is there."""
@@ -54,8 +54,3 @@ class LabelIndex:
         boxes = [self.bounds[value] for value in values if value in self.bounds]
         low, high = np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
         return low.astype(float), high.astype(float)
-
-
-def _triple(values: Sequence[int]) -> tuple[int, int, int]:
-    d, h, w = values
-    return d, h, w

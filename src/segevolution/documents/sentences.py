@@ -7,7 +7,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from ..vocabulary import closest
+from ..vocabulary import did_you_mean
 
 # pydantic's type of an error -> what was expected, in plain words.
 _EXPECTED = {
@@ -92,17 +92,15 @@ def _hint(faults: Sequence[Any], value: Any) -> str:
     if any(fault["type"] == "string_type" for fault in faults) and isinstance(value, int | float):
         return "; put it in quotes"
     choices = [word for fault in faults if fault["type"] in _CHOICES for word in _words(fault["ctx"]["expected"])]
-    near = closest(value, choices) if isinstance(value, str) and len(value) <= _LONGEST_SHOWN else None
-    return f'; did you mean "{near}"?' if near else ""
+    hint = did_you_mean(value, choices, "") if isinstance(value, str) and len(value) <= _LONGEST_SHOWN else ""
+    return f"; {hint}" if hint else ""
 
 
 def _nearest_key(steps: Sequence[str | int], schema: Any) -> str:
     """Which of the keys that the schema knows at a place may have been meant, or all of them."""
     known = list(dict.fromkeys(key for model in _models_at(schema, steps[:-1]) for key in _keys(model)))
-    near = closest(str(steps[-1]), known)
-    if near is None:
-        return f"; known are {', '.join(known)}" if known else ""
-    return f'; did you mean "{near}"?'
+    hint = did_you_mean(str(steps[-1]), known, f"known are {', '.join(known)}" if known else "")
+    return f"; {hint}" if hint else ""
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -4,7 +4,7 @@ Voxel indices are (x, y, z) in array order, voxel centres at whole numbers. Mill
 convention: x to the patient's Right, y to Anterior, z to Superior).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,12 @@ Triple = tuple[int, int, int]
 
 BODY_AXIS = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
 CANONICAL = "RAS"  # the orientation of every array that is called canonical
+
+
+def triple(values: Iterable[Any]) -> Triple:
+    """Three values as whole numbers."""
+    first, second, third = (int(value) for value in values)
+    return first, second, third
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..imaging.grid import triple
 from ..models.backbone import PADDING, POSITIVE, BackboneModule, Features, PromptBatch, Triple
 from ..vocabulary import Context
 from .windows import VoxelBlock, padding, published_region, scan, tight
@@ -71,7 +72,7 @@ def published(
     backbone: BackboneModule, image: Tensor, prompt: PublishedPrompt, *, corrected: bool = False
 ) -> PublishedAnswer:
     """Segment an image (D, H, W) in [0, 1]; draws points from torch's global generator, as the original does."""
-    window, shape = backbone.spec.window, _triple(image.shape)
+    window, shape = backbone.spec.window, triple(image.shape)
     small = functional.interpolate(image[None, None], window, mode="nearest-exact")
     coarse_window = _ask(backbone, backbone.encode(small, [None]), prompt)
     coarse = functional.interpolate(coarse_window[None, None], shape, mode="nearest")[0, 0]
@@ -88,7 +89,7 @@ def published(
     placed = None if answer.prompt_map is None else answer.prompt_map[region.slices]
     if placed is not None and corrected:
         placed = functional.pad(placed, margins)
-    answer.starts = scan(_triple(view.shape), window)
+    answer.starts = scan(triple(view.shape), window)
     total, count = torch.zeros_like(view), torch.zeros_like(view)
     for start in answer.starts:
         part = VoxelBlock.whole(window).shift(start).slices
@@ -136,7 +137,7 @@ def _prompt_map(prompt: PublishedPrompt, window: Triple, shape: Triple) -> Tenso
     drawn = torch.zeros(window)
     if prompt.box is not None:
         low, high = prompt.box.long().split(3)
-        drawn[VoxelBlock(_triple(low), _triple(high + 1)).slices] = 1
+        drawn[VoxelBlock(triple(low), triple(high + 1)).slices] = 1
     elif prompt.points is not None and prompt.labels is not None:
         for d, h, w in prompt.points[prompt.labels == POSITIVE].long().tolist():
             drawn[d, h, w] = 1
@@ -160,8 +161,3 @@ def _record(answer: PublishedAnswer, told: PublishedPrompt) -> None:
     if told.points is not None and told.labels is not None:
         answer.points.append(told.points)
         answer.labels.append(told.labels)
-
-
-def _triple(values: "Tensor | torch.Size") -> Triple:
-    d, h, w = (int(value) for value in values)
-    return d, h, w

@@ -6,13 +6,14 @@ Everything is in voxels (d, h, w) of a frame; blocks are half-open. The scan fol
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..imaging.grid import triple
 from ..models.backbone import Triple
 
 OVERLAP = 0.5  # of neighbouring windows, as published
@@ -30,7 +31,7 @@ class VoxelBlock:
     @property
     def shape(self) -> Triple:
         """Voxels along each axis; zero, never negative, where the block is empty."""
-        return _triple(max(0, high - low) for low, high in zip(self.start, self.stop, strict=True))
+        return triple(max(0, high - low) for low, high in zip(self.start, self.stop, strict=True))
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
@@ -46,22 +47,22 @@ class VoxelBlock:
     def meet(self, other: "VoxelBlock") -> "VoxelBlock":
         """The voxels of both."""
         return VoxelBlock(
-            _triple(map(max, self.start, other.start)),
-            _triple(map(min, self.stop, other.stop)),
+            triple(map(max, self.start, other.start)),
+            triple(map(min, self.stop, other.stop)),
         )
 
     def join(self, other: "VoxelBlock") -> "VoxelBlock":
         """The smallest block that holds both."""
         return VoxelBlock(
-            _triple(map(min, self.start, other.start)),
-            _triple(map(max, self.stop, other.stop)),
+            triple(map(min, self.start, other.start)),
+            triple(map(max, self.stop, other.stop)),
         )
 
     def shift(self, by: Sequence[int], sign: int = 1) -> "VoxelBlock":
         """Moved by `sign * by` voxels."""
         return VoxelBlock(
-            _triple(low + sign * step for low, step in zip(self.start, by, strict=True)),
-            _triple(high + sign * step for high, step in zip(self.stop, by, strict=True)),
+            triple(low + sign * step for low, step in zip(self.start, by, strict=True)),
+            triple(high + sign * step for high, step in zip(self.stop, by, strict=True)),
         )
 
     def holds(self, other: "VoxelBlock") -> bool:
@@ -71,7 +72,7 @@ class VoxelBlock:
     @classmethod
     def whole(cls, shape: Sequence[int]) -> "VoxelBlock":
         """All of an array."""
-        return cls((0, 0, 0), _triple(shape))
+        return cls((0, 0, 0), triple(shape))
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def tight(mask: Tensor) -> VoxelBlock | None:
             return None
         starts.append(int(hits[0]))
         stops.append(int(hits[-1]) + 1)
-    return VoxelBlock(_triple(starts), _triple(stops))
+    return VoxelBlock(triple(starts), triple(stops))
 
 
 def region_around(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBlock:
@@ -156,7 +157,7 @@ def region_around(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBloc
         start = min(max(low - (side - (high - low)) // 2, 0), length - side)
         starts.append(start)
         stops.append(start + side)
-    return VoxelBlock(_triple(starts), _triple(stops))
+    return VoxelBlock(triple(starts), triple(stops))
 
 
 def focus_around(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBlock:
@@ -177,7 +178,7 @@ def focus_around(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBlock
         start = min(max(start, 0, high - side), low, length - side)
         starts.append(start)
         stops.append(start + side)
-    return VoxelBlock(_triple(starts), _triple(stops))
+    return VoxelBlock(triple(starts), triple(stops))
 
 
 def published_region(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBlock:
@@ -190,7 +191,7 @@ def published_region(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelB
         margin = max(0, wanted - (high - low)) // 2
         starts.append(max(0, low - margin))
         stops.append(min(length, high + margin))
-    return VoxelBlock(_triple(starts), _triple(stops))
+    return VoxelBlock(triple(starts), triple(stops))
 
 
 def padding(shape: Triple, window: Triple) -> tuple[tuple[int, int], ...]:
@@ -209,18 +210,13 @@ def scan(shape: Triple, window: Triple, overlap: float = OVERLAP) -> list[Triple
         step = side if length == side else max(1, int(side * (1 - overlap)))
         count = -(-(length - side) // step) + 1
         axes.append([min(number * step, length - side) for number in range(count)])
-    return [_triple(start) for start in itertools.product(*axes)]
+    return [triple(start) for start in itertools.product(*axes)]
 
 
 def windows_over(region: VoxelBlock, window: Triple, overlap: float = OVERLAP) -> list[Window]:
     """The windows that scan a region, in order; they show the region only, padding beyond it."""
     margins = padding(region.shape, window)
-    padded = _triple(side + sum(margin) for side, margin in zip(region.shape, margins, strict=True))
-    origin = _triple(low - margin[0] for low, margin in zip(region.start, margins, strict=True))
+    padded = triple(side + sum(margin) for side, margin in zip(region.shape, margins, strict=True))
+    origin = triple(low - margin[0] for low, margin in zip(region.start, margins, strict=True))
     views = (VoxelBlock.whole(window).shift(start).shift(origin) for start in scan(padded, window, overlap))
     return [Window(view, view.meet(region)) for view in views]
-
-
-def _triple(values: Iterable[int]) -> Triple:
-    d, h, w = values
-    return int(d), int(h), int(w)

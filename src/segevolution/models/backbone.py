@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import PromptError
+from ..imaging.grid import Triple
 from ..imaging.prompts import PromptKind
 from ..vocabulary import Context, Modality, Wording
-from .spec import Adaptation, DecoderSizes, Spec, Triple, Windows
+from .spec import Adaptation, DecoderSizes, Spec, Windows
 
 __all__ = [
     "ABSENT",

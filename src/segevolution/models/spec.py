@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ..errors import CheckpointError
+from ..imaging.grid import Triple
 from ..imaging.intensity import NORMALISERS
 from ..imaging.prompts import PromptKind
 from ..imaging.resizing import Resizing
 
-Triple = tuple[int, int, int]
 Axis = Literal["x", "y", "z"]
 
 # How the strategy "zoom" looks closer after the whole image: see inference/strategies/zoom.py.

@@ -9,7 +9,7 @@ from ..documents.renamed_keys import with_new_names
 from ..errors import RecipeError
 from ..files import safe_name
 from ..training.settings import RENAMED, FitSettings
-from ..vocabulary import closest
+from ..vocabulary import did_you_mean
 
 
 def _safe(name: str) -> str:
@@ -42,8 +42,7 @@ class RecipePart(BaseModel):
         if isinstance(values, Mapping):
             for key in values:
                 if key not in cls.model_fields:
-                    near = closest(str(key), cls.model_fields)
-                    hint = f'did you mean "{near}"?' if near else f"known are {', '.join(cls.model_fields)}."
+                    hint = did_you_mean(str(key), cls.model_fields, f"known are {', '.join(cls.model_fields)}.")
                     raise ValueError(f'"{key}" is no key here; {hint}')
         return values
 
@@ -68,5 +67,4 @@ def fit_fault(error: ValidationError) -> str:
     for step in parents:
         known = getattr(known, str(step))
     names = [*vars(known), *(() if parents else ("replay",))]
-    near = closest(str(last), names)
-    return f'"{place}" is no key here; ' + (f'did you mean "{near}"?' if near else f"known are {', '.join(names)}")
+    return f'"{place}" is no key here; ' + did_you_mean(str(last), names, f"known are {', '.join(names)}")

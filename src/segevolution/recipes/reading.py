@@ -16,7 +16,7 @@ from ..documents import read_yaml, yaml_from_text
 from ..documents.renamed_keys import with_new_names
 from ..errors import RecipeError
 from ..training.settings import RENAMED
-from ..vocabulary import closest
+from ..vocabulary import did_you_mean
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -78,8 +78,7 @@ def _read(name_or_path: str, folder: Traversable) -> tuple[dict[str, Any], str]:
     elif Path(name_or_path).exists():
         values = read_yaml(Path(name_or_path), _ANYTHING, error=RecipeError)
     else:
-        near = closest(name_or_path, names)
-        hint = f'did you mean "{near}"?' if near else f"shipped are {', '.join(names)}."
+        hint = did_you_mean(name_or_path, names, f"shipped are {', '.join(names)}.")
         raise RecipeError(f'"{name_or_path}" is neither a shipped recipe nor a file; {hint}')
     if not isinstance(values, dict):
         raise RecipeError(f"{name_or_path} holds no keys; a recipe states at least name and data.")
@@ -124,8 +123,7 @@ def _item(items: list[Any], step: str, text: str) -> Any:
     for item in items:
         if isinstance(item, dict) and item.get("name") == step:
             return item
-    near = closest(step, names)
-    hint = f'did you mean "{near}"?' if near else f"there are {', '.join(names) or len(items)}."
+    hint = did_you_mean(step, names, f"there are {', '.join(names) or len(items)}.")
     raise RecipeError(f'"{text}": there is no "{step}" in that list; {hint}')
 
 

@@ -9,7 +9,7 @@ from ..data.splits import PARTS, Person, split_patients, torn_patients
 from ..data.splits import Split as PartSplit
 from ..errors import RecipeError, StoreError
 from ..imaging.case import Part
-from ..vocabulary import Modality, closest
+from ..vocabulary import Modality, did_you_mean
 from .dataset import LOT, ORIGINAL, Dataset, Role
 from .keys import digest
 
@@ -126,8 +126,7 @@ def _shuffled(dataset: Dataset, patients: Iterable[str]) -> list[str]:
 def _require(dataset: Dataset, names: Sequence[str], there: Sequence[str], where: str = "") -> None:
     for name in names:
         if name not in there:
-            near = closest(name, there)
-            hint = f'did you mean "{near}"?' if near else f"there are {len(there)} others."
+            hint = did_you_mean(name, there, f"there are {len(there)} others.")
             raise RecipeError(f'{dataset.name}{where} has no patient "{name}"; {hint}')
 
 

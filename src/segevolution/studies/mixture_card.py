@@ -4,8 +4,7 @@ Both are of the very cases that the run was tested on. Beside the adapter lies `
 asked, so that a second call asks nothing again.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..adapters.mixture import MixtureAdapter, gate_card, gate_report
 from ..evaluation.coordinates import plain_rows
 from ..evaluation.retention import losses_of
 from ..evaluation.statistics import difference
-from ..files import replacing, write_json
+from ..files import plain_values, replacing, write_json
 from ..inference.load import load
 from ..inference.strategies import strategy_of
 from ..models.backbone import BackboneModule
@@ -129,18 +128,13 @@ def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str
         "compared": f"{job.run} minus {untrained}, Dice, paired by patient, 95 % interval",
         "prompts": list(dict.fromkeys(map(str, rows["prompt"]))),
         "datasets": datasets,
-        "difference": _plain(asdict(change)),
+        "difference": plain_values(asdict(change)),
     }
     both = rows[rows["prompt"] == TEXT_AND_BOX]
     if not both.empty:
-        retention[TEXT_AND_BOX] = _plain(asdict(difference(both, method, untrained).estimate))
+        retention[TEXT_AND_BOX] = plain_values(asdict(difference(both, method, untrained).estimate))
     return {**retention, "unchanged": all(loss.unchanged for loss in losses_of(rows, method, untrained, datasets))}
 
 
 def _runs(table: pd.DataFrame, method: str) -> list[str]:
     return list(map(str, table[table["method"] == method]["run"].unique()))
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN."""
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}

@@ -125,7 +125,7 @@ class _Planner:
             used = {name: self.data[name].fingerprint for name in datasets}
             taught = [method.trained_as, method.settings, _settings(fit), seed, train, replay, validation]
             key = digest(
-                [base.fingerprint, used, _plain(taught), *([sorted(new)] if new else []), *self._begun(method)]
+                [base.fingerprint, used, _case_pairs(taught), *([sorted(new)] if new else []), *self._begun(method)]
             )
             job = self._training(method, run, key, seed, fit, train, replay, validation)
             yield job, self._evaluations(run, label, seed, base, job, self._cases("test", fold))
@@ -274,7 +274,7 @@ def _at(splits: Sequence[RoleSplit], fold: int) -> RoleSplit:
     return splits[fold if len(splits) > 1 else 0]
 
 
-def _plain(value: Any) -> Any:
+def _case_pairs(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_case_pairs(item) for item in value]
     return [value.dataset, value.case] if isinstance(value, CaseName) else value

@@ -7,7 +7,7 @@ from ..data.record import CaseRecord
 from ..errors import RecipeError
 from ..evaluation.questions import Questions
 from ..imaging.prompts import kinds_in
-from ..vocabulary import Modality, canonical, closest
+from ..vocabulary import Modality, canonical, did_you_mean
 from .facts import BaseFacts
 from .recipe import UNTRAINED, Method, Recipe
 
@@ -26,8 +26,7 @@ def known_structures(recipe: Recipe, bases: Mapping[str, BaseFacts], labelled: C
     trained_on = dict.fromkeys(name for base in bases.values() for name in base.spec.structures)
     for name in wanted:
         if not open_base and name not in trained_on and name not in labelled:
-            near = closest(name, {*trained_on, *labelled})
-            hint = f'did you mean "{near}"?' if near else "leave it out."
+            hint = did_you_mean(name, {*trained_on, *labelled}, "leave it out.")
             bases_named = " and ".join(bases)
             raise RecipeError(f'{recipe.name}: structures holds "{name}", which {bases_named} does not know; {hint}')
     return wanted or tuple(trained_on)

@@ -26,7 +26,7 @@ from ..models.backbone import Windows
 from ..recipes.dataset import Dataset
 from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
 from ..training.settings import FitSettings
-from ..vocabulary import closest
+from ..vocabulary import did_you_mean
 from .jobs import SCRATCH
 
 Jitter = Annotated[float, Field(ge=0)]
@@ -235,8 +235,7 @@ def _checked_adapter(method: Method) -> None:
     """
     if method.trained_as not in METHODS:
         known = [UNTRAINED, SCRATCH, *METHODS]
-        near = closest(method.trained_as, known)
-        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known)}"
+        hint = did_you_mean(method.trained_as, known, f"known are {', '.join(known)}")
         raise ValueError(f'"{method.trained_as}" is no kind of method; {hint}')
     if method.start is not None:
         return

@@ -10,9 +10,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..imaging.grid import Triple
 from ..imaging.simulated_prompts import next_click
 from ..models.backbone import ABSENT, Masks, PromptBatch
-from ..models.spec import Triple
 from .batch_builder import TrainingBatch
 from .objective import ObjectiveSettings, prompt_loss
 

@@ -21,7 +21,7 @@ from ..data.windows import FramedCase, ViewSettings, draw_view
 from ..errors import RecipeError
 from ..imaging.framing import frame
 from ..models.backbone import Triple
-from ..vocabulary import closest
+from ..vocabulary import did_you_mean
 
 Rng = np.random.Generator
 Bools = npt.NDArray[np.bool_]
@@ -64,8 +64,8 @@ class MaskSettings:
         """From plain values, such as a recipe's; RecipeError names an unknown key and its nearest."""
         for key in values:
             if key not in cls.__dataclass_fields__:
-                near = closest(str(key), cls.__dataclass_fields__)
-                hint = f'did you mean "{near}"?' if near else f"known are {', '.join(cls.__dataclass_fields__)}."
+                known = cls.__dataclass_fields__
+                hint = did_you_mean(str(key), known, f"known are {', '.join(known)}.")
                 raise RecipeError(f'"simmim.{key}" is no key here; {hint}')
         tidy: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()

@@ -17,7 +17,7 @@ from ..adapters.switch import attached
 from ..errors import CheckpointError, RecipeError
 from ..imaging.prompts import PromptKind
 from ..models.backbone import BackboneModule
-from ..vocabulary import closest
+from ..vocabulary import did_you_mean
 from .auxiliary import SemanticHead
 from .batch_builder import TrainingBatch
 from .clicks import clicked_loss
@@ -246,8 +246,8 @@ def groups(trained: Mapping[str, nn.Parameter], settings: FitSettings) -> list[d
     for beginning in beginnings:
         if not any(_begins(name, beginning) for name in short.values()):
             parts = sorted({name.partition(".")[0] for name in short.values()})
-            near = next((part for part in parts if beginning in part), None) or closest(beginning, parts)
-            hint = f'did you mean "{near}"?' if near else f"trained are {', '.join(parts)}."
+            likely = next((part for part in parts if beginning in part), beginning)
+            hint = did_you_mean(likely, parts, f"trained are {', '.join(parts)}.")
             raise RecipeError(f'lr_multipliers names "{beginning}", with which no trained parameter begins; {hint}')
     by_rate: dict[float, list[nn.Parameter]] = {1.0: []}
     for name, value in trained.items():

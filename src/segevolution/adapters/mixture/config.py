@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
 from ...errors import AdapterError, VocabularyError
-from ...vocabulary import Modality, canonical, closest
+from ...vocabulary import Modality, canonical, did_you_mean
 from ..lora import LoraConfig
 
 GateKind = Literal["modality", "task", "learned", "learned+modality"]
@@ -73,8 +73,7 @@ class MixtureConfig(LoraConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.gate not in get_args(GateKind):
-            near = closest(str(self.gate), get_args(GateKind))
-            hint = f'did you mean "{near}"?' if near else f"use one of {', '.join(get_args(GateKind))}."
+            hint = did_you_mean(str(self.gate), get_args(GateKind), f"use one of {', '.join(get_args(GateKind))}.")
             raise AdapterError(f'gate "{self.gate}" is not known; {hint}')
         if self.also_train:
             raise AdapterError("a mixture leaves the base as it is for its identity expert; leave also_train empty.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 from ...errors import AdapterError
-from ...vocabulary import Modality, closest
+from ...vocabulary import Modality, did_you_mean
 from .. import targets as choose
 from ..config import AdapterConfig
 from .fusion import Kind
@@ -111,8 +111,7 @@ class ContextPriorConfig(AdapterConfig):
             ("token_init", get_args(Start)),
         ):
             if getattr(self, name) not in known:
-                near = closest(str(getattr(self, name)), known)
-                hint = f'did you mean "{near}"?' if near else f"use one of {', '.join(known)}."
+                hint = did_you_mean(str(getattr(self, name)), known, f"use one of {', '.join(known)}.")
                 raise AdapterError(f'{name} "{getattr(self, name)}" is not known; {hint}')
         for name in ("blocks", "heads", "width", "mlp", "hidden", "structure_tokens", "modality_tokens"):
             value = getattr(self, name)

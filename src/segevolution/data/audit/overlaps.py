@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...errors import VocabularyError
-from ...vocabulary import Modality, closest
+from ...vocabulary import Modality, did_you_mean
 from ..record import CaseRecord
 from .entries import AuditedCase
 from .findings import Finding
@@ -105,8 +105,7 @@ def require_base(name: str) -> str:
     """The base, if its training data are known here; VocabularyError otherwise."""
     base = base_of(name)
     if base is None:
-        near = closest(name.lower(), BASES)
-        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(BASES)}."
+        hint = did_you_mean(name.lower(), BASES, f"known are {', '.join(BASES)}.")
         raise VocabularyError(f'what "{name}" was trained on is not known; {hint}')
     return base
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ...errors import StoreError
-from ...vocabulary import closest
+from ...vocabulary import did_you_mean
 from .amos import AMOSSource
 from .base import Decision, Overrides, Source
 from .bids import BIDSSource
@@ -62,8 +62,7 @@ def open_source(name: str, path: Path, overrides: Overrides | None = None) -> So
                 f"{contents(path)}."
             )
     if name not in SOURCES:
-        near = closest(name, SOURCES)
-        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(SOURCES)}."
+        hint = did_you_mean(name, SOURCES, f"known are {', '.join(SOURCES)}.")
         raise StoreError(f'"{name}" is not a source; {hint}')
     return SOURCES[name](path, overrides)
 

@@ -210,7 +210,9 @@ def modality_of_scanner(model: str) -> Modality | None:
 
     "Philips INGENIA 3.0T" -> MRI; None for a model that is none of SCANNERS.
     """
-    modalities = {modality for known, modality in SCANNERS.items() if _plain(known) in _plain(model)}
+    modalities = {
+        modality for known, modality in SCANNERS.items() if _letters_and_digits(known) in _letters_and_digits(model)
+    }
     return modalities.pop() if len(modalities) == 1 else None
 
 
@@ -239,7 +241,7 @@ def read_table(*folders: Path) -> dict[int, MetadataRow]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
-            columns = {_plain(name): name for name in reader.fieldnames or () if name}
+            columns = {_letters_and_digits(name): name for name in reader.fieldnames or () if name}
             if not {"amosid", "manufacturersmodelname"} <= columns.keys():
                 raise StoreError(
                     f"{path} has no column amos_id or Manufacturer's Model Name; get the table of AMOS22 again."
@@ -279,6 +281,6 @@ def _number(stem: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _plain(text: str) -> str:
+def _letters_and_digits(text: str) -> str:
     """Letters and digits alone, in lower case."""
     return re.sub(r"[^a-z0-9]", "", text.lower())

@@ -3,6 +3,7 @@
 A case is made from its name alone, which holds its seed, so that any number of workers and stops give the same store.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -169,7 +170,7 @@ def claim(store: Store, source: SimulatedSource | SynthesisedSource) -> None:
         StoreError: the store holds cases of this dataset made in another way; the sentence names the first difference.
     """
     source_values = {key: value for key, value in asdict(source).items() if key not in ("patients", "dataset")}
-    settings = _plain({"source": source.name} | source_values)
+    settings = json.loads(json.dumps({"source": source.name} | source_values, default=lambda path: str(path.resolve())))
     place = store.path / "made" / f"{safe_name(source.dataset, 'a dataset', error=StoreError)}.json"
     if not place.is_file():
         write_json(place, settings)
@@ -185,14 +186,3 @@ def claim(store: Store, source: SimulatedSource | SynthesisedSource) -> None:
 
 def _turn(sequences: tuple[str | None, ...], number: int) -> str | None:
     return sequences[number % len(sequences)]
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON would give it back."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value.resolve())
-    return str(value) if isinstance(value, Modality) else value

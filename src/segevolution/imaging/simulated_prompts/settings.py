@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ...vocabulary import TEMPLATES, closest
+from ...vocabulary import TEMPLATES, did_you_mean
 from ..prompts import COMBINATIONS, PromptKind, kinds_in
 
 
@@ -54,8 +54,7 @@ class PromptSettings:
     def __post_init__(self) -> None:
         for key in self.templates:
             if key not in TEMPLATES:
-                near = closest(key, TEMPLATES)
-                hint = f'did you mean "{near}"?' if near else f"known are {', '.join(TEMPLATES)}"
+                hint = did_you_mean(key, TEMPLATES, f"known are {', '.join(TEMPLATES)}")
                 raise ValueError(f'"{key}" is no template of texts; {hint}')
         if self.templates and (min(self.templates.values()) < 0 or not sum(self.templates.values())):
             raise ValueError("templates need weights of 0 or more, one of them above 0")

@@ -17,9 +17,10 @@ from torch import Tensor
 from ...data.windows import FramedCase, View, ViewSettings, draw_click
 from ...errors import CheckpointError
 from ...imaging.depth import deepest_voxel
+from ...imaging.grid import Triple, triple
 from ...imaging.prompts import PromptKind
 from ...models.backbone import NEGATIVE, POSITIVE
-from ...models.spec import Spec, Triple
+from ...models.spec import Spec
 from ...vocabulary import Context
 from ..drawn_regions import extent, within
 from ..encodings import Encodings
@@ -73,7 +74,7 @@ class ClickImage(OpenImage):
                 yield self._answer(prompt, context, alternative if multimask else None)
 
     def _answer(self, prompt: FramePrompt, context: Context, alternative: int | None) -> Answer:
-        shape = _triple(self.encodings.image.shape)
+        shape = triple(self.encodings.image.shape)
         canvas = _LogitCanvas(shape, self.encodings.image.device)
         views = self._first_views(prompt, shape)
         first, limit = views[0], len(views) + MOST_WINDOWS
@@ -185,7 +186,7 @@ class ClickImage(OpenImage):
         return view_prompt if positive or NEGATIVE in view_prompt.labels else None
 
     def _look(self, view: VoxelBlock, told: FramePrompt, context: Context, alternative: int | None) -> _ClickView:
-        features = self.encodings.at(_window(view, _triple(self.encodings.image.shape)))
+        features = self.encodings.at(_window(view, triple(self.encodings.image.shape)))
         many = alternative is not None
         logits, iou, small = self.encodings.decode_both([features], [told], [context], multimask=many)
         row = alternative or 0
@@ -218,7 +219,7 @@ def _window(view: VoxelBlock, shape: Triple) -> Window:
 def centred(block: VoxelBlock, window: Triple) -> VoxelBlock:
     """A window with the block in its middle; it may reach outside the image."""
     middle = ((low + high) // 2 for low, high in zip(block.start, block.stop, strict=True))
-    start = _triple([place - side // 2 for place, side in zip(middle, window, strict=True)])
+    start = triple([place - side // 2 for place, side in zip(middle, window, strict=True)])
     return VoxelBlock.whole(window).shift(start)
 
 
@@ -253,8 +254,3 @@ def _seed(known: Tensor, view: VoxelBlock) -> Place | None:
 def _shifted(point: Place, view: VoxelBlock) -> Place:
     d, h, w = (value - low for value, low in zip(point, view.start, strict=True))
     return d, h, w
-
-
-def _triple(values: Sequence[int]) -> Triple:
-    d, h, w = values
-    return int(d), int(h), int(w)

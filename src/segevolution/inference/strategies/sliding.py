@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ...data.windows import FramedCase, View, ViewSettings, draw_view
 from ...errors import CheckpointError
+from ...imaging.grid import Triple
 from ...imaging.prompts import PromptKind
-from ...models.spec import Spec, Triple
+from ...models.spec import Spec
 from ...vocabulary import Context, Modality, require_known
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt

@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...data.windows import FramedCase, View, ViewSettings, draw_view
+from ...imaging.grid import triple
 from ...models.backbone import Triple, Windows
 from ...models.spec import Spec
 from ...vocabulary import Context
@@ -99,7 +100,7 @@ def answers(
             zoom-out alone.
         multimask: three alternatives a prompt, in order, instead of one answer.
     """
-    shape = _triple(encodings.image.shape)
+    shape = triple(encodings.image.shape)
     small = [resized(prompt, shape, encodings.window) for prompt in prompts]
     logits, overlaps = encodings.decode([encodings.whole()], small, contexts, multimask=multimask)
     jobs = [
@@ -144,7 +145,7 @@ def _plan(
     alternative: int,
 ) -> _PendingAnswer:
     """Find where to look, from the coarse logits (D, H, W) of the zoom-out."""
-    shape = _triple(encodings.image.shape)
+    shape = triple(encodings.image.shape)
     nothing = _PendingAnswer(coarse, iou, context, alternative, None, ())
     if windows == "off":
         return nothing
@@ -184,7 +185,7 @@ def _focus(
     Its text is told the coarse mask's box, and its answer averaged with the zoom-out's: on segvol-mini's validation
     patients each makes Dice better (docs/explanation/zoom_in.md).
     """
-    shape = _triple(encodings.image.shape)
+    shape = triple(encodings.image.shape)
     region = focus_around(block, encodings.window, shape)
     if math.prod(region.shape) > _NEARLY_ALL * math.prod(shape):
         return job
@@ -207,7 +208,7 @@ def _main(coarse: Tensor) -> Tensor:
 
 def _answer(encodings: Encodings, job: _PendingAnswer, *, multimask: bool) -> Answer:
     """Look through the job's windows and average what they say over the coarse answer."""
-    logits = to_frame(job.coarse, _triple(encodings.image.shape))
+    logits = to_frame(job.coarse, triple(encodings.image.shape))
     if job.region is None or not job.looks:
         return Answer(logits, job.iou, 0)
     total = torch.zeros(job.region.shape, device=logits.device)
@@ -238,8 +239,3 @@ def _answer(encodings: Encodings, job: _PendingAnswer, *, multimask: bool) -> An
 def to_frame(coarse: Tensor, shape: Triple) -> Tensor:
     """Window logits (D, H, W) carried to the frame trilinearly, in one piece with the decoder's own upsampling."""
     return functional.interpolate(coarse[None, None], shape, mode="trilinear", align_corners=False)[0, 0]
-
-
-def _triple(shape: Sequence[int]) -> Triple:
-    d, h, w = shape
-    return int(d), int(h), int(w)

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from ...documents import check
 from ...errors import CheckpointError
-from ...vocabulary import TEMPLATES, closest
+from ...files import plain_values
+from ...imaging.grid import triple
+from ...vocabulary import TEMPLATES, did_you_mean
 from ..backbone import Triple, Windows
 
 # What a file may ask for at most. A network's sizes are held against its weights before memory is taken, and these
@@ -176,19 +178,19 @@ class SegVolConfig:
     @property
     def grid(self) -> Triple:
         """Tokens along each axis."""
-        return _triple(side // patch for side, patch in zip(self.window, self.patch, strict=True))
+        return triple(side // patch for side, patch in zip(self.window, self.patch, strict=True))
 
     @property
     def mask_size(self) -> Triple:
         """Voxels of a decoded mask: four times the token grid."""
-        return _triple(4 * side for side in self.grid)
+        return triple(4 * side for side in self.grid)
 
     @property
     def stem_steps(self) -> tuple[Triple, ...]:
         """Strides that lead from voxels to tokens; short patch sides start halving late: 4x8x8 -> 1,2,2 2,2,2 2,2,2."""
         halvings = [side.bit_length() - 1 for side in self.patch]
         total = max(halvings)
-        return tuple(_triple(2 if step >= total - own else 1 for own in halvings) for step in range(total))
+        return tuple(triple(2 if step >= total - own else 1 for own in halvings) for step in range(total))
 
     @classmethod
     def published(cls) -> "SegVolConfig":
@@ -206,7 +208,7 @@ class SegVolConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; from_dict reads them back to an equal config."""
-        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+        return dict(plain_values(dataclasses.asdict(self)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "the SegVol config") -> "SegVolConfig":
@@ -231,20 +233,8 @@ def _require_known(kind: type, values: Mapping[str, Any], prefix: str) -> None:
     names = [entry.name for entry in dataclasses.fields(kind)]
     for key in values:
         if key not in names:
-            near = closest(key, names)
-            hint = f'did you mean "{prefix}{near}"?' if near else f"known are {', '.join(names)}."
+            hint = did_you_mean(key, names, f"known are {', '.join(names)}.", prefix)
             raise CheckpointError(f'"{prefix}{key}" is not a setting of SegVol; {hint}')
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, (tuple, list)) else value
-
-
-def _triple(values: Any) -> Triple:
-    first, second, third = values
-    return first, second, third
 
 
 def _require_positive(config: Any, *names: str) -> None:
