@@ -33,6 +33,7 @@ SCRIPTS = (
     "augmentation",
     "several",
     "scale",
+    "server_load",
 )
 
 
@@ -296,3 +297,11 @@ def test_training_at_scale_is_measured_both_ways_and_extrapolated_with_a_label(b
     memory, streamed = scale.extrapolated([base, found, *larger], [40])
     assert (memory.peak_gigabytes, memory.start_seconds, memory.measured) == (4.5, 8.0, False)
     assert (streamed.peak_gigabytes, streamed.memory_ratio, streamed.measured) == (1.0, 0.125, False)
+
+
+def test_a_served_answer_is_the_one_that_is_given_alone(benchmark, tmp_path):
+    pytest.importorskip("uvicorn", reason="the extra [server] is not installed")
+    server_load = benchmark("server_load")
+    save_model(TinyBackbone(TinyConfig()), tmp_path / "tiny")
+    row = server_load.measure(str(tmp_path / "tiny"), 2, 6, spacing=server_load.TOY_SPACING)
+    assert (row.prompts, row.errors, row.differences, row.sessions_left) == (12, 0, 0, 0)
