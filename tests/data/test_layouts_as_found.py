@@ -69,7 +69,7 @@ def test_a_decathlon_whose_names_end_in_four_digits_stays_the_decathlon(miniatur
     assert open_source("auto", tmp_path).index() == ("case_0000", "case_0001")
 
 
-def test_nnunet_v2_lists_files_wherever_they_lie(miniature: Any, tmp_path: Path) -> None:
+def test_nnunet_v2_lists_files_elsewhere_only_where_that_is_allowed(miniature: Any, tmp_path: Path) -> None:
     for stem in ("x", "y"):
         miniature.image(tmp_path / "far" / f"{stem}.nii.gz")
         miniature.labels(tmp_path / "truth" / f"{stem}.nii.gz")
@@ -82,11 +82,32 @@ def test_nnunet_v2_lists_files_wherever_they_lie(miniature: Any, tmp_path: Path)
         tmp_path / "set", channel_names={"0": "CT"}, labels={"liver": "1", "spleen": "2"}, dataset=listed
     )
     store = Store.create(tmp_path / "store")
-    report = prepare(open_source("auto", folder), store)
+    refused = prepare(open_source("auto", folder), store).failed
+    assert set(refused) == set(listed)
+    assert all("outside the dataset's own folder" in refused[stem] for stem in ("x", "y"))
+    report = prepare(open_source("auto", folder, Overrides(allow_outside=True)), store)
     assert report.added == ("x", "y")
     assert "cannot be the name of a case" in report.failed["../../EVIL"]
     assert store.read("y").structures == {"liver": (1,), "spleen": (2,)}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "set", "store", "truth"]
+
+
+@pytest.mark.parametrize("place", ["../far/", "./imagesTr/../../far/", "/"])
+def test_the_decathlon_lists_files_elsewhere_only_where_that_is_allowed(
+    place: str, miniature: Any, tmp_path: Path
+) -> None:
+    miniature.image(tmp_path / "far" / "x.nii.gz")
+    miniature.labels(tmp_path / "set" / "labelsTr" / "x.nii.gz")
+    image = f"{tmp_path / 'far'}/x.nii.gz" if place == "/" else f"{place}x.nii.gz"
+    folder = described(
+        tmp_path / "set",
+        modality={"0": "CT"},
+        labels={"1": "liver", "2": "spleen"},
+        training=[{"image": image, "label": "./labelsTr/x.nii.gz"}],
+    )
+    with pytest.raises(StoreError, match="outside the dataset's own folder"):
+        open_source("msd", folder).read("x")
+    assert open_source("msd", folder, Overrides(allow_outside=True)).read("x").structures
 
 
 def test_only_files_of_the_stated_ending_are_read_and_others_are_named(miniature: Any, tmp_path: Path) -> None:

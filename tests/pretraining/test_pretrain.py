@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from segevolution.errors import CheckpointError, RecipeError
 from segevolution.models.checkpoints import fingerprint, load_model, save_model
@@ -85,6 +85,20 @@ def test_a_network_is_trained_in_stages_and_saved_as_a_model(tmp_path):
     assert manifest["encoder"] is None
     again = pretrain(recipe, tmp_path, device="cpu", quiet=True)
     assert again.stages == ()
+    first = tmp_path / "stage-1" / "weights.safetensors"
+    sound, bytes_before = load_file(first), first.read_bytes()
+    for change, reason in (
+        ({name: sound[name] for name in list(sound)[1:]}, "do not fit the network: missing"),
+        ({**sound, name: sound[name][:, 1:]}, "of another shape"),
+        ({**sound, name: torch.full_like(sound[name], torch.nan)}, "NaN"),
+        (None, "cannot be read as safetensors"),
+    ):
+        first.write_bytes(bytes_before[:-9])
+        if change is not None:
+            save_file({key: value.contiguous() for key, value in change.items()}, first)
+        with pytest.raises(CheckpointError, match=rf"stage-1.weights\.safetensors.*{reason}"):
+            pretrain(recipe, tmp_path, device="cpu", quiet=True)
+    first.write_bytes(bytes_before)
     for damage in (
         "null",
         "[]",

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from segevolution.adapters import create
 from segevolution.errors import OutputError, RecipeError, StoreError
@@ -145,6 +146,34 @@ def test_a_damaged_file_is_one_sentence_and_is_made_again_once_deleted(toy, tmp_
     for file in (tmp_path / "features").iterdir():
         file.unlink()
     assert toy.train(tmp_path, chosen, frozen(toy))[1].finished
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("tokens", None, "lack tokens"),
+        ("labels", None, "lack labels"),
+        ("tokens", lambda tokens: tokens.index_fill(1, torch.tensor([0]), torch.nan), "cannot be read"),
+        ("tokens", lambda tokens: tokens[:, :-1], "do not fit their grid"),
+        ("grid", lambda grid: grid.float(), "do not fit their grid"),
+        ("labels", lambda labels: labels[1:], "in place of"),
+        ("modality", lambda modality: modality + 90, "no known modality"),
+        ("skip.0", lambda skip: skip[0], "maps of another shape"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "changed",
+)
+def test_kept_features_that_do_not_fit_are_one_sentence(toy, tmp_path, name, change, reason):
+    network, case = toy.model(), toy.groups()[0].cases[0]
+    settings = toy.settings()
+    pool = FeatureCache(tmp_path, network.spec, 1, 0, "x", smallest=8, view=settings.view, intensity=settings.intensity)
+    pool.fill([case], network, torch.no_grad())
+    (file,) = tmp_path.iterdir()
+    tensors = load_file(file)
+    kept = tensors.pop(name)
+    save_file(tensors if change is None else {**tensors, name: change(kept).contiguous()}, file)
+    with pytest.raises(StoreError, match=f"kept features of {case.name}.*{reason}.*delete it and call again") as caught:
+        pool.read(case, 0)
+    assert "\n" not in str(caught.value)
 
 
 def test_balanced_steps_choose_views_that_show_the_structure(toy, tmp_path):

@@ -38,7 +38,16 @@ def test_a_volume_is_answered_as_inference_answers_it(toy):
         "box": session.segment(box=(*tight_box(truth).low, *tight_box(truth).high), structure="liver"),
     }.items():
         dice = 2 * (answer.mask & truth).sum() / (answer.mask.sum() + truth.sum())
-        assert table["scan/liver"][kind] == pytest.approx(float(dice), abs=1e-6)
+        assert table["0/test/scan/liver"][kind] == pytest.approx(float(dice), abs=1e-6)
+
+
+def test_cases_of_one_name_in_two_datasets_are_two_rows(toy):
+    chosen = toy.settings(validation={"volumes": 8, "prompts": ["box"]})
+    network = toy.model().eval()
+    (group,) = toy.validation()
+    for other in (CaseGroup(tuple(replace(case, dataset="other") for case in group.cases)), group):
+        table = VolumeDice([group, other], network.spec, chosen).measure(network, 0, 0, 1)
+        assert len(table) == 2 * sum(len(case.structures) for case in group.cases)
 
 
 def test_volumes_and_structures_take_turns_until_all_were_measured(toy):
@@ -48,10 +57,10 @@ def test_volumes_and_structures_take_turns_until_all_were_measured(toy):
     assert dice.turns == 4
     turns = [list(dice.measure(network, turn, 0, 1)) for turn in range(8)]
     assert sorted(name for turn in turns[:4] for name in turn) == [
-        "case11/liver",
-        "case11/spleen",
-        "case12/liver",
-        "case12/spleen",
+        "0//case11/liver",
+        "0//case11/spleen",
+        "0//case12/liver",
+        "0//case12/spleen",
     ]
     assert turns[4:] == turns[:4]
     other = VolumeDice(toy.validation(), network.spec, replace(chosen, seed=3))

@@ -29,7 +29,7 @@ from ..studies.workspace import FitFunction
 from ..training.settings import RENAMED
 from ..vocabulary import did_you_mean
 from .cost import MeasuredFit
-from .data import bring, people, share_out, structures_in
+from .data import bring, check_dataset, people, share_out, structures_in
 from .recipe import METHODS, NONE, SIMULATED, AdaptRequest, chosen_layers, make_recipe, replay_in_words
 from .report import REPORT, AdaptFacts, write_adapter
 
@@ -106,18 +106,20 @@ def adapt(
     Raises:
         SegevolutionError: the request, its data, its base or the output cannot be used.
     """
-    _check(request, force)
-    resolve_device(device)
+    _check(request, device)
+    base = load(request.base, device="cpu")
+    spec, layers = base.spec, chosen_layers(base)
+    del base
+    _check_output(request, force)
     work = request.work
     if work.exists() and not (work / "adapt.json").is_file() and any(work.iterdir()):
         raise RecipeError(f"{work} is where the work would be kept, and holds something else; choose another -o.")
     sweep(request.output.resolve().parent)
-    base = load(request.base, device="cpu")
-    spec, layers = base.spec, chosen_layers(base)
-    del base
     write_json(work / "adapt.json", request.told())
 
     brought = bring(request.dataset, work, request.source, request.overrides, progress)
+    for line in brought.decisions:
+        say(line)
     for case, why in brought.failed.items():
         say(f"left out {case}: {why}")
     structures = structures_in(brought, request.structures)
@@ -164,8 +166,8 @@ def adapt(
     return AdaptOutcome(request.output, written, True)
 
 
-def _check(request: AdaptRequest, force: bool) -> None:
-    """Refuse before any work what would fail after it."""
+def _check(request: AdaptRequest, device: str) -> None:
+    """Refuse before any work what would fail after it, as far as that shows before the cases are read."""
     if request.method not in METHODS:
         hint = did_you_mean(request.method, METHODS, f"known are {', '.join(METHODS)}.")
         raise RecipeError(f'"{request.method}" is no method to adapt by; {hint}')
@@ -178,6 +180,12 @@ def _check(request: AdaptRequest, force: bool) -> None:
     for path in (request.ct, None if request.replay in (None, SIMULATED, NONE) else Path(str(request.replay))):
         if path is not None:
             Store.open(path)
+    resolve_device(device)
+    check_dataset(request.dataset, request.source, request.overrides, request.wishes)
+
+
+def _check_output(request: AdaptRequest, force: bool) -> None:
+    """Refuse an output that holds something else, or another adapter unless `force`."""
     check_writable(request.output)
     if not request.output.exists():
         return

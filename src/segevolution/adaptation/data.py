@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.prepare import Progress, prepare
+from ..data.prepare import Progress, prepare, require_cases
 from ..data.record import CaseRecord
-from ..data.sources import Overrides, open_source
+from ..data.sources import Overrides, Source, open_source
+from ..data.sources.collection import in_lines
 from ..data.splits import PARTS, Split, few_shot, split_patients, torn_patients
 from ..data.store import Store
 from ..errors import RecipeError, StoreError
@@ -50,12 +51,38 @@ class PreparedDataset:
         name: of the dataset, for tables.
         failed: case -> why it cannot be used.
         remarks: case -> what is odd about it.
+        decisions: what was taken for granted, a line a kind: who is the patient, names of labels, files left out.
     """
 
     store: Store
     name: str
     failed: dict[str, str] = field(default_factory=dict)
     remarks: dict[str, str] = field(default_factory=dict)
+    decisions: tuple[str, ...] = ()
+
+
+def check_dataset(
+    folder: Path, source: str = "auto", overrides: Overrides | None = None, wishes: PatientCounts | None = None
+) -> None:
+    """Refuse, before any case is read, a dataset, options or a split that `bring` and `share_out` would refuse later.
+
+    Raises:
+        StoreError, RecipeError: the layout is not known, nothing lies there, or the split file cannot be read.
+    """
+    opened = _open(folder, source, overrides or Overrides())
+    if not isinstance(opened, Store):
+        require_cases(opened)
+    if wishes is not None and wishes.split is not None:
+        Split.load(wishes.split.expanduser())
+
+
+def _open(folder: Path, source: str, overrides: Overrides) -> Store | Source:
+    """The store that a folder is, or the source that it holds."""
+    if (folder / "store.json").is_file():
+        if overrides != Overrides() or source != "auto":
+            raise RecipeError(f"{folder} is a store, which says itself what its cases are; leave the options out.")
+        return Store.open(folder)
+    return open_source(source, folder, overrides)
 
 
 def bring(
@@ -67,13 +94,10 @@ def bring(
         StoreError, RecipeError: it cannot be read, or no case of it can be used.
     """
     overrides = overrides or Overrides()
-    if (folder / "store.json").is_file():
-        if overrides != Overrides() or source != "auto":
-            raise RecipeError(f"{folder} is a store, which says itself what its cases are; leave the options out.")
-        store = Store.open(folder)
-        skipped = {case: why for cases in store.skipped.values() for case, why in cases.items()}
-        return PreparedDataset(store, name_of(store, folder), skipped)
-    source_data = open_source(source, folder, overrides)
+    source_data = _open(folder, source, overrides)
+    if isinstance(source_data, Store):
+        skipped = {case: why for cases in source_data.skipped.values() for case, why in cases.items()}
+        return PreparedDataset(source_data, name_of(source_data, folder), skipped)
     made_of: dict[str, Any] = {
         "folder": str(folder.resolve()),
         "source": source_data.name,
@@ -89,7 +113,9 @@ def bring(
     if not len(store):
         reason = next(iter(report.failed.values()), "it holds none")
         raise RecipeError(f"{folder}: no case can be used: {reason}")
-    return PreparedDataset(store, name_of(store, folder), dict(report.failed), dict(report.notes))
+    return PreparedDataset(
+        store, name_of(store, folder), dict(report.failed), dict(report.notes), in_lines(report.decisions)
+    )
 
 
 def name_of(store: Store, folder: Path) -> str:

@@ -38,7 +38,13 @@ def adapt(
     modality: Annotated[str | None, typer.Option(help="CT, MRI, PET or US, where the dataset does not say.")] = None,
     sequence: Annotated[str | None, typer.Option(help="MR sequence of every case, such as T2.")] = None,
     patients: Annotated[
-        str | None, typer.Option(help="Regular expression whose group, in a file name, is the patient.")
+        str | None,
+        typer.Option(
+            "--patient-from",
+            "--patients",
+            help="Who is the patient: a regular expression whose group, in a file name, says it, or a table of file "
+            "names and patients (.csv, .tsv, .json).",
+        ),
     ] = None,
     structures: Annotated[
         str | None, typer.Option(metavar="NAME,NAME,...", help="What to learn and measure; default all labelled.")

@@ -84,10 +84,10 @@ def merge(
 
     if dtype not in ("float32", "float16"):
         raise OutputError(f"weights cannot be stored as {dtype}; use float32 or float16.")
-    check_replaceable(output, force=force)
     described = describe(folder)
     model = load_model(find(base))
     load_adapter(folder, model, force=force_base).merge()
+    check_replaceable(output, force=force)
     card = (
         f"# {output.name}\n\n{base} with the {described['method']} adapter {folder.name} merged into its weights.\n\n"
         f"Base fingerprint: `{described['base']['fingerprint']}`\n\nFor research only; not a medical device.\n"

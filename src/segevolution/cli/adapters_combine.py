@@ -19,13 +19,12 @@ def combine_command(
     quiet: Quiet = False,
 ) -> None:
     """Combine LoRA folders into one mixture of adapters; of a learned gate only the gate trains afterwards."""
-    from ..adapters.artifact import check_replaceable, save_adapter
+    from ..adapters.artifact import save_adapter
     from ..adapters.mixture import combine
     from ..errors import AdapterError
     from ..models.checkpoints import load_model
     from ..models.hub import find
 
-    check_replaceable(output, force=force)
     called = [name.strip() for name in names.split(",") if name.strip()]
     if len(called) != len(folders) or len(set(called)) != len(called):
         raise AdapterError(f"{len(folders)} folders came with the names {names}; give a name of its own to each.")

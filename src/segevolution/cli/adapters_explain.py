@@ -10,6 +10,7 @@ from .console import AsJson, Device, Force, Quiet, note, print_json, print_table
 if TYPE_CHECKING:
     from ..adapters.explain import Explanation
     from ..imaging.volume import Volume
+    from ..models.backbone import BackboneModule
 
 SIMULATED_PATIENT, SIMULATED_SPACING = 0, (4.0, 4.0, 6.0)  # millimetres: a look at the whole torso is coarse anyway
 
@@ -38,15 +39,19 @@ def explain_command(
     from ..adapters.explain import explain, write_explanation
     from ..errors import AdapterError
     from ..files import check_writable
+    from ..inference.load import load
+    from ..runtime import resolve_device
 
     if base is None and (image is not None or modality is not None):
         raise AdapterError("an image is measured with the network that reads it; name that one with --base.")
+    resolve_device(device)
+    explanation = explain(folder)
+    backbone = None if base is None else load(base, adapter=folder, device=device)
+    volume = None if backbone is None else _volume(image, modality)
     if output is not None:
         check_writable(output, force=force)
-    explanation = explain(folder)
-    if base is not None:
-        volume = _volume(image, modality)
-        explanation = replace(explanation, added=_added(folder, base, volume, device, quiet, explanation.structures))
+    if backbone is not None and volume is not None:
+        explanation = replace(explanation, added=_added(backbone, volume, quiet, explanation.structures))
     if output is not None:
         write_explanation(explanation, output, force=force)
         note(f"{output} holds the figures and tables.", quiet=quiet)
@@ -78,17 +83,13 @@ def _rows(found: "Explanation") -> list[tuple[object, ...]]:
     return rows
 
 
-def _added(
-    folder: Path, base: str, volume: "Volume", device: str, quiet: bool, structures: tuple[str, ...]
-) -> dict[str, float]:
+def _added(backbone: "BackboneModule", volume: "Volume", quiet: bool, structures: tuple[str, ...]) -> dict[str, float]:
     """Mean relative size of what the prototypes add, by structure."""
     from ..adapters import ContextPriorAdapter, attached
     from ..imaging.prompts import Prompt, PromptKind
-    from ..inference.load import load
     from ..inference.session import Session
     from .console import progress_bar
 
-    backbone = load(base, adapter=folder, device=device)
     adapter = attached(backbone)
     assert isinstance(adapter, ContextPriorAdapter)
     session = Session(backbone, volume, windows="off")

@@ -15,7 +15,7 @@ from .data_synthesise import synthesise_command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-SHOWN = 8  # decisions of one kind that are printed
+SHOWN = 8  # remarks that are printed
 
 
 @app.command("prepare")
@@ -52,6 +52,10 @@ def prepare_command(
             help="Where the axes of files point that do not say it, such as LAS; such files are refused else."
         ),
     ] = None,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Let files of the dataset name other files outside of their folder."),
+    ] = False,
     prefix: Annotated[str, typer.Option(help="Put before each case's name in the store.")] = "",
     update: Annotated[
         bool, typer.Option("--update", help="Read the cases that OUT holds again, and replace those that changed.")
@@ -68,6 +72,7 @@ def prepare_command(
     """
     from ..data.prepare import prepare, require_cases
     from ..data.sources import Overrides, open_source
+    from ..data.sources.collection import in_lines
     from ..data.splits import Split
     from ..data.store import Store
     from ..errors import StoreError
@@ -76,7 +81,9 @@ def prepare_command(
 
     if orientation is not None:
         axis_codes(orientation)
-    overrides = Overrides(dataset, Modality.parse(modality) if modality else None, sequence, patients, orientation)
+    overrides = Overrides(
+        dataset, Modality.parse(modality) if modality else None, sequence, patients, orientation, allow_outside
+    )
     dataset_source = open_source(source, folder, overrides)
     wanted = Split.load(split) if split else None
     require_cases(dataset_source)
@@ -93,10 +100,8 @@ def prepare_command(
             split=wanted,
             progress=lambda done, total, _: bar.update(task, completed=done, total=total),
         )
-    for kind in dict.fromkeys(decision.kind for decision in report.decisions):
-        texts = [decision.text for decision in report.decisions if decision.kind == kind]
-        more = f"; and {len(texts) - SHOWN} more, see --json" if len(texts) > SHOWN else ""
-        note(f"{kind}: {'; '.join(texts[:SHOWN])}{more}", quiet=quiet)
+    for line in in_lines(report.decisions):
+        note(line, quiet=quiet)
     if not report.usable:
         first = next(iter(report.failed.values()))
         raise StoreError(f"no case of {folder} can be used ({len(report.failed)} were tried): {first}")

@@ -33,7 +33,7 @@ def check_command(
     The status is 0 where nothing is an error, and 1 where something is. With --fix-splits, leaks that the new split
     mends count no more.
     """
-    from ..data.audit import check
+    from ..data.audit import check, check_input
     from ..data.audit.findings import SEVERITIES, counts
     from ..data.splits import Split
     from ..data.store import Store
@@ -44,6 +44,9 @@ def check_command(
         raise StoreError("--fix-splits needs a split to mend; give it with --split FILE.")
     if output is not None and not fix_splits:
         raise OutputError(f"nothing would be written to {output}; give --fix-splits too.")
+    opened = [Store.open(path) for path in stores]
+    parts = Split.load(split) if split else None
+    check_input(opened, split=parts, base=base)
     target = None
     if fix_splits and split is not None:
         target = output or split.with_name(f"{split.stem}-fixed{split.suffix}")
@@ -51,8 +54,8 @@ def check_command(
     with progress_bar(quiet) as bar:
         tasks = {what: bar.add_task(f"{what} cases", total=None, visible=False) for what in ("reading", "comparing")}
         audit = check(
-            [Store.open(path) for path in stores],
-            split=Split.load(split) if split else None,
+            opened,
+            split=parts,
             base=base,
             workers=workers,
             progress=lambda what, done, total: bar.update(tasks[what], completed=done, total=total, visible=True),

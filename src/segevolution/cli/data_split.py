@@ -51,8 +51,8 @@ def split_command(
     from ..files import check_writable
 
     records = Store.open(store).cases
-    check_writable(output, force=force)
     dealt = _read(split, records) if split else split_patients(records, fractions, seed, original=original)
+    check_writable(output, force=force)
     dealt.save(output)
     sizes = part_sizes(records, dealt)
     if as_json:

@@ -117,7 +117,7 @@ def fill_store(
 
 def _pair(source: "SynthesisedSource", output: Path, force: bool, quiet: bool, as_json: bool) -> None:
     """One image, its label map with the map's own values, and the table of their names."""
-    from ..data.synthesis.cases import synthesise
+    from ..data.synthesis.cases import check_map, synthesise
     from ..errors import OutputError
     from ..files import check_writable, write_json
     from ..imaging.formats import write_mask, write_volume
@@ -127,10 +127,12 @@ def _pair(source: "SynthesisedSource", output: Path, force: bool, quiet: bool, a
     suffix = ".nii.gz" if output.name.lower().endswith(".nii.gz") else ".nii"
     stem = output.name[: -len(suffix)]
     label_file, table = output.with_name(f"{stem}_labels{suffix}"), output.with_name(f"{stem}_labels.json")
+    label_map = next(iter(source.maps().values()))
+    check_map(label_map, source.names)
     for path in (output, label_file, table):
         check_writable(path, force=force)
     made = synthesise(
-        next(iter(source.maps().values())),
+        label_map,
         source.seed,
         names=source.names,
         modality=source.modality,

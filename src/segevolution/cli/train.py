@@ -44,7 +44,9 @@ def train(
     from ..pretraining.pretrain import pretrain
     from ..pretraining.recipe import TRAININGS, load_pretraining
     from ..recipes.reading import says
+    from ..runtime import resolve_device
 
+    resolve_device(device)
     if packed is not None and (pack is not None or data is not None):
         raise RecipeError("--packed trains from that file alone; leave --pack and --data out.")
     if says("simmim", TRAININGS, recipe):

@@ -57,10 +57,10 @@ def contact_sheet(
     path = Path(path)
     if path.suffix.lower() not in _PICTURES:
         raise OutputError(f"{path} is no picture; end its name in {' or '.join(_PICTURES)}.")
-    check_writable(path, force=force)
     cases = [(store, record) for store in stores for record in store.cases]
     if not cases:
         raise StoreError(f"{' and '.join(str(store.path) for store in stores)} holds no case to draw.")
+    check_writable(path, force=force)
     shown = _spread(cases, most)
     columns = min(columns, len(shown))
     rows = -(-len(shown) // columns)

@@ -116,8 +116,14 @@ def export_m3d_seg(
         raise StoreError(f"two datasets of {store.path} would both be written as {twice[0]}; export them apart.")
     out = Path(out)
     check_writable(out)
-    for code in codes:
-        _claim(out / code.name, code.state(how), force)
+    states = {out / code.name: code.state(how) for code in codes}
+    stale = [folder for folder, state in states.items() if not _is_ours(folder, state, force)]
+    for folder in stale:
+        shutil.rmtree(folder)
+    for folder, state in states.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / _STATE, json.dumps(state))
+        sweep(folder)
     written: list[str] = []
     kept_cases: list[str] = []
     total = sum(len(code.cases) for code in codes)
@@ -176,22 +182,23 @@ def _in_order(structures: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(structures, key=lambda name: (order.get(name, len(order)), name)))
 
 
-def _claim(folder: Path, state: Mapping[str, Any], force: bool) -> None:
-    """Make a code's folder ours, or make sure that it is; what an export of equal cases began goes on."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if not (folder / _STATE).is_file():
-            raise OutputError(f"{folder} is there and is no export of this package; choose another place.")
-        before = read_json(folder / _STATE, dict[str, Any], error=StoreError)
-        if not _goes_on(before, state):
-            if not force:
-                raise OutputError(
-                    f"{folder} is an export of other data or settings; use --force to replace it, or choose another "
-                    "place."
-                )
-            shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / _STATE, json.dumps(state))
-    sweep(folder)
+def _is_ours(folder: Path, state: Mapping[str, Any], force: bool) -> bool:
+    """Whether a code's folder is free, or an export of equal cases began it; False: to be replaced, as `force` says.
+
+    Raises:
+        OutputError: it holds something else, or another export and `force` is False.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return True
+    if not (folder / _STATE).is_file():
+        raise OutputError(f"{folder} is there and is no export of this package; choose another place.")
+    if _goes_on(read_json(folder / _STATE, dict[str, Any], error=StoreError), state):
+        return True
+    if not force:
+        raise OutputError(
+            f"{folder} is an export of other data or settings; use --force to replace it, or choose another place."
+        )
+    return False
 
 
 def _goes_on(before: Mapping[str, Any], state: Mapping[str, Any]) -> bool:

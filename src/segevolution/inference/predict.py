@@ -60,11 +60,12 @@ def predict(
     if asked_for_every:
         request = _of_every_structure(request, networks, used, volume)
     prompts = request.prompts(volume.grid)
-    request.check_outputs()
     tell(f"loading {used}" if used not in networks else request.names[0], 0, len(request.names))
     backbone, calibration = networks.get(used)
-    session = Session(backbone, volume, windows=request.windows)
+    session = Session(backbone, volume, windows=request.windows, max_gigabytes=request.max_gigabytes)
     session.check(prompts)
+    # Only now: what exists already is said of input that could be answered, and before any work of the network.
+    request.check_outputs()
     surroundings = Surroundings.of(volume)
     answers, judged = _answered(request, session, prompts, surroundings, calibration, tell)
     remarks: tuple[str, ...] = ()

@@ -88,6 +88,8 @@ class SegmentRequest:
 
     def __post_init__(self) -> None:
         names = [canonical(text) for text in self.texts]
+        if "" in names:
+            raise PromptError("a text is empty; give the name of a structure, such as liver.")
         twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
         if twice is not None:
             raise PromptError(f'"{twice}" is asked for twice; name each structure once.')

@@ -29,6 +29,7 @@ from .checkpoints import CARD, CONFIG, WEIGHTS, check_replaceable, read_config
 from .sam.published import LITEMEDSAM, PACKAGE, VERSION, pull_litemedsam
 from .segvol.published import HUB_FILES, convert_published, published_file
 from .systems import SYSTEMS, system_named, system_of
+from .tensor_files import read_headers
 
 DEFAULT = "segvol-mini"
 PUBLISHED = "BAAI/SegVol"
@@ -122,6 +123,8 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
                 pull_litemedsam(temporary)
                 write_text(temporary / ORIGIN, f"{PACKAGE} {VERSION}\n")
         return target
+    if is_local and not _is_ours(local):
+        published_file(local)
     origin = str(local.resolve()) if is_local else name
     if (target / CONFIG).is_file() and not force:
         before = pulled_from(target)
@@ -190,18 +193,22 @@ def convert(source: Path, target: Path, *, system: str | None = None, force: boo
         CheckpointError: the source is none of these, or does not fit the published network.
         OutputError: the target cannot be written, or exists and `force` is False.
     """
-    check_replaceable(target, force=force)
     if system is not None:
         system_named(system).convert(source, target, force)
         return
     if _is_ours(source):
         read_config(source)
+        read_headers(source / WEIGHTS, CheckpointError)
+        check_replaceable(target, force=force)
         with replacing(target) as temporary:
             shutil.copytree(source, temporary)
         return
     card = published_file(source).parent / CARD
     convert_published(
-        source, target, card.read_text(encoding="utf-8", errors="replace") if card.is_file() else PUBLISHED_CARD
+        source,
+        target,
+        card.read_text(encoding="utf-8", errors="replace") if card.is_file() else PUBLISHED_CARD,
+        force=force,
     )
 
 

@@ -50,8 +50,11 @@ def read_headers(path: Path, error: type[SegevolutionError]) -> Mapping[str, Ten
     return MappingProxyType(headers)
 
 
-def read_tensors(path: Path, error: type[SegevolutionError]) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, weights as float32.
+def read_tensors(path: Path, error: type[SegevolutionError], *, widened: bool = True) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file.
+
+    Args:
+        widened: weights of any precision become float32.
 
     Raises:
         error: it is missing, truncated, something else, or its values cannot be weights (see `check_weights`).
@@ -61,9 +64,10 @@ def read_tensors(path: Path, error: type[SegevolutionError]) -> dict[str, Tensor
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as fault:
         raise _unreadable(path, fault, error) from fault
-    weights = {name: tensor.float() if tensor.dtype in WEIGHT_TYPES else tensor for name, tensor in tensors.items()}
-    check_weights(weights, str(path), error)
-    return weights
+    if widened:
+        tensors = {name: value.float() if value.dtype in WEIGHT_TYPES else value for name, value in tensors.items()}
+    check_weights(tensors, str(path), error)
+    return tensors
 
 
 def check_weights(tensors: Mapping[str, Tensor], where: str, error: type[SegevolutionError]) -> None:

@@ -13,10 +13,10 @@ from ..imaging.framing import frame
 from ..models.backbone import Spec
 from ..recipes.keys import digest
 from ..recipes.roles import assign
-from ..recipes.stores import open_dataset, prepare_job
+from ..recipes.stores import check_dataset, open_dataset, prepare_job
 from ..training.batches import CaseGroup
 from ..training.fit import framed, load_group
-from .recipe import PretrainRecipe, WeightedDataset
+from .recipe import PretrainRecipe, WeightedDataset, stage_settings
 
 _ROLES = ("train", "validation")
 # What decides which cases a dataset has, and which of them are trained on.
@@ -180,6 +180,10 @@ def pack_training(
     Raises:
         SegevolutionError: the data cannot be used, or the file not be written, or it would be too large.
     """
+    for number in range(len(recipe.stages)):
+        stage_settings(recipe, number)
+    for entry in recipe.data:
+        check_dataset(prepare_job(entry, root))
     check_writable(path, force=force)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; a pack is one file, give its name.")

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from ..documents import read_json
 from ..errors import RecipeError
 from ..evaluation.results import surroundings
 from ..files import replacing, sha256, write_json
-from ..models.checkpoints import fingerprint, load_model, save_model
+from ..models.checkpoints import fingerprint, load_model, load_state, read_weights, save_model
 from ..models.hub import find
 from ..models.segvol.encoder_weights import load_encoder
 from ..models.segvol.resize import resized
@@ -116,7 +116,7 @@ def pretrain(
         place = folder / f"stage-{number}"
         weights = place / "weights.safetensors"
         if weights.is_file():
-            model.load_state_dict(load_file(weights))
+            load_state(model, read_weights(weights), where=str(weights))
             continue
         drawn = drawn_from(recipe, number)
         seen |= {entry.name: entry for entry in drawn}

@@ -112,6 +112,20 @@ def prepare_job(dataset: Dataset, root: Path | None = None) -> PrepareJob:
     )
 
 
+def check_dataset(job: PrepareJob) -> None:
+    """Refuse, before any case is read, a dataset that is not there or in no known layout.
+
+    Raises:
+        RecipeError, StoreError: as `open_dataset`, as far as it shows without reading cases.
+    """
+    path = job.path or (job.simulation and job.simulation.labels)
+    place = find(job.dataset, path, job.root) if path else None
+    if place is not None and job.simulation is None and (place / "store.json").is_file():
+        Store.open(place)
+    else:
+        _source(job, place)
+
+
 def open_dataset(job: PrepareJob, folder: Path, progress: Progress | None = None) -> PreparedStore:
     """The store of a dataset, with every case in it; of several processes that ask at once, one prepares.
 

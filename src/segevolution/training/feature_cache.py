@@ -8,7 +8,7 @@ frozen encoder; training steps then choose among them and never run it again.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..data.augment import AugmentSettings, augment_view
@@ -27,6 +27,7 @@ from ..files import replacing
 from ..imaging.grid import Array
 from ..inference.strategies import strategy_of
 from ..models.backbone import BackboneModule, Features, Spec, Triple
+from ..models.tensor_files import read_tensors
 from ..vocabulary import Modality
 
 _TRIES = 20  # views drawn before a case without any structure is given up
@@ -153,11 +154,42 @@ class FeatureCache:
     def _load(self, case: FramedCase, number: int) -> dict[str, Tensor]:
         path = self._path(case, number)
         try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise StoreError(
-                f"{path}, kept features of {case.name}, cannot be read; delete it and call again, and it is made anew."
-            ) from error
+            tensors = read_tensors(path, StoreError, widened=False)
+        except StoreError as error:
+            raise StoreError(_damaged(path, case, "cannot be read")) from error
+        fault = self._fault(tensors)
+        if fault:
+            raise StoreError(_damaged(path, case, fault))
+        return tensors
+
+    def _fault(self, tensors: Mapping[str, Tensor]) -> str | None:
+        """How a file differs from what `_write` writes, for a sentence; None where it does not."""
+        missing = sorted({"tokens", "labels", "grid"} - tensors.keys())
+        if missing:
+            return f"lack {' and '.join(missing)}"
+        tokens, labels, grid = tensors["tokens"], tensors["labels"], tensors["grid"]
+        whole = grid.dtype == torch.int64 and grid.shape == (3,) and bool((grid > 0).all())
+        if (
+            not whole
+            or tokens.dim() != 3
+            or tokens.shape[:2] != (1, int(grid.prod()))
+            or not tokens.is_floating_point()
+        ):
+            return f"hold tokens of shape {tuple(tokens.shape)}, which do not fit their grid"
+        if labels.dtype not in (torch.uint8, torch.int32) or labels.shape != self.spec.window:
+            return f"hold labels of shape {tuple(labels.shape)} in place of {self.spec.window}"
+        levels = sorted(name for name in tensors if name.startswith("skip."))
+        maps = [tensors[name] for name in levels]
+        if levels != sorted(f"skip.{level}" for level in range(len(levels))) or any(
+            value.dim() != 5 or value.shape[0] != 1 or not value.is_floating_point() for value in maps
+        ):
+            return "hold maps of another shape"
+        routing, modality = tensors.get("routing"), tensors.get("modality")
+        if routing is not None and (routing.dim() != 2 or routing.shape[0] != 1 or not routing.is_floating_point()):
+            return "hold a routing of another shape"
+        if modality is not None and (modality.numel() != 1 or not 0 <= int(modality) < len(Modality)):
+            return "are of no known modality"
+        return None
 
     def _write(self, path: Path, features: Features, labels: Array) -> None:
         parts = {"tokens": features.tokens, **{f"skip.{level}": skip for level, skip in enumerate(features.skips)}}
@@ -187,6 +219,10 @@ class FeatureCache:
             key_text = json.dumps([self._told, named, content.hexdigest()], sort_keys=True, default=str)
             self._keys[case] = hashlib.sha256(key_text.encode()).hexdigest()[:24]
         return self._keys[case]
+
+
+def _damaged(path: Path, case: FramedCase, fault: str) -> str:
+    return f"{path}, kept features of {case.name}, {fault}; delete it and call again, and it is made anew."
 
 
 def encoder_digest(backbone: nn.Module, *more: object) -> str:

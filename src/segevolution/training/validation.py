@@ -103,8 +103,8 @@ class VolumeDice:
         self._kinds = tuple(kind for kind in chosen.prompts if kinds_in(kind) <= spec.accepts)
         self._precise = settings.precision != "bf16-mixed"
         parts = [
-            (case, tuple(names[start : start + chosen.structures]))
-            for group in groups
+            (f"{number}/{case.dataset}/{case.name}", case, tuple(names[start : start + chosen.structures]))
+            for number, group in enumerate(groups)
             for case in group.cases
             for names in [list(case.structures)]
             for start in range(0, len(names), chosen.structures)
@@ -115,12 +115,13 @@ class VolumeDice:
         self.turns = math.ceil(len(parts) / self._each)
 
     def measure(self, backbone: BackboneModule, turn: int, rank: int, world: int) -> Table:
-        """See Validator; one row a structure of a volume."""
+        """See Validator; one row a structure of a volume, named by the place of its dataset, which no other has."""
         table: Table = {}
         first = turn * self._each
         for place in range(first + rank, first + self._each, world):
-            case, names = self._parts[place % len(self._parts)]
-            table |= self._volume(backbone, case, names)
+            row, case, names = self._parts[place % len(self._parts)]
+            answers = self._volume(backbone, case, names)
+            table |= {f"{row}/{name}": dice for name, dice in answers.items()}
         return table
 
     def _volume(self, backbone: BackboneModule, case: FramedCase, names: Sequence[str]) -> Table:
@@ -139,7 +140,7 @@ class VolumeDice:
             contexts = [Context(case.modality, name)] * len(frame_prompts)
             answers = opened.answers(frame_prompts, contexts) if frame_prompts else ()
             truth_there = torch.from_numpy(truth).to(backbone.device)
-            table[f"{case.name}/{name}"] = {
+            table[name] = {
                 kind: _dice(answer.logits > 0, truth_there) for kind, answer in zip(kinds, answers, strict=True)
             }
         return table

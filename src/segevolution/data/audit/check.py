@@ -74,18 +74,13 @@ def check(
         StoreError: a store cannot be read, is given twice, or a name of the split could mean two cases.
         VocabularyError: nobody has said what `base` was trained on.
     """
-    if base is not None:
-        require_base(base)
-    everyone, entry_findings = entries(stores)
+    everyone, entry_findings, split = _input(stores, split, base)
     findings = [
         *entry_findings,
         *check_records(everyone),
         *check_scales({entry.name: entry.record for entry in everyone}),
     ]
     findings += check_people(everyone)
-    if split is not None:
-        split = split.matched(entry.record for entry in everyone)
-        check_split(split, everyone, ())  # what cannot be used is said before the long work
     signatures: dict[str, Signature] = {}
     for done, (name, examined) in enumerate(_examined(everyone, workers), start=1):
         findings += examined.findings
@@ -105,6 +100,24 @@ def check(
         findings += check_overlaps(everyone, base)
     datasets = {entry.name: entry.record.dataset for entry in everyone}
     return Audit(gathered(findings, datasets), len(everyone), pairs, mended)
+
+
+def check_input(stores: Sequence[Store], *, split: Split | None = None, base: str | None = None) -> None:
+    """Raise, as `check` would and before any long work, where stores, split or base cannot be used."""
+    _input(stores, split, base)
+
+
+def _input(
+    stores: Sequence[Store], split: Split | None, base: str | None
+) -> tuple[Sequence[AuditedCase], list[Finding], Split | None]:
+    """The cases, what is wrong with their records, and the split in names of the cases."""
+    if base is not None:
+        require_base(base)
+    everyone, found = entries(stores)
+    if split is not None:
+        split = split.matched(entry.record for entry in everyone)
+        check_split(split, everyone, ())
+    return everyone, list(found), split
 
 
 def _examined(everyone: Sequence[AuditedCase], workers: int) -> Iterator[tuple[str, _CaseFindings]]:

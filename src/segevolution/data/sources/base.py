@@ -22,6 +22,7 @@ class Overrides:
         patient_pattern: regular expression whose first group, in a case's file name, is the patient; or the path of a
             table of file names and patients (.csv, .tsv, .json).
         orientation: where the axes of those files point that do not say it themselves, such as "LAS".
+        allow_outside: whether files of the dataset may name other files outside of their folder.
     """
 
     dataset: str | None = None
@@ -29,6 +30,7 @@ class Overrides:
     sequence: str | None = None
     patient_pattern: str | None = None
     orientation: str | None = None
+    allow_outside: bool = False
 
 
 @dataclass(frozen=True)

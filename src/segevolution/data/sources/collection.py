@@ -34,3 +34,13 @@ def decisions_of(source: Source) -> tuple[Decision, ...]:
 def datasets_of(source: Source) -> tuple[str, ...]:
     """The names in the store of what a source holds: one, or those of a collection."""
     return tuple(source.datasets) if isinstance(source, Collection) else (source.dataset,)
+
+
+def in_lines(decisions: Sequence[Decision], shown: int = 8) -> tuple[str, ...]:
+    """Decisions for a person to read, a line a kind, of each kind the first ones."""
+    lines = []
+    for kind in dict.fromkeys(decision.kind for decision in decisions):
+        texts = [decision.text for decision in decisions if decision.kind == kind]
+        more = f"; and {len(texts) - shown} more" if len(texts) > shown else ""
+        lines.append(f"{kind}: {'; '.join(texts[:shown])}{more}")
+    return tuple(lines)

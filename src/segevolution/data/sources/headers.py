@@ -70,7 +70,7 @@ class DatasetHeader(_Header):
         labels: value -> name, or name -> value or values.
         training: image and label of each case (Decathlon, nnU-Net v1).
         file_ending: of every image and label (nnU-Net v2), such as ".nii.gz".
-        dataset: case -> its files, wherever they lie (nnU-Net v2).
+        dataset: case -> its files (nnU-Net v2).
     """
 
     name: Name | None = None

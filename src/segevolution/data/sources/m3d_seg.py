@@ -26,7 +26,7 @@ from ..m3d_seg import M3DHeader, M3DItem, listed, read_image, read_masks
 from .amos import modality_of_id
 from .base import Decision, Overrides, Provenance
 from .masks import labels_of
-from .naming import nested_folders, slug
+from .naming import nested_folders, outside_fault, slug
 from .patients import Grouping, group_patients
 from .structure_names import StructureNames, structure_names
 
@@ -166,11 +166,11 @@ class M3DSegSource:
                 "a case is one image in one part."
             )
         part, item = entry.items[0]
-        image = _found(code, item.image)
+        image = _found(code, item.image, self.overrides.allow_outside)
         array = read_image(image)
         volume = Volume(array, _grid(array.shape, item, case), self._modality(entry, item), case, _origin(image, item))
         volume.check_voxels()
-        rows = read_masks(_found(code, item.label), volume.grid.shape)
+        rows = read_masks(_found(code, item.label, self.overrides.allow_outside), volume.grid.shape)
         names = self._names[code.code].values
         numbers = sorted({number for group in names.values() for number in group})
         if len(numbers) != len(rows):
@@ -245,11 +245,15 @@ def _header(folder: Path) -> Path | None:
     return None
 
 
-def _found(code: _DatasetFolder, listed_as: str) -> Path:
+def _found(code: _DatasetFolder, listed_as: str, allow_outside: bool) -> Path:
     """The file that a json lists: below the parent of the code's folder, else below the folder itself."""
     relative = PurePosixPath(listed_as.replace("\\", "/"))
     last = PurePosixPath(*relative.parts[-2:])  # of a path that was absolute where it was written
-    places = [] if relative.is_absolute() else [code.folder.resolve().parent / relative, code.folder / relative]
+    folder = code.folder.resolve()
+    places = [] if relative.is_absolute() else [folder.parent / relative, folder / relative]
+    fault = outside_fault(code.header_path, folder.parent, places, allow_outside)
+    if fault is not None:
+        raise StoreError(fault)
     for place in (*places, code.folder / last):
         if place.is_file():
             return place

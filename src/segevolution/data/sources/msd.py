@@ -17,7 +17,7 @@ from ...imaging.case import Case
 from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
 from .headers import ListedPair, read_dataset_header, try_dataset_header
-from .naming import ImageFiles, image_files, image_stem, parse_channel, require_modality, slug
+from .naming import ImageFiles, image_files, image_stem, outside_fault, parse_channel, require_modality, slug
 from .nnunet import is_version_1, unread_files
 from .paired import PairedSource
 from .pairs import Pair
@@ -132,9 +132,10 @@ class MSDSource(PairedSource):
         return {pair.name: pair for pair in pairs}
 
     def _channels_of(self, stem: str, image: Path, label: Path) -> list[Pair]:
+        fault = outside_fault(self.path / "dataset.json", self.path, (image, label), self.overrides.allow_outside)
         if len(self._channels) == 1:
             modality, sequence = self._channels[0]
-            return [Pair(stem, stem, image, label, modality, sequence)]
+            return [Pair(stem, stem, image, label, modality, sequence, fault=fault)]
         return [
             Pair(
                 f"{stem}_{_suffix(modality, sequence, number)}",
@@ -145,6 +146,7 @@ class MSDSource(PairedSource):
                 sequence,
                 number,
                 channels=len(self._channels),
+                fault=fault,
             )
             for number, (modality, sequence) in enumerate(self._channels)
         ]

@@ -1,5 +1,6 @@
 """What the names of files, labels and channels tell of a dataset."""
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -120,6 +121,34 @@ def _holds_dicom(folder: Path) -> bool:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def outside_fault(header_path: Path, root: Path, paths: Iterable[Path], allowed: bool) -> str | None:
+    """A sentence on the first path that a dataset's description lists outside the dataset; None where none does.
+
+    A person's own links within the dataset may lead anywhere; what is judged is what the description says.
+
+    Args:
+        header_path: of the description.
+        root: the dataset's folder.
+        paths: as listed, joined to the folder.
+        allowed: whether a person said that they may lie elsewhere.
+    """
+    if allowed:
+        return None
+    inside = _plain(root)
+    for path in paths:
+        if not _plain(path).is_relative_to(inside):
+            return (
+                f"{header_path} lists {path}, outside the dataset's own folder, which is not read; if you trust it, "
+                "allow that with --allow-outside."
+            )
+    return None
+
+
+def _plain(path: Path) -> Path:
+    """An absolute path without "..", its links not followed."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def nested_folders(path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from ...errors import StoreError
 from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
 from .headers import DatasetHeader, read_dataset_header, try_dataset_header
-from .naming import ImageFiles, image_files, parse_channel, require_modality, slug
+from .naming import ImageFiles, image_files, outside_fault, parse_channel, require_modality, slug
 from .paired import PairedSource
 from .pairs import Pair
 from .structure_names import structure_names
@@ -118,15 +118,17 @@ class NnUNetSource(PairedSource):
         return pairs
 
     def _listed(self) -> Iterable[Pair]:
-        """The cases that "dataset" lists, paths below the dataset's folder or absolute."""
+        """The cases that "dataset" lists; those with a path outside the dataset's folder need `allow_outside`."""
         for stem, files in sorted((self._header.dataset or {}).items()):
             images = [self.path / image for image in files.images]
-            fault = None
+            label = self.path / files.label
+            header_path, allowed = self.path / HEADER, self.overrides.allow_outside
+            fault = outside_fault(header_path, self.path, (*images, label), allowed)
             if len(images) < len(self._channels):
                 count = len(self._channels)
-                fault = f"{stem}: {self.path / HEADER} lists {len(images)} images of it, for {count} channels."
+                fault = fault or f"{stem}: {header_path} lists {len(images)} images of it, for {count} channels."
                 images += [images[-1] if images else self.path] * (len(self._channels) - len(images))
-            yield from self._channels_of(stem, images, self.path / files.label, fault)
+            yield from self._channels_of(stem, images, label, fault)
 
     def _channels_of(self, stem: str, images: list[Path], label: Path, fault: str | None = None) -> list[Pair]:
         several = len(self._channels) > 1

@@ -115,7 +115,7 @@ def read_label_map(path: Path, overrides: Overrides, image: Volume) -> Volume:
 
 def _oriented(open_file: Callable[..., Volume], path: Path, overrides: Overrides) -> tuple[Volume, bool]:
     """A file's volume, and whether the file itself says where its axes point."""
-    volume = open_file()
+    volume = open_file(allow_outside=overrides.allow_outside)
     if volume.orientation_stated:
         return volume, True
     if overrides.orientation is None:
@@ -123,7 +123,7 @@ def _oriented(open_file: Callable[..., Volume], path: Path, overrides: Overrides
             f"{path} does not say where its axes point, so nothing tells right from left; if you know it, say it with "
             "--orientation, such as --orientation LAS."
         )
-    return open_file(orientation=overrides.orientation), False
+    return open_file(orientation=overrides.orientation, allow_outside=overrides.allow_outside), False
 
 
 def case_of(

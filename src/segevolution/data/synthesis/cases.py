@@ -105,6 +105,12 @@ def synthesise(
     return Synthesised(case, values, source, notes)
 
 
+def check_map(path: Path, names: Names) -> None:
+    """Raise, as `synthesise` would and before any long work, where a map cannot be read or its labels have no names."""
+    values = np.unique(read_labels(path).array).tolist()
+    describe_labels(values, table_beside(path) if names == NAMES_BESIDE else names)
+
+
 def _scan(
     anatomy: Anatomy,
     rng: np.random.Generator,

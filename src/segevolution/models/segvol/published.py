@@ -103,7 +103,7 @@ def load_published(path: Path, tokenizer: Tokenizer | None = None) -> tuple[SegV
     return model.eval(), report
 
 
-def convert_published(path: Path, folder: Path, card: str | None = None) -> ConversionReport:
+def convert_published(path: Path, folder: Path, card: str | None = None, *, force: bool = True) -> ConversionReport:
     """Write the published network as a model folder of ours.
 
     Raises:
@@ -111,7 +111,7 @@ def convert_published(path: Path, folder: Path, card: str | None = None) -> Conv
         OutputError: see save_model.
     """
     outline, report = _outline(path, None)
-    save_model(outline, folder, card=card)
+    save_model(outline, folder, card=card, force=force)
     return report
 
 
