@@ -82,7 +82,10 @@ def test_a_folder_becomes_an_adapter_with_its_page_and_nothing_half(request_of):
     ]
     assert sorted(path.name for path in request.output.parent.iterdir()) == ["toy", "toy.work"]
     assert done.fresh
-    assert said == ["dataset501_toy: 6 patients to learn from, 0 to choose the weights by, 6 held out (by lot, seed 0)"]
+    assert said == [
+        "patients: 12 files, 12 patients: grouped by their whole names",
+        "dataset501_toy: 6 patients to learn from, 0 to choose the weights by, 6 held out (by lot, seed 0)",
+    ]
 
     report = json.loads((request.output / "report.json").read_text("utf-8"))
     own = [row for row in report["measured"] if not row["retention"]]
@@ -358,7 +361,7 @@ def test_what_cannot_be_read_is_left_out_and_reported(request_of, quick_fit):
     said = []
     report = run(request, fit=quick_fit, say=said.append).report
     assert list(report["left_out"]) == ["p01"]
-    assert said[0].startswith("left out p01: ")
+    assert said[1].startswith("left out p01: ")
     assert "1 cases were left out" in (request.output / "report.md").read_text("utf-8")
 
 

@@ -6,7 +6,6 @@ crop), and resampled where the network has a spacing of its own. It remembers ev
 masks travel both ways exactly. This is the only place where (X, Y, Z) becomes (D, H, W).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import VolumeError
+from ..memory import MemoryBudget
 from .grid import BODY_AXIS, CANONICAL, Array, Floats, Grid, Triple, Turn
 from .intensity import NORMALISERS, Image, normalise
 from .resampling import Resampling
@@ -22,8 +22,6 @@ from .volume import Volume
 
 Spacing = tuple[float, float, float]
 Logits = npt.NDArray[np.floating[Any]]
-
-MOST_VOXELS = 1 << 30  # of a frame: 4 GB
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +103,13 @@ class Frame:
         return logits if self.resampling is None else self.resampling.image_back(logits.astype(np.float32, copy=False))
 
 
-def frame(volume: Volume, recipe: str, spacing: Spacing | None = None, order: str = CANONICAL) -> Frame:
+def frame(
+    volume: Volume,
+    recipe: str,
+    spacing: Spacing | None = None,
+    order: str = CANONICAL,
+    budget: MemoryBudget | None = None,
+) -> Frame:
     """Turn, normalise, transpose, crop and resample a volume.
 
     Args:
@@ -113,9 +117,10 @@ def frame(volume: Volume, recipe: str, spacing: Spacing | None = None, order: st
         recipe: a name in intensity.NORMALISERS.
         spacing: millimetres along the body's axes (x, y, z) to resample to; None keeps the volume's own.
         order: the frame's orientation, as axis codes of (X, Y, Z), before it is transposed.
+        budget: what resampling may take; None takes half of the free memory.
 
     Raises:
-        VolumeError: its voxels are constant or not finite, or would be too many at that spacing.
+        VolumeError: its voxels are constant or not finite, or resampling needs more memory than the budget.
     """
     volume.check_voxels()
     normaliser = NORMALISERS[recipe]
@@ -130,11 +135,9 @@ def frame(volume: Volume, recipe: str, spacing: Spacing | None = None, order: st
     resampling = Resampling.to_spacing(
         _whole(cropped.shape), ordered.grid.spacing[::-1], wanted[::-1], turn.flips[::-1]
     )
-    if math.prod(resampling.target) > MOST_VOXELS:
-        raise VolumeError(
-            f"{volume.name} would have {' x '.join(map(str, resampling.target[::-1]))} voxels at the spacing that this "
-            "model works at; is its own spacing right? Otherwise crop it first."
-        )
+    sides = " x ".join(map(str, resampling.target[::-1]))
+    subject = f"{volume.name}, which has {sides} voxels at the spacing that this model works at,"
+    (budget or MemoryBudget.of()).require(resampling.bytes_needed, subject, VolumeError)
     return Frame(resampling.image(cropped), start, turn, volume.grid, resampling, pad, bounds)
 
 

@@ -5,6 +5,8 @@ the new array lies at (i + 0.5) * step - 0.5 + start of the old one, where start
 over. Signal and logits change trilinearly, labels by the nearest voxel.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from .grid import Array, Floats, Triple
 
 Image = npt.NDArray[np.float32]
 
+_ARRAYS = 5  # of the new size while one axis changes: both neighbours, their difference, its share, the result
 _CLOSE = 1e-6  # of a voxel: what arithmetic in millimetres may add or lose
 
 
@@ -50,6 +53,12 @@ class Resampling:
         d, h, w = (max(1, round(side / pace)) for side, pace in zip(shape, step.tolist(), strict=True))
         left = np.asarray(shape) - np.asarray((d, h, w)) * step
         return cls(shape, (d, h, w), step, left / 2, tuple(against))
+
+    @property
+    def bytes_needed(self) -> int:
+        """Memory that `image` takes at its peak: the axes change one after another, each with neighbours beside it."""
+        shapes = [(*self.target[:axis], *self.source[axis:]) for axis in range(4)]
+        return max(4 * (math.prod(before) + _ARRAYS * math.prod(after)) for before, after in itertools.pairwise(shapes))
 
     def forth(self, indices: Floats) -> Floats:
         """Old voxel indices (N, 3) -> new ones, not rounded."""

@@ -16,6 +16,7 @@ from ..adapters.switch import AdaptedNetwork
 from ..imaging.framing import Frame
 from ..imaging.prompts import Prompt, PromptKind
 from ..imaging.volume import Volume
+from ..memory import MemoryBudget
 from ..models.backbone import BackboneModule, Windows
 from ..vocabulary import Context, canonical
 from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
@@ -31,7 +32,7 @@ class OpenVolume:
     """One volume before one network with one adapter.
 
     Args:
-        backbone, volume, windows, precision, batch, memory, context, adapter: as for Session.
+        backbone, volume, windows, precision, batch, memory, context, adapter, max_gigabytes: as for Session.
 
     Attributes:
         lock: held by whoever reads answers; the encodings are shared, so one question is answered after the other.
@@ -52,13 +53,14 @@ class OpenVolume:
         memory: int = DEFAULT_MEMORY,
         context: Literal["known", "withheld"] = "known",
         adapter: Adapter | Literal["attached"] | None = "attached",
+        max_gigabytes: float | None = None,
     ) -> None:
         self.lock = RLock()
         self.network = AdaptedNetwork.of(backbone) if adapter == "attached" else AdaptedNetwork(backbone, adapter)
         self.volume = volume
         self.windows: Windows = windows or self.network.spec.windows
         strategy = strategy_of(self.network.spec)
-        self.frame: Frame = strategy.prepare(volume, self.network.spec)
+        self.frame: Frame = strategy.prepare(volume, self.network.spec, MemoryBudget.of(max_gigabytes))
         self._told = context == "known"
         self._image: OpenImage = strategy.open(
             self.network,

@@ -47,10 +47,11 @@ class Session:
             text says and how intensities are normalised stay the same.
         adapter: what the network answers by in this session, whatever it answers others by: an adapter that is attached
             to it, on or off; None for the bare base; "attached" for what is on now.
+        max_gigabytes: memory that the volume may take where it is resampled; None takes half of what is free.
 
     Raises:
         AdapterError: the adapter is not attached to this network; also later, once it was detached.
-        VolumeError: the voxels are constant or not finite.
+        VolumeError: the voxels are constant or not finite, or resampled they need too much memory.
         CheckpointError: the network asks for a framing that this version does not know.
     """
 
@@ -66,6 +67,7 @@ class Session:
         history: int = DEFAULT_HISTORY,
         context: Literal["known", "withheld"] = "known",
         adapter: Adapter | Literal["attached"] | None = "attached",
+        max_gigabytes: float | None = None,
     ) -> None:
         self._begin(
             OpenVolume(
@@ -77,6 +79,7 @@ class Session:
                 memory=memory,
                 context=context,
                 adapter=adapter,
+                max_gigabytes=max_gigabytes,
             ),
             history,
         )

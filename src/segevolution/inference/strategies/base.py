@@ -18,6 +18,7 @@ from ...data.windows import FramedCase, View, ViewSettings
 from ...errors import CheckpointError
 from ...imaging.framing import Frame, frame
 from ...imaging.volume import Volume
+from ...memory import MemoryBudget
 from ...models.backbone import BackboneModule
 from ...models.spec import Spec, Windows
 from ...vocabulary import Context, Modality
@@ -112,13 +113,18 @@ class Strategy(ABC):
                 f'a network of 2-D windows {spec.window} cannot be framed by "{self.name}"; its framing is "slices".'
             )
 
-    def prepare(self, volume: Volume, spec: Spec) -> Frame:
+    def prepare(self, volume: Volume, spec: Spec, budget: MemoryBudget | None = None) -> Frame:
         """The volume as the network sees it: its intensity, spacing and order.
 
+        Args:
+            volume: signal as measured.
+            spec: of the network.
+            budget: what resampling may take; None takes half of the free memory.
+
         Raises:
-            VolumeError: its voxels are constant or not finite, or would be too many at the network's spacing.
+            VolumeError: its voxels are constant or not finite, or would need too much memory at the network's spacing.
         """
-        return frame(volume, spec.intensity, spec.spacing)
+        return frame(volume, spec.intensity, spec.spacing, budget=budget)
 
     def preparation(self, spec: Spec) -> tuple[object, ...]:
         """All that `prepare` reads of a network, as values that JSON can say: where they are equal, frames are."""

@@ -23,6 +23,7 @@ from ...imaging.depth import deepest_voxel
 from ...imaging.framing import Frame, frame
 from ...imaging.prompts import PromptKind
 from ...imaging.volume import Volume
+from ...memory import MemoryBudget
 from ...models.backbone import POSITIVE, Spec, Triple
 from ...vocabulary import Context
 from ..encodings import Encodings
@@ -50,11 +51,11 @@ class SliceStrategy(Strategy):
         if spec.accepts & {PromptKind.SCRIBBLE, PromptKind.LASSO}:
             raise CheckpointError('"slices" carries no scribbles or lassos to a network; leave them out of its kinds.')
 
-    def prepare(self, volume: Volume, spec: Spec) -> Frame:
+    def prepare(self, volume: Volume, spec: Spec, budget: MemoryBudget | None = None) -> Frame:
         """See Strategy.prepare: D runs across the slices."""
         spacing = volume.grid.canonical()[0].spacing
         thickest = max(range(3), key=lambda axis: (round(spacing[axis], 3), axis))
-        return frame(volume, spec.intensity, spec.spacing, ORDERS[spec.axis or "xyz"[thickest]])
+        return frame(volume, spec.intensity, spec.spacing, ORDERS[spec.axis or "xyz"[thickest]], budget)
 
     def _opened(self, encodings: Encodings, options: StrategyOptions) -> OpenImage:
         return SliceImage(encodings)
