@@ -67,7 +67,7 @@ FAULTY = (
     ("models convert nowhere taken/model", "nowhere"),
     ("models convert damaged taken/model", "damaged"),
     ("models convert scan.nii.gz taken/model --as sam", "scan.nii.gz"),
-    ("models convert base taken/model --as cubist", '"cubist" is no system'),
+    ("models convert base taken/model --as cubist", '"cubist" is no published system'),
     ("models convert nowhere taken/file.bin --to published", "nowhere"),
     (f"{SPLIT} --fractions 0.5 0.1 0.1", "sum"),
     (f"{SPLIT} --split nowhere.json", "nowhere.json"),
