@@ -166,8 +166,8 @@ MUTATIONS = (
     Mutation(
         "empty answers to empty truths overlap by nought",
         OBJECTIVE,
-        "torch.ones_like(both, dtype=torch.float)",
-        "torch.zeros_like(both, dtype=torch.float)",
+        "torch.ones_like(intersection, dtype=torch.float)",
+        "torch.zeros_like(intersection, dtype=torch.float)",
         OBJECTIVE_TESTS,
     ),
     Mutation("Dice is halved", "training/losses.py", "1 - 2 * overlap", "1 - overlap", "training/test_losses.py"),
@@ -200,8 +200,8 @@ MUTATIONS = (
     Mutation(
         "the crop's start is forgotten on the way back",
         "imaging/framing.py",
-        "self.turn.undo_indices((own + self.start)[:, ::-1])",
-        "self.turn.undo_indices(own[:, ::-1])",
+        "self.turn.undo_indices((frame_voxels + self.start)[:, ::-1])",
+        "self.turn.undo_indices(frame_voxels[:, ::-1])",
         "imaging inference",
     ),
     Mutation(
@@ -530,8 +530,8 @@ MUTATIONS = (
     Mutation(
         "a spacing is obeyed the wrong way round",
         "imaging/framing.py",
-        "ordered.grid.spacing[::-1], wanted[::-1]",
-        "ordered.grid.spacing[::-1], wanted",
+        "ordered.grid.spacing[::-1], target_spacing[::-1]",
+        "ordered.grid.spacing[::-1], target_spacing",
         "imaging/test_resampling.py",
     ),
     Mutation(
@@ -567,8 +567,8 @@ MUTATIONS = (
     Mutation(
         "the tiny network forgets negative points",
         "models/tiny.py",
-        "positive.to(near.dtype) - negative.to(near.dtype)",
-        "positive.to(near.dtype)",
+        "positive.to(closeness.dtype) - negative.to(closeness.dtype)",
+        "positive.to(closeness.dtype)",
         "models inference",
     ),
     # Results.
@@ -703,8 +703,8 @@ MUTATIONS = (
     Mutation(
         "the click lies in the smaller error",
         "imaging/simulated_prompts/clicks.py",
-        "chosen = errors[0] if sizes[0] >= sizes[1] else errors[1]",
-        "chosen = errors[1] if sizes[0] >= sizes[1] else errors[0]",
+        "error_region = errors[0] if sizes[0] >= sizes[1] else errors[1]",
+        "error_region = errors[1] if sizes[0] >= sizes[1] else errors[0]",
         "imaging/simulated_prompts",
     ),
     Mutation(
@@ -815,8 +815,8 @@ MUTATIONS = (
     Mutation(
         "a scribble runs along the border",
         "imaging/simulated_prompts/strokes.py",
-        "(1 / depth.flat[here[both]] + 1 / depth.flat[there[both]]) ** 2",
-        "(depth.flat[here[both]] + depth.flat[there[both]]) ** 2",
+        "(1 / depth.flat[starts[both_inside]] + 1 / depth.flat[ends[both_inside]]) ** 2",
+        "(depth.flat[starts[both_inside]] + depth.flat[ends[both_inside]]) ** 2",
         "imaging/simulated_prompts",
     ),
 )
@@ -837,7 +837,7 @@ def main() -> int:
         return 0
     lost = misplaced(mutations)
     for one in lost:
-        print(f'MISPLACED  {one.file}: "{one.old}" does not stand there exactly once ({one.name})')
+        print(f'MISPLACED  {one.file}: "{one.old}" does not stand ends exactly once ({one.name})')
     survivors = [one for one in mutations if one not in lost and survives(one)]
     print(f"{len(mutations) - len(lost)} mutations, {len(survivors)} survivors, {len(lost)} misplaced")
     return 1 if survivors or lost else 0

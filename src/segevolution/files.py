@@ -77,7 +77,7 @@ def replacing_together(paths: Sequence[Path], *, force: bool = True) -> Iterator
     for path in paths:
         check_writable(path, force=force)
     with ExitStack() as stack:
-        made = _missing_folders(paths)
+        new_folders = _missing_folders(paths)
         holders: dict[Path, Path] = {}
         try:
             for folder in dict.fromkeys(path.parent for path in paths):
@@ -88,7 +88,7 @@ def replacing_together(paths: Sequence[Path], *, force: bool = True) -> Iterator
             _place_all(holders, force)
         except BaseException as error:
             stack.close()
-            for folder in made:
+            for folder in new_folders:
                 with suppress(OSError):
                     folder.rmdir()
             if isinstance(error, OSError):
@@ -211,10 +211,10 @@ def safe_name(name: str, what: str, *, error: type[SegevolutionError] = OutputEr
     reserved = name.partition(".")[0].upper() in _RESERVED
     ends_well = name == name.strip() and not name.startswith((".", "-", "~")) and not name.endswith(".")
     if not name or not ends_well or reserved or not name.isprintable() or _UNSAFE & set(name):
-        shown = name[:_LONGEST_NAME].encode("unicode_escape").decode() if not name.isprintable() else name[:80]
+        printable_name = name[:_LONGEST_NAME].encode("unicode_escape").decode() if not name.isprintable() else name[:80]
         raise error(
-            f'"{shown}" cannot be the name of {what}: use letters, digits, "_", "-", "+" and ".", and begin with a '
-            "letter or digit."
+            f'"{printable_name}" cannot be the name of {what}: use letters, digits, "_", "-", "+" and ".", and begin '
+            "with a letter or digit."
         )
     if len(name.encode("utf-8")) > _LONGEST_NAME:
         raise error(f'"{name[:40]}..." is too long for the name of {what}: use at most {_LONGEST_NAME} letters.')

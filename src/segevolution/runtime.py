@@ -24,11 +24,11 @@ def resolve_device(name: str = "auto") -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise DeviceError(f'"{name}" is not supported; use auto, cpu or cuda.')
     counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    there, number = counts[device.type], device.index or 0
-    if not there:
+    device_count, number = counts[device.type], device.index or 0
+    if not device_count:
         raise DeviceError(f'"{name}" was asked for, but torch finds no such device here; use --device cpu.')
-    if number >= there:
-        raise DeviceError(f'"{name}" was asked for, but there are only {there} here, counted from 0.')
+    if number >= device_count:
+        raise DeviceError(f'"{name}" was asked for, but there are only {device_count} here, counted from 0.')
     return device
 
 

@@ -215,10 +215,10 @@ def _split(brought: PreparedDataset, records: Sequence[CaseRecord], wishes: Pati
 def _read(brought: PreparedDataset, records: Sequence[CaseRecord], path: Path) -> Split:
     """A split file, without the cases that carry none of the structures."""
     read = Split.load(path.expanduser())
-    there, usable = set(brought.store.names), {record.name for record in records}
+    stored_names, usable = set(brought.store.names), {record.name for record in records}
     for name in (name for part in PARTS for name in getattr(read, part)):
-        if name not in there and name not in brought.failed:
-            hint = did_you_mean(name, there, "see data show.")
+        if name not in stored_names and name not in brought.failed:
+            hint = did_you_mean(name, stored_names, "see data show.")
             raise RecipeError(f'{path} names the case "{name}", which {brought.name} does not have; {hint}')
     split = Split(*(tuple(name for name in getattr(read, part) if name in usable) for part in PARTS))
     torn = torn_patients(records, split)

@@ -111,7 +111,7 @@ def make_recipe(
     """
     modalities = {record.modality for record in taught}
     split = str((request.work / "split.json").resolve())
-    own: dict[str, Any] = {
+    own_dataset: dict[str, Any] = {
         "name": brought.name,
         "path": str(brought.store.path.resolve()),
         "labels": "the dataset's own",
@@ -139,7 +139,7 @@ def make_recipe(
         "about": f"{request.method} on {request.base}, by segevolution adapt",
         "base": request.base,
         "seeds": [request.seed],
-        "data": [own, *others],
+        "data": [own_dataset, *others],
         "methods": [{"name": UNTRAINED}, {"name": request.method, **_method(request.method, modalities, layers)}],
         "fit": {**_fit(request, validated, spec.windows, new), "objective": _objective(others, modalities)},
         "prompts": [kind for kind in COMBINATIONS if set(kind.split("+")) <= set(spec.accepts)],
@@ -182,9 +182,9 @@ def _method(method: MethodName, modalities: set[Modality | None], layers: Mappin
     if method == "mixture":
         experts = sorted(known - {Modality.CT.value})
         if not experts:
-            what = "CT" if known else "scans of no known modality"
+            scan_words = "CT" if known else "scans of no known modality"
             raise AdapterError(
-                f"a mixture leaves CT as it is and learns by modality, and these patients have {what}; "
+                f"a mixture leaves CT as it is and learns by modality, and these patients have {scan_words}; "
                 "use --method lora, or say --modality."
             )
         return {"settings": {"experts": experts, "gate": "modality", "targets": layers["targets"]}}
@@ -231,16 +231,16 @@ def _ct(request: AdaptRequest, taken: set[str]) -> list[dict[str, Any]]:
     datasets = []
     replayed = REPLAYED if replay == SIMULATED else 0
     if replayed + request.simulated:
-        made = {"patients": replayed + request.simulated, "seed": FIRST_SEED, "modality": Modality.CT}
-        entry = {"simulate": made, "replay": replayed, "test": request.simulated}
+        simulated = {"patients": replayed + request.simulated, "seed": FIRST_SEED, "modality": Modality.CT}
+        entry = {"simulate": simulated, "replay": replayed, "test": request.simulated}
         datasets.append({"name": _free("simulated_ct", taken), **entry})
     stores = {}
     if replay not in (SIMULATED, NONE):
         stores[Path(replay).resolve()] = {"replay": "rest", "test": 0}
     if request.ct is not None:
         place = request.ct.resolve()
-        both = place in stores
-        stores[place] = {"replay": 0.5, "test": "rest"} if both else {"replay": 0, "test": "rest"}
+        replays_and_tests = place in stores
+        stores[place] = {"replay": 0.5, "test": "rest"} if replays_and_tests else {"replay": 0, "test": "rest"}
     for place, roles in stores.items():
         entry = {"path": str(place), "labels": "the store's own", **roles}
         datasets.append({"name": _free(name_of(Store.open(place), place), taken), **entry})

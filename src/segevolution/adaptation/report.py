@@ -197,7 +197,7 @@ def _page(
     command: str,
 ) -> list[Heading | Text | Table | Picture]:
     methods, prompts = [UNTRAINED, facts.method], list(dict.fromkeys(table["prompt"]))
-    what = ", ".join(facts.structures[:6]) + (" ..." if len(facts.structures) > 6 else "")
+    structures_text = ", ".join(facts.structures[:6]) + (" ..." if len(facts.structures) > 6 else "")
     where = f"{'/'.join(facts.modalities) or 'scans'} of {facts.dataset}"
     badge = _badges(facts).get(facts.dataset)
     notes = [
@@ -211,7 +211,7 @@ def _page(
     ]
     return [
         Heading(f"{name}: {facts.method} on {facts.base} for {where}", 1),
-        Text((Line(advice.headline, f"Learned: {what}."),)),
+        Text((Line(advice.headline, f"Learned: {structures_text}."),)),
         _listed([*advice.reasons]),
         Heading("Before and after"),
         _measured(rows),
@@ -285,9 +285,9 @@ def _card(facts: AdaptFacts, trained: _Training, rows: Sequence[VerdictRow], adv
             f"n = {row.after.patients}"
         )
     known = ", ".join(facts.modalities) or "the scans it learned from"
-    made = describe(facts.study / "models" / facts.run / "adapter")["card"]
+    trained_card = describe(facts.study / "models" / facts.run / "adapter")["card"]
     return {
-        **made,
+        **trained_card,
         "title": f"{facts.method} for {known} of {facts.dataset}",
         "verdict": f"{advice.headline} See {PAGE}.",
         "steps": f"{_in_words(trained)} {facts.replay}",

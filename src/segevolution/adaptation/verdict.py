@@ -97,9 +97,11 @@ def rows_of(table: pd.DataFrame, method: str, reference: str, retention: Collect
 
 def fallen_structures(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[str]:
     """Structures of the adapted data whose Dice over all prompt kinds fell, by the same rule."""
-    own = table[~table["dataset"].isin(list(retention))]
+    own_rows = table[~table["dataset"].isin(list(retention))]
     return [
-        name for (name,), rows in grouped(own, ("structure",)) if difference(rows, method, reference).verdict == "lower"
+        name
+        for (name,), rows in grouped(own_rows, ("structure",))
+        if difference(rows, method, reference).verdict == "lower"
     ]
 
 
@@ -111,12 +113,12 @@ def advise(rows: Sequence[VerdictRow], losses: Sequence[RetentionLoss], fallen: 
         losses: of `losses_of`; empty where no CT was measured.
         fallen: structures that fell, see `fallen_structures`.
     """
-    own = [row for row in rows if not row.retention]
-    compared = [row for row in own if row.turn != "no before"]
+    own_rows = [row for row in rows if not row.retention]
+    compared = [row for row in own_rows if row.turn != "no before"]
     decided = [row for row in compared if row.turn != "too few"]
-    gained, fell, level = (_kinds(own, turn) for turn in ("gained", "fell", "no gain"))
+    gained, fell, level = (_kinds(own_rows, turn) for turn in ("gained", "fell", "no gain"))
     lost = [loss for loss in losses if loss.lost]
-    reasons = [*_of_own(own, compared, decided), *(_of_loss(loss) for loss in losses)]
+    reasons = [*_of_own(own_rows, compared, decided), *(_of_loss(loss) for loss in losses)]
     if not losses:
         reasons.append("Whether CT is still answered as before was not measured.")
     if fallen and decided:
@@ -128,7 +130,7 @@ def advise(rows: Sequence[VerdictRow], losses: Sequence[RetentionLoss], fallen: 
         f"{loss.modality}: it lost {-loss.change.estimate.mean:.3f} of Dice; ask the base without the adapter"
         for loss in lost
     ]
-    answer, headline = _answer(own, compared, decided, gained, fell, losses)
+    answer, headline = _answer(own_rows, compared, decided, gained, fell, losses)
     return Advice(answer, headline, tuple(reasons), tuple(when_not))
 
 

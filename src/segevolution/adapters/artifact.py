@@ -173,11 +173,11 @@ def load_adapter(
     if other is not None:
         raise AdapterError(f"the network carries a {other.method} adapter already; detach or merge that one first.")
     base = section.base
-    own = "" if force else fingerprint(backbone)
-    if not force and own != base.fingerprint:
+    network_fingerprint = "" if force else fingerprint(backbone)
+    if not force and network_fingerprint != base.fingerprint:
         raise AdapterError(
             f"{folder} was trained on another base: it needs {base.name} ({base.fingerprint[:12]}), this is "
-            f"{type(backbone).__name__} ({own[:12]}); load that base, or use --force at your own risk."
+            f"{type(backbone).__name__} ({network_fingerprint[:12]}); load that base, or use --force at your own risk."
         )
     try:
         renewed = METHODS[section.method].config_type.in_new_names

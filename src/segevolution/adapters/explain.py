@@ -141,12 +141,12 @@ def write_explanation(explanation: Explanation, folder: Path, *, force: bool = F
         structures.append([name, moved, explanation.added.get(name, ""), *place])
     similarity: list[list[Any]] = [["structure", *names]]
     similarity += [[name, *row] for name, row in zip(names, explanation.similarity, strict=True)]
-    asked: list[list[Any]] = [["of", "question", "cosine", "rank", "among"]]
+    analogy_rows: list[list[Any]] = [["of", "question", "cosine", "rank", "among"]]
     for of, analogies in (("tokens", explanation.analogies), ("moves", explanation.moved_analogies)):
-        asked += [[of, *_analogy_values(each).values()] for each in analogies]
+        analogy_rows += [[of, *_analogy_values(each).values()] for each in analogies]
     with replacing(Path(folder), force=force) as temporary:
         temporary.mkdir()
-        for name, rows in (("structures", structures), ("similarity", similarity), ("analogies", asked)):
+        for name, rows in (("structures", structures), ("similarity", similarity), ("analogies", analogy_rows)):
             with (temporary / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(rows)
         matrices = {"tokens": explanation.similarity, "how they moved": explanation.moved_similarity}
@@ -177,10 +177,10 @@ def cosines(one: Array, other: Array) -> Array:
 
 def _ask(terms: tuple[str, str, str, str], names: tuple[str, ...], tokens: Array) -> Analogy:
     a, b, c, d = (names.index(term) for term in terms)
-    near = cosines((tokens[a] - tokens[b] + tokens[c])[None], tokens)[0]
+    similarities = cosines((tokens[a] - tokens[b] + tokens[c])[None], tokens)[0]
     others = [place for place in range(len(names)) if place not in (a, b, c)]
-    rank = 1 + sum(bool(near[place] > near[d]) for place in others)
-    return Analogy(terms, float(near[d]), rank, len(others))
+    rank = 1 + sum(bool(similarities[place] > similarities[d]) for place in others)
+    return Analogy(terms, float(similarities[d]), rank, len(others))
 
 
 def _analogy_values(analogy: Analogy) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def layers(backbone: BackboneModule, targets: Sequence[str]) -> tuple[str, ...]:
     """
     groups, offered = backbone.spec.layer_groups, (*backbone.spec.adaptable, *backbone.spec.words)
     linear = {name for name in backbone.spec.adaptable if isinstance(backbone.get_submodule(name), nn.Linear)}
-    chosen: set[str] = set()
+    layer_names: set[str] = set()
     for target in targets:
         matches = linear if target == ALL_LINEAR else _matching(groups.get(target, (target,)), offered)
         if not matches:
@@ -39,10 +39,10 @@ def layers(backbone: BackboneModule, targets: Sequence[str]) -> tuple[str, ...]:
                 f'this network has no adaptable layer "{target}"; use {", ".join((ALL_LINEAR, *groups))}, '
                 f"a pattern with *, or a name such as {', '.join(offered[:3])}."
             )
-        chosen |= matches
-    if not chosen:
+        layer_names |= matches
+    if not layer_names:
         raise AdapterError("no target layer was named; give at least one.")
-    return tuple(name for name in offered if name in chosen)
+    return tuple(name for name in offered if name in layer_names)
 
 
 def parameters(backbone: BackboneModule, wanted: Sequence[str]) -> dict[str, nn.Parameter]:
@@ -59,7 +59,7 @@ def parameters(backbone: BackboneModule, wanted: Sequence[str]) -> dict[str, nn.
         AdapterError: one of them chooses nothing in this network.
     """
     groups, named = backbone.spec.parameter_groups, dict(backbone.named_parameters())
-    chosen: set[str] = set()
+    parameter_names: set[str] = set()
     for want in wanted:
         if want in (NORMS, SMALL_NORMS):
             matches = {name for name in _norms(backbone) if want == NORMS or named[name].dim() <= 1}
@@ -73,8 +73,8 @@ def parameters(backbone: BackboneModule, wanted: Sequence[str]) -> dict[str, nn.
                 f"{', '.join((NORMS, SMALL_NORMS, BIASES, *groups))}, a pattern with *, or a name such as "
                 f"{', '.join(list(named)[:3])}."
             )
-        chosen |= matches
-    return {name: parameter for name, parameter in named.items() if name in chosen}
+        parameter_names |= matches
+    return {name: parameter for name, parameter in named.items() if name in parameter_names}
 
 
 def trained_groups(backbone: BackboneModule, own: str | None = None) -> dict[str, int]:

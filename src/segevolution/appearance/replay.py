@@ -40,8 +40,8 @@ class Parameters:
 
     def to_json(self) -> dict[str, Any]:
         """Numbers, strings, lists and dictionaries only."""
-        drawn = None if self.change is None else plain_values(asdict(self.change))
-        return {"shift": self.shift, "strength": self.strength, "seed": self.seed, "change": drawn}
+        change_values = None if self.change is None else plain_values(asdict(self.change))
+        return {"shift": self.shift, "strength": self.strength, "seed": self.seed, "change": change_values}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Parameters":
@@ -52,9 +52,13 @@ class Parameters:
             VolumeError: the record lacks a number or has one too many.
         """
         try:
-            name, strength, seed, drawn = (record[key] for key in ("shift", "strength", "seed", "change"))
+            name, strength, seed, change_values = (record[key] for key in ("shift", "strength", "seed", "change"))
             kind = find(name)
-            change = None if drawn is None else kind.change(**{key: _tuples(value) for key, value in drawn.items()})
+            change = (
+                None
+                if change_values is None
+                else kind.change(**{key: _tuples(value) for key, value in change_values.items()})
+            )
         except (KeyError, TypeError) as error:
             raise VolumeError(f"the record of a shift cannot be replayed ({error}); draw it again.") from error
         return cls(name, strength, seed, change)

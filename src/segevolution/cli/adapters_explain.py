@@ -59,8 +59,8 @@ def explain_command(
         print_json(explanation.to_dict())
         return
     print_table(("structure", "moved", "nearest other", "cosine", "added"), _rows(explanation))
-    for of, asked in (("tokens", explanation.analogies), ("moves", explanation.moved_analogies)):
-        for each in asked[:1]:
+    for of, analogies in (("tokens", explanation.analogies), ("moves", explanation.moved_analogies)):
+        for each in analogies[:1]:
             a, b, c, d = each.terms
             note(f"{of}: {a} - {b} + {c} against {d}: cosine {each.cosine:.2f}, rank {each.rank} of {each.among}.")
 
@@ -69,13 +69,13 @@ def _rows(found: "Explanation") -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for place, name in enumerate(found.structures):
         others = [(value, other) for other, value in enumerate(found.similarity[place]) if other != place]
-        cosine, near = max(others, default=(None, None))
+        cosine, nearest_name = max(others, default=(None, None))
         added = found.added.get(name)
         rows.append(
             (
                 name,
                 f"{found.moved[place]:.2f}",
-                "" if near is None else found.structures[near],
+                "" if nearest_name is None else found.structures[nearest_name],
                 "" if cosine is None else f"{cosine:.2f}",
                 "" if added is None else f"{100 * added:.1f} %",
             )

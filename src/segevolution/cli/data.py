@@ -85,7 +85,7 @@ def prepare_command(
         dataset, Modality.parse(modality) if modality else None, sequence, patients, orientation, allow_outside
     )
     dataset_source = open_source(source, folder, overrides)
-    wanted = Split.load(split) if split else None
+    split_parts = Split.load(split) if split else None
     require_cases(dataset_source)
     store = Store.ensure(output)
     with progress_bar(quiet) as bar:
@@ -97,7 +97,7 @@ def prepare_command(
             strict=strict,
             prefix=prefix,
             update=update,
-            split=wanted,
+            split=split_parts,
             progress=lambda done, total, _: bar.update(task, completed=done, total=total),
         )
     for line in in_lines(report.decisions):
@@ -171,8 +171,8 @@ def show_command(
     if contact_sheet is not None:
         from ..data.contact_sheet import contact_sheet as draw
 
-        drawn, of = draw(list(opened.values()), contact_sheet, most=most, force=force)
-        note(f"{drawn} of {of} cases drawn in {contact_sheet}", quiet=quiet)
+        drawn_count, of = draw(list(opened.values()), contact_sheet, most=most, force=force)
+        note(f"{drawn_count} of {of} cases drawn in {contact_sheet}", quiet=quiet)
 
 
 @app.command("sources")

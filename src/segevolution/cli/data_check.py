@@ -52,7 +52,7 @@ def check_command(
         target = output or split.with_name(f"{split.stem}-fixed{split.suffix}")
         check_writable(target, force=force)
     with progress_bar(quiet) as bar:
-        tasks = {what: bar.add_task(f"{what} cases", total=None, visible=False) for what in ("reading", "comparing")}
+        tasks = {stage: bar.add_task(f"{stage} cases", total=None, visible=False) for stage in ("reading", "comparing")}
         audit = check(
             opened,
             split=parts,

@@ -131,7 +131,7 @@ def _pair(source: "SynthesisedSource", output: Path, force: bool, quiet: bool, a
     check_map(label_map, source.names)
     for path in (output, label_file, table):
         check_writable(path, force=force)
-    made = synthesise(
+    synthesised = synthesise(
         label_map,
         source.seed,
         names=source.names,
@@ -143,16 +143,21 @@ def _pair(source: "SynthesisedSource", output: Path, force: bool, quiet: bool, a
         lenient=True,
         detail=source.detail,
     )
-    for remark in made.notes:
+    for remark in synthesised.notes:
         note(f"note: {remark}", quiet=quiet)
-    image, labels = made.on_the_map()
+    image, labels = synthesised.on_the_map()
     write_volume(image, output, force=force)
     write_mask(labels, image, label_file, force=force)
-    own = {made.values[v]: name for name, values in made.case.structures.items() for v in values if v in made.values}
-    for name, values in made.case.structures.items():  # the narrowest structure names a value
-        if len(values) == 1 and values[0] in made.values:
-            own[made.values[values[0]]] = name
-    write_json(table, {str(value): name for value, name in sorted(own.items())})
+    named_values = {
+        synthesised.values[v]: name
+        for name, values in synthesised.case.structures.items()
+        for v in values
+        if v in synthesised.values
+    }
+    for name, values in synthesised.case.structures.items():  # the narrowest structure names a value
+        if len(values) == 1 and values[0] in synthesised.values:
+            named_values[synthesised.values[values[0]]] = name
+    write_json(table, {str(value): name for value, name in sorted(named_values.items())})
     if as_json:
         print_json({"image": str(output), "labels": str(label_file), "names": str(table)})
     else:

@@ -82,14 +82,14 @@ def show(
         print_json({key.replace(" ", "_"): value for key, value in facts.items()})
         return
     no_names = "any text may be tried" if "text" in spec.accepts else "it reads no text"
-    shown = {
+    model_facts = {
         **facts,
         "parameters": f"{facts['parameters']:,}",
         "window": " x ".join(map(str, spec.window)) + " voxels (D, H, W)",
         "accepts": ", ".join(sorted(spec.accepts)),
         "structures": ", ".join(spec.structures) or no_names,
     }
-    print_table(("", ""), [(key, value) for key, value in shown.items() if value is not None])
+    print_table(("", ""), [(key, value) for key, value in model_facts.items() if value is not None])
 
 
 @app.command()

@@ -67,17 +67,17 @@ def study(
     if part is not None and dask is not None:
         raise RecipeError("a cluster shares the work out by itself; give --part or --dask.")
     share = StudyPart.parse(part) if part is not None else None
-    what = load_recipe(recipe, [*(changes or []), *([f"shots=[{shots}]"] if shots is not None else [])])
-    folder = output or Path("runs") / what.name
+    study_recipe = load_recipe(recipe, [*(changes or []), *([f"shots=[{shots}]"] if shots is not None else [])])
+    folder = output or Path("runs") / study_recipe.name
     with _client(dask) as client:
         executor = _executor(client) if client is not None else LocalExecutor(share) if share else None
-        done = run_study(what, folder, root=data, device=device, quiet=quiet, executor=executor)
+        done = run_study(study_recipe, folder, root=data, device=device, quiet=quiet, executor=executor)
     if part is not None and done.missing:
         progress_text = (
             f"measured {done.measured} of {done.planned}, trained {len(done.trained)}; {done.missing} are missing"
         )
         if as_json:
-            print_json({"study": what.name, "part": part, **_counts(done)})
+            print_json({"study": study_recipe.name, "part": part, **_counts(done)})
         else:
             note(
                 f"part {part}: {progress_text}. When all parts are done, the same call without --part joins them.",
@@ -85,9 +85,9 @@ def study(
             )
         return
     if as_json:
-        print_json(_summary(done, what.name, what.reference))
+        print_json(_summary(done, study_recipe.name, study_recipe.reference))
     else:
-        _print(done, what.reference)
+        _print(done, study_recipe.reference)
         note(
             f"measured {done.measured} of {done.planned} evaluations in this call, trained {len(done.trained)}.",
             quiet=quiet,

@@ -54,23 +54,23 @@ def train(
             raise RecipeError(f"{recipe} trains without labels, which a pack is not made for; give --data.")
         _without_labels(recipe, changes or [], output, encoder, data, device, quiet=quiet, as_json=as_json)
         return
-    what = load_pretraining(recipe, changes or [])
-    folder = output or Path("runs") / what.name
+    training_recipe = load_pretraining(recipe, changes or [])
+    folder = output or Path("runs") / training_recipe.name
     if pack is not None:
-        done = pack_training(what, pack, folder, root=data, force=force)
+        done = pack_training(training_recipe, pack, folder, root=data, force=force)
         if as_json:
             print_json({"pack": str(done.path), "bytes": done.size, "cases": done.cases})
         else:
             note(", ".join(f"{cases} cases of {name}" for name, cases in done.cases.items()), quiet=quiet)
             typer.echo(f"{done.path}: {done.size / 1e6:.1f} MB")
         return
-    made = pretrain(what, folder, root=data, packed=packed, encoder=encoder, device=device, quiet=quiet)
+    outcome = pretrain(training_recipe, folder, root=data, packed=packed, encoder=encoder, device=device, quiet=quiet)
     if as_json:
-        print_json({"model": made.model and str(made.model), "stages": [vars(stage) for stage in made.stages]})
-    elif made.model is None:
+        print_json({"model": outcome.model and str(outcome.model), "stages": [vars(stage) for stage in outcome.stages]})
+    elif outcome.model is None:
         note(f"stopped before the end; the same command goes on from {folder}.", quiet=quiet)
     else:
-        typer.echo(f"{made.model}")
+        typer.echo(f"{outcome.model}")
 
 
 def _without_labels(
@@ -88,11 +88,13 @@ def _without_labels(
     from ..errors import RecipeError
     from ..pretraining.simmim import load_simmim, pretrain_simmim
 
-    what = load_simmim(recipe, changes)
+    simmim_recipe = load_simmim(recipe, changes)
     if encoder is not None:
-        raise RecipeError(f"{what.name} makes an encoder and takes none; give --encoder to a training with labels.")
-    folder = output or Path("runs") / what.name
-    done = pretrain_simmim(what, folder, root=data, device=device, quiet=quiet)
+        raise RecipeError(
+            f"{simmim_recipe.name} makes an encoder and takes none; give --encoder to a training with labels."
+        )
+    folder = output or Path("runs") / simmim_recipe.name
+    done = pretrain_simmim(simmim_recipe, folder, root=data, device=device, quiet=quiet)
     if as_json:
         print_json({"made": done.made and str(done.made), "fit": vars(done.result)})
     elif done.made is None:

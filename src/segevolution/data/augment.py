@@ -79,22 +79,22 @@ def augment_view(
         where the view got another contrast and `recontrast.as_mri` says so, else as it was.
     """
     settings = settings or AugmentSettings()
-    own = settings.recontrast
-    if not own.drawn(case.modality, rng):
+    recontrast_settings = settings.recontrast
+    if not recontrast_settings.drawn(case.modality, rng):
         return augment(view.image, rng, settings, bounds=case.bounds, pad=case.pad), case
     low, high = case.bounds
     padding, span = view.image == np.float32(case.pad), np.float32(max(high - low, 1e-8))
     unit = np.where(padding, np.float32(0), (view.image - np.float32(low)) / span)
-    unit = recontrast(unit, view.labels, case.structures, rng, own)
+    unit = recontrast(unit, view.labels, case.structures, rng, recontrast_settings)
     image = np.where(padding & (unit == 0), np.float32(case.pad), unit * span + np.float32(low))
     after = replace(
         settings,
-        bias_field=max(settings.bias_field, own.bias_field),
-        noise=max(settings.noise, own.noise),
-        resolution=max(settings.resolution, own.resolution),
+        bias_field=max(settings.bias_field, recontrast_settings.bias_field),
+        noise=max(settings.noise, recontrast_settings.noise),
+        resolution=max(settings.resolution, recontrast_settings.resolution),
     )
     image = augment(image, rng, after, bounds=case.bounds, pad=case.pad)
-    return image, replace(case, modality=Modality.MRI) if own.as_mri else case
+    return image, replace(case, modality=Modality.MRI) if recontrast_settings.as_mri else case
 
 
 def augment(

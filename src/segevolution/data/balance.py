@@ -65,9 +65,9 @@ def round_robin(records: Iterable[HasPerson], count: int, seed: int = 0) -> tupl
     queues: dict[tuple[str, str], list[str]] = defaultdict(list)
     for record in records:
         queues[record.person[0], str(record.modality)].append(record.name)
-    there = sum(map(len, queues.values()))
-    if not 1 <= count <= there:
-        raise StoreError(f"{count} cases were asked for, but there are {there}; ask for 1 to {there}.")
+    available = sum(map(len, queues.values()))
+    if not 1 <= count <= available:
+        raise StoreError(f"{count} cases were asked for, but there are {available}; ask for 1 to {available}.")
     turns = []
     for group, names in queues.items():
         shuffled = sorted((lot(seed, *group, name), name) for name in names)

@@ -61,15 +61,15 @@ def contact_sheet(
     if not cases:
         raise StoreError(f"{' and '.join(str(store.path) for store in stores)} holds no case to draw.")
     check_writable(path, force=force)
-    shown = _spread(cases, most)
-    columns = min(columns, len(shown))
-    rows = -(-len(shown) // columns)
+    sheet_cases = _spread(cases, most)
+    columns = min(columns, len(sheet_cases))
+    rows = -(-len(sheet_cases) // columns)
     figure = Figure(facecolor="black")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     outlined: set[str] = set()
-    for (store, record), axis in zip(shown, axes.flat, strict=False):
+    for (store, record), axis in zip(sheet_cases, axes.flat, strict=False):
         outlined |= _draw(store.read(record.name), axis)
     names = _in_order(outlined)
     legend_columns = max(1, int(columns * _CELL / _LEGEND_COLUMN))
@@ -84,7 +84,7 @@ def contact_sheet(
         )
     with replacing(path, force=force) as temporary:
         figure.savefig(temporary, dpi=120, facecolor="black")
-    return len(shown), len(cases)
+    return len(sheet_cases), len(cases)
 
 
 def structure_colour(name: str) -> Colour:
@@ -98,8 +98,8 @@ def display_range(case: Case, picture: Array, structures: Iterable[str]) -> tupl
     if case.volume.modality is Modality.CT:
         brain = any(word in name for name in structures for word in _IN_BRAIN)
         return _BRAIN if brain else _SOFT_TISSUE
-    seen = picture[picture > picture.min()]
-    low, high = np.percentile(seen if seen.size else picture, (1, 99.5))
+    signal = picture[picture > picture.min()]
+    low, high = np.percentile(signal if signal.size else picture, (1, 99.5))
     return float(low), float(max(high, low + 1e-6))
 
 
@@ -111,8 +111,8 @@ def best_slice(case: Case) -> tuple[int, int]:
     filled = np.count_nonzero(slices, axis=1)
     if not filled.any():
         return axis, len(slices) // 2
-    shown = [int(np.count_nonzero(np.bincount(labels))) if labels.any() else 0 for labels in slices]
-    return axis, max(range(len(slices)), key=lambda index: (shown[index], int(filled[index])))
+    label_counts = [int(np.count_nonzero(np.bincount(labels))) if labels.any() else 0 for labels in slices]
+    return axis, max(range(len(slices)), key=lambda index: (label_counts[index], int(filled[index])))
 
 
 def _spread(cases: Sequence[tuple[Store, CaseRecord]], most: int) -> list[tuple[Store, CaseRecord]]:
@@ -121,8 +121,8 @@ def _spread(cases: Sequence[tuple[Store, CaseRecord]], most: int) -> list[tuple[
     for number, (store, record) in enumerate(cases):
         groups[store.path, record.dataset, record.modality, record.sequence].append(number)
     turns = chain.from_iterable(zip_longest(*(_bisected(members) for members in groups.values())))
-    chosen = [number for number in turns if number is not None][:most]
-    return [cases[number] for number in sorted(chosen)]
+    case_numbers = [number for number in turns if number is not None][:most]
+    return [cases[number] for number in sorted(case_numbers)]
 
 
 def _bisected(members: list[int]) -> list[int]:
@@ -161,9 +161,9 @@ def _draw(case: Case, axis: Axes) -> set[str]:
 
 def _of_parts(name: str, case: Case) -> bool:
     """Whether a structure is the union of others, whose outlines show it already."""
-    own = set(case.structures[name])
-    parts = [set(values) for other, values in case.structures.items() if set(values) < own and other != name]
-    return bool(parts) and set[int]().union(*parts) == own
+    own_values = set(case.structures[name])
+    parts = [set(values) for other, values in case.structures.items() if set(values) < own_values and other != name]
+    return bool(parts) and set[int]().union(*parts) == own_values
 
 
 def _seen(array: Array, cut: int, index: int) -> Array:

@@ -130,10 +130,10 @@ def export_m3d_seg(
     for code in codes:
         items: dict[Part, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
         for record, part in code.cases:
-            there = (out / code.name / record.name).is_dir()
-            if not there:
+            already_written = (out / code.name / record.name).is_dir()
+            if not already_written:
                 _write(store, record, code, out / code.name / record.name, how)
-            (kept_cases if there else written).append(record.name)
+            (kept_cases if already_written else written).append(record.name)
             items[part].append(_item(record, code))
             if progress is not None:
                 progress(len(written) + len(kept_cases), total, record.name)
@@ -164,15 +164,19 @@ def _parts(store: Store, split: Split | None) -> dict[str, Part]:
 def _codes(store: Store, parts: Mapping[str, Part]) -> Iterator[_ExportedDataset]:
     records = [record for record in store.cases if record.name in parts]
     for dataset in sorted({record.dataset for record in records}):
-        own = [record for record in records if record.dataset == dataset]
-        modalities = sorted({record.modality for record in own}, key=str)
+        dataset_records = [record for record in records if record.dataset == dataset]
+        modalities = sorted({record.modality for record in dataset_records}, key=str)
         labelled = {modality: _in_order(store.labelled(dataset, modality)) for modality in modalities}
-        one = len(set(labelled.values())) == 1
-        for modality in modalities[:1] if one else modalities:
+        is_single = len(set(labelled.values())) == 1
+        for modality in modalities[:1] if is_single else modalities:
             yield _ExportedDataset(
-                dataset if one else f"{dataset}_{str(modality or 'unknown').lower()}",
+                dataset if is_single else f"{dataset}_{str(modality or 'unknown').lower()}",
                 labelled[modality],
-                tuple((record, parts[record.name]) for record in own if one or record.modality is modality),
+                tuple(
+                    (record, parts[record.name])
+                    for record in dataset_records
+                    if is_single or record.modality is modality
+                ),
             )
 
 

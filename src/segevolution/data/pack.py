@@ -203,11 +203,11 @@ def thinned(case: FramedCase, spacing: tuple[float, float, float], limits: PackL
     labels = np.zeros(shape, np.uint8)
     for value, number in fresh.items():
         labels[picked == value] = number
-    seen = set(np.unique(labels).tolist())
+    present_values = set(np.unique(labels).tolist())
     structures = {
         name: tuple(fresh[value] for value in group)
         for name, group in case.structures.items()
-        if any(fresh[value] in seen for value in group)
+        if any(fresh[value] in present_values for value in group)
     }
     image = np.ascontiguousarray(resize_nearest(np.asarray(case.image), shape))
     return replace(case, image=image, labels=labels, structures=structures)

@@ -100,10 +100,10 @@ def prepare(
         if store.datasets.get(dataset) != facts:
             store.describe(dataset, facts)
         store.note_decisions(dataset, [asdict(decision) for decision in decisions])
-    wanted = [case for case in index if (only is None or case in only) and (split is None or case in parts)]
+    wanted_cases = [case for case in index if (only is None or case in only) and (split is None or case in parts)]
     outcomes: dict[str, _CaseOutcome] = {}
     todo = []
-    for case in wanted:
+    for case in wanted_cases:
         name = prefix + case
         if name not in store:
             todo.append(case)
@@ -121,7 +121,7 @@ def prepare(
         for done, (case, outcome) in enumerate(finished, start=len(outcomes) + 1):
             outcomes[prefix + case] = outcome
             if progress is not None:
-                progress(done, len(wanted), prefix + case)
+                progress(done, len(wanted_cases), prefix + case)
             if strict and outcome.kind == "failed":
                 break
     store.refresh()
@@ -192,21 +192,23 @@ def _report(store: Store, outcomes: Mapping[str, _CaseOutcome], update: bool) ->
     by_kind: dict[str, list[str]] = defaultdict(list)
     for name, outcome in outcomes.items():
         by_kind[outcome.kind].append(name)
-    there = {name: store.record(name) for name, outcome in outcomes.items() if outcome.kind != "failed"}
+    stored_records = {name: store.record(name) for name, outcome in outcomes.items() if outcome.kind != "failed"}
     return PrepareReport(
         added=tuple(by_kind["added"]),
         kept=tuple(by_kind["kept"]),
         failed={name: outcomes[name].reason for name in by_kind["failed"]},
-        notes=_notes(there, {} if update else newer(store, by_kind["kept"])),
+        notes=_notes(stored_records, {} if update else newer(store, by_kind["kept"])),
         updated=tuple(by_kind["updated"]),
     )
 
 
 def _note_skipped(store: Store, dataset: str, report: PrepareReport) -> None:
     """Keep the reasons beside the cases; those of cases that this run did not look at stay."""
-    seen = {*report.added, *report.kept, *report.updated, *report.failed}
+    reported_cases = {*report.added, *report.kept, *report.updated, *report.failed}
     before = store.skipped.get(dataset, {})
-    store.note_skipped(dataset, {name: why for name, why in before.items() if name not in seen} | dict(report.failed))
+    store.note_skipped(
+        dataset, {name: why for name, why in before.items() if name not in reported_cases} | dict(report.failed)
+    )
 
 
 def newer(store: Store, names: Collection[str]) -> dict[str, str]:

@@ -153,15 +153,15 @@ def folds(records: Iterable[HasPerson], k: int, seed: int = 0, *, validation: in
     if not 2 <= k <= people:
         raise StoreError(f"{k} folds need 2 or more, and as many patients; there are {people}.")
     parts = _deal(strata, [1 / k] * k)
-    made = []
+    fold_splits = []
     for number, test in enumerate(parts):
         # The fold after this one gives validation patients first, so that they differ from fold to fold.
         rest = [cases for other in range(1, k) for cases in parts[(number + other) % k]]
         if validation >= len(rest):
             raise StoreError(f"{validation} validation patients leave none of {len(rest)} to train on.")
         held, train = rest[:validation], rest[validation:]
-        made.append(_split((train, held, test)))
-    return tuple(made)
+        fold_splits.append(_split((train, held, test)))
+    return tuple(fold_splits)
 
 
 def few_shot(records: Iterable[HasPerson], shots: int, seed: int = 0) -> tuple[str, ...]:
@@ -224,9 +224,10 @@ def original_parts(records: Iterable[HasPart]) -> dict[Person, Part]:
     for record in records:
         if record.part is not None and part_by_person.setdefault(record.person, record.part) != record.part:
             dataset, patient = record.person
-            both = " and ".join(sorted({part_by_person[record.person], record.part}))
+            part_names = " and ".join(sorted({part_by_person[record.person], record.part}))
             raise StoreError(
-                f"{dataset}: its authors put cases of patient {patient} into both {both}; split it by lot instead."
+                f"{dataset}: its authors put cases of patient {patient} into both {part_names}; "
+                "split it by lot instead."
             )
     return part_by_person
 
@@ -239,15 +240,15 @@ def lot(seed: int, *names: str) -> bytes:
 def _original(records: Sequence[HasPart], fractions: Sequence[float], seed: int) -> Split:
     """Authors' parts where there are some; what they left empty from their training patients."""
     placed = original_parts(records)
-    given: dict[str, set[Part]] = defaultdict(set)
+    parts_of_person: dict[str, set[Part]] = defaultdict(set)
     for (dataset, _), part in placed.items():
-        given[dataset].add(part)
+        parts_of_person[dataset].add(part)
     original_records = [[record for record in records if placed.get(record.person) == part] for part in PARTS[1:]]
     parts: list[list[list[str]]] = [[], *(_people(cases, seed) for cases in original_records)]
     pools: dict[tuple[float, ...], list[HasPart]] = defaultdict(list)
     for record in records:
         if placed.get(record.person, "train") == "train":
-            pools[_shares(fractions, given[record.person[0]])].append(record)
+            pools[_shares(fractions, parts_of_person[record.person[0]])].append(record)
     for shares, pool in sorted(pools.items()):
         for people, more in zip(parts, _deal(_strata(pool, seed), shares), strict=True):
             people += more

@@ -200,13 +200,13 @@ class Store:
         outdated = update and record.name in self and not self._holds(record)
         if record.name not in self or outdated:
             self._write(record, signal, labels, outdated)
-        there = self.record(record.name)
-        if there.sha256 != record.sha256:
+        stored = self.record(record.name)
+        if stored.sha256 != record.sha256:
             raise StoreError(
-                f"{self.path} has another case named {record.name} (of {there.dataset}); "
+                f"{self.path} has another case named {record.name} (of {stored.dataset}); "
                 "prepare one of the two with --prefix, or into a store of its own."
             )
-        return there
+        return stored
 
     def _holds(self, record: CaseRecord) -> bool:
         """Whether this very case is here, undamaged."""

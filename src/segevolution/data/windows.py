@@ -120,8 +120,8 @@ class FramedCase:
         plane = int(np.searchsorted(until, number, side="right"))
         before = int(until[plane - 1]) if plane else 0
         _, height, width = self.labels.shape
-        shown = planes_of(self.labels, [plane], slice(0, height), slice(0, width))
-        place = np.flatnonzero(mask_of(shown, values))[number - before]
+        plane_labels = planes_of(self.labels, [plane], slice(0, height), slice(0, width))
+        place = np.flatnonzero(mask_of(plane_labels, values))[number - before]
         return np.array([plane, *divmod(int(place), width)], float)
 
 
@@ -138,9 +138,9 @@ def structures_seen(
         present: label values in its frame.
         labelled, known: see `FramedCase.make`.
     """
-    chosen = {name: values for name, values in sorted(structures.items()) if not known or name in known}
-    seen = {name: values for name, values in chosen.items() if present & set(values)}
-    return seen, tuple(sorted(name for name in labelled - set(seen) if not known or name in known))
+    known_structures = {name: values for name, values in sorted(structures.items()) if not known or name in known}
+    visible = {name: values for name, values in known_structures.items() if present & set(values)}
+    return visible, tuple(sorted(name for name in labelled - set(visible) if not known or name in known))
 
 
 def mask_of(labels: Array, values: tuple[int, ...]) -> npt.NDArray[np.bool_]:

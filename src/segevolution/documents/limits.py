@@ -106,8 +106,8 @@ def check_texts(value: Any) -> None:
         item = remaining.pop()
         if isinstance(item, str):
             if "\x00" in item or any("\ud800" <= character <= "\udfff" for character in item):
-                shown = item.encode("unicode_escape").decode()[:40]
-                raise DocumentFault(f'holds a text with a character that is none ("{shown}")')
+                escaped = item.encode("unicode_escape").decode()[:40]
+                raise DocumentFault(f'holds a text with a character that is none ("{escaped}")')
         elif isinstance(item, dict):
             remaining += [*item.keys(), *item.values()]
         elif isinstance(item, list):

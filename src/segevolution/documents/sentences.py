@@ -47,11 +47,11 @@ def validation_sentence(error: ValidationError, values: Any, schema: Any) -> str
     faults = error.errors(include_url=False)
     places = [_place(_holder(fault), values) for fault in faults]
     # Within one value the branch that came furthest knows best what is wrong.
-    chosen = max(
+    deepest_fault = max(
         (number for number, place in enumerate(places) if place[: len(places[0])] == places[0]),
         key=lambda number: (len(places[number]), -number),
     )
-    place, fault = places[chosen], faults[chosen]
+    place, fault = places[deepest_fault], faults[deepest_fault]
     name = ".".join(map(_short, place))
     if fault["type"] in ("missing", "missing_argument"):
         return f': "{_short(str(fault["loc"][-1]))}" is missing' + (f' in "{name}"' if name else "")
@@ -60,9 +60,9 @@ def validation_sentence(error: ValidationError, values: Any, schema: Any) -> str
         where = f'in "{name}"' if name else "here"
         return f': "{_short(key)}" means nothing {where}{hint}'
     alike = [other for other, where in zip(faults, places, strict=True) if where == place]
-    own = next((other for other in alike if other["type"] in ("value_error", "assertion_error")), None)
-    if own is not None:
-        message = str(own["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    own_fault = next((other for other in alike if other["type"] in ("value_error", "assertion_error")), None)
+    if own_fault is not None:
+        message = str(own_fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
         return f': "{name}": {message}' if name else f": {message}"
     return _expectation(name, alike)
 

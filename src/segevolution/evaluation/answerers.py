@@ -107,7 +107,10 @@ class MaskDialogue:
     def segment(self, prompt: Sequence[Prompt], *, structure: str | None = None) -> list[Segmentation]:
         """See Dialogue; its predicted overlap is NaN."""
         return [
-            Segmentation(self.answer(one, structure), self.volume.grid, one, structure, float("nan")) for one in prompt
+            Segmentation(
+                self.answer(single_prompt, structure), self.volume.grid, single_prompt, structure, float("nan")
+            )
+            for single_prompt in prompt
         ]
 
     def take_up(self, answer: Segmentation) -> Segmentation:

@@ -65,8 +65,8 @@ def markdown(blocks: Sequence[Block]) -> str:
                 parts.append(f"{'#' * level} {markdown_text(text)}")
             case Text(lines, listed):
                 written_lines = [_markdown_line(line) for line in lines]
-                one = len(lines) == 1 and not listed
-                parts.append(written_lines[0] if one else "\n".join(f"- {line}" for line in written_lines))
+                is_paragraph = len(lines) == 1 and not listed
+                parts.append(written_lines[0] if is_paragraph else "\n".join(f"- {line}" for line in written_lines))
             case Picture(name, caption, _):
                 parts.append(
                     f"![{markdown_text(name)}](figures/{quote(name, safe='')}.png)\n\n{markdown_text(caption)}"

@@ -144,9 +144,9 @@ class _Interview:
         dialogue = self.answerer.open(self.volume, windows=windows, context=context)
         where = {"context": context, "windows": windows or ""}
         keeps_mask = context == questions.contexts[0] and windows == questions.windows
-        for structure, asked in self.prompts.items():
+        for structure, kind_prompts in self.prompts.items():
             truth = self.case.mask(structure)
-            for kind, prompt, coordinates in asked:
+            for kind, prompt, coordinates in kind_prompts:
                 if not self._answers(kind, prompt, structure):
                     continue
                 question = {**where, "structure": structure, "prompt": kind, **coordinates}

@@ -53,17 +53,19 @@ def choose_cases(table: pd.DataFrame, method: str, reference: str, prompt: str) 
     """
     rows = plain_rows(table)
     rows = rows[(rows["prompt"] == prompt) & (rows["context"] == table["context"].iloc[0])]
-    chosen = []
+    choices = []
     for (dataset, modality), group in grouped(rows, ("dataset", "modality")):
-        mine = group[group["method"] == method]
-        scores = mine.groupby("case")["dice"].mean().reset_index().sort_values(["dice", "case"], ignore_index=True)
+        method_rows = group[group["method"] == method]
+        scores = (
+            method_rows.groupby("case")["dice"].mean().reset_index().sort_values(["dice", "case"], ignore_index=True)
+        )
         others = group[group["method"] == reference].groupby("case")["dice"].mean()
         for rank, place in _ranks(len(scores)).items():
             case = str(scores["case"][place])
-            run = str(mine[mine["case"] == case]["run"].iloc[0])
+            run = str(method_rows[method_rows["case"] == case]["run"].iloc[0])
             other = float(others.get(case, np.nan))
-            chosen.append(ChosenCase(dataset, modality, case, method, run, rank, float(scores["dice"][place]), other))
-    return chosen
+            choices.append(ChosenCase(dataset, modality, case, method, run, rank, float(scores["dice"][place]), other))
+    return choices
 
 
 def _ranks(count: int) -> dict[str, int]:

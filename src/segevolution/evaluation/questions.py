@@ -198,6 +198,6 @@ def _drawn(case: Case, structure: str, variant: Variant) -> dict[str, Prompt]:
         larger=variant.box.amount if share else 0.0,
     )
     for kind in sorted(frozenset().union(*map(kinds_in, variant.prompts)) - full.kinds):  # the later kinds
-        own = prompt_generator(variant.seed, case.dataset, case.name, structure, kind)
-        full = full.joined(prompt_from_mask(case.mask(structure), case.volume.grid, (kind,), structure, own))
+        kind_generator = prompt_generator(variant.seed, case.dataset, case.name, structure, kind)
+        full = full.joined(prompt_from_mask(case.mask(structure), case.volume.grid, (kind,), structure, kind_generator))
     return {kind: full.only(kinds_in(kind)) for kind in variant.prompts}

@@ -231,8 +231,8 @@ def _badged(badges: Mapping[str, str] | None) -> tuple[str, ...]:
 def _work(table: pd.DataFrame, methods: Sequence[str]) -> Table:
     rows = []
     for method in methods:
-        mine = table[table["method"] == method]
-        cases = mine.groupby(["run", "dataset", "case", "context", "shift", "strength"])
+        method_rows = table[table["method"] == method]
+        cases = method_rows.groupby(["run", "dataset", "case", "context", "shift", "strength"])
         encoded, decoded = cases["encodings"].sum().mean(), cases["decodings"].sum().mean()
         rows.append((method, f"{encoded:.1f}", f"{decoded:.1f}", f"{cases['seconds'].sum().mean():.1f}"))
     return Table(("method", "encodings a case", "decodings a case", "seconds a case"), tuple(rows))

@@ -183,10 +183,10 @@ class Results:
         return self.table()
 
     def _joined(self, parts: Iterable[PartName], earlier: Mapping[PartName, Mapping[str, Any]]) -> pa.Table:
-        there = {
+        columns_present = {
             part.path(self.folder / "parts", ".parquet"): earlier.get(part, {}) for part in parts if self.has(part)
         }
-        tables = [_read(path, values) for path, values in there.items()]
+        tables = [_read(path, values) for path, values in columns_present.items()]
         return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
     def table(self) -> pd.DataFrame:
@@ -241,11 +241,17 @@ def surroundings() -> dict[str, Any]:
 
 
 def _revision() -> dict[str, Any] | None:
-    here = Path(__file__).resolve().parent
+    package_folder = Path(__file__).resolve().parent
     try:
         run = [
-            subprocess.run(["git", "-C", str(here), *what], capture_output=True, text=True, timeout=10, check=True)
-            for what in (["rev-parse", "HEAD"], ["ls-files", "--error-unmatch", __file__], ["status", "--porcelain"])
+            subprocess.run(
+                ["git", "-C", str(package_folder), *git_command], capture_output=True, text=True, timeout=10, check=True
+            )
+            for git_command in (
+                ["rev-parse", "HEAD"],
+                ["ls-files", "--error-unmatch", __file__],
+                ["status", "--porcelain"],
+            )
         ]
     except (OSError, subprocess.SubprocessError):
         return None

@@ -88,8 +88,8 @@ def bootstrap(values: npt.ArrayLike, rows: int | None = None, seed: int = 0) -> 
         return Estimate(float(sample[0]), np.nan, np.nan, 1, count)
     if np.isinf(sample).any():
         return Estimate(_mean(sample.tolist()), np.nan, np.nan, len(sample), count)
-    drawn = np.random.default_rng(seed).integers(0, sample.size, (DRAWS, sample.size))
-    low, high = np.quantile(sample[drawn].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    resampled_rows = np.random.default_rng(seed).integers(0, sample.size, (DRAWS, sample.size))
+    low, high = np.quantile(sample[resampled_rows].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(sample.mean()), float(low), float(high), len(sample), count)
 
 
@@ -154,8 +154,8 @@ def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice
     Each side is averaged over its runs first, so that a method with three seeds weighs as much as one.
     """
     keys = list(QUESTION)
-    asked = complete(table).dropna(subset=[metric]).set_index(keys)
-    sides = [asked.loc[asked["method"] == name, metric] for name in (method, reference)]
+    measured_rows = complete(table).dropna(subset=[metric]).set_index(keys)
+    sides = [measured_rows.loc[measured_rows["method"] == name, metric] for name in (method, reference)]
     # From one of the reference's values on, so that equal runs differ by 0 and not by the rounding of their means.
     start = sides[1].replace([np.inf, -np.inf], 0.0).groupby(level=keys, observed=True).first()
     means = [(side - start.reindex(side.index)).groupby(level=keys, observed=True).mean().dropna() for side in sides]

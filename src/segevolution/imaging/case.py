@@ -92,10 +92,10 @@ def label_map_at(
     for name, places in voxels.items():
         if places.size and (places.min() < 0 or places.max() >= size):
             raise VolumeError(f"the mask of {name} names voxels outside a volume of shape {shape}.")
-        there = labels[places]
-        for value in np.unique(there).tolist():
+        labels_at = labels[places]
+        for value in np.unique(labels_at).tolist():
             members.append(members[value] | {name})
-            labels[places[there == value]] = len(members) - 1
+            labels[places[labels_at == value]] = len(members) - 1
     present_values = [0, *np.unique(labels[labels != 0]).tolist()]
     numbers = np.zeros(len(members), np.min_scalar_type(len(present_values) - 1))
     numbers[present_values] = np.arange(len(present_values))

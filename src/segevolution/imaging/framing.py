@@ -54,20 +54,20 @@ class Frame:
     @property
     def spacing(self) -> Spacing:
         """Distance of neighbouring frame voxels along (D, H, W), in millimetres."""
-        own = np.asarray([self.grid.spacing[axis] for axis in self.turn.axes][::-1])
-        d, h, w = (own if self.resampling is None else own * self.resampling.step).tolist()
+        cropped_spacing = np.asarray([self.grid.spacing[axis] for axis in self.turn.axes][::-1])
+        d, h, w = (cropped_spacing if self.resampling is None else cropped_spacing * self.resampling.step).tolist()
         return d, h, w
 
     def indices(self, voxels: npt.ArrayLike) -> Floats:
         """File voxel indices (N, 3) as (x, y, z) -> frame voxels (N, 3) as (d, h, w); may lie outside the crop."""
-        own = np.asarray(self.turn.apply_indices(voxels)[:, ::-1] - self.start)
-        return own if self.resampling is None else self.resampling.forth(own)
+        frame_indices = np.asarray(self.turn.apply_indices(voxels)[:, ::-1] - self.start)
+        return frame_indices if self.resampling is None else self.resampling.forth(frame_indices)
 
     def voxels(self, indices: npt.ArrayLike) -> Floats:
         """Frame voxels (N, 3) as (d, h, w) -> file voxel indices (N, 3) as (x, y, z)."""
-        own = np.asarray(indices, np.float64).reshape(-1, 3)
-        own = own if self.resampling is None else self.resampling.back(own)
-        return self.turn.undo_indices((own + self.start)[:, ::-1])
+        frame_voxels = np.asarray(indices, np.float64).reshape(-1, 3)
+        frame_voxels = frame_voxels if self.resampling is None else self.resampling.back(frame_voxels)
+        return self.turn.undo_indices((frame_voxels + self.start)[:, ::-1])
 
     def block(self, low: Sequence[float], high: Sequence[float]) -> tuple[Triple, Triple]:
         """A box of file voxels (x, y, z), both corners included -> first and one-past-last frame voxel (d, h, w).
@@ -131,9 +131,9 @@ def frame(
     pad, bounds = normaliser.pad_of(image), normaliser.bounds_of(image)
     if spacing is None:
         return Frame(cropped, start, turn, volume.grid, None, pad, bounds)
-    wanted = [spacing[BODY_AXIS[code]] for code in order]
+    target_spacing = [spacing[BODY_AXIS[code]] for code in order]
     resampling = Resampling.to_spacing(
-        _whole(cropped.shape), ordered.grid.spacing[::-1], wanted[::-1], turn.flips[::-1]
+        _whole(cropped.shape), ordered.grid.spacing[::-1], target_spacing[::-1], turn.flips[::-1]
     )
     sides = " x ".join(map(str, resampling.target[::-1]))
     subject = f"{volume.name}, which has {sides} voxels at the spacing that this model works at,"
@@ -163,9 +163,9 @@ def resize_nearest(array: Array, shape: Triple, *, exact: bool = True) -> Array:
     Source index floor((i + 0.5) * n / m) with `exact`, else floor(i * n / m); float32 arithmetic as in torch.
     """
     indices = []
-    for length, wanted in zip(array.shape[-3:], shape, strict=True):
-        scale = np.float32(length) / np.float32(wanted)
-        places = (np.arange(wanted, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale
+    for length, target_length in zip(array.shape[-3:], shape, strict=True):
+        scale = np.float32(length) / np.float32(target_length)
+        places = (np.arange(target_length, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale
         indices.append(np.minimum(places.astype(np.int64), length - 1))
     d, h, w = np.ix_(*indices)
     return np.asarray(array[..., d, h, w])

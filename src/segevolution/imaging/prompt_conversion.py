@@ -47,12 +47,12 @@ def adapted(prompt: Prompt, accepts: Collection[PromptKind]) -> tuple[Prompt, tu
     for kind in (PromptKind.LASSO, PromptKind.MASK, PromptKind.SCRIBBLE, *PromptKind):
         if kind not in prompt.kinds or kind in accepts:
             continue
-        chosen = next((each for each in CONVERSIONS if each.kind == kind and each.into <= set(accepts)), None)
-        if chosen is None:
+        conversion = next((each for each in CONVERSIONS if each.kind == kind and each.into <= set(accepts)), None)
+        if conversion is None:
             raise PromptError(f"this model takes no {kind} prompt; it takes {', '.join(sorted(accepts))}.")
-        converted = chosen.convert(prompt)
+        converted = conversion.convert(prompt)
         prompt = converted.only(converted.kinds - {kind})
-        notes.append(chosen.rule)
+        notes.append(conversion.rule)
     return prompt, tuple(notes)
 
 

@@ -137,8 +137,8 @@ class Prompt:
     @property
     def _says_where_or_what(self) -> bool:
         """Whether anything in it is on the structure."""
-        drawn = any(region is not None and bool(region.labels.any()) for region in self._regions.values())
-        return self.text is not None or self.box is not None or any(self.labels) or drawn or bool(self.mask)
+        has_region = any(region is not None and bool(region.labels.any()) for region in self._regions.values())
+        return self.text is not None or self.box is not None or any(self.labels) or has_region or bool(self.mask)
 
     def only(self, kinds: Collection[PromptKind]) -> "Prompt":
         """The parts of this prompt that are of some kinds; raises PromptError where nothing is left."""
@@ -167,9 +167,9 @@ class Prompt:
         if self.box is not None:
             ends = turn.apply_indices([self.box.low, self.box.high])
             box = Box(point(ends.min(axis=0)), point(ends.max(axis=0)))
-        drawn = {name: None if region is None else region.turned(turn) for name, region in self._regions.items()}
+        regions = {name: None if region is None else region.turned(turn) for name, region in self._regions.items()}
         mask = None if self.mask is None else self.mask.turned(turn)
-        return Prompt(grid, self.text, points, self.labels, box, mask=mask, notes=self.notes, **drawn)
+        return Prompt(grid, self.text, points, self.labels, box, mask=mask, notes=self.notes, **regions)
 
     def moved_to(self, grid: Grid) -> "Prompt":
         """The same prompt on another grid of the same patient, through millimetres.
@@ -230,7 +230,7 @@ class Prompt:
             shape, affine = value["grid"]["shape"], np.asarray(value["grid"]["affine"], np.float64)
             grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
             box, mask = value.get("box"), value.get("mask")
-            drawn = {name: Region.from_json(value[name]) for name in _DRAWN if value.get(name) is not None}
+            regions = {name: Region.from_json(value[name]) for name in _DRAWN if value.get(name) is not None}
             return cls(
                 grid,
                 value.get("text"),
@@ -239,7 +239,7 @@ class Prompt:
                 None if box is None else Box(point(box["low"]), point(box["high"])),
                 mask=None if mask is None else PackedMask.from_json(mask, masks or {}),
                 notes=tuple(str(note) for note in value.get("notes", ())),
-                **drawn,
+                **regions,
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, VolumeError) as error:
             raise PromptError(f"the prompt cannot be read from JSON ({error!r}); write it with to_json.") from error

@@ -107,23 +107,23 @@ class Region:
         voxel that the centre of one of the region's voxels lies in, so that nothing drawn vanishes between voxels.
         """
         first, last = self.voxels.min(axis=0), self.voxels.max(axis=0)
-        drawn = np.zeros(last - first + 1, np.int8)
-        drawn[tuple((self.voxels - first).T)] = self.labels.astype(np.int8) + 1
+        target_signs = np.zeros(last - first + 1, np.int8)
+        target_signs[tuple((self.voxels - first).T)] = self.labels.astype(np.int8) + 1
         faces = np.stack(np.meshgrid(*zip(first - 0.5, last + 0.5, strict=True), indexing="ij"), -1).reshape(-1, 3)
         ends = target.to_voxel(source.to_mm(faces))
         low = np.clip(np.floor(ends.min(axis=0)), 0, target.shape).astype(int)
         high = np.clip(np.ceil(ends.max(axis=0)) + 1, low, target.shape).astype(int)
         fine = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), -1).reshape(-1, 3)
         origin = np.floor(source.to_voxel(target.to_mm(fine)) + 0.5).astype(int) - first
-        known = ((origin >= 0) & (origin < drawn.shape)).all(axis=1)
+        known = ((origin >= 0) & (origin < target_signs.shape)).all(axis=1)
         labels = np.zeros(len(fine), np.int8)
-        labels[known] = drawn[tuple(origin[known].T)]
+        labels[known] = target_signs[tuple(origin[known].T)]
         centres = np.floor(target.to_voxel(source.to_mm(self.voxels)) + 0.5).astype(int)
-        there = ((centres >= 0) & (centres < target.shape)).all(axis=1)
-        voxels = np.concatenate([fine[labels > 0], centres[there]])
+        in_target = ((centres >= 0) & (centres < target.shape)).all(axis=1)
+        voxels = np.concatenate([fine[labels > 0], centres[in_target]])
         if not len(voxels):
             return None
-        signs = np.concatenate([labels[labels > 0] - 1, self.labels[there]])
+        signs = np.concatenate([labels[labels > 0] - 1, self.labels[in_target]])
         _, place = np.unique(voxels, axis=0, return_index=True)  # the first counts: by the new voxel's own centre
         return Region(voxels[place], signs[place])
 

@@ -24,12 +24,12 @@ def in_frame(region: Region | None, frame: Frame) -> Region | None:
         return None
     signs = np.zeros(frame.grid.shape, np.int8)
     signs[tuple(region.voxels.T)] = region.labels.astype(np.int8) + 1
-    seen = np.asarray(frame.labels(signs))
-    covered = np.argwhere(seen)
+    frame_signs = np.asarray(frame.labels(signs))
+    covered = np.argwhere(frame_signs)
     centres = np.floor(frame.indices(region.voxels) + 0.5)
     centres = np.clip(centres, 0, np.asarray(frame.image.shape) - 1).astype(np.int64)
     voxels = np.concatenate([covered, centres])
-    labels = np.concatenate([seen[tuple(covered.T)] - 1, region.labels])
+    labels = np.concatenate([frame_signs[tuple(covered.T)] - 1, region.labels])
     _, first = np.unique(voxels, axis=0, return_index=True)
     return Region(voxels[first], labels[first])
 
@@ -72,9 +72,9 @@ def rescaled(region: Region | None, source: Triple, target: Triple) -> Region | 
     finer, labels = finer[known], signs[tuple(origin[known].T)]
     middles = np.minimum(np.floor((region.voxels + 0.5) * scale).astype(int), last)
     voxels = np.concatenate([finer[labels > 0], middles])
-    both = np.concatenate([labels[labels > 0] - 1, region.labels])
+    all_labels = np.concatenate([labels[labels > 0] - 1, region.labels])
     _, place = np.unique(voxels, axis=0, return_index=True)  # the first counts: by the new voxel's own centre
-    return Region(voxels[place], both[place])
+    return Region(voxels[place], all_labels[place])
 
 
 def channels(

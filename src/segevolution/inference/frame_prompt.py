@@ -56,8 +56,8 @@ class FramePrompt:
     @property
     def silent(self) -> bool:
         """Whether it says nothing at all."""
-        drawn = self.scribbles is not None or self.lasso is not None
-        return self.structure is None and self.box is None and not self.labels and not drawn
+        has_region = self.scribbles is not None or self.lasso is not None
+        return self.structure is None and self.box is None and not self.labels and not has_region
 
 
 def to_frame_prompt(prompt: Prompt, frame: Frame) -> FramePrompt:
@@ -96,7 +96,7 @@ def resized(prompt: FramePrompt, source: Triple, target: Triple) -> FramePrompt:
     A point keeps its relative place. A box becomes the box of the voxels whose nearest-exact source lies in it, as
     a box made from the resized label would be; a box between two such voxels becomes the nearest one.
     """
-    scales = [wanted / length for length, wanted in zip(source, target, strict=True)]
+    scales = [target_length / length for length, target_length in zip(source, target, strict=True)]
     points = tuple(
         _place((value + 0.5) * scale - 0.5 for value, scale in zip(point, scales, strict=True))
         for point in prompt.points
@@ -141,9 +141,9 @@ def seen_from(
     if box is not None and prompt.box is None:
         for point, label in inside_points:
             box = box.join(voxel(point)) if label == POSITIVE else box
-    own = prompt.box.meet(view) if prompt.box is not None else None
-    if own is not None and not own.empty and inside == coarse:
-        box = own
+    window_box = prompt.box.meet(view) if prompt.box is not None else None
+    if window_box is not None and not window_box.empty and inside == coarse:
+        box = window_box
     if prompt.box is None and not prompt.points and not boxed:
         box = None
     window_prompt = FramePrompt(

@@ -50,8 +50,8 @@ def understood(prompt: Prompt, spec: Spec, volume: Volume) -> PreparedPrompt:
         if not any(character.isalnum() for character in name):
             raise PromptError("the text is empty; name a structure, such as liver.")
         prompt = replace(prompt, text=name)
-    asked, notes = adapted(prompt, spec.accepts)
-    return PreparedPrompt(prompt, asked, (*prompt.notes, *notes))
+    accepted_prompt, notes = adapted(prompt, spec.accepts)
+    return PreparedPrompt(prompt, accepted_prompt, (*prompt.notes, *notes))
 
 
 def drawn(

@@ -42,9 +42,9 @@ class PreviousAnswer:
         values, covered = self.logits, torch.ones(1, 1, 1, dtype=torch.bool, device=self.logits.device)
         for axis in range(3):
             start, extent = view.start[axis], view.stop[axis] - view.start[axis]
-            own, length = self.view.stop[axis] - self.view.start[axis], self.logits.shape[axis]
+            own_extent, length = self.view.stop[axis] - self.view.start[axis], self.logits.shape[axis]
             places = start + (torch.arange(size[axis], device=values.device) + 0.5) * extent / size[axis]  # of faces
-            share = (places - self.view.start[axis]) / own
+            share = (places - self.view.start[axis]) / own_extent
             shape = [-1 if other == axis else 1 for other in range(3)]
             covered = covered & ((share >= 0) & (share <= 1)).reshape(shape)
             index = (share * length - 0.5).clamp(0, length - 1)

@@ -116,10 +116,10 @@ def _told(prompt: PublishedPrompt, known: Tensor, placed: Tensor | None, *, lone
         points, labels = torch.full((1, 3), NOWHERE), torch.tensor([PADDING])
     else:
         first = torch.randint(len(places), (1,))
-        chosen = torch.cat([first, torch.randperm(len(places))[:POINTS_A_WINDOW]])
-        missing = POINTS_A_WINDOW + 1 - len(chosen)
-        points = torch.cat([places[chosen], torch.full((missing, 3), NOWHERE)])
-        labels = torch.tensor([POSITIVE] * len(chosen) + [PADDING] * missing)
+        point_numbers = torch.cat([first, torch.randperm(len(places))[:POINTS_A_WINDOW]])
+        missing = POINTS_A_WINDOW + 1 - len(point_numbers)
+        points = torch.cat([places[point_numbers], torch.full((missing, 3), NOWHERE)])
+        labels = torch.tensor([POSITIVE] * len(point_numbers) + [PADDING] * missing)
     return PublishedPrompt(prompt.structure, points, labels, _box_of(known))
 
 
@@ -134,14 +134,14 @@ def _prompt_map(prompt: PublishedPrompt, window: Triple, shape: Triple) -> Tenso
     """The box's voxels, or the positive points', drawn on the zoom-out grid and carried to the volume by `nearest`."""
     if not prompt.map_needed:
         return None
-    drawn = torch.zeros(window)
+    prompt_map = torch.zeros(window)
     if prompt.box is not None:
         low, high = prompt.box.long().split(3)
-        drawn[VoxelBlock(triple(low), triple(high + 1)).slices] = 1
+        prompt_map[VoxelBlock(triple(low), triple(high + 1)).slices] = 1
     elif prompt.points is not None and prompt.labels is not None:
         for d, h, w in prompt.points[prompt.labels == POSITIVE].long().tolist():
-            drawn[d, h, w] = 1
-    return functional.interpolate(drawn[None, None], shape, mode="nearest")[0, 0]
+            prompt_map[d, h, w] = 1
+    return functional.interpolate(prompt_map[None, None], shape, mode="nearest")[0, 0]
 
 
 def _ask(backbone: BackboneModule, features: Features, prompt: PublishedPrompt) -> Tensor:

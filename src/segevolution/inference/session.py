@@ -258,11 +258,11 @@ class Session:
         """
         packed = PackedMask.pack(np.asarray(mask))
         now = self._history.current
-        asked = self._opened.understood(
+        prepared = self._opened.understood(
             Prompt(self.volume.grid, mask=packed) if now is None else now.prompt.extended(mask=packed)
         )
-        notes = (*asked.notes, "this is the segmentation to begin with, not an answer of the network")
-        return self._show(HistoryEntry(asked.prompt, packed, asked.prompt.text, float("nan"), notes))
+        notes = (*prepared.notes, "this is the segmentation to begin with, not an answer of the network")
+        return self._show(HistoryEntry(prepared.prompt, packed, prepared.prompt.text, float("nan"), notes))
 
     @in_turn
     def take_up(self, answer: Segmentation) -> Segmentation:
@@ -309,12 +309,13 @@ class Session:
 
     def _add(self, prompt: Prompt) -> Segmentation:
         now = self._history.current
-        asked = self._opened.understood(prompt)
+        prepared = self._opened.understood(prompt)
         with self._opened.lock:
-            ((answer, name),) = self._opened.ask([asked], None if now is None else now.structure, earlier=now)
+            ((answer, name),) = self._opened.ask([prepared], None if now is None else now.structure, earlier=now)
             mask, _ = self._opened.mask_of(answer)
         return self._show(
-            HistoryEntry(asked.prompt, PackedMask.pack(mask), name, answer.iou, asked.notes, answer.previous), mask
+            HistoryEntry(prepared.prompt, PackedMask.pack(mask), name, answer.iou, prepared.notes, answer.previous),
+            mask,
         )
 
     def _show(self, entry: HistoryEntry, mask: Mask | None = None) -> Segmentation:

@@ -152,8 +152,8 @@ def region_around(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBloc
     short and is filled with zeros; see `published_region`.)
     """
     starts, stops = [], []
-    for low, high, wanted, length in zip(block.start, block.stop, window, shape, strict=True):
-        side = min(max(wanted, high - low), length)
+    for low, high, window_side, length in zip(block.start, block.stop, window, shape, strict=True):
+        side = min(max(window_side, high - low), length)
         start = min(max(low - (side - (high - low)) // 2, 0), length - side)
         starts.append(start)
         stops.append(start + side)
@@ -168,8 +168,8 @@ def focus_around(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelBlock
     that is corrected mostly keeps its view.
     """
     sides = zip(block.start, block.stop, shape, strict=True)
-    wanted = max(FOCUS_LEAST, *((high - low) * FOCUS_MARGIN / length for low, high, length in sides))
-    share = min(1.0, math.ceil(8 * wanted) / 8)
+    focus_scale = max(FOCUS_LEAST, *((high - low) * FOCUS_MARGIN / length for low, high, length in sides))
+    share = min(1.0, math.ceil(8 * focus_scale) / 8)
     starts, stops = [], []
     for low, high, least, length in zip(block.start, block.stop, window, shape, strict=True):
         side = min(length, max(math.ceil(share * length), math.ceil(least / 2), high - low))
@@ -187,8 +187,8 @@ def published_region(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelB
     So an odd difference leaves it one voxel short of the window, and a border leaves it shorter still.
     """
     starts, stops = [], []
-    for low, high, wanted, length in zip(block.start, block.stop, window, shape, strict=True):
-        margin = max(0, wanted - (high - low)) // 2
+    for low, high, window_side, length in zip(block.start, block.stop, window, shape, strict=True):
+        margin = max(0, window_side - (high - low)) // 2
         starts.append(max(0, low - margin))
         stops.append(min(length, high + margin))
     return VoxelBlock(triple(starts), triple(stops))
@@ -196,7 +196,7 @@ def published_region(block: VoxelBlock, window: Triple, shape: Triple) -> VoxelB
 
 def padding(shape: Triple, window: Triple) -> tuple[tuple[int, int], ...]:
     """Zeros before and after each axis that fill a window; the odd one comes after."""
-    missing = [max(0, wanted - length) for wanted, length in zip(window, shape, strict=True)]
+    missing = [max(0, window_side - length) for window_side, length in zip(window, shape, strict=True)]
     return tuple((total // 2, total - total // 2) for total in missing)
 
 

@@ -125,8 +125,8 @@ def surface_distances(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[flo
     box = _box(predicted_mask | true_mask)
     predicted_areas = element_areas(np.pad(predicted_mask[box], 1), steps)
     true_areas = element_areas(np.pad(true_mask[box], 1), steps)
-    there, back = _sorted(predicted_areas, true_areas, steps), _sorted(true_areas, predicted_areas, steps)
-    return SurfaceDistances(there[0], back[0], there[1], back[1])
+    forth, back = _sorted(predicted_areas, true_areas, steps), _sorted(true_areas, predicted_areas, steps)
+    return SurfaceDistances(forth[0], back[0], forth[1], back[1])
 
 
 def _box(mask: Mask) -> tuple[slice, ...]:

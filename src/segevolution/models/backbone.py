@@ -77,13 +77,13 @@ class Features:
 
     def rows(self, rows: Sequence[int]) -> "Features":
         """The encodings of some images, copied."""
-        chosen = torch.tensor(rows, dtype=torch.int64, device=self.tokens.device)
+        row_index = torch.tensor(rows, dtype=torch.int64, device=self.tokens.device)
         return Features(
-            self.tokens[chosen],
+            self.tokens[row_index],
             self.grid,
-            tuple(skip[chosen] for skip in self.skips),
+            tuple(skip[row_index] for skip in self.skips),
             tuple(self.modalities[row] for row in rows),
-            None if self.routing is None else self.routing[chosen],
+            None if self.routing is None else self.routing[row_index],
         )
 
 

@@ -134,10 +134,10 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
         return target
     check_replaceable(target, force=True)
     record = pulled_record(target)
-    wanted = revision or (record.commit if record else None) or REVISIONS.get(name, "main")
+    requested_revision = revision or (record.commit if record else None) or REVISIONS.get(name, "main")
     system = None if is_local else system_of(name)
     patterns = PATTERNS if system is None else SYSTEMS[system].files
-    folder = local if is_local else _download(name, wanted, patterns)
+    folder = local if is_local else _download(name, requested_revision, patterns)
     # huggingface_hub turns a revision into its commit first, and keeps a snapshot under that.
     commit = folder.name if not is_local and _COMMIT.fullmatch(folder.name) else None
     found = folder.iterdir() if is_local else folder.rglob("*")
@@ -146,7 +146,9 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
     with replacing(target) as temporary:
         convert(folder, temporary, system=system)
         write_text(temporary / ORIGIN, origin + "\n")
-        pulled = PullRecord(source=origin, revision=None if is_local else wanted, commit=commit, sha256=hashes)
+        pulled = PullRecord(
+            source=origin, revision=None if is_local else requested_revision, commit=commit, sha256=hashes
+        )
         write_json(temporary / RECORD, pulled.model_dump())
     return target
 

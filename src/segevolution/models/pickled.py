@@ -36,10 +36,10 @@ def read_pickled(path: Path, allowed: Sequence[type] = ()) -> Any:
         ):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        asked = re.search(r"(?:GLOBAL |class )([\w.]*\.[\w.]+)", str(error))
-        what = f" ({asked[1]})" if asked else ""
+        class_name = re.search(r"(?:GLOBAL |class )([\w.]*\.[\w.]+)", str(error))
+        class_text = f" ({class_name[1]})" if class_name else ""
         raise CheckpointError(
-            f"{path} holds more than tensors{what}, which could run code when opened; it was refused and nothing "
+            f"{path} holds more than tensors{class_text}, which could run code when opened; it was refused and nothing "
             "in it was run. Get these weights from their publisher, or as safetensors."
         ) from None
     except Exception as error:  # torch raises whatever a damaged file makes it stumble over

@@ -100,18 +100,18 @@ def misfits(
         partly: whether names may be missing.
         shown: names of each kind that are listed.
     """
-    both = sorted(expected.keys() & headers.keys())
+    shared_names = sorted(expected.keys() & headers.keys())
     kinds = {
         "missing": [] if partly else sorted(expected.keys() - headers.keys()),
         "unexpected": sorted(headers.keys() - expected.keys()),
         "of another shape": [
             f"{name} ({_sides(headers[name].shape)} where {_sides(expected[name].shape)} is needed)"
-            for name in both
+            for name in shared_names
             if headers[name].shape != expected[name].shape
         ],
         "of another type": [
             f"{name} ({'fractions' if expected[name].floating else 'whole numbers'} are needed)"
-            for name in both
+            for name in shared_names
             if headers[name].floating != expected[name].floating
         ],
     }

@@ -217,11 +217,13 @@ class TinyBackbone(BackboneModule):
         state = None
         if self.hooks.fuse is not None:
             tokens, state = self.hooks.fuse(tokens, contexts)
-        chosen = slice(1, MASK_TOKENS) if multimask else slice(0, 1)
+        mask_slice = slice(1, MASK_TOKENS) if multimask else slice(0, 1)
         queries = self.mask_tokens[None] + self._said(prompts)[:, None]
         if self.hooks.mask_tokens is not None:
             queries = self.hooks.mask_tokens(queries, contexts, state)
-        queries = queries[:, chosen].contiguous()  # torch multiplies strided input otherwise when weights are frozen
+        queries = queries[
+            :, mask_slice
+        ].contiguous()  # torch multiplies strided input otherwise when weights are frozen
 
         intensity = features.skips[-1][prompts.image_index]
         powers = torch.cat([torch.ones_like(intensity), intensity, intensity**2], dim=1)
@@ -258,11 +260,11 @@ class TinyBackbone(BackboneModule):
             return self.point_gain.new_zeros(1, 1, 1, 1)
         window = torch.tensor(self.config.window, device=prompts.points.device)
         apart = (self._centres()[None, None] - prompts.points[:, :, None, None, None].to(window.device)) / window
-        near = torch.exp(-apart.square().sum(dim=-1) / (2 * self.reach**2))
+        closeness = torch.exp(-apart.square().sum(dim=-1) / (2 * self.reach**2))
         positive, negative = prompts.labels == POSITIVE, prompts.labels == NEGATIVE
-        sign = (positive.to(near.dtype) - negative.to(near.dtype))[:, :, None, None, None]
-        baseline = _STARTS[self.config.framing].lost * positive.any(dim=1).to(near.dtype)[:, None, None, None]
-        return self.point_gain * ((sign * near).sum(dim=1) - baseline)
+        sign = (positive.to(closeness.dtype) - negative.to(closeness.dtype))[:, :, None, None, None]
+        baseline = _STARTS[self.config.framing].lost * positive.any(dim=1).to(closeness.dtype)[:, None, None, None]
+        return self.point_gain * ((sign * closeness).sum(dim=1) - baseline)
 
     def _outside(self, prompts: PromptBatch) -> Tensor:
         """(P, d, h, w), or (1, 1, 1, 1) of zero: the penalty outside each box, full from one voxel away."""

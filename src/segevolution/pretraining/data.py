@@ -190,7 +190,7 @@ def pack_training(
     if path.parent.is_dir():
         sweep(path.parent)
     data = StoreData(folder, root)
-    chosen = {
+    packed_cases = {
         entry.name: {
             "train": recipe.pack.kept(entry.name, data.names(entry, "train")),
             "validation": data.names(entry, "validation"),
@@ -213,12 +213,12 @@ def pack_training(
     }
     size = write_pack(
         path,
-        (entry for dataset in recipe.data for entry in _entries(recipe, dataset, data, chosen[dataset.name])),
+        (entry for dataset in recipe.data for entry in _entries(recipe, dataset, data, packed_cases[dataset.name])),
         facts,
         most_bytes=int(recipe.pack.megabytes * 1e6),
         force=force,
     )
-    return PackReference(path, size, {name: sum(map(len, roles.values())) for name, roles in chosen.items()})
+    return PackReference(path, size, {name: sum(map(len, roles.values())) for name, roles in packed_cases.items()})
 
 
 def pack_key(recipe: PretrainRecipe) -> str:

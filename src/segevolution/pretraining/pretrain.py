@@ -108,9 +108,9 @@ def pretrain(
             raise RecipeError(f"{recipe.name} starts from {recipe.start}, which has an encoder; leave one of them out.")
         report = load_encoder(model, encoder)
         manifest["encoder"] = {"from": str(report), "sha256": sha256(report.source)}
-    seen: dict[str, WeightedDataset] = {}
+    drawn_datasets: dict[str, WeightedDataset] = {}
     results = []
-    for number, (stage, chosen) in enumerate(zip(recipe.stages, settings, strict=True), start=1):
+    for number, (stage, stage_fit) in enumerate(zip(recipe.stages, settings, strict=True), start=1):
         if model.config.window != stage.window:
             model = resized(model, stage.window)
         place = folder / f"stage-{number}"
@@ -118,16 +118,16 @@ def pretrain(
         if weights.is_file():
             load_state(model, read_weights(weights), where=str(weights))
             continue
-        drawn = drawn_from(recipe, number)
-        seen |= {entry.name: entry for entry in drawn}
+        stage_datasets = drawn_from(recipe, number)
+        drawn_datasets |= {entry.name: entry for entry in stage_datasets}
         if (place / LAST).is_file() and _digest(manifest["packed"].get(place.name)) != _digest(data.packed):
             raise RecipeError(
                 f"{place} was begun with other data; go on with {_said(manifest, place)}, or in a new folder."
             )
         manifest["packed"][place.name] = data.packed
-        _write_manifest(folder, recipe, settings, data, seen, manifest)
-        training, validation = (_groups(recipe, drawn, data, model, role) for role in ("train", "validation"))
-        result = fit(model, training, chosen, place, validation=validation, device=device, quiet=quiet)
+        _write_manifest(folder, recipe, settings, data, drawn_datasets, manifest)
+        training, validation = (_groups(recipe, stage_datasets, data, model, role) for role in ("train", "validation"))
+        result = fit(model, training, stage_fit, place, validation=validation, device=device, quiet=quiet)
         results.append(result)
         if not result.finished:
             return PretrainOutcome(None, tuple(results))
@@ -213,9 +213,10 @@ def _card(recipe: PretrainRecipe, data: TrainingData, packed: Mapping[str, Any])
         lines += [f"Its training began with the weights of {recipe.start}.", ""]
     lines += ["It is for research, not a medical device.", "", "## Trained on", ""]
     for entry in recipe.data:
-        seen, held_out = (data.names(entry, role) for role in ("train", "validation"))
+        train_names, held_out = (data.names(entry, role) for role in ("train", "validation"))
         lines.append(
-            f"- {entry.name}: {len(seen)} cases, labels: {entry.truth}, licence: {data.licence(entry) or 'not stated'}"
+            f"- {entry.name}: {len(train_names)} cases, labels: {entry.truth}, "
+            f"licence: {data.licence(entry) or 'not stated'}"
             + (f"; never trained on: {', '.join(held_out)}" if held_out else "")
         )
     lines += [
@@ -261,7 +262,7 @@ def _write_manifest(
     """What decides a run, so that it can be done again: with every default spelt out."""
     manifest = {
         "recipe": json.loads(recipe.model_dump_json()),
-        "stages": [asdict(chosen) for chosen in settings],
+        "stages": [asdict(stage_fit) for stage_fit in settings],
         **told,
         "data": {name: data.fingerprint(entry) for name, entry in seen.items()},
         **surroundings(),

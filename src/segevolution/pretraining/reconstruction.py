@@ -44,19 +44,19 @@ def draw_reconstruction(
     rows = []
     for number in range(count):
         pool = pools[number % len(pools)]
-        chosen = UnlabelledImages(pool.store, [pool.names[number // len(pools) % len(pool)]], pool.intensity)
+        image_pool = UnlabelledImages(pool.store, [pool.names[number // len(pools) % len(pool)]], pool.intensity)
         whole, same = ViewSettings(whole=1.0, still=1.0), AugmentSettings(chance=0.0)
         config = network.config
         batch = MaskedDataset(
-            [chosen], config.window, config.grid, masking, count, seed, views=1, view=whole, intensity=same
+            [image_pool], config.window, config.grid, masking, count, seed, views=1, view=whole, intensity=same
         )[number]
         predicted = prediction(network.encoder, batch.images, batch.hidden)
         nothing = torch.full_like(predicted, 0.5)
-        shown = [
+        panels = [
             batch.images,
             *(prediction.painted(voxels, batch.images, batch.hidden) for voxels in (nothing, predicted)),
         ]
-        rows.append([volume[0, 0, config.window[0] // 2].numpy() for volume in shown])
+        rows.append([volume[0, 0, config.window[0] // 2].numpy() for volume in panels])
     figure = Figure(figsize=(2.0 * len(COLUMNS), 2.0 * count + 0.3), layout="constrained", facecolor="black")
     axes = np.atleast_2d(figure.subplots(count, len(COLUMNS), squeeze=False))
     for places, slices in zip(axes, rows, strict=True):

@@ -187,15 +187,15 @@ def pretrain_simmim(
         return SimMIMOutcome(None, result, None)
     network.cpu()
     prediction.cpu()
-    made = folder / (FOLDER if adapter is None else "adapter")
+    result_folder = folder / (FOLDER if adapter is None else "adapter")
     if leads():
         facts = _facts(recipe, stores, result, base)
         if adapter is None:
-            save_encoder(network, made, facts)
+            save_encoder(network, result_folder, facts)
         else:
-            _save_adapter(adapter, network, made, recipe, facts)
+            _save_adapter(adapter, network, result_folder, recipe, facts)
         _draw(network, prediction, validation or training, recipe, folder / PICTURE)
-    return SimMIMOutcome(made, result, folder / PICTURE)
+    return SimMIMOutcome(result_folder, result, folder / PICTURE)
 
 
 def _network(recipe: SimMIMRecipe) -> SegVol:

@@ -56,32 +56,32 @@ def assign(dataset: Dataset, records: Sequence[CaseRecord]) -> tuple[RoleSplit, 
     Raises:
         RecipeError: a patient is named that is not there or in two roles, there are too few, or the split is unusable.
     """
-    there = sorted({record.patient for record in records})
+    patients = sorted({record.patient for record in records})
     if dataset.patients is not None:
-        _require(dataset, dataset.patients, there)
-        there = sorted(set(dataset.patients))
+        _require(dataset, dataset.patients, patients)
+        patients = sorted(set(dataset.patients))
     wishes: dict[str, Role] = {role: getattr(dataset, role) for role in ROLES}
     named: dict[str, list[str]] = {role: wish for role, wish in wishes.items() if isinstance(wish, list)}
     for role, names in named.items():
-        _require(dataset, names, there)
+        _require(dataset, names, patients)
         for other, others in named.items():
             twice = sorted(set(names) & set(others)) if other != role else []
             if twice:
                 raise RecipeError(f"{dataset.name}: {twice[0]} is in both {role} and {other}; choose one.")
     if dataset.split != LOT:
-        records_with_role = [record for record in records if record.patient in set(there)]
+        records_with_role = [record for record in records if record.patient in set(patients)]
         return (_deal_parts(dataset, wishes, pools(dataset, records_with_role)),)
     taken = {name for names in named.values() for name in names}
-    free = _shuffled(dataset, set(there) - taken)
+    free = _shuffled(dataset, set(patients) - taken)
     if dataset.folds == 1:
-        return (_deal(dataset, wishes, free, len(there)),)
+        return (_deal(dataset, wishes, free, len(patients)),)
     if dataset.folds > len(free):
         raise RecipeError(f"{dataset.name} has {len(free)} patients, too few for {dataset.folds} folds.")
     splits = []
     for fold in range(dataset.folds):
         tested = free[fold :: dataset.folds]
         rest = [name for name in free if name not in tested]
-        splits.append(_deal(dataset, {**wishes, "test": tested}, rest, len(there)))
+        splits.append(_deal(dataset, {**wishes, "test": tested}, rest, len(patients)))
     return tuple(splits)
 
 
@@ -136,24 +136,28 @@ def pools(dataset: Dataset, records: Sequence[CaseRecord]) -> dict[Part, list[st
     Raises:
         RecipeError: the split tears a patient, or its file cannot be read or is of other data.
     """
-    there = members(dataset.name, records)
+    case_members = members(dataset.name, records)
     try:
-        split = split_patients(there, seed=dataset.seed, original=True) if dataset.split == ORIGINAL else _read(dataset)
+        split = (
+            split_patients(case_members, seed=dataset.seed, original=True)
+            if dataset.split == ORIGINAL
+            else _read(dataset)
+        )
     except StoreError as error:
         raise RecipeError(f"{dataset.name}: {error}") from error
-    torn = torn_patients(there, split)
+    torn = torn_patients(case_members, split)
     if torn:
         (_, patient), parts = next(iter(torn.items()))
         raise RecipeError(
             f"{dataset.name}: {dataset.split} has patient {patient} in {' and '.join(parts)}; choose one."
         )
-    patient_of = {member.name: member.person[1] for member in there}
+    patient_of = {member.name: member.person[1] for member in case_members}
     pool_by_part = {
         part: sorted({patient_of[name] for name in getattr(split, part) if name in patient_of}) for part in PARTS
     }
     if not any(pool_by_part.values()):
         raise RecipeError(
-            f"{dataset.name}: {dataset.split} names none of its {len(there)} cases; is it another store's?"
+            f"{dataset.name}: {dataset.split} names none of its {len(case_members)} cases; is it another store's?"
         )
     return pool_by_part
 

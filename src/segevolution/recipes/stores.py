@@ -99,7 +99,7 @@ def prepare_job(dataset: Dataset, root: Path | None = None) -> PrepareJob:
         root: the folder that paths of the recipe are relative to; None reads SEGEVOLUTION_DATA.
     """
     made_of = {"name", "simulate", "source", "path", "modality"}
-    made = dataset.simulate
+    simulation = dataset.simulate
     base = str(root.resolve()) if root is not None else os.environ.get(DATA_VARIABLE) or None
     return PrepareJob(
         dataset.name,
@@ -108,7 +108,7 @@ def prepare_job(dataset: Dataset, root: Path | None = None) -> PrepareJob:
         base,
         dataset.source,
         dataset.modality,
-        None if made is None else SimulatedPatients(**made.model_dump()),
+        None if simulation is None else SimulatedPatients(**simulation.model_dump()),
     )
 
 
@@ -182,16 +182,16 @@ def find(name: str, path: str, root: str | None) -> Path:
 
 
 def _source(job: PrepareJob, place: Path | None) -> Source:
-    made = job.simulation
-    if made is None:
+    simulation = job.simulation
+    if simulation is None:
         assert place is not None
         return open_source(job.source or "auto", place, Overrides(dataset=job.dataset, modality=job.modality))
     shared: dict[str, Any] = {
-        "seed": made.seed,
-        "modality": made.modality,
-        "sequences": (made.sequence,),
-        "spacing": made.spacing,
+        "seed": simulation.seed,
+        "modality": simulation.modality,
+        "sequences": (simulation.sequence,),
+        "spacing": simulation.spacing,
     }
     if place is not None:
-        return SynthesisedSource(place, made.patients, job.dataset, names=made.names, **shared)
-    return SimulatedSource(made.patients, job.dataset, region=made.region, **shared)
+        return SynthesisedSource(place, simulation.patients, job.dataset, names=simulation.names, **shared)
+    return SimulatedSource(simulation.patients, job.dataset, region=simulation.region, **shared)

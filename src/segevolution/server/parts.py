@@ -94,8 +94,12 @@ def joined_parts(parts: Sequence[Parts]) -> Parts:
 def is_positive(parts: Parts) -> bool:
     """Whether anything in it is on the structure."""
     regions = [parts.get(name) for name in ("scribbles", "lasso")]
-    drawn = any(region is not None and bool(region.labels.any()) for region in regions)
-    return drawn or 1 in parts.get("labels", ()) or any(parts.get(name) is not None for name in ("text", "box", "mask"))
+    has_region = any(region is not None and bool(region.labels.any()) for region in regions)
+    return (
+        has_region
+        or 1 in parts.get("labels", ())
+        or any(parts.get(name) is not None for name in ("text", "box", "mask"))
+    )
 
 
 def _checked(grid: Grid, parts: Parts) -> Parts:

@@ -57,10 +57,10 @@ class DaskExecutor:
         """Bring all datasets into their stores, each by one worker."""
         futures = {job.dataset: self._submit(job, f"prepare-{job.dataset}", job.key, workspace) for job in jobs}
         prepared = {dataset: _result(future) for dataset, future in futures.items()}
-        for dataset, one in prepared.items():
-            if not (one.path / "store.json").is_file():
+        for dataset, store in prepared.items():
+            if not (store.path / "store.json").is_file():
                 raise OutputError(
-                    f"a worker made the store of {dataset} in {one.path}, which is not to be seen here; let workers "
+                    f"a worker made the store of {dataset} in {store.path}, which is not to be seen here; let workers "
                     "and this machine share the study's folder."
                 )
         return prepared
@@ -143,11 +143,11 @@ def _work(job: Job, folder: Path, device: str, fit: FitFunction | None, after: A
 
 def _workspace(folder: Path, device: str, fit: FitFunction | None) -> Workspace:
     """What this process keeps from one job of a study to the next; of other studies nothing is kept."""
-    wanted = (folder, device)
-    if wanted not in _WORKSPACES:
+    workspace_key = (folder, device)
+    if workspace_key not in _WORKSPACES:
         _WORKSPACES.clear()
-        _WORKSPACES[wanted] = Workspace(folder, device, quiet=True, fit=fit)
-    return _WORKSPACES[wanted]
+        _WORKSPACES[workspace_key] = Workspace(folder, device, quiet=True, fit=fit)
+    return _WORKSPACES[workspace_key]
 
 
 def _result(future: Future[Any]) -> Any:

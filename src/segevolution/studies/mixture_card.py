@@ -95,8 +95,8 @@ def whole_views(
     strategy = strategy_of(backbone.spec)
     for job in tested:
         case = workspace.store(job.store).read(job.part.case)
-        wanted = job.questions.structures or sorted(case.structures)
-        carried = [name for name in wanted if name in case.structures]
+        structures = job.questions.structures or sorted(case.structures)
+        carried = [name for name in structures if name in case.structures]
         modality, images = case.volume.modality, None
         if mixture.config.learned:
             framed = strategy.prepare(case.volume, backbone.spec)
@@ -130,9 +130,9 @@ def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str
         "datasets": datasets,
         "difference": plain_values(asdict(change)),
     }
-    both = rows[rows["prompt"] == TEXT_AND_BOX]
-    if not both.empty:
-        retention[TEXT_AND_BOX] = plain_values(asdict(difference(both, method, untrained).estimate))
+    text_and_box_rows = rows[rows["prompt"] == TEXT_AND_BOX]
+    if not text_and_box_rows.empty:
+        retention[TEXT_AND_BOX] = plain_values(asdict(difference(text_and_box_rows, method, untrained).estimate))
     return {**retention, "unchanged": all(loss.unchanged for loss in losses_of(rows, method, untrained, datasets))}
 
 

@@ -69,9 +69,11 @@ class _Planner:
         }
         labelled = {name for records in self.records.values() for record in records for name in record.structures}
         self.structures = known_structures(recipe, bases, labelled)
-        drawn = drawn_prompt(recipe, bases)
-        self.drawn = drawn
-        self.questions = {name: questions_of(recipe, base, self.structures, drawn) for name, base in bases.items()}
+        picture_prompt = drawn_prompt(recipe, bases)
+        self.drawn = picture_prompt
+        self.questions = {
+            name: questions_of(recipe, base, self.structures, picture_prompt) for name, base in bases.items()
+        }
         self.truths = {dataset.name: dataset.truth for dataset in recipe.data}
         self.splits = {dataset.name: assign(dataset, self.records[dataset.name]) for dataset in recipe.data}
         self.folds = max(len(split) for split in self.splits.values())
@@ -89,8 +91,8 @@ class _Planner:
                 evaluations += jobs
         if not evaluations:
             raise RecipeError(f"{self.recipe.name}: no patient has the role test, so there is nothing to measure.")
-        made = tuple(trainings), tuple(evaluations)
-        return Plan(*made, self._report(*made))
+        planned_jobs = tuple(trainings), tuple(evaluations)
+        return Plan(*planned_jobs, self._report(*planned_jobs))
 
     def _cases(self, role: str, fold: int) -> tuple[CaseName, ...]:
         return tuple(
@@ -176,10 +178,12 @@ class _Planner:
             made_of = [needs or base.fingerprint, facts.fingerprint, name.dataset, name.case, questions.key_values()]
             for shift, strength in [(PartName.shift, 0.0), *shifts_of(self.recipe, self.record_of[name])]:
                 key = digest(made_of if shift == PartName.shift else [*made_of, shift, strength])
-                asked = questions if shift == PartName.shift else _undrawn(questions)
+                job_questions = questions if shift == PartName.shift else _undrawn(questions)
                 part = PartName(run, name.dataset, name.case, key, shift, strength)
                 jobs.append(
-                    EvaluateJob(part, label, seed, base.name, needs, facts.store, self.truths[name.dataset], asked)
+                    EvaluateJob(
+                        part, label, seed, base.name, needs, facts.store, self.truths[name.dataset], job_questions
+                    )
                 )
         return jobs
 

@@ -21,15 +21,15 @@ def known_structures(recipe: Recipe, bases: Mapping[str, BaseFacts], labelled: C
     Raises:
         RecipeError: the recipe names one that neither a base was trained on nor any dataset labels.
     """
-    wanted = tuple(canonical(name) for name in recipe.structures)
+    requested = tuple(canonical(name) for name in recipe.structures)
     open_base = any(not base.spec.structures for base in bases.values())
     trained_on = dict.fromkeys(name for base in bases.values() for name in base.spec.structures)
-    for name in wanted:
+    for name in requested:
         if not open_base and name not in trained_on and name not in labelled:
             hint = did_you_mean(name, {*trained_on, *labelled}, "leave it out.")
             bases_named = " and ".join(bases)
             raise RecipeError(f'{recipe.name}: structures holds "{name}", which {bases_named} does not know; {hint}')
-    return wanted or tuple(trained_on)
+    return requested or tuple(trained_on)
 
 
 def questions_of(recipe: Recipe, base: BaseFacts, structures: tuple[str, ...], drawn: str) -> Questions:

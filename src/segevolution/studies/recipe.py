@@ -161,17 +161,17 @@ class Recipe(RecipePart):
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Recipe":
-        for what, names in (("data", [d.name for d in self.data]), ("methods", [m.name for m in self.methods])):
+        for field_name, names in (("data", [d.name for d in self.data]), ("methods", [m.name for m in self.methods])):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
-                raise ValueError(f"{what} holds {', '.join(sorted(twice))} twice; each needs its own name")
-        for what, values in (
+                raise ValueError(f"{field_name} holds {', '.join(sorted(twice))} twice; each needs its own name")
+        for field_name, values in (
             ("prompt_seeds", self.prompt_seeds),
             ("box_jitter", self.box_jitter if isinstance(self.box_jitter, list) else []),
             ("shifts", [wish.name for wish in self.shifts]),
         ):
             if len(set(values)) < len(values):
-                raise ValueError(f"{what} holds a value twice: {', '.join(map(str, values))}")
+                raise ValueError(f"{field_name} holds a value twice: {', '.join(map(str, values))}")
         if self.prompt_seeds and "prompt_seed" in self.model_fields_set:
             raise ValueError("prompt_seed and prompt_seeds both seed the prompts; give either")
         if self.reference not in [method.name for method in self.methods]:

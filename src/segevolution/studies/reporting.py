@@ -84,12 +84,16 @@ def _slices(table: pd.DataFrame, job: ReportJob, workspace: Workspace) -> list[P
     plain = [evaluation for evaluation in job.evaluations if evaluation.plain]
     pictures = []
     for choice in choose_cases(table, method, job.reference, job.drawn):
-        same = [one for one in plain if (one.part.dataset, one.part.case) == (choice.dataset, choice.case)]
-        shown: dict[str, dict[str, Mask]] = {}
+        same = [
+            evaluate_job
+            for evaluate_job in plain
+            if (evaluate_job.part.dataset, evaluate_job.part.case) == (choice.dataset, choice.case)
+        ]
+        masks_by_run: dict[str, dict[str, Mask]] = {}
         for evaluation in same:
             if evaluation.method == job.reference or evaluation.part.run == choice.run:
-                shown.setdefault(evaluation.method, workspace.results.masks(evaluation.part))
-        structures = list(dict.fromkeys(name for masks in shown.values() for name in masks))
+                masks_by_run.setdefault(evaluation.method, workspace.results.masks(evaluation.part))
+        structures = list(dict.fromkeys(name for masks in masks_by_run.values() for name in masks))
         if not structures:
             continue
         case = workspace.store(same[0].store).read(choice.case)
@@ -98,6 +102,6 @@ def _slices(table: pd.DataFrame, job: ReportJob, workspace: Workspace) -> list[P
             scores += f", {job.reference} {choice.reference_dice:.3f}"
         where = place(choice.dataset, choice.modality)
         caption = f"{choice.case}, the {choice.rank} of {where} by Dice of {method} with {job.drawn}: {scores}"
-        png = draw_slice(case, shown, structures, choice.case)
+        png = draw_slice(case, masks_by_run, structures, choice.case)
         pictures.append(Picture(f"{choice.dataset}-{choice.rank}", f"{caption} (means over structures).", png))
     return pictures

@@ -40,8 +40,8 @@ class StudyPart:
     def of(self, jobs: Sequence[EvaluateJob]) -> list[EvaluateJob]:
         """This part of the jobs, in their order: dealt in turn by their keys, so that parts are equally large."""
         ranked = sorted(jobs, key=lambda job: (job.part.key, job.part.run, job.part.dataset, job.part.case))
-        mine = set(ranked[self.number - 1 :: self.count])
-        return [job for job in jobs if job in mine]
+        own_keys = set(ranked[self.number - 1 :: self.count])
+        return [job for job in jobs if job in own_keys]
 
 
 WHOLE = StudyPart(1, 1)
@@ -90,9 +90,9 @@ class LocalExecutor:
 
     def run(self, plan: Plan, workspace: Workspace) -> WorkSummary:
         """Run by run, train and measure what is missing of this part."""
-        mine = {job.part for job in self.share.of(plan.evaluations)}
+        own_parts = {job.part for job in self.share.of(plan.evaluations)}
         waiting = [
-            [job for job in jobs if job.part in mine and not workspace.results.has(job.part)]
+            [job for job in jobs if job.part in own_parts and not workspace.results.has(job.part)]
             for jobs in plan.runs.values()
         ]
         waiting = _rotated([jobs for jobs in waiting if jobs], self.share)

@@ -84,17 +84,17 @@ def run_study(
     bases = read_bases(recipe.bases)
     starts = starts_of(recipe, bases)
     prepared = executor.prepare(plan_data(recipe, root), workspace)
-    for one in prepared.values():
-        for case, why in one.failed.items():
+    for store in prepared.values():
+        for case, why in store.failed.items():
             workspace.console.print(f"left out {case}: {why}")
-    made = plan(recipe, {name: _facts(name, one, folder) for name, one in prepared.items()}, bases, starts)
-    for sentence in made.report.warnings:
+    study_plan = plan(recipe, {name: _facts(name, store, folder) for name, store in prepared.items()}, bases, starts)
+    for sentence in study_plan.report.warnings:
         workspace.console.print(f"warning: {sentence}")
-    for sentence in made.report.omitted:
+    for sentence in study_plan.report.omitted:
         workspace.console.print(f"not asked: {sentence}")
-    work = executor.run(made, workspace)
+    work = executor.run(study_plan, workspace)
     if work.missing:
-        parts = {job.part: job.columns() for job in made.evaluations}
+        parts = {job.part: job.columns() for job in study_plan.evaluations}
         table = workspace.results.rows(parts, parts)
     else:
         call = {
@@ -104,22 +104,22 @@ def run_study(
             "trained": list(work.trained),
             "measured": work.measured,
         }
-        table = report(made.report, workspace, call if work.measured or work.trained else None)
+        table = report(study_plan.report, workspace, call if work.measured or work.trained else None)
     return StudyOutcome(
         table=table,
         report=folder / REPORT,
         trained=work.trained,
         measured=work.measured,
-        planned=len(made.evaluations),
+        planned=len(study_plan.evaluations),
         missing=work.missing,
-        left_out=made.report.manifest["left_out"],
-        not_asked=made.report.omitted,
+        left_out=study_plan.report.manifest["left_out"],
+        not_asked=study_plan.report.omitted,
     )
 
 
 def _facts(name: str, prepared: PreparedStore, folder: Path) -> DatasetFacts:
     """What planning must know of a dataset; its store is named from the study's folder where it lies in it."""
     path, store = prepared.path, prepared.store
-    here = path.resolve().is_relative_to(folder.resolve())
-    place = path.resolve().relative_to(folder.resolve()).as_posix() if here else str(path.resolve())
+    is_inside = path.resolve().is_relative_to(folder.resolve())
+    place = path.resolve().relative_to(folder.resolve()).as_posix() if is_inside else str(path.resolve())
     return DatasetFacts(store.cases, store.fingerprint(), StoreRef(name, place), prepared.failed)

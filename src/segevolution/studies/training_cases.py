@@ -30,16 +30,18 @@ def learned(
     if shots is None and recipe.count is None:
         return train
     allowed = {case_key(name.dataset, name.case) for name in train}
-    there = [member for name, cases in records.items() for member in members(name, cases) if member.name in allowed]
+    train_members = [
+        member for name, cases in records.items() for member in members(name, cases) if member.name in allowed
+    ]
     if shots is not None:
-        _require_patients(recipe, there, shots)
-        chosen = set(few_shot(there, shots, seed))
+        _require_patients(recipe, train_members, shots)
+        chosen_cases = set(few_shot(train_members, shots, seed))
     else:
         try:
-            chosen = set(round_robin(there, recipe.count or 0, seed))
+            chosen_cases = set(round_robin(train_members, recipe.count or 0, seed))
         except StoreError as error:
             raise RecipeError(f"{recipe.name}: count: {error}") from error
-    return tuple(name for name in train if case_key(name.dataset, name.case) in chosen)
+    return tuple(name for name in train if case_key(name.dataset, name.case) in chosen_cases)
 
 
 def _require_patients(recipe: Recipe, there: Iterable[CaseMember], shots: int) -> None:

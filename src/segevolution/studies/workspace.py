@@ -82,8 +82,8 @@ class Workspace:
             RecipeError: the adapter is not there.
             SegevolutionError: the base or the adapter cannot be loaded.
         """
-        wanted = (base, run if needs else "", needs)
-        if getattr(self._loaded, "name", None) != wanted:
+        network_key = (base, run if needs else "", needs)
+        if getattr(self._loaded, "name", None) != network_key:
             self._loaded.name, self._loaded.network = None, None
             adapter = self.trained(run, needs) if needs is not None else None
             if needs is not None and adapter is None:
@@ -92,6 +92,6 @@ class Workspace:
                     "a study see the same folder."
                 )
             self._loaded.network = load(base, adapter=adapter, device=self.device)
-            self._loaded.name = wanted
+            self._loaded.name = network_key
         network: BackboneModule = self._loaded.network
         return network

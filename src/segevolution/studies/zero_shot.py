@@ -42,9 +42,11 @@ def _badge(base: str, dataset: str, cases: Sequence[CaseRecord]) -> str:
     known = base_of(base)
     if known is None:
         return f"not zero-shot: what {base} was trained on is not known"
-    seen = [what for record in cases if (what := seen_by(known, dataset, record))]
-    parts = " and ".join(dict.fromkeys(seen))
-    return f"not zero-shot: {len(seen)} of {len(cases)} cases seen in training ({parts})" if seen else ZERO_SHOT
+    seen_data = [data_name for record in cases if (data_name := seen_by(known, dataset, record))]
+    parts = " and ".join(dict.fromkeys(seen_data))
+    return (
+        f"not zero-shot: {len(seen_data)} of {len(cases)} cases seen in training ({parts})" if seen_data else ZERO_SHOT
+    )
 
 
 def torn(

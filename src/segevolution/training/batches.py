@@ -147,18 +147,18 @@ class StepDataset(Dataset[TrainingBatch]):
         return [self._aims.all[place] for place in places]
 
     def _add_view(self, builder: BatchBuilder, rng: Rng, aim: SamplingTarget | None = None) -> None:
-        shown = self._new(rng, aim) if self.pool is None else self._kept(self.pool, rng, aim)
-        builder.add_image(shown.case, shown.image, shown.labels)
-        names = [name for name, size in shown.sizes.items() if size >= self.sample.smallest]
-        for name in self._choose(names, shown.sizes, aim, rng):
+        shown_view = self._new(rng, aim) if self.pool is None else self._kept(self.pool, rng, aim)
+        builder.add_image(shown_view.case, shown_view.image, shown_view.labels)
+        names = [name for name, size in shown_view.sizes.items() if size >= self.sample.smallest]
+        for name in self._choose(names, shown_view.sizes, aim, rng):
             for combination in self._draw_combinations(rng):
-                self._add_prompt(builder, shown, name, combination, rng)
-        case = shown.case
-        missing = [name for name in (*case.structures, *case.absent) if shown.sizes.get(name, 0) == 0]
+                self._add_prompt(builder, shown_view, name, combination, rng)
+        case = shown_view.case
+        missing = [name for name in (*case.structures, *case.absent) if shown_view.sizes.get(name, 0) == 0]
         if missing and PromptKind.TEXT in self.spec.accepts and rng.random() < self.sample.absent:
             name = missing[rng.integers(len(missing))]
             wording = draw_wording(name, rng, self.prompt)
-            nothing = np.zeros(shown.labels.shape, bool)
+            nothing = np.zeros(shown_view.labels.shape, bool)
             builder.add_prompt(FramePrompt(name), Context(case.modality, name), nothing, wording)
 
     def _new(self, rng: Rng, aim: SamplingTarget | None) -> "_Shown":
@@ -210,8 +210,8 @@ class StepDataset(Dataset[TrainingBatch]):
         if not count:
             return first
         chances = np.array([sizes[name] for name in rest], float) ** self.sample.size_power
-        chosen = rng.choice(len(rest), count, replace=False, p=chances / chances.sum())
-        return [*first, *(rest[place] for place in chosen)]
+        drawn_numbers = rng.choice(len(rest), count, replace=False, p=chances / chances.sum())
+        return [*first, *(rest[place] for place in drawn_numbers)]
 
     def _draw_combinations(self, rng: Rng) -> Sequence[str]:
         if self.sample.all_combinations:

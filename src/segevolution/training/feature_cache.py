@@ -96,8 +96,8 @@ class FeatureCache:
             OutputError: they cannot be written.
             StoreError: a case shows no structure.
         """
-        wanted = [(case, number) for case in cases for number in range(self.views)]
-        missing = [(case, number) for case, number in wanted[rank::world] if not self._path(case, number).is_file()]
+        case_views = [(case, number) for case in cases for number in range(self.views)]
+        missing = [(case, number) for case, number in case_views[rank::world] if not self._path(case, number).is_file()]
         modes = {module: module.training for module in backbone.modules()}
         backbone.eval()
         try:

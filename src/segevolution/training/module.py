@@ -93,11 +93,11 @@ class PromptableModule(lightning.LightningModule):
 
     def _retained(self, batch: TrainingBatch) -> tuple[list[int], Tensor, Tensor] | None:
         """Prompts whose answers are to stay: which, the logits before any adapter, their weights; None for none."""
-        adapter, wanted = attached(self.backbone), self.settings.objective.retain
-        if adapter is None or not wanted:
+        adapter, retain_weights = attached(self.backbone), self.settings.objective.retain
+        if adapter is None or not retain_weights:
             return None
-        shown = [batch.modalities[image] for image in batch.prompts.image_index.tolist()]
-        weights = [0.0 if modality is None else wanted.get(modality, 0.0) for modality in shown]
+        prompt_modalities = [batch.modalities[image] for image in batch.prompts.image_index.tolist()]
+        weights = [0.0 if modality is None else retain_weights.get(modality, 0.0) for modality in prompt_modalities]
         rows = [row for row, weight in enumerate(weights) if weight > 0]
         if not rows:
             return None
@@ -251,8 +251,8 @@ def groups(trained: Mapping[str, nn.Parameter], settings: FitSettings) -> list[d
             raise RecipeError(f'lr_multipliers names "{beginning}", with which no trained parameter begins; {hint}')
     by_rate: dict[float, list[nn.Parameter]] = {1.0: []}
     for name, value in trained.items():
-        own = next((settings.lr_multipliers[entry] for entry in beginnings if _begins(short[name], entry)), 1.0)
-        by_rate.setdefault(own, []).append(value)
+        multiplier = next((settings.lr_multipliers[entry] for entry in beginnings if _begins(short[name], entry)), 1.0)
+        by_rate.setdefault(multiplier, []).append(value)
     parameter_groups: list[dict[str, Any]] = []
     for factor, values in by_rate.items():
         rate = {} if factor == 1.0 else {"lr": factor * settings.learning_rate}

@@ -104,9 +104,9 @@ def semantic_loss(logits: Tensor, batch: TrainingBatch) -> Tensor:
     strides = [big // small for big, small in zip(batch.semantic.shape[-3:], logits.shape[-3:], strict=True)]
     d, h, w = (slice(stride // 2, None, stride) for stride in strides)
     target = batch.semantic[:, :, d, h, w][batch.labelled].float()
-    chosen = logits.float()[batch.labelled]
+    labelled_logits = logits.float()[batch.labelled]
     present = (target.flatten(1).sum(1) > 0).float()
-    return (bce_loss(chosen, target) + present * dice_loss(chosen, target)).mean()
+    return (bce_loss(labelled_logits, target) + present * dice_loss(labelled_logits, target)).mean()
 
 
 def at_resolution(targets: Tensor, shape: torch.Size) -> Tensor:
@@ -120,6 +120,6 @@ def at_resolution(targets: Tensor, shape: torch.Size) -> Tensor:
 
 def intersection_over_union(predicted: Tensor, truth: Tensor) -> Tensor:
     """(N, ...) bool twice -> (N,); 1 where both are empty."""
-    both = (predicted & truth).flatten(1).sum(1)
+    intersection = (predicted & truth).flatten(1).sum(1)
     either = (predicted | truth).flatten(1).sum(1)
-    return torch.where(either > 0, both / either.clamp_min(1), torch.ones_like(both, dtype=torch.float))
+    return torch.where(either > 0, intersection / either.clamp_min(1), torch.ones_like(intersection, dtype=torch.float))

@@ -39,14 +39,14 @@ class SamplingTargets:
 
         A dataset is a group here. A group's weight is shared evenly by its samples.
         """
-        aims, drawn, masses = [], [], []
+        targets, samples, masses = [], [], []
         for number, (cases, weight) in enumerate(zip(groups, group_weights, strict=True)):
             inside = sum(len(case.structures) for case in cases)
             for case in cases:
                 for structure, values in case.structures.items():
                     others = tuple(name for name in case.structures if name != structure)
                     alone = replace(case, structures={structure: values}, absent=(*case.absent, *others))
-                    aims.append(SamplingTarget(case, structure, alone))
-                    drawn.append(Sample(case.name, structure, f"{number}", case.modality))
+                    targets.append(SamplingTarget(case, structure, alone))
+                    samples.append(Sample(case.name, structure, f"{number}", case.modality))
                     masses.append(weight / inside)
-        return cls(tuple(aims), weights(drawn, by, power, masses))
+        return cls(tuple(targets), weights(samples, by, power, masses))

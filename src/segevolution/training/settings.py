@@ -156,7 +156,7 @@ def decisive(settings: FitSettings) -> dict[str, Any]:
     values = {name: value for name, value in asdict(settings).items() if name not in _WITHOUT_EFFECT}
     plain = FitSettings()
     for place, later in _LATER.items():
-        part, usual = (getattr(one, place) if place else one for one in (settings, plain))
+        part, usual = (getattr(fit_settings, place) if place else fit_settings for fit_settings in (settings, plain))
         inside = values[place] if place else values
         for name in later:
             if getattr(part, name) == getattr(usual, name):

@@ -52,16 +52,16 @@ def validator(groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) ->
                 "give some patients the role validation."
             )
         return None
-    chosen: Validator = (
+    kind_of_validator: Validator = (
         VolumeDice(groups, spec, settings) if settings.validation.volumes else ViewDice(groups, spec, settings)
     )
     planned = math.ceil(settings.steps / settings.validate_every) if settings.validate_every else 1
-    if settings.chooses and planned < chosen.turns:
+    if settings.chooses and planned < kind_of_validator.turns:
         raise RecipeError(
             f"{planned} validations are planned, but all validation patients have had their turn only after "
-            f"{chosen.turns}, so nothing could be chosen; raise validation.volumes or lower validate_every."
+            f"{kind_of_validator.turns}, so nothing could be chosen; raise validation.volumes or lower validate_every."
         )
-    return chosen
+    return kind_of_validator
 
 
 class ViewDice:
@@ -98,20 +98,20 @@ class VolumeDice:
     """Dice of whole volumes through `inference`, a few in each turn."""
 
     def __init__(self, groups: Sequence[CaseGroup], spec: Spec, settings: FitSettings) -> None:
-        chosen = settings.validation
-        self._points, self._seed = chosen.points, settings.seed
-        self._kinds = tuple(kind for kind in chosen.prompts if kinds_in(kind) <= spec.accepts)
+        validation_settings = settings.validation
+        self._points, self._seed = validation_settings.points, settings.seed
+        self._kinds = tuple(kind for kind in validation_settings.prompts if kinds_in(kind) <= spec.accepts)
         self._precise = settings.precision != "bf16-mixed"
         parts = [
-            (f"{number}/{case.dataset}/{case.name}", case, tuple(names[start : start + chosen.structures]))
+            (f"{number}/{case.dataset}/{case.name}", case, tuple(names[start : start + validation_settings.structures]))
             for number, group in enumerate(groups)
             for case in group.cases
             for names in [list(case.structures)]
-            for start in range(0, len(names), chosen.structures)
+            for start in range(0, len(names), validation_settings.structures)
         ]
         order = np.random.default_rng(settings.seed).permutation(len(parts))
         self._parts = [parts[place] for place in order]
-        self._each = min(chosen.volumes, len(parts))
+        self._each = min(validation_settings.volumes, len(parts))
         self.turns = math.ceil(len(parts) / self._each)
 
     def measure(self, backbone: BackboneModule, turn: int, rank: int, world: int) -> Table:
@@ -157,8 +157,8 @@ class VolumeDice:
 
 
 def _dice(answer: torch.Tensor, truth: torch.Tensor) -> float:
-    both = (answer & truth).sum()
-    return float(2 * both / (answer.sum() + truth.sum()).clamp_min(1))
+    intersection = (answer & truth).sum()
+    return float(2 * intersection / (answer.sum() + truth.sum()).clamp_min(1))
 
 
 def combinations(batch: TrainingBatch) -> list[str]:

@@ -105,13 +105,13 @@ class MixtureConfig(LoraConfig):
     @property
     def routes(self) -> dict[str, str]:
         """Modality, or structure under "task", -> expert; what is not in it goes to identity."""
-        own = {}
+        expert_of_key = {}
         for expert in self.experts:
             try:
-                own[self._key(expert)] = expert
+                expert_of_key[self._key(expert)] = expert
             except AdapterError:  # an expert need not be named after a modality
                 continue
-        return {**own, **dict(self.table)}
+        return {**expert_of_key, **dict(self.table)}
 
     def route(self, key: str | None) -> str:
         """The expert of a modality, or of a structure; identity where there is none."""
@@ -134,9 +134,9 @@ class MixtureConfig(LoraConfig):
             raise AdapterError(f"the table of a {self.gate} gate begins with modalities: {error}") from error
 
     def _pairs(self) -> list[tuple[str, str]]:
-        given: Any = self.table
-        pairs = list(given.items() if isinstance(given, dict) else given)
-        if isinstance(given, str) or any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
+        table: Any = self.table
+        pairs = list(table.items() if isinstance(table, dict) else table)
+        if isinstance(table, str) or any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
             raise AdapterError('table holds pairs, such as {"MRI": "MRI"}; give a mapping.')
         return pairs
 

@@ -87,9 +87,9 @@ def top(scores: Tensor, count: int) -> Tensor:
     best = scores.topk(min(count, scores.shape[1]), dim=1)
     if count > 1:
         return torch.zeros_like(scores).scatter(1, best.indices, best.values.softmax(dim=1))
-    chosen = torch.zeros_like(scores).scatter(1, best.indices, 1.0)
+    is_chosen = torch.zeros_like(scores).scatter(1, best.indices, 1.0)
     likely = scores.softmax(dim=1)
-    return chosen * (1 + (likely - likely.detach()))
+    return is_chosen * (1 + (likely - likely.detach()))
 
 
 def imbalance(scores: Scores, noisy: Tensor, weights: Tensor, count: int) -> Tensor:

@@ -54,32 +54,32 @@ def gate_report(adapter: MixtureAdapter, batches: Iterable[GateInputs]) -> dict[
     config, backbone = adapter.config, adapter.backbone
     confusion: dict[str, Counter[str]] = {}
     weights, confidence = torch.zeros(len(config.choices), dtype=torch.float64), 0.0
-    asked = abstained = expected = agreed = 0
+    image_count = abstained_count = expected_count = agreed_count = 0
     training = backbone.training
     backbone.eval()
     try:
         for batch in batches:
-            keys, wanted, routing = _asked(adapter, batch)
+            keys, true_experts, routing = _asked(adapter, batch)
             weights += routing.weights.double().sum(dim=0).cpu()
             confidence += float(routing.confidence.sum())
-            abstained += int(routing.abstained.sum())
-            asked += len(keys)
-            for key, want, place in zip(keys, wanted, routing.weights.argmax(dim=1).tolist(), strict=True):
+            abstained_count += int(routing.abstained.sum())
+            image_count += len(keys)
+            for key, want, place in zip(keys, true_experts, routing.weights.argmax(dim=1).tolist(), strict=True):
                 confusion.setdefault(key or UNKNOWN, Counter())[config.choices[place]] += 1
-                expected += want is not None
-                agreed += want is not None and want == place
+                expected_count += want is not None
+                agreed_count += want is not None and want == place
     finally:
         backbone.train(training)
     return {
         "gate": config.gate,
-        "asked": asked,
+        "asked": image_count,
         "confusion": {
             key: {choice: counts[choice] for choice in config.choices} for key, counts in sorted(confusion.items())
         },
-        "load": dict(zip(config.choices, (weights / max(asked, 1)).tolist(), strict=True)),
-        "abstained": abstained,
-        "confidence": confidence / max(asked, 1),
-        "agreement": agreed / expected if expected else None,
+        "load": dict(zip(config.choices, (weights / max(image_count, 1)).tolist(), strict=True)),
+        "abstained": abstained_count,
+        "confidence": confidence / max(image_count, 1),
+        "agreement": agreed_count / expected_count if expected_count else None,
     }
 
 

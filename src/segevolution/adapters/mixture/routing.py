@@ -68,9 +68,9 @@ def of_prompts(images: Sequence[RoutedGroup], image_index: Sequence[int]) -> lis
 
 def selected(features: Features, prompts: PromptBatch, rows: Sequence[int]) -> tuple[Features, PromptBatch]:
     """Some prompts with exactly the images that they read."""
-    chosen = prompts.rows(rows)
-    images, places = chosen.image_index.unique(return_inverse=True)
-    return features.rows(images.tolist()), replace(chosen, image_index=places)
+    selected_prompts = prompts.rows(rows)
+    images, places = selected_prompts.image_index.unique(return_inverse=True)
+    return features.rows(images.tolist()), replace(selected_prompts, image_index=places)
 
 
 def joined(answers: Sequence[Masks], parts: Sequence[RoutedGroup]) -> Masks:

@@ -80,18 +80,18 @@ class ContextPriorAdapter(BaseAdapter):
 
     def __init__(self, config: ContextPriorConfig | None = None) -> None:
         super().__init__(config)
-        chosen = self.config
-        self._modalities = chosen.modalities
+        settings = self.config
+        self._modalities = settings.modalities
         self._lora = (
             LoraBeside(
                 LoraConfig(
-                    rank=chosen.lora_rank,
-                    alpha=chosen.lora_alpha,
-                    targets=chosen.lora_targets,
-                    also_train=chosen.also_train,
+                    rank=settings.lora_rank,
+                    alpha=settings.lora_alpha,
+                    targets=settings.lora_targets,
+                    also_train=settings.also_train,
                 )
             )
-            if chosen.lora_rank
+            if settings.lora_rank
             else None
         )
         self._network: PriorNetwork | None = None
@@ -225,8 +225,8 @@ class ContextPriorAdapter(BaseAdapter):
             self._lora.forget()
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        own = {f"prior.{name}": parameter for name, parameter in self.network.named_parameters()}
-        return own if self._lora is None else {**own, **self._lora.named()}
+        prior_parameters = {f"prior.{name}": parameter for name, parameter in self.network.named_parameters()}
+        return prior_parameters if self._lora is None else {**prior_parameters, **self._lora.named()}
 
     def _write(self, state: Mapping[str, Tensor]) -> None:
         """Tokens of names that the state does not know keep the values they start from."""
@@ -266,8 +266,12 @@ class ContextPriorAdapter(BaseAdapter):
         if key(name) in (pool.structures if kind == "structures" else pool.modalities):
             return name
         if (kind, name) not in self.stand_ins:
-            near = nearest(name, pool.names(kind), self.backbone)
-            self.stand_ins[kind, name] = near
-            taken = f'those of "{near}", the nearest known' if near else f"those of an unknown {_KINDS[kind]}"
+            nearest_name = nearest(name, pool.names(kind), self.backbone)
+            self.stand_ins[kind, name] = nearest_name
+            taken = (
+                f'those of "{nearest_name}", the nearest known'
+                if nearest_name
+                else f"those of an unknown {_KINDS[kind]}"
+            )
             _LOG.warning('this adapter has learned no tokens for "%s" and takes %s.', name, taken)
         return self.stand_ins[kind, name]

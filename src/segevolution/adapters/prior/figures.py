@@ -17,11 +17,11 @@ def draw_similarity(names: Sequence[str], matrices: Mapping[str, Array]) -> byte
     figure = Figure(figsize=(len(matrices) * (side + 1.2) + 0.8, side + 0.6), layout="constrained")
     axes = figure.subplots(1, len(matrices), squeeze=False)[0]
     for axis, (title, matrix) in zip(axes, matrices.items(), strict=True):
-        drawn = axis.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
+        heat_map = axis.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
         axis.set_title(title)
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
         axis.set_yticks(range(len(names)), names, fontsize=7)
-    figure.colorbar(drawn, ax=list(axes), label="cosine", shrink=0.7)
+    figure.colorbar(heat_map, ax=list(axes), label="cosine", shrink=0.7)
     return _png(figure)
 
 

@@ -38,10 +38,10 @@ def tsne(vectors: Array, perplexity: float | None = None) -> Array:
     speed, gains = np.zeros_like(flat), np.ones_like(flat)
     rate = max(count / _EXAGGERATION / 4, 50.0)
     for step in range(_STEPS):
-        wanted = likely * (_EXAGGERATION if step < _EXAGGERATED else 1.0)
-        near = 1 / (1 + _squared(flat))
-        np.fill_diagonal(near, 0.0)
-        pull = (wanted - near / near.sum()) * near
+        likelihood = likely * (_EXAGGERATION if step < _EXAGGERATED else 1.0)
+        affinities = 1 / (1 + _squared(flat))
+        np.fill_diagonal(affinities, 0.0)
+        pull = (likelihood - affinities / affinities.sum()) * affinities
         gradient = 4 * (pull.sum(axis=1, keepdims=True) * flat - pull @ flat)
         gains = np.where(np.sign(gradient) == np.sign(speed), gains * 0.8, gains + 0.2).clip(0.01)
         speed = (0.5 if step < _EXAGGERATED else 0.8) * speed - rate * gains * gradient

@@ -91,5 +91,5 @@ class PriorNetwork(nn.Module):
 
 def hide(names: Sequence[str | None], share: float) -> list[str | None]:
     """Names, each replaced by None with this chance."""
-    drawn = (torch.rand(len(names), device="cpu") < share).tolist()
-    return [None if gone else name for name, gone in zip(names, drawn, strict=True)]
+    is_hidden = (torch.rand(len(names), device="cpu") < share).tolist()
+    return [None if gone else name for name, gone in zip(names, is_hidden, strict=True)]

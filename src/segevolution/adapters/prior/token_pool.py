@@ -58,8 +58,8 @@ class TokenPool(nn.Module):
     def forward(self, kind: str, names: Sequence[str | None]) -> Tensor:
         """P names -> (P, T, w), or (P, M, w) for modalities; None takes the tokens of the unknown."""
         held = self._held(kind)
-        chosen = torch.stack([held[key(name or UNKNOWN)] for name in names])
-        return chosen.view(len(names), self.counts[kind], self.width)
+        tokens = torch.stack([held[key(name or UNKNOWN)] for name in names])
+        return tokens.view(len(names), self.counts[kind], self.width)
 
     def _held(self, kind: str) -> nn.ParameterDict:
         return {"structures": self.structures, "modalities": self.modalities}[kind]

@@ -22,8 +22,8 @@ def coarsened(signal: Array, spacing: Spacing, coarse: float) -> Singles:
     shape = tuple(max(1, round(side * step / coarse)) for side, step in zip(array.shape, steps, strict=True))
     array = ndimage.gaussian_filter(array, 0.6 * coarse / steps, mode="nearest")
     offset = 0.5 * coarse / steps - 0.5
-    made = ndimage.affine_transform(array, coarse / steps, offset, output_shape=shape, order=1, mode="nearest")
-    return np.asarray(made, np.float32)
+    coarse_array = ndimage.affine_transform(array, coarse / steps, offset, output_shape=shape, order=1, mode="nearest")
+    return np.asarray(coarse_array, np.float32)
 
 
 def block_means(signal: Array, factors: Sequence[int]) -> Singles:

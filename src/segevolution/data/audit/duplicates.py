@@ -88,15 +88,15 @@ def matches(
 
 def compare(first: Signature, second: Signature) -> tuple[float, tuple[bool, bool, bool]] | None:
     """Correlation and mirroring where both are one volume, else None; judged on the finest grid that they share."""
-    both = [(first.at(spacing), second.at(spacing)) for spacing in SPACINGS]
-    one, other = next((pair for pair in both if None not in pair), (None, None))
-    if one is None or other is None:
+    level_pairs = [(first.at(spacing), second.at(spacing)) for spacing in SPACINGS]
+    first_level, second_level = next((pair for pair in level_pairs if None not in pair), (None, None))
+    if first_level is None or second_level is None:
         return None
     best: tuple[float, tuple[bool, bool, bool]] | None = None
     for mirror in _MIRRORS:
-        shift = _voted(one, other, mirror)
+        shift = _voted(first_level, second_level, mirror)
         if shift is not None:
-            correlation = _correlation(one, other, mirror, shift)
+            correlation = _correlation(first_level, second_level, mirror, shift)
             if correlation >= CORRELATION and (best is None or correlation > best[0]):
                 best = correlation, mirror
     return best
@@ -108,13 +108,13 @@ def check_duplicates(found: Sequence[Match], entries: Sequence[AuditedCase]) -> 
     pairs: dict[tuple[str, str], list[Match]] = defaultdict(list)
     findings = []
     for match in found:
-        one, other = of[match.first], of[match.second]
-        if one.person == other.person:
+        first_case, second_case = of[match.first], of[match.second]
+        if first_case.person == second_case.person:
             message = f"{match.first} and {match.second} are one volume of one patient, there twice ({match.how})."
             remedy = "Keep one: it counts twice in training and in every mean."
             findings.append(Finding("duplicates", "warning", (match.first, match.second), message, remedy))
         else:
-            pairs[one.record.dataset, other.record.dataset].append(match)
+            pairs[first_case.record.dataset, second_case.record.dataset].append(match)
     remedy = "Treat them as one patient: keep one, or keep both in one part of every split."
     for (dataset, second), members in pairs.items():
         if len(members) < 4:
@@ -160,20 +160,20 @@ def _voted(first: Level, second: Level, mirror: tuple[bool, bool, bool]) -> Trip
 
 def _correlation(first: Level, second: Level, mirror: tuple[bool, bool, bool], shift: Triple) -> float:
     """Of the detail, at the best place round a shift; between voxels a parabola tells how high it gets."""
-    one = first.detail.astype(np.float32)
-    other = _flip(second.detail, mirror).astype(np.float32)
-    centre, best = shift, _at(one, other, shift)
+    first_detail = first.detail.astype(np.float32)
+    second_detail = _flip(second.detail, mirror).astype(np.float32)
+    centre, best = shift, _at(first_detail, second_detail, shift)
     if best < _HOPELESS:
         return best
     for _ in range(_SEARCH):
-        values = {step: _at(one, other, step) for step in _around(centre)}
+        values = {step: _at(first_detail, second_detail, step) for step in _around(centre)}
         place = max(values, key=lambda step: values[step])
         if values[place] <= best:
             break
         centre, best = place, values[place]
     value = best
     for axis in range(3):
-        low, high = (_at(one, other, _moved(centre, axis, step)) for step in (-1, 1))
+        low, high = (_at(first_detail, second_detail, _moved(centre, axis, step)) for step in (-1, 1))
         if 0 < low < best and 0 < high < best:
             value += (low - high) ** 2 / (8 * (2 * best - low - high))
     return min(value, 1.0)
@@ -181,14 +181,14 @@ def _correlation(first: Level, second: Level, mirror: tuple[bool, bool, bool], s
 
 def _at(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], shift: Triple) -> float:
     """Correlation over the overlap; -1 where there is too little of it."""
-    mine, theirs = [], []
+    first_values, second_values = [], []
     for side, length, step in zip(one.shape, other.shape, shift, strict=True):
         low, high = max(0, step), min(side, length + step)
         if low >= high:
             return -1.0
-        mine.append(slice(low, high))
-        theirs.append(slice(low - step, high - step))
-    first, second = one[tuple(mine)], other[tuple(theirs)]
+        first_values.append(slice(low, high))
+        second_values.append(slice(low - step, high - step))
+    first, second = one[tuple(first_values)], other[tuple(second_values)]
     energies = _energy(first), _energy(second)
     least = min(_energy(one), _energy(other))
     if first.size < _OVERLAP * min(one.size, other.size) or min(energies) < 0.5 * _OVERLAP * least or least == 0:

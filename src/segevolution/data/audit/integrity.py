@@ -46,9 +46,9 @@ def check_content(name: str, record: CaseRecord, signal: Array, labels: Array) -
         message = f"{name} has label values that no structure names: {written} ({counts[stray].sum()} voxels)."
         findings.append(Finding(_CHECK, "warning", (name,), message, _LABELS))
     for structure, values in record.structures.items():
-        there = int(counts[[value for value in values if value < len(counts)]].sum())
-        if there != record.voxels.get(structure):
-            message = f"{name} has {there} voxels of {structure}, its record says {record.voxels.get(structure)}."
+        voxel_count = int(counts[[value for value in values if value < len(counts)]].sum())
+        if voxel_count != record.voxels.get(structure):
+            message = f"{name} has {voxel_count} voxels of {structure}, its record says {record.voxels.get(structure)}."
             findings.append(Finding(_CHECK, "error", (name,), message, _AGAIN))
     return findings
 

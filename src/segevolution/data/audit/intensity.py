@@ -57,7 +57,9 @@ def check_signal(name: str, record: CaseRecord, signal: Array) -> list[Finding]:
 def check_scales(records: Mapping[str, CaseRecord]) -> list[Finding]:
     """A finding for each case that `outlying` notes; names are "store/case"."""
     remedy = "Compare with the original: scaling may have been lost there; it is normalised before use, or drop it."
-    return [Finding(_CHECK, "warning", (name,), f"{name}: {what}", remedy) for name, what in outlying(records).items()]
+    return [
+        Finding(_CHECK, "warning", (name,), f"{name}: {oddity}", remedy) for name, oddity in outlying(records).items()
+    ]
 
 
 def outlying(records: Mapping[str, CaseRecord]) -> dict[str, str]:
@@ -87,8 +89,8 @@ def _normalised(signal: Array) -> str:
     low, high = float(signal.min()), float(signal.max())
     if low >= 0 and high <= 1:
         return "it lies within 0 and 1"
-    for what, part in (("its", signal), ("its foreground's", signal[signal > signal.mean()])):
+    for owner, part in (("its", signal), ("its foreground's", signal[signal > signal.mean()])):
         mean, deviation = float(part.mean(dtype=np.float64)), float(part.std(dtype=np.float64))
         if abs(mean) < 0.05 and abs(deviation - 1) < 0.05:
-            return f"{what} mean is {mean:.2f} and its standard deviation {deviation:.2f}"
+            return f"{owner} mean is {mean:.2f} and its standard deviation {deviation:.2f}"
     return ""

@@ -120,16 +120,16 @@ def repair(split: Split, entries: Sequence[AuditedCase], duplicates: Iterable[Pa
     parts = {name: part for part, members in asdict(split).items() for name in members}
     moved = {}
     for group in _groups(entries, duplicates):
-        there = [name for name in group if name in part_of]
-        if len({part_of[name] for name in there}) < 2:
+        placed_members = [name for name in group if name in part_of]
+        if len({part_of[name] for name in placed_members}) < 2:
             continue
-        goal = _sorted(part_of[name] for name in there)[0]
-        for name in there:
+        goal = _sorted(part_of[name] for name in placed_members)[0]
+        for name in placed_members:
             if part_of[name] != goal:
                 moved[names[name]] = (part_of[name], goal)
                 parts[names[name]] = goal
-    made = Split(*(tuple(name for name, part in parts.items() if part == wanted) for wanted in PARTS))
-    return Repair(made, dict(sorted(moved.items())))
+    repaired_split = Split(*(tuple(name for name, part in parts.items() if part == split_part) for split_part in PARTS))
+    return Repair(repaired_split, dict(sorted(moved.items())))
 
 
 def _groups(entries: Sequence[AuditedCase], duplicates: Iterable[Pair]) -> list[list[str]]:
@@ -143,8 +143,8 @@ def _groups(entries: Sequence[AuditedCase], duplicates: Iterable[Pair]) -> list[
 
     first: dict[tuple[str, str], str] = {}
     ties = [(first.setdefault(entry.person, entry.name), entry.name) for entry in entries]
-    for one, other in (*ties, *duplicates):
-        leader[top(other)] = top(one)
+    for first_case, second_case in (*ties, *duplicates):
+        leader[top(second_case)] = top(first_case)
     groups: dict[str, list[str]] = defaultdict(list)
     for name in leader:
         groups[top(name)].append(name)
@@ -159,7 +159,7 @@ def _parts(split: Split, names: Mapping[str, str]) -> dict[str, str]:
 
 def _as_entries(part_of: Mapping[str, str]) -> Split:
     """A split over "store/case"."""
-    return Split(*(tuple(name for name, part in part_of.items() if part == wanted) for wanted in PARTS))
+    return Split(*(tuple(name for name, part in part_of.items() if part == split_part) for split_part in PARTS))
 
 
 def _sorted(parts: Iterable[str]) -> list[str]:

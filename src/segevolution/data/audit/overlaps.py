@@ -116,9 +116,9 @@ def seen_by(base: str, dataset: str, record: CaseRecord) -> str | None:
     Args:
         dataset: the name to go by beside the record's own, such as a study's.
     """
-    for seen in BASES.get(base, ()):
-        if any(seen.holds(name, record.patient, record.modality) for name in {dataset, record.dataset}):
-            return seen.what
+    for known_data in BASES.get(base, ()):
+        if any(known_data.holds(name, record.patient, record.modality) for name in {dataset, record.dataset}):
+            return known_data.what
     return None
 
 
@@ -132,13 +132,15 @@ def check_overlaps(entries: Iterable[AuditedCase], base: str) -> list[Finding]:
     parts: dict[tuple[str, str], list[str]] = defaultdict(list)
     everyone: Sequence[AuditedCase] = tuple(entries)
     for entry in everyone:
-        what = seen_by(base, entry.record.dataset, entry.record)
-        if what is not None:
-            parts[entry.record.dataset, what].append(entry.name)
+        known_data = seen_by(base, entry.record.dataset, entry.record)
+        if known_data is not None:
+            parts[entry.record.dataset, known_data].append(entry.name)
     findings = []
-    for (dataset, what), cases in parts.items():
+    for (dataset, known_data), cases in parts.items():
         of = sum(entry.record.dataset == dataset for entry in everyone)
-        message = f"{len(cases)} of {of} cases of {dataset} were, or may have been, in the training of {base}: {what}."
+        message = (
+            f"{len(cases)} of {of} cases of {dataset} were, or may have been, in the training of {base}: {known_data}."
+        )
         remedy = f"Call no result of {base} on them zero-shot; show what it learned on other data."
         findings.append(Finding("overlap", "warning", tuple(cases), message, remedy))
     return findings

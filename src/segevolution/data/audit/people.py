@@ -45,8 +45,8 @@ def _shared_names(dataset: str, members: Sequence[AuditedCase], patient_of: dict
     files = {file for file, patient in grouping.patients.items() if patient in several} or set(patient_of)
     cases = tuple(entry.name for entry in members if _file(entry) in files)
     if several:
-        shown = "; ".join(f"{', '.join(names)} may be one person" for names in list(several.values())[:_SHOWN])
-        message = f"the names of {dataset} speak of fewer patients than its records, by {grouping.rule}: {shown}."
+        groups_text = "; ".join(f"{', '.join(names)} may be one person" for names in list(several.values())[:_SHOWN])
+        message = f"the names of {dataset} speak of fewer patients than its records, by {grouping.rule}: {groups_text}."
     else:
         message = f"the names of {dataset} do not tell for certain who its patients are: {grouping.doubt}."
     return [Finding("patients", "warning", cases, message, _REMEDY)]

@@ -120,9 +120,9 @@ def outside_body(record: CaseRecord, signal: Array, labels: Array) -> dict[str, 
             continue
         places = rng.choice(places, min(len(places), _SAMPLE))
         voxels = np.stack(np.unravel_index(places, labels.shape), 1)
-        there = ((voxels + 0.5) * record.spacing / _BODY).astype(np.int64)
-        there = np.minimum(there, np.array(body.shape) - 1)
-        share = 1 - float(body[tuple(there.T)].mean())
+        body_index = ((voxels + 0.5) * record.spacing / _BODY).astype(np.int64)
+        body_index = np.minimum(body_index, np.array(body.shape) - 1)
+        share = 1 - float(body[tuple(body_index.T)].mean())
         if share > _OUTSIDE:
             shares[structure] = share
     return shares
@@ -139,8 +139,8 @@ def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> SurfaceFit | 
     scales = _scales(image)
     if not scales:
         return None
-    own = _score(image, surfaces, scales, None, (0, 0, 0))
-    if own is None:
+    own_score = _score(image, surfaces, scales, None, (0, 0, 0))
+    if own_score is None:
         return None
     mirrors = {
         mirror: _score(image, surfaces, scales, mirror, (0, 0, 0)) or 0.0
@@ -148,9 +148,9 @@ def surface_fit(signal: Array, labels: Array, spacing: Spacing) -> SurfaceFit | 
         if any(mirror)
     }
     mirror = max(mirrors, key=lambda turned: mirrors[turned])
-    shift, shifted = _best_shift(image, surfaces, scales, steps, own)
+    shift, shifted = _best_shift(image, surfaces, scales, steps, own_score)
     x, y, z = (float(step) for step in np.round(shift * steps, 1))
-    return SurfaceFit(own, mirrors[mirror], mirror, shifted, (x, y, z), max(_GAIN, _ERRORS * _error(surfaces)))
+    return SurfaceFit(own_score, mirrors[mirror], mirror, shifted, (x, y, z), max(_GAIN, _ERRORS * _error(surfaces)))
 
 
 def _error(surfaces: Mapping[int, list[Points]]) -> float:
@@ -196,9 +196,9 @@ def _faces(mask: Array) -> dict[int, list[Points]]:
         places = np.argwhere(low != high)
         sides = low[tuple(places.T)], high[tuple(places.T)]
         for value in np.unique(np.concatenate(sides)):
-            own = places[(sides[0] == value) | (sides[1] == value)]
-            if value and len(own) >= _FEW_FACES:
-                face_points.setdefault(axis, []).append(rng.permutation(own)[:_FACES])
+            label_faces = places[(sides[0] == value) | (sides[1] == value)]
+            if value and len(label_faces) >= _FEW_FACES:
+                face_points.setdefault(axis, []).append(rng.permutation(label_faces)[:_FACES])
     return face_points
 
 

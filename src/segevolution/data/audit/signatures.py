@@ -77,10 +77,10 @@ def signature(signal: Array, spacing: Spacing) -> Signature:
         spacing: millimetres.
     """
     longest = max(side * step for side, step in zip(signal.shape, spacing, strict=True))
-    chosen = [coarse for coarse in SPACINGS if _SIDES[0] <= longest / coarse <= _SIDES[1]]
-    if not chosen:
-        chosen = [SPACINGS[-1] if longest > SPACINGS[-1] * _SIDES[1] else SPACINGS[0]]
-    return Signature(values_digest(signal), tuple(_level(signal, spacing, coarse) for coarse in chosen))
+    coarse_spacings = [coarse for coarse in SPACINGS if _SIDES[0] <= longest / coarse <= _SIDES[1]]
+    if not coarse_spacings:
+        coarse_spacings = [SPACINGS[-1] if longest > SPACINGS[-1] * _SIDES[1] else SPACINGS[0]]
+    return Signature(values_digest(signal), tuple(_level(signal, spacing, coarse) for coarse in coarse_spacings))
 
 
 def values_digest(signal: Array) -> str:

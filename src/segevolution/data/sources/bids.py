@@ -160,11 +160,11 @@ class BIDSSource:
         decisions: dict[Decision, None] = {}
         for _, labels in self._cases.values():
             for label in labels:
-                one, table = label.entities.get("label"), self._table_path(label)
-                if table is not None and not (label.suffix == "mask" and one):
+                label_name, table = label.entities.get("label"), self._table_path(label)
+                if table is not None and not (label.suffix == "mask" and label_name):
                     decisions |= dict.fromkeys(self._read_table(table).decisions)
-                elif one:
-                    decisions |= dict.fromkeys(renamed(one))
+                elif label_name:
+                    decisions |= dict.fromkeys(renamed(label_name))
         return (*decisions, Decision("patients", self.grouping.sentence))
 
     @cached_property
@@ -185,30 +185,30 @@ class BIDSSource:
         cases: dict[str, tuple[Named | None, tuple[Named, ...]]] = {}
         used: set[Path] = set()
         for image in images:
-            own = tuple(label for label in alike[image.acquired] if _belongs(label, image))
-            if own:
-                cases[image.stem] = (image, own)
-                used |= {label.path for label in own}
+            own_labels = tuple(label for label in alike[image.acquired] if _belongs(label, image))
+            if own_labels:
+                cases[image.stem] = (image, own_labels)
+                used |= {label.path for label in own_labels}
         for label in labels:
             if label.path not in used:
                 cases[label.stem] = (None, (label,))
-        seen = {image.entities["sub"] for image, _ in cases.values() if image is not None}
+        subjects = {image.entities["sub"] for image, _ in cases.values() if image is not None}
         for image in images:
-            if image.entities["sub"] not in seen:
-                seen.add(image.entities["sub"])
+            if image.entities["sub"] not in subjects:
+                subjects.add(image.entities["sub"])
                 cases[image.stem] = (image, ())
         return cases
 
     def _label_file(self, label: Named) -> LabelFile:
         """What a label file holds: by its table, or the one structure that its name tells."""
-        one = label.entities.get("label")
-        if label.suffix == "mask" and one:
-            return LabelFile.mask(label.path, structure_of(one))
+        label_name = label.entities.get("label")
+        if label.suffix == "mask" and label_name:
+            return LabelFile.mask(label.path, structure_of(label_name))
         table = self._table_path(label)
         if table is not None:
             return LabelFile(label.path, self._read_table(table).values)
-        if one:
-            return LabelFile(label.path, {structure_of(one): (1,)})
+        if label_name:
+            return LabelFile(label.path, {structure_of(label_name): (1,)})
         raise StoreError(
             f"{label.path} has no table of names: put {label.stem}.tsv beside it, or dseg.tsv into {self._pipeline}, "
             'with the columns "index" and "name".'
@@ -281,8 +281,8 @@ def _is_image(file: Named) -> bool:
 def _is_label(file: Named) -> bool:
     """Whether a derivative holds labels in its person's own space; a mask that names no structure is none."""
     space = file.entities.get("space")
-    own = space is None or space.lower() in _OWN_SPACE or _names_an_image(space)
-    return own and (file.suffix == "dseg" or (file.suffix == "mask" and "label" in file.entities))
+    in_image_space = space is None or space.lower() in _OWN_SPACE or _names_an_image(space)
+    return in_image_space and (file.suffix == "dseg" or (file.suffix == "mask" and "label" in file.entities))
 
 
 def _names_an_image(word: str) -> bool:

@@ -40,8 +40,8 @@ def read_table(path: Path) -> StructureNames:
             raise StoreError(f'{path} is no table of labels: every line needs a whole number in "index" and a "name".')
         if int(index) and tidied(name) != "background":
             named[name] = (*named.get(name, ()), int(index))
-    own = {tidied(name): structure_of(name) for name in named if tidied(structure_of(name)) != tidied(name)}
-    meanings = name_meanings(named, names=_without_joins(named, own), title=path.name)
+    renamed = {tidied(name): structure_of(name) for name in named if tidied(structure_of(name)) != tidied(name)}
+    meanings = name_meanings(named, names=_without_joins(named, renamed), title=path.name)
     values: dict[str, tuple[int, ...]] = {}
     for name, numbers in named.items():
         structure = meanings.of[name]

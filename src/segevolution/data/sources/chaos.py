@@ -112,8 +112,8 @@ class CHAOSSource:
             labels = read_slice_masks(volume, series.images, series.masks, _levels(series))
         else:
             named = self._volume(case, series, series.named)
-            drawn = read_slice_masks(named, series.named, series.masks, _levels(series))
-            labels = place_labels(volume, replace(named, array=drawn))
+            mask_stack = read_slice_masks(named, series.named, series.masks, _levels(series))
+            labels = place_labels(volume, replace(named, array=mask_stack))
         _check(volume, labels, series)
         present = set(np.unique(labels).tolist())
         return Case(

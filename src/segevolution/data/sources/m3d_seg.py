@@ -222,8 +222,8 @@ class M3DSegSource:
 
 def _headers(path: Path) -> list[Path]:
     """The json of each code at or below a folder: CODE/CODE.json, or CODE/dataset.json as AMS's readers write it."""
-    if path.is_dir() and (own := _header(path)):
-        return [own]
+    if path.is_dir() and (header_path := _header(path)):
+        return [header_path]
     header_paths: list[Path] = []
     for folder in nested_folders(path):
         inside = any(header.parent in folder.parents for header in header_paths)

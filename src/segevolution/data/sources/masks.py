@@ -58,8 +58,8 @@ def read_label_files(pair: Pair, files: Sequence[LabelFile], dataset: str, overr
             )
         for name, values in file.structures.items():
             if name in numbers:
-                both = ", ".join(other.path.name for other in files if name in other.structures)
-                raise StoreError(f"{pair.name} has {name} in more than one file ({both}); leave one of them.")
+                file_names = ", ".join(other.path.name for other in files if name in other.structures)
+                raise StoreError(f"{pair.name} has {name} in more than one file ({file_names}); leave one of them.")
             inside = np.isin(labels, values) if values else labels != 0
             numbers[name] = (len(masks) + 1,)
             masks[len(masks) + 1] = np.flatnonzero(inside)

@@ -72,16 +72,16 @@ def image_files(folder: Path, ending: str | None = None) -> ImageFiles:
                 strays.append(path)
         elif ending is None and path.is_dir() and _holds_dicom(path):
             stems[path.name].append(path)
-    usual = Counter(_ending(path) for those in stems.values() for path in those)
-    chosen: dict[str, Path] = {}
+    usual = Counter(_ending(path) for same_stem in stems.values() for path in same_stem)
+    path_by_stem: dict[str, Path] = {}
     twice: dict[str, tuple[Path, ...]] = {}
-    for stem, those in stems.items():
-        ranked = sorted(those, key=lambda path: -usual[_ending(path)])
+    for stem, same_stem in stems.items():
+        ranked = sorted(same_stem, key=lambda path: -usual[_ending(path)])
         if len(ranked) > 1 and usual[_ending(ranked[0])] == usual[_ending(ranked[1])]:
             twice[stem] = tuple(sorted(ranked))
-        chosen[stem] = ranked[0]
+        path_by_stem[stem] = ranked[0]
         strays += ranked[1:]
-    return ImageFiles(chosen, tuple(sorted(strays)), twice)
+    return ImageFiles(path_by_stem, tuple(sorted(strays)), twice)
 
 
 def images_in(folder: Path) -> dict[str, Path]:

@@ -169,10 +169,10 @@ def unread_files(files: Iterable[Path], ending: str | None) -> tuple[Decision, .
     paths = list(files)
     if not paths:
         return ()
-    shown = ", ".join(f"{path.parent.name}/{path.name}" for path in paths[:_SHOWN])
+    file_names = ", ".join(f"{path.parent.name}/{path.name}" for path in paths[:_SHOWN])
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     why = f"only files that end in {ending} are" if ending else "another file of that name is"
-    return (Decision("not read", f"{shown}{more} ({why})"),)
+    return (Decision("not read", f"{file_names}{more} ({why})"),)
 
 
 def _folders(path: Path, header: DatasetHeader) -> tuple[Path, Path]:

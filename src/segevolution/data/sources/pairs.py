@@ -69,10 +69,10 @@ def read_pair(
         raise StoreError(pair.fault)
     for kind, path, other in (("label", pair.label, pair.image), ("image", pair.image, pair.label)):
         if not path.exists():
-            there = (
+            twin_text = (
                 f"; {other.parent.name}/{other.name} is there" if other.exists() else "; its other half is missing too"
             )
-            raise StoreError(f"{pair.name} has no {kind}: {path} is missing{there}.")
+            raise StoreError(f"{pair.name} has no {kind}: {path} is missing{twin_text}.")
     if pair.channel is not None:
         image = read_channel(pair.image, pair.channel, overrides)
     else:
@@ -90,8 +90,8 @@ def read_pair(
             "which the dataset names as no structure; name it in its labels, or repair the file "
             '(voxels marked "ignore" cannot be used).'
         )
-    shown = {name: values for name, values in structures.items() if present.intersection(values)}
-    return case_of(pair, dataset, image, labels, shown, overrides)
+    present_structures = {name: values for name, values in structures.items() if present.intersection(values)}
+    return case_of(pair, dataset, image, labels, present_structures, overrides)
 
 
 def read_image(path: Path, overrides: Overrides, modality: Modality | None = None) -> Volume:
@@ -204,8 +204,8 @@ def read_channel(path: Path, channel: int, overrides: Overrides) -> Volume:
     """
     sides = _sides(path)
     if len(sides) != 4 or channel >= sides[3]:
-        shown = " x ".join(map(str, sides))
-        raise FormatError(f"{path} has shape {shown}, so it has no channel {channel + 1}; check dataset.json.")
+        size_text = " x ".join(map(str, sides))
+        raise FormatError(f"{path} has shape {size_text}, so it has no channel {channel + 1}; check dataset.json.")
     return _oriented(partial(read, path, time=channel), path, overrides)[0]
 
 

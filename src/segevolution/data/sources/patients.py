@@ -62,9 +62,9 @@ class Grouping:
         """What was taken, and where there is doubt how to say otherwise; without a full stop."""
         files, people = len(self.patients), len(set(self.patients.values()))
         example = next((name for name, patient in self.patients.items() if name != patient), None)
-        shown = f" ({example} is of {self.patients[example]})" if example else ""
+        example_text = f" ({example} is of {self.patients[example]})" if example else ""
         doubt = f"; {self.doubt}: if that is wrong, {CHANGE}" if self.doubt else ""
-        return f"{_number(files, 'file')}, {_number(people, 'patient')}: grouped by {self.rule}{shown}{doubt}"
+        return f"{_number(files, 'file')}, {_number(people, 'patient')}: grouped by {self.rule}{example_text}{doubt}"
 
 
 def group_patients(names: Iterable[str], patient_from: str | None = None) -> Grouping:

@@ -45,7 +45,7 @@ class Pattern:
             )
         if len(text) > _LONGEST or not text.isprintable():
             raise StoreError(f"{where}: a pattern is one line of at most {_LONGEST} characters, not {text[:40]!r} ...")
-        seen: set[str] = set()
+        field_names: set[str] = set()
         expression, end = "", 0
         for piece in _PIECE.finditer(text):
             expression += re.escape(text[end : piece.start()])
@@ -58,13 +58,18 @@ class Pattern:
             elif name not in GROUPS:
                 raise StoreError(f"{where}: {text!r} holds {piece.group()}; known are {{case}} and {{patient}}.")
             else:
-                expression += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+{'?' if name == 'patient' else ''})"
-                seen.add(name)
-        if not seen:
+                expression += (
+                    f"(?P={name})" if name in field_names else f"(?P<{name}>[^/]+{'?' if name == 'patient' else ''})"
+                )
+                field_names.add(name)
+        if not field_names:
             raise StoreError(f"{where}: {text!r} needs {{case}}, which stands for a case's name.")
         glob = re.sub(r"\{[^}]*\}", "*", text)
         return cls(
-            text, tuple(name for name in GROUPS if name in seen), glob, re.compile(expression + re.escape(text[end:]))
+            text,
+            tuple(name for name in GROUPS if name in field_names),
+            glob,
+            re.compile(expression + re.escape(text[end:])),
         )
 
     def find(self, root: Path, but: Collection[Path] = ()) -> dict[Key, Path]:
@@ -122,9 +127,9 @@ def find_cases(root: Path, images: Pattern, masks: Mapping[str, Pattern], where:
     for pattern in masks.values():
         if not set(pattern.groups) <= set(images.groups):
             raise StoreError(f"{where}: {pattern.text!r} has a group in braces that {images.text!r} has not.")
-    drawn = {name: pattern.find(root) for name, pattern in masks.items()}
-    pictures = images.find(root, but={path for paths in drawn.values() for path in paths.values()})
-    for pattern, paths in ((images, pictures), *((masks[name], paths) for name, paths in drawn.items())):
+    mask_paths = {name: pattern.find(root) for name, pattern in masks.items()}
+    pictures = images.find(root, but={path for paths in mask_paths.values() for path in paths.values()})
+    for pattern, paths in ((images, pictures), *((masks[name], paths) for name, paths in mask_paths.items())):
         if not paths:
             raise StoreError(
                 f"{where}: no file is found by {pattern.text!r}; mind capital letters and the file's ending."
@@ -133,14 +138,14 @@ def find_cases(root: Path, images: Pattern, masks: Mapping[str, Pattern], where:
     used: dict[str, set[Key]] = {name: set() for name in masks}
     for key, image in pictures.items():
         group_values = dict(zip(images.groups, key, strict=True))
-        own = {}
+        patient_values = {}
         for name, pattern in masks.items():
-            asked = tuple(group_values[group] for group in pattern.groups)
-            used[name].add(asked)
-            if asked in drawn[name]:
-                own[name] = drawn[name][asked]
-        _put(matches, key, PatternMatch(group_values.get("patient"), image, own))
-    for name, paths in drawn.items():
+            pattern_values = tuple(group_values[group] for group in pattern.groups)
+            used[name].add(pattern_values)
+            if pattern_values in mask_paths[name]:
+                patient_values[name] = mask_paths[name][pattern_values]
+        _put(matches, key, PatternMatch(group_values.get("patient"), image, patient_values))
+    for name, paths in mask_paths.items():
         for key in paths.keys() - used[name]:
             missing = images.fill(dict(zip(masks[name].groups, key, strict=True)), root)
             _put(matches, key, PatternMatch(None, missing, {name: paths[key]}))

@@ -114,8 +114,8 @@ def border_contrast(array: Array, labels: Array) -> float:
             continue
         for axis in (0, 1):
             jump = np.abs(np.diff(signal, axis=axis))
-            here, there = (plane[1:], plane[:-1]) if axis == 0 else (plane[:, 1:], plane[:, :-1])
-            crosses, within = here != there, (here == there) & (here > 0)
+            later, earlier = (plane[1:], plane[:-1]) if axis == 0 else (plane[:, 1:], plane[:, :-1])
+            crosses, within = later != earlier, (later == earlier) & (later > 0)
             border += jump[crosses].sum(dtype=np.float64), crosses.sum()
             inside += jump[within].sum(dtype=np.float64), within.sum()
     if not (border[1] and inside[1]):

@@ -179,19 +179,21 @@ def name_meanings(written: Iterable[str], *, names: Mapping[str, str] | None = N
         written: as the dataset writes them.
         names, title: see `structure_names`.
     """
-    own = {tidied(key): tidied(meaning) for key, meaning in (names or {}).items()}
+    given_meanings = {tidied(key): tidied(meaning) for key, meaning in (names or {}).items()}
     texts = list(dict.fromkeys(written))
     tidy = {text: tidied(text) for text in texts}
     everyone = {canonical(name) for name in tidy.values()}
     meant = {
-        name: own.get(name) or own.get(canonical(name)) or _in_context(canonical(name), everyone, title)
+        name: given_meanings.get(name)
+        or given_meanings.get(canonical(name))
+        or _in_context(canonical(name), everyone, title)
         for name in dict.fromkeys(tidy.values())
     }
     counts = Counter(meant.values())
     decisions: list[Decision] = []
     for structure, count in counts.items():
         alike = [name for name, meaning in meant.items() if meaning == structure]
-        if count > 1 and not all(name in own for name in alike):
+        if count > 1 and not all(name in given_meanings for name in alike):
             quoted = " and ".join(f'"{name}"' for name in alike)
             text = f"{quoted} may both be {structure}: they stay apart as they are written"
             decisions.append(Decision("kept apart", f"{text}; to join them, give both one name"))

@@ -216,6 +216,6 @@ def _told_by(cells: Mapping[str, str]) -> Spacing:
         elif words & {"slice", "slices"}:
             steps.setdefault("z", numbers[0])
         elif words & {"pixel", "voxel"} and len(numbers) <= 3:
-            both = numbers * 2 if len(numbers) == 1 else numbers
-            steps = dict(zip("xyz", both, strict=False)) | steps
+            sides = numbers * 2 if len(numbers) == 1 else numbers
+            steps = dict(zip("xyz", sides, strict=False)) | steps
     return steps.get("x"), steps.get("y"), steps.get("z")

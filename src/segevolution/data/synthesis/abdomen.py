@@ -116,8 +116,8 @@ def _stomach(canvas: Canvas, trunk: Trunk, rng: np.random.Generator, build: Buil
     if stomach is None:
         return
     window, field = stomach
-    mine = canvas.labels[window] == canvas.label("stomach", "gut wall")
-    lumen = mine & (field < -rng.uniform(3.5, 6.0))
+    wall_voxels = canvas.labels[window] == canvas.label("stomach", "gut wall")
+    lumen = wall_voxels & (field < -rng.uniform(3.5, 6.0))
     canvas.fill("stomach", str(rng.choice(["water", "oral contrast", "food"], p=[0.4, 0.3, 0.3])), window, lumen)
     level = rng.uniform(25, 75)  # lying on the back, gas rises to the front
     canvas.fill("stomach", "gas", window, lumen & (canvas.points[1][window] > level))
@@ -188,8 +188,10 @@ def _pancreas_and_duodenum(canvas: Canvas, rng: np.random.Generator, build: Buil
     )
     if duodenum is not None:
         window, field = duodenum
-        mine = canvas.labels[window] == canvas.label("duodenum", "gut wall")
-        canvas.fill("duodenum", str(rng.choice(["water", "oral contrast", "chyme"])), window, mine & (field < -3.5))
+        wall_voxels = canvas.labels[window] == canvas.label("duodenum", "gut wall")
+        canvas.fill(
+            "duodenum", str(rng.choice(["water", "oral contrast", "chyme"])), window, wall_voxels & (field < -3.5)
+        )
     gland = np.array(
         [(30, 18, -26), (34, 22, -6), (28, 28, 10), (10, 38, 22), (-15, 38, 30), (-42, 20, 36), (-72, -8, 46)], float
     )

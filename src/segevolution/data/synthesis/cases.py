@@ -126,8 +126,8 @@ def _scan(
         raise VolumeError(f"{modality} cannot be synthesised; known are CT and MRI.")
     if sequence == "random":
         return mri.random_contrast(anatomy, rng)
-    chosen = known_word(sequence or "T1", tuple(mri.PROTOCOLS), "sequence")
-    return mri.render(anatomy, rng, sequence=chosen, field=field or 1.5, bone_shell=detail)
+    protocol = known_word(sequence or "T1", tuple(mri.PROTOCOLS), "sequence")
+    return mri.render(anatomy, rng, sequence=protocol, field=field or 1.5, bone_shell=detail)
 
 
 def _anatomy(

@@ -45,8 +45,8 @@ def render(
     fine = noise(rng, anatomy.grid.shape, spacing, max(5.0, 1.6 * max(spacing)))
     hounsfield = np.full(anatomy.grid.shape, -1000, np.float32)
     for tissue, (mean, texture) in _draw_tissues(anatomy, rng, phase).items():
-        here = np.isin(anatomy.labels, [value for value, name in anatomy.tissues.items() if name == tissue])
-        hounsfield[here] = mean + texture * fine[here]
+        tissue_voxels = np.isin(anatomy.labels, [value for value, name in anatomy.tissues.items() if name == tissue])
+        hounsfield[tissue_voxels] = mean + texture * fine[tissue_voxels]
     _cortex(hounsfield, anatomy, rng)
     _lung_vessels(hounsfield, anatomy, rng)
     if table and rng.random() < 0.7:
@@ -61,15 +61,15 @@ def render(
 def _draw_tissues(anatomy: Anatomy, rng: np.random.Generator, phase: Phase) -> dict[str, tuple[float, float]]:
     """Tissue -> this patient's mean HU and texture; one enhancement for all, and each tissue's own around it."""
     enhancement = float(np.clip(rng.normal(1.0, 0.16), 0.6, 1.4))
-    drawn = {}
+    tissue_signal = {}
     for tissue in sorted(set(anatomy.tissues.values())):
         known = TISSUES[tissue]
         gain = 0.0 if phase == "native" else known.gain[PHASES.index(phase) - 1]
         mean = known.hu + rng.normal(0, known.hu_deviation) + gain * enhancement * rng.normal(1, 0.08)
         if tissue == "liver" and rng.random() < 0.15:  # fatty liver
             mean -= rng.uniform(10, 45)
-        drawn[tissue] = (float(mean), known.texture * float(rng.uniform(0.6, 1.2)))
-    return drawn
+        tissue_signal[tissue] = (float(mean), known.texture * float(rng.uniform(0.6, 1.2)))
+    return tissue_signal
 
 
 def _cortex(hounsfield: Field, anatomy: Anatomy, rng: np.random.Generator) -> None:

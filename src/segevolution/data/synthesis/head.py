@@ -136,8 +136,8 @@ def _hindbrain(canvas: Canvas, rng: np.random.Generator) -> None:
         leaves = np.cos(2 * np.pi * phase / 7.5)
         over = [value for value, name in canvas.names.items() if name in ("cerebrospinal fluid", "cerebral cortex")]
         canvas.fill("cerebellum", "grey matter", window, field + 1.6 * (leaves > 0.8) <= 0, over=over)
-        mine = [canvas.label("cerebellum", "grey matter")]
-        canvas.fill("cerebellum", "white matter", window, field + 3.5 * leaves <= -10, over=mine)
+        cerebellum_labels = [canvas.label("cerebellum", "grey matter")]
+        canvas.fill("cerebellum", "white matter", window, field + 3.5 * leaves <= -10, over=cerebellum_labels)
     fourth = ellipsoid((0, -29, -36), (8, 5, 10))
     canvas.paint("fourth ventricle", "csf", [fourth], rough=rng.uniform(0.2, 0.5))
 

@@ -56,12 +56,12 @@ def table_beside(path: Path) -> dict[int, str]:
     Raises:
         StoreError: there is none, or it is no table of labels.
     """
-    own = path.with_name(f"{path.name.split('.')[0]}.json")
-    places = [own, *(folder / name for folder in (path.parent, path.parent.parent) for name in _TABLES)]
+    json_path = path.with_name(f"{path.name.split('.')[0]}.json")
+    places = [json_path, *(folder / name for folder in (path.parent, path.parent.parent) for name in _TABLES)]
     for place in places:
         if place.is_file():
             return read_table(place)
-    raise StoreError(f"{path} has no {own.name} beside it that names its labels.")
+    raise StoreError(f"{path} has no {json_path.name} beside it that names its labels.")
 
 
 def read_table(path: Path) -> dict[int, str]:

@@ -165,10 +165,10 @@ def _surround(
     start = max(tissues)
     if torso is None or start + max(torso[1]) > np.iinfo(np.uint8).max:
         return None
-    shown, shown_tissues = torso
-    empty = (labels == 0) & (shown > 0)
-    labels[empty] = shown[empty] + np.uint8(start)
-    return {start + value: tissue for value, tissue in shown_tissues.items()}
+    torso_labels, torso_tissues = torso
+    empty = (labels == 0) & (torso_labels > 0)
+    labels[empty] = torso_labels[empty] + np.uint8(start)
+    return {start + value: tissue for value, tissue in torso_tissues.items()}
 
 
 def _fill(

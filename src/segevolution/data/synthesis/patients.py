@@ -89,8 +89,8 @@ def simulate_case(
         if label == "random":
             volume = mri.random_contrast(anatomy, rng)
         else:
-            chosen = known_word(label, tuple(mri.PROTOCOLS), "sequence")
-            volume = mri.render(anatomy, rng, sequence=chosen, field=tesla, bone_shell=detail)
+            protocol = known_word(label, tuple(mri.PROTOCOLS), "sequence")
+            volume = mri.render(anatomy, rng, sequence=protocol, field=tesla, bone_shell=detail)
     else:
         raise VolumeError(f"{kind} cannot be simulated; known are CT and MRI.")
     patient = f"sim{seed:05d}"
@@ -143,15 +143,15 @@ def _anatomy(
     if region not in _SPACING:
         raise VolumeError(f'"{region}" cannot be simulated; known regions are {", ".join(_SPACING)}.')
     rng = np.random.default_rng([seed, 0])
-    chosen = spacing or _SPACING[region]
+    voxel_spacing = spacing or _SPACING[region]
     if region == "torso":
-        return torso(rng, chosen, pelvis=pelvis)
-    return head(rng, chosen, tumour=seed % 3 == 0 if tumour is None else tumour, detail=detail)
+        return torso(rng, voxel_spacing, pelvis=pelvis)
+    return head(rng, voxel_spacing, tumour=seed % 3 == 0 if tumour is None else tumour, detail=detail)
 
 
 def known_word(word: str, known: tuple[Word, ...], what: str) -> Word:
     """The same word as one of those that are known; VolumeError, which names them, for another."""
-    for one in known:
-        if one == word:
-            return one
+    for known_spelling in known:
+        if known_spelling == word:
+            return known_spelling
     raise VolumeError(f'"{word}" is not a {what} that can be simulated; known are {", ".join(known)}.')

@@ -50,9 +50,9 @@ class Ellipsoid:
         """See Shape."""
         own = _own_axes(points, self.centre, self.turn)
         radii = _columns(self.radii, points.ndim)
-        near = np.sqrt(((own / radii) ** 2).sum(0))
+        scaled_distance = np.sqrt(((own / radii) ** 2).sum(0))
         slope = np.sqrt(((own / radii**2) ** 2).sum(0))
-        distance: Field = near * (near - 1) / np.maximum(slope, 1e-6)
+        distance: Field = scaled_distance * (scaled_distance - 1) / np.maximum(slope, 1e-6)
         return distance
 
 

@@ -72,8 +72,8 @@ def _vertebra(z: float, height: float, chest: bool) -> list[Shape]:
         for step in (-height * 0.24, 0.0, height * 0.24)
     ]
     body: list[Shape] = [
-        Ellipsoid(one.centre, one.radii * np.array([1 - 0.05 * (i == 1), 1 - 0.05 * (i == 1), 1]), one.turn)
-        for i, one in enumerate(stack)
+        Ellipsoid(shape.centre, shape.radii * np.array([1 - 0.05 * (i == 1), 1 - 0.05 * (i == 1), 1]), shape.turn)
+        for i, shape in enumerate(stack)
     ]
     back = y - (25 if chest else 29)
     for side in (1.0, -1.0):

@@ -61,7 +61,7 @@ class SimulatedSource:
     def read(self, case: str) -> Case:
         """Make one patient."""
         seed = int(case.rsplit("_", 1)[1])
-        made = simulate_case(
+        simulated_case = simulate_case(
             seed,
             region=self.region,
             modality=self.modality,
@@ -73,7 +73,7 @@ class SimulatedSource:
             wholes=self.wholes,
             detail=self.detail,
         )
-        return replace(made, name=case, patient=case, dataset=self.dataset)
+        return replace(simulated_case, name=case, patient=case, dataset=self.dataset)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class SynthesisedSource:
     def read(self, case: str) -> Case:
         """Make one case."""
         stem, seed = case.rsplit("_", 1)
-        made = synthesise(
+        synthesised = synthesise(
             self.maps()[stem],
             int(seed),
             names=self.names,
@@ -144,7 +144,7 @@ class SynthesisedSource:
             lenient=self.lenient,
             detail=self.detail,
         )
-        return replace(made.case, name=case, dataset=self.dataset)
+        return replace(synthesised.case, name=case, dataset=self.dataset)
 
     def notes(self) -> dict[str, tuple[str, ...]]:
         """Note on names that no rule knows -> the maps whose table holds them; no voxel is read.

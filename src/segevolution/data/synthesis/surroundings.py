@@ -51,13 +51,13 @@ def torso_around(
     Returns:
         Labels from 1 on the same grid, 0 outside the body, and their tissues. Organs that the map names are fat here.
     """
-    wanted = _centres(labels, np.asarray(grid.spacing), names)
-    if not wanted:
+    organ_centres = _centres(labels, np.asarray(grid.spacing), names)
+    if not organ_centres:
         return None
     build = draw_build(rng, pelvis=True)
-    if "prostate" in wanted:
+    if "prostate" in organ_centres:
         build = replace(build, male=True)
-    fit = _fitted(labels, grid, wanted, _coarse_torso(build, rng))
+    fit = _fitted(labels, grid, organ_centres, _coarse_torso(build, rng))
     if fit is None:
         return None
     stretch, shift = fit
@@ -68,8 +68,8 @@ def torso_around(
     affine[:3, 3] = low
     canvas = Canvas(Grid(grid.shape, affine), rng, scale=placed.scale, degrees=placed.degrees)
     paint_torso(canvas, rng, placed)
-    mine = _family(set(names.values()))
-    gone = [value for value, name in canvas.names.items() if name in mine]
+    organ_family = _family(set(names.values()))
+    gone = [value for value, name in canvas.names.items() if name in organ_family]
     canvas.labels[np.isin(canvas.labels, gone)] = canvas.label("body fat", "fat")
     painted = canvas.finish()
     return painted.labels, dict(painted.tissues)
@@ -90,28 +90,29 @@ def _fitted(labels: Labels, grid: Grid, wanted: dict[str, Points], coarse: Anato
     The torso grows until it holds the map's labels. None where this patient lacks what the map shows.
     """
     centres = _centres(coarse.labels, np.asarray(_COARSE), {}, coarse)
-    both = sorted(wanted.keys() & centres.keys())
-    if not both:
+    shared_names = sorted(wanted.keys() & centres.keys())
+    if not shared_names:
         return None
-    there = np.array([wanted[name] for name in both])
-    here = np.array([centres[name] + coarse.grid.affine[:3, 3] for name in both])
+    body_centres = np.array([wanted[name] for name in shared_names])
+    map_centres = np.array([centres[name] + coarse.grid.affine[:3, 3] for name in shared_names])
     stretch = np.ones(3)
-    if {"right kidney", "left kidney"} <= set(both):
-        apart = {side: both.index(f"{side} kidney") for side in ("right", "left")}
+    if {"right kidney", "left kidney"} <= set(shared_names):
+        apart = {side: shared_names.index(f"{side} kidney") for side in ("right", "left")}
         width = (
-            abs(there[apart["right"]] - there[apart["left"]])[0] / abs(here[apart["right"]] - here[apart["left"]])[0]
+            abs(body_centres[apart["right"]] - body_centres[apart["left"]])[0]
+            / abs(map_centres[apart["right"]] - map_centres[apart["left"]])[0]
         )
         stretch = np.full(3, np.clip(width, 0.85, 1.2))
     body = ndimage.binary_erosion(coarse.labels > 0, iterations=2)
     points = np.argwhere(labels)[:: max(1, int(np.count_nonzero(labels) / 4000))] * np.asarray(grid.spacing)
     for _ in range(9):
-        shift = there.mean(0) - stretch * here.mean(0)
+        shift = body_centres.mean(0) - stretch * map_centres.mean(0)
         places = ((points - shift) / stretch - coarse.grid.affine[:3, 3]) / _COARSE
         index = np.clip(np.rint(places).astype(int), 0, np.asarray(body.shape) - 1)
         if body[tuple(index.T)].mean() > 0.985:
             break
         stretch = stretch * np.array([1.04, 1.04, 1.02])
-    return stretch, there.mean(0) - stretch * here.mean(0)
+    return stretch, body_centres.mean(0) - stretch * map_centres.mean(0)
 
 
 def _centres(labels: Labels, steps: Points, names: dict[int, str], anatomy: Anatomy | None = None) -> dict[str, Points]:

@@ -151,13 +151,13 @@ def check_dimensions(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]
 def check_spacing(spacing: npt.ArrayLike, path: Path) -> None:
     """Raise FormatError, naming the file, where a spacing is no number above zero, or none of a scan."""
     values = np.asarray(spacing, np.float64)
-    shown = " x ".join(f"{value:g}" for value in values)
+    spacing_text = " x ".join(f"{value:g}" for value in values)
     if not np.isfinite(values).all() or (values <= 0).any():
         raise FormatError(
-            f"{path} has a voxel spacing of {shown}; each must be a number above zero, so repair the header."
+            f"{path} has a voxel spacing of {spacing_text}; each must be a number above zero, so repair the header."
         )
     if (values < SMALLEST_SPACING).any() or (values > LARGEST_SPACING).any():
-        raise FormatError(f"{path} has a voxel spacing of {shown} mm, which no scan has; repair the header.")
+        raise FormatError(f"{path} has a voxel spacing of {spacing_text} mm, which no scan has; repair the header.")
 
 
 def sides(shape: tuple[int, ...]) -> str:

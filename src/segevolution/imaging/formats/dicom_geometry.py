@@ -93,19 +93,20 @@ def _check_distances(planes: Sequence[Plane], heights: Floats, path: Path) -> No
     step = float(np.median(gaps[gaps > 1e-3])) if (gaps > 1e-3).any() else 0.0
     same = np.flatnonzero(gaps <= max(1e-3, 0.01 * step))
     if same.size:
-        one = int(same[0])
+        position = int(same[0])
         raise FormatError(
-            f"{path} has duplicated slices: {planes[one].where} and {planes[one + 1].where} lie at one place; "
-            "keep one copy, or one echo or time point, of each."
+            f"{path} has duplicated slices: {planes[position].where} and {planes[position + 1].where} lie at one "
+            "place; keep one copy, or one echo or time point, of each."
         )
     shortest = float(gaps.min())
     wide = np.flatnonzero(gaps > 1.5 * shortest)
     if wide.size and np.allclose(gaps / shortest, np.rint(gaps / shortest), atol=_UNEVEN * np.rint(gaps / shortest)):
-        one = int(wide[0])
+        position = int(wide[0])
         count = int((np.rint(gaps / shortest) - 1).sum())
         raise FormatError(
-            f"{path} misses {count} slice{'s' if count > 1 else ''}: between {planes[one].where} and "
-            f"{planes[one + 1].where} lie {gaps[one]:.2f} mm, elsewhere {shortest:.2f} mm; export the series again."
+            f"{path} misses {count} slice{'s' if count > 1 else ''}: between {planes[position].where} and "
+            f"{planes[position + 1].where} lie {gaps[position]:.2f} mm, elsewhere {shortest:.2f} mm; "
+            "export the series again."
         )
     even = heights[0] + np.arange(len(heights)) * (heights[-1] - heights[0]) / (len(heights) - 1)
     if np.abs(gaps - step).max() > _UNEVEN * step or np.abs(heights - even).max() > _UNEVEN * step:

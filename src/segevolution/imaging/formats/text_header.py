@@ -155,8 +155,8 @@ def _inside(header: TextHeader, name: str, options: ReadOptions) -> Path:
 
 
 def _shown(name: str) -> str:
-    shown = name if name.isprintable() else name.encode("unicode_escape").decode()
-    return shown if len(shown) <= 120 else shown[:117] + "..."
+    printable_name = name if name.isprintable() else name.encode("unicode_escape").decode()
+    return printable_name if len(printable_name) <= 120 else printable_name[:117] + "..."
 
 
 def voxel_count(sizes: list[int], header: TextHeader) -> int:

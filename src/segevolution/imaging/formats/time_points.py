@@ -13,14 +13,14 @@ def chosen_time(sides: tuple[int, ...], path: Path, time: int | None) -> int:
         FormatError: there are several and none was chosen, or there is none of that number.
     """
     extra = [side for side in sides[3:] if side != 1]
-    shown = " x ".join(map(str, sides))
+    size_text = " x ".join(map(str, sides))
     if len(extra) > 1:
-        raise FormatError(f"{path} has {len(sides)} dimensions ({shown}); a volume needs 3. Save one volume of it.")
+        raise FormatError(f"{path} has {len(sides)} dimensions ({size_text}); a volume needs 3. Save one volume of it.")
     count = extra[0] if extra else 1
     if time is None:
         if count > 1:
             raise FormatError(
-                f"{path} has {len(sides)} dimensions ({shown}); a volume needs 3. Choose a time point or channel "
+                f"{path} has {len(sides)} dimensions ({size_text}); a volume needs 3. Choose a time point or channel "
                 f"with --time 0 to --time {count - 1}, or save it as a file of its own."
             )
         return 0

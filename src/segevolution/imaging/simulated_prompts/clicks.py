@@ -50,10 +50,10 @@ def next_click(answer: Array, truth: Array, spacing: Sequence[float]) -> Click |
     answer, truth = answer.astype(bool, copy=False), truth.astype(bool, copy=False)
     errors = [_largest(truth & ~answer), _largest(answer & ~truth)]
     sizes = [0 if error is None else int(error.sum()) for error in errors]
-    chosen = errors[0] if sizes[0] >= sizes[1] else errors[1]
-    if chosen is None:
+    error_region = errors[0] if sizes[0] >= sizes[1] else errors[1]
+    if error_region is None:
         return None
-    return Click(deepest_voxel(chosen, spacing), positive=sizes[0] >= sizes[1])
+    return Click(deepest_voxel(error_region, spacing), positive=sizes[0] >= sizes[1])
 
 
 def _largest(error: Mask) -> Mask | None:

@@ -26,10 +26,10 @@ def sample_points(mask: Array, positive: int, negative: int, rng: Rng) -> Points
     """
     require_mask(mask)
     inside = np.flatnonzero(mask)
-    drawn = rng.choice(inside, min(positive, inside.size), replace=False)
+    voxel_numbers = rng.choice(inside, min(positive, inside.size), replace=False)
     outside = _outside(mask, min(negative, mask.size - inside.size), rng)
-    labels = (1,) * len(drawn) + (0,) * len(outside)
-    return places(np.concatenate([drawn, outside]), mask.shape), labels
+    labels = (1,) * len(voxel_numbers) + (0,) * len(outside)
+    return places(np.concatenate([voxel_numbers, outside]), mask.shape), labels
 
 
 def draw_points(mask: Mask, rng: Rng, settings: PromptSettings) -> Points:
@@ -40,25 +40,25 @@ def draw_points(mask: Mask, rng: Rng, settings: PromptSettings) -> Points:
     fewest, most, others = _numbers(rng, settings)
     low, high = foreground_box(mask)
     around = tuple(_grown(*span) for span in zip(low, high, mask.shape, strict=True))
-    near = np.zeros_like(mask)
-    near[around] = True
+    near_mask = np.zeros_like(mask)
+    near_mask[around] = True
     allowed = mask
     if settings.border and rng.random() < settings.border:
-        here = mask[around]
-        allowed, near = np.zeros_like(mask), np.zeros_like(mask)
-        allowed[around] = here & ~ndimage.binary_erosion(here, iterations=_BORDER)
-        near[around] = ndimage.binary_dilation(here, iterations=_BORDER)
+        cropped_mask = mask[around]
+        allowed, near_mask = np.zeros_like(mask), np.zeros_like(mask)
+        allowed[around] = cropped_mask & ~ndimage.binary_erosion(cropped_mask, iterations=_BORDER)
+        near_mask[around] = ndimage.binary_dilation(cropped_mask, iterations=_BORDER)
     inside = np.flatnonzero(allowed)
-    chosen = rng.choice(inside, min(int(rng.integers(fewest, most + 1)), inside.size), replace=False)
-    wanted = int(rng.integers(others[0], others[1] + 1))
-    outside = np.flatnonzero(near & ~mask)
-    off = rng.choice(outside, min(wanted, outside.size), replace=False) if outside.size else outside
-    labels = [1] * chosen.size + [0] * off.size
+    inside_numbers = rng.choice(inside, min(int(rng.integers(fewest, most + 1)), inside.size), replace=False)
+    negative_count = int(rng.integers(others[0], others[1] + 1))
+    outside = np.flatnonzero(near_mask & ~mask)
+    off = rng.choice(outside, min(negative_count, outside.size), replace=False) if outside.size else outside
+    labels = [1] * inside_numbers.size + [0] * off.size
     if settings.wrong:
         wrong = rng.random(len(labels)) < settings.wrong
         wrong[0] = False
         labels = [1 - label if swap else label for label, swap in zip(labels, wrong, strict=True)]
-    return places(np.concatenate([chosen, off]), mask.shape), tuple(labels)
+    return places(np.concatenate([inside_numbers, off]), mask.shape), tuple(labels)
 
 
 def places(flat: npt.NDArray[np.int64], shape: tuple[int, ...]) -> tuple[Point, ...]:
@@ -69,14 +69,16 @@ def places(flat: npt.NDArray[np.int64], shape: tuple[int, ...]) -> tuple[Point, 
 
 def _outside(mask: Array, count: int, rng: Rng) -> npt.NDArray[np.int64]:
     """Flat indices of `count` distinct background voxels, without listing a whole volume of them."""
-    chosen = np.empty(0, np.int64)
+    outside_numbers = np.empty(0, np.int64)
     for _ in range(20):
-        if chosen.size >= count:
-            return chosen[:count]
-        drawn = rng.integers(0, mask.size, 2 * count + 8)
-        fresh = np.concatenate([chosen, drawn[~mask[np.unravel_index(drawn, mask.shape)].astype(bool)]])
+        if outside_numbers.size >= count:
+            return outside_numbers[:count]
+        candidates = rng.integers(0, mask.size, 2 * count + 8)
+        fresh = np.concatenate(
+            [outside_numbers, candidates[~mask[np.unravel_index(candidates, mask.shape)].astype(bool)]]
+        )
         _, first = np.unique(fresh, return_index=True)
-        chosen = fresh[np.sort(first)]
+        outside_numbers = fresh[np.sort(first)]
     return rng.choice(np.flatnonzero(~mask.astype(bool)), count, replace=False)
 
 

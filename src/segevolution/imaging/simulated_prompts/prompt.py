@@ -79,9 +79,9 @@ def draw_prompt(
     Returns:
         A prompt on a grid of the view's own shape, in the view's axis order, one millimetre a voxel.
     """
-    seen = coarse_mask(mask, rng) if settings.coarse and rng.random() < settings.coarse else mask
-    points, labels = draw_points(seen, rng, settings) if PromptKind.POINT in kinds else ((), ())
-    box = draw_box(seen, rng, settings) if PromptKind.BOX in kinds else None
+    shown_mask = coarse_mask(mask, rng) if settings.coarse and rng.random() < settings.coarse else mask
+    points, labels = draw_points(shown_mask, rng, settings) if PromptKind.POINT in kinds else ((), ())
+    box = draw_box(shown_mask, rng, settings) if PromptKind.BOX in kinds else None
     depth, height, width = mask.shape
     grid = Grid((depth, height, width), np.eye(4))
     return Prompt(grid, structure if PromptKind.TEXT in kinds else None, points, labels, box)

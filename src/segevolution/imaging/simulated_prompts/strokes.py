@@ -97,11 +97,13 @@ def _furthest(depth: npt.NDArray[np.float64], start: int) -> tuple[int, npt.NDAr
     inside, numbers = np.flatnonzero(depth), np.arange(depth.size).reshape(depth.shape)
     pairs, costs = [], []
     for rows, columns in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        here = numbers[: depth.shape[0] - rows, max(0, -columns) : depth.shape[1] - max(0, columns)].ravel()
-        there = numbers[rows:, max(0, columns) : depth.shape[1] - max(0, -columns)].ravel()
-        both = (depth.flat[here] > 0) & (depth.flat[there] > 0)
-        pairs.append(np.stack([here[both], there[both]]))
-        costs.append(np.hypot(rows, columns) * (1 / depth.flat[here[both]] + 1 / depth.flat[there[both]]) ** 2)
+        starts = numbers[: depth.shape[0] - rows, max(0, -columns) : depth.shape[1] - max(0, columns)].ravel()
+        ends = numbers[rows:, max(0, columns) : depth.shape[1] - max(0, -columns)].ravel()
+        both_inside = (depth.flat[starts] > 0) & (depth.flat[ends] > 0)
+        pairs.append(np.stack([starts[both_inside], ends[both_inside]]))
+        costs.append(
+            np.hypot(rows, columns) * (1 / depth.flat[starts[both_inside]] + 1 / depth.flat[ends[both_inside]]) ** 2
+        )
     (one, other), cost = np.concatenate(pairs, axis=1), np.concatenate(costs)
     graph = coo_array((cost, (one, other)), shape=(depth.size, depth.size)).tocsr()
     distances, before = dijkstra(graph, directed=False, indices=np.array([start]), return_predecessors=True)

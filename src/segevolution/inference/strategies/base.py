@@ -128,9 +128,9 @@ class Strategy(ABC):
 
     def preparation(self, spec: Spec) -> tuple[object, ...]:
         """All that `prepare` reads of a network, as values that JSON can say: where they are equal, frames are."""
-        own = () if type(self).prepare is Strategy.prepare else (self.name, spec.axis)
+        strategy_key = () if type(self).prepare is Strategy.prepare else (self.name, spec.axis)
         placed = () if spec.spacing is None else ("centred",)
-        return "frame", spec.intensity, spec.spacing, *placed, *own
+        return "frame", spec.intensity, spec.spacing, *placed, *strategy_key
 
     def open(
         self,
@@ -162,7 +162,7 @@ class Strategy(ABC):
 
     def overview(self, image: Tensor, pad: float, spec: Spec) -> Tensor:
         """(1, 1, *window): one window that stands for an image (D, H, W) where a single one must; here its middle."""
-        d, h, w = ((side - wanted) // 2 for side, wanted in zip(image.shape, spec.window, strict=True))
+        d, h, w = ((side - window_side) // 2 for side, window_side in zip(image.shape, spec.window, strict=True))
         view = VoxelBlock.whole(spec.window).shift((d, h, w))
         return Window(view, view.meet(VoxelBlock.whole(image.shape))).cut(image, pad)[None, None]
 

@@ -80,12 +80,12 @@ class ClickImage(OpenImage):
         first, limit = views[0], len(views) + MOST_WINDOWS
         self.encodings.plan(_window(view, shape) for view in views)
         looks: list[_ClickView] = []
-        seen: set[VoxelBlock] = set()
+        visited_views: set[VoxelBlock] = set()
         while views and len(looks) < limit:
             view = views.pop(0)
-            if view in seen:
+            if view in visited_views:
                 continue
-            seen.add(view)
+            visited_views.add(view)
             known = None if not looks else canvas.known()
             view_prompt = self._told(prompt, view, known, begun=view == first)
             if view_prompt is None:
@@ -123,9 +123,11 @@ class ClickImage(OpenImage):
         whole = places[0]
         for place in places[1:]:
             whole = whole.join(place)
-        if prompt.box is None and any(side > wanted for side, wanted in zip(whole.shape, window, strict=True)):
+        if prompt.box is None and any(
+            side > window_side for side, window_side in zip(whole.shape, window, strict=True)
+        ):
             whole = places[-1]  # points further apart than a window: the last one, as it was set for a reason
-        if any(side > wanted for side, wanted in zip(whole.shape, window, strict=True)):
+        if any(side > window_side for side, window_side in zip(whole.shape, window, strict=True)):
             return [look.view for look in windows_over(whole, window)]
         return [centred(whole, window)]
 

@@ -33,9 +33,9 @@ class SlicePlacement(Window):
         """Slice `number` of a frame (D, H, W); wider than the image where the network keeps proportions."""
         sides = shape[1:]
         if spec.keep_aspect:
-            scale = max(side / wanted for side, wanted in zip(sides, spec.window[1:], strict=True))
+            scale = max(side / window_side for side, window_side in zip(sides, spec.window[1:], strict=True))
             height, width = (
-                max(side, round(scale * wanted)) for side, wanted in zip(sides, spec.window[1:], strict=True)
+                max(side, round(scale * window_side)) for side, window_side in zip(sides, spec.window[1:], strict=True)
             )
         else:
             height, width = sides
@@ -50,8 +50,8 @@ class SlicePlacement(Window):
     def shown(self) -> tuple[slice, slice]:
         """Rows and columns of the window that show the content; the rest is padding."""
         rows, columns = (
-            _covered(start - low, stop - low, side, wanted)
-            for start, stop, low, side, wanted in zip(
+            _covered(start - low, stop - low, side, window_side)
+            for start, stop, low, side, window_side in zip(
                 self.content.start[1:],
                 self.content.stop[1:],
                 self.view.start[1:],
@@ -105,8 +105,8 @@ def resized_plane(plane: Tensor, shape: tuple[int, int], resizing: Resizing) -> 
     """A slice (1, h, w) at another size."""
     if resizing == "area":
         rows, columns = (
-            torch.from_numpy(area_taps(length, wanted)).to(plane)
-            for length, wanted in zip(plane.shape[1:], shape, strict=True)
+            torch.from_numpy(area_taps(length, target_length)).to(plane)
+            for length, target_length in zip(plane.shape[1:], shape, strict=True)
         )
         return rows @ plane @ columns.T
     if resizing == "nearest":

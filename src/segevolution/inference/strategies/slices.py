@@ -76,9 +76,11 @@ class SliceStrategy(Strategy):
         window = SlicePlacement.of(number, (d, h, w), spec)
         if not rng.random() < settings.still:
             window = _moved(window, rng, settings)
-        shown = window.at(-number)
+        plane_window = window.at(-number)
         image, labels = case.plane(number)
-        return View(shown.cut(torch.from_numpy(image.astype(np.float32)), case.pad).numpy(), shown.labels(labels))
+        return View(
+            plane_window.cut(torch.from_numpy(image.astype(np.float32)), case.pad).numpy(), plane_window.labels(labels)
+        )
 
 
 def _moved(window: SlicePlacement, rng: np.random.Generator, settings: ViewSettings) -> SlicePlacement:
@@ -165,10 +167,10 @@ class SliceImage(OpenImage):
         self, prompt: FramePrompt, seeds: Sequence[int], context: Context, alternative: int | None
     ) -> Iterator[_Section]:
         """The seeds' own slices, then their neighbours, one after another."""
-        own = [(number, self._told(prompt, number)) for number in seeds]
+        seed_prompts = [(number, self._told(prompt, number)) for number in seeds]
         sections = list(
             self._asked(
-                [(number, slice_prompt) for number, slice_prompt in own if slice_prompt is not None],
+                [(number, slice_prompt) for number, slice_prompt in seed_prompts if slice_prompt is not None],
                 context,
                 alternative,
             )

@@ -86,17 +86,17 @@ class SlidingImage(OpenImage):
         for prompt, context in zip(prompts, contexts, strict=True):
             place = structures.index(require_known(prompt.structure or "", structures))
             first = place // together * together
-            wanted = _Pass(first, context.modality, context.structure is not None, multimask)
-            if wanted not in self._passes:
-                self._passes[wanted] = self._answered(wanted, structures[first : first + together])
+            pass_key = _Pass(first, context.modality, context.structure is not None, multimask)
+            if pass_key not in self._passes:
+                self._passes[pass_key] = self._answered(pass_key, structures[first : first + together])
                 self._forget()
-            self._passes.move_to_end(wanted)
-            for answer in self._passes[wanted][place - first]:
+            self._passes.move_to_end(pass_key)
+            for answer in self._passes[pass_key][place - first]:
                 yield replace(answer, logits=answer.logits.float())
 
     def _answered(self, wanted: _Pass, structures: Sequence[str]) -> list[list[Answer]]:
-        asked = [(name, Context(wanted.modality, name if wanted.named else None)) for name in structures]
-        fresh = slide(self.encodings, wanted.multimask, asked)
+        structure_contexts = [(name, Context(wanted.modality, name if wanted.named else None)) for name in structures]
+        fresh = slide(self.encodings, wanted.multimask, structure_contexts)
         return [[replace(answer, logits=answer.logits.half()) for answer in pass_answers] for pass_answers in fresh]
 
     def _forget(self) -> None:
@@ -135,10 +135,10 @@ def slide(encodings: Encodings, multimask: bool, asked: Sequence[tuple[str, Cont
     encodings.plan(windows)
     for window in windows:
         logits, iou = encodings.decode([encodings.at(window)], prompts, contexts, multimask=multimask)
-        seen = window.content.shift(window.view.start, -1).slices
-        part = logits[(..., *seen)]
-        total[(..., *window.content.slices)] += part * weights[seen]
-        weight[window.content.slices] += weights[seen]
+        content_slices = window.content.shift(window.view.start, -1).slices
+        part = logits[(..., *content_slices)]
+        total[(..., *window.content.slices)] += part * weights[content_slices]
+        weight[window.content.slices] += weights[content_slices]
         count = (part > 0).sum(dim=(2, 3, 4)).cpu().numpy() + 1e-3  # where nothing is, each window counts alike
         overlap += iou.cpu().numpy() * count
         voxels += count

@@ -149,8 +149,8 @@ class Sam(BackboneModule):
             None if bool(present.all()) else present,
             Entrances.of(self.hooks, contexts),
         )
-        chosen = self._chosen(logits, overlaps, multimask=multimask)
-        return Masks(chosen[0][:, :, None], chosen[1], self.spec.window)
+        mask_number = self._chosen(logits, overlaps, multimask=multimask)
+        return Masks(mask_number[0][:, :, None], mask_number[1], self.spec.window)
 
     def _chosen(self, logits: Tensor, overlaps: Tensor, *, multimask: bool) -> tuple[Tensor, Tensor]:
         """The alternatives, or the answer: the first mask, and for SAM-Med2D the alternative it trusts most."""
@@ -192,9 +192,9 @@ class Sam(BackboneModule):
         if prompts.masks is None:
             return self.prompt_encoder.dense(None)
         masks = prompts.masks[:, :, 0]
-        given = ~masks.flatten(1).isnan().any(dim=1)
+        has_mask = ~masks.flatten(1).isnan().any(dim=1)
         mask_logits = masks.nan_to_num(0.0)
         if self.config.preparation == "sam_med2d":
             mask_logits = mask_logits.sigmoid()
         embedded = self.prompt_encoder.dense(mask_logits)
-        return torch.where(given[:, None, None, None], embedded, self.prompt_encoder.dense(None))
+        return torch.where(has_mask[:, None, None, None], embedded, self.prompt_encoder.dense(None))

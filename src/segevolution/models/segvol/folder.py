@@ -13,8 +13,8 @@ from .tokenizer import Tokenizer, load_tokenizer
 
 def clip_tokenizer(folder: Path) -> Tokenizer | None:
     """CLIP's tokenizer from a folder; None where its files are absent, so that everything but text works."""
-    there = any((folder / name).is_file() for name in (TOKENIZER, "vocab.json"))
-    return load_tokenizer("clip", folder) if there else None
+    has_tokenizer = any((folder / name).is_file() for name in (TOKENIZER, "vocab.json"))
+    return load_tokenizer("clip", folder) if has_tokenizer else None
 
 
 def build(sizes: Mapping[str, Any], folder: Path) -> SegVol:

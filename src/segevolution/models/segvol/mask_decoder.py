@@ -76,15 +76,15 @@ class MaskDecoder(nn.Module):
         Returns:
             Logits (P, M, 4d, 4h, 4w) and predicted overlaps (P, M), float32.
         """
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse.to(own.dtype)], dim=1)
-        seen = None if bool(present.all()) else functional.pad(present, (1 + MASKS, 0), value=True)
-        tokens, image = self.transformer(image, code, tokens, rows if shared else None, seen)
+        own_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([own_tokens.expand(len(sparse), -1, -1), sparse.to(own_tokens.dtype)], dim=1)
+        visible_tokens = None if bool(present.all()) else functional.pad(present, (1 + MASKS, 0), value=True)
+        tokens, image = self.transformer(image, code, tokens, rows if shared else None, visible_tokens)
         mask_tokens = tokens[:, 1 : 1 + MASKS]
         if adapt is not None:
             mask_tokens = adapt(mask_tokens)
-        wanted = range(1, MASKS) if multimask else range(1)
-        vectors = torch.stack([self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in wanted], dim=1)
+        mask_numbers = range(1, MASKS) if multimask else range(1)
+        vectors = torch.stack([self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in mask_numbers], dim=1)
         if text is not None and texts is not None:
             # The text's own dot product with the features, as a part of each mask's vector.
             vectors = vectors + torch.where(texts[:, None], self.txt_align_upscaled_embedding(text), 0.0)[:, None]
@@ -93,14 +93,14 @@ class MaskDecoder(nn.Module):
         features = self._upscale(image, rows, skips, dense)
         logits = from_cells(dot(features, vectors).float(), self.grid)
         iou = self.iou_prediction_head(tokens[:, 0]).float()
-        return logits, iou[:, list(wanted)]
+        return logits, iou[:, list(mask_numbers)]
 
     def _upscale(self, image: Tensor, rows: Tensor, skips: tuple[Tensor, ...], dense: DenseEmbedding | None) -> Tensor:
         middle: list[Tensor] = []
         fine = None
         if skips:
             maps = self.high_resolution(skips)
-            coarse, fine = (one if len(one) == 1 else take(one, rows) for one in maps)
+            coarse, fine = (feature_map if len(feature_map) == 1 else take(feature_map, rows) for feature_map in maps)
             middle.append(coarse)
         if dense is not None:
             middle.append(dense.middle)

@@ -27,11 +27,11 @@ def resized(model: SegVol, window: Triple) -> SegVol:
     config: SegVolConfig = replace(model.config, window=window)
     tokenizer = model.text_encoder.tokenizer if model.text_encoder is not None else None
     target = SegVol(config, tokenizer)
-    wanted = target.state_dict()
+    target_state = target.state_dict()
     state = {
         name: value.clone()
-        if value.shape == wanted[name].shape
-        else interpolated(value, model.config.grid, config.grid, wanted[name].ndim)
+        if value.shape == target_state[name].shape
+        else interpolated(value, model.config.grid, config.grid, target_state[name].ndim)
         for name, value in model.state_dict().items()
     }
     target.load_state_dict(state)
