@@ -21,7 +21,7 @@ from segevolution.inference.calibration import (
     read_calibration,
     write_calibration,
 )
-from segevolution.inference.confidence import judge, warnings_of
+from segevolution.inference.confidence import _unstable, judge, warnings_of
 from segevolution.inference.moved_prompts import agreement, moved_prompt
 from segevolution.inference.segmentation import Segmentation
 from segevolution.inference.session import Session
@@ -112,6 +112,24 @@ def test_a_modality_that_was_never_measured_is_said_and_an_unknown_one_is_not() 
     (sentence,) = warnings_of(DEEP, replace(SURROUNDINGS, modality=Modality.PET), calibration())
     assert sentence == "nothing is known of this model's answers on PET: it was measured on CT only"
     assert warnings_of(DEEP, replace(SURROUNDINGS, modality=None), calibration()) == ()
+
+
+def test_a_brain_structure_in_a_trunk_is_doubted() -> None:
+    sentences = warnings_of(replace(DEEP, structure="cerebellum"), SURROUNDINGS)
+    assert any("across where it lies, which is no head" in text for text in sentences)
+    x, y, _ = np.ogrid[:80, :70, :40]
+    head = np.broadcast_to((x - 40) ** 2 + (y - 35) ** 2 <= 20**2, SHAPE)  # 16 cm
+    small = Surroundings.of(Volume(np.where(head, 40, -1000).astype(np.float32), GRID, Modality.CT))
+    inside = replace(answer((35, 30, 10), (46, 40, 22)), structure="cerebellum")  # 106 ml
+    assert warnings_of(inside, small) == ()
+
+
+def test_an_answer_that_jumps_is_doubted() -> None:
+    signs = signs_of(DEEP, SURROUNDINGS, agreement=0.3)
+    assert signs is not None
+    assert signs.agreement == 0.3
+    assert _unstable(signs) == "it changes when the prompt is moved a little (overlap 0.30)"
+    assert _unstable(replace(signs, agreement=0.9)) is None
 
 
 def test_an_empty_mask_has_no_signs() -> None:

@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("segevolution.cli.train", "Train a base model by a recipe."),
     "adapters": ("segevolution.cli.adapters", "List, show and merge adapters."),
     "data": ("segevolution.cli.data", "Prepare and inspect datasets."),
-    "models": ("segevolution.cli.models", "List, show, pull and convert models."),
+    "models": ("segevolution.cli.models", "List, show, pull, convert and calibrate models."),
 }
 
 

@@ -8,6 +8,7 @@ import typer
 
 from .console import AsJson, Force, Quiet, note, print_json, print_table, progress_bar
 from .data_check import check_command
+from .data_example import example_command
 from .data_export import export_command
 from .data_simulate import simulate_command
 from .data_split import split_command
@@ -192,6 +193,7 @@ def sources_command(as_json: AsJson = False) -> None:
 
 app.command("export")(export_command)
 app.command("split")(split_command)
+app.command("example")(example_command)
 app.command("simulate")(simulate_command)
 app.command("synthesise")(synthesise_command)
 app.command("check")(check_command)

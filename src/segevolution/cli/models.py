@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from .console import AsJson, Force, Quiet, note, print_json, print_table
+from .models_calibrate import calibrate
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, pull and convert models.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, pull, convert and calibrate models.")
+app.command()(calibrate)
 
 RESEARCH_ONLY = "For research only; not a medical device."
 CARD_LINES = 12

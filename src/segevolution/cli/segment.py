@@ -116,8 +116,8 @@ def segment(
     part: Annotated[
         str | None, typer.Option(metavar="I/N", help="Do part I of N of several images, beside other processes.")
     ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Do not ask once more, with a moved prompt, whether an answer is stable.")
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask once more, with a prompt moved a little, whether an answer is stable.")
     ] = False,
     statistics: Annotated[
         bool, typer.Option("--statistics", help="Print volume and mean intensity a structure.")
@@ -189,7 +189,7 @@ def segment(
         colours=colours,
         smooth=smooth,
         largest=largest,
-        check=not quick,
+        check=check,
     )
     seed_everything(seed)
     # A series is named of one folder, whatever else lies there.

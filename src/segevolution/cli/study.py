@@ -24,7 +24,9 @@ _SHIPPED = ", ".join(shipped_names("studies", "recipes"))
 
 @app.command()
 def study(
-    recipe: Annotated[str, typer.Argument(help=f"A shipped recipe ({_SHIPPED}) or a YAML file.")],
+    recipe: Annotated[
+        str | None, typer.Argument(help=f"A shipped recipe ({_SHIPPED}) or a YAML file.", show_default=False)
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as seeds=[0,1] methods.lora.fit.steps=50."),
@@ -53,6 +55,7 @@ def study(
             "--dask", metavar="ADDRESS", help="Let the workers of a Dask scheduler do it, such as tcp://node1:8786."
         ),
     ] = None,
+    list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes that ship, and leave.")] = False,
     data: DataRoot = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -64,6 +67,11 @@ def study(
     from ..studies.run import LocalExecutor, StudyPart
     from ..studies.study import run_study
 
+    if list_recipes:
+        _list(as_json)
+        return
+    if recipe is None:
+        raise RecipeError(f"no recipe was given; give a YAML file or one that ships: {_SHIPPED}.")
     if part is not None and dask is not None:
         raise RecipeError("a cluster shares the work out by itself; give --part or --dask.")
     share = StudyPart.parse(part) if part is not None else None
@@ -93,6 +101,29 @@ def study(
             quiet=quiet,
         )
         note(f"report: {done.report}", quiet=quiet)
+
+
+def _list(as_json: bool) -> None:
+    """Print what each shipped recipe compares, and on what."""
+    from ..studies.reading import load_recipe
+
+    recipes = [load_recipe(name) for name in shipped_names("studies", "recipes")]
+    rows = [
+        {
+            "recipe": recipe.name,
+            "about": recipe.about,
+            "data": [dataset.name for dataset in recipe.data],
+            "methods": [method.name for method in recipe.methods],
+        }
+        for recipe in recipes
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("recipe", "about", "data", "methods"),
+        [(row["recipe"], row["about"], ", ".join(row["data"]), ", ".join(row["methods"])) for row in rows],
+    )
 
 
 @contextmanager

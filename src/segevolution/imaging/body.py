@@ -35,11 +35,15 @@ class Body:
             border of the image is no surface of the body.
         steps: (x, y, z) voxels of the volume that one coarse voxel joins.
         shape: (X, Y, Z) of the volume.
+        axis: of the array that runs from feet to head.
+        spacing: (x, y, z) millimetres of coarse voxels.
     """
 
     depth: npt.NDArray[np.float32] = field(repr=False)
     steps: tuple[int, int, int]
     shape: tuple[int, int, int]
+    axis: int
+    spacing: tuple[float, float, float]
 
     @classmethod
     def of(cls, volume: Volume) -> "Body | None":
@@ -56,16 +60,24 @@ class Body:
             return None
         axis = _body_axis(volume)
         inside = filled_body(np.moveaxis(bright, axis, 2))
-        sampling = [step * size for step, size in zip(steps, spacing, strict=True)]
-        depth = ndimage.distance_transform_edt(np.moveaxis(inside, 2, axis), sampling=sampling)
-        x, y, z = steps
-        return cls(np.asarray(depth, np.float32), (x, y, z), volume.grid.shape)
+        x, y, z = (step * size for step, size in zip(steps, spacing, strict=True))
+        depth = ndimage.distance_transform_edt(np.moveaxis(inside, 2, axis), sampling=(x, y, z))
+        i, j, k = steps
+        return cls(np.asarray(depth, np.float32), (i, j, k), volume.grid.shape, axis, (x, y, z))
 
     def depths(self, mask: Mask) -> npt.NDArray[np.float32]:
         """Depth in millimetres of the voxels (N,) of a mask (X, Y, Z) of the volume's shape; 0 outside the body."""
         places = np.argwhere(mask) // self.steps
         places = np.minimum(places, np.array(self.depth.shape) - 1)
         return np.asarray(self.depth[tuple(places.T)])
+
+    def cross_section_cm2(self, mask: Mask) -> float:
+        """Mean area of the body, square centimetres, across the slices that a mask lies in, weighted by its voxels."""
+        others = tuple(axis for axis in range(3) if axis != self.axis)
+        voxels = mask.sum(axis=others)
+        areas = (self.depth > 0).sum(axis=others) * np.prod([self.spacing[axis] for axis in others]) / 100
+        slices = np.minimum(np.arange(len(voxels)) // self.steps[self.axis], len(areas) - 1)
+        return float(np.average(areas[slices], weights=voxels))
 
 
 def filled_body(bright: Mask) -> Mask:

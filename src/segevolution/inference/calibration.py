@@ -112,10 +112,14 @@ class Calibration:
 
     def expected_overlap(self, signs: Signs, prompt: Prompt, modality: Modality | None) -> float | None:
         """The overlap (IoU) with the truth to be expected; None where nothing is known of this modality or prompt."""
+        return self.expected_of(signs, kind_of(prompt), modality)
+
+    def expected_of(self, signs: Signs, kind: str, modality: Modality | None) -> float | None:
+        """The same for a kind of prompt, such as "text+box"."""
         known = None if modality is None else self.modalities.get(modality)
         if known is None:
             return None
-        for curve in known.curves.get(kind_of(prompt), ()):
+        for curve in known.curves.get(kind, ()):
             expected = curve.expected(signs)
             if expected is not None:
                 return expected

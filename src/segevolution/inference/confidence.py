@@ -2,8 +2,9 @@
 
 surroundings = Surroundings.of(volume)                              # once a volume
 calibration = calibration_of("segvol-mini-2", "segvol-mini-mri")    # once a network
-warnings_of(answer, surroundings, calibration)                      # once an answer, no further question
-judge(answer, surroundings, calibration, session=session)           # asks once more, with a prompt moved a little
+answer = session.segment(text="liver", keep_logits=True)
+warnings_of(answer, surroundings, calibration, frame=session.frame)  # once an answer, no further question
+judge(answer, surroundings, calibration, session=session)            # asks once more, with a prompt moved a little
 """
 
 from dataclasses import dataclass
@@ -11,16 +12,19 @@ from pathlib import Path
 
 from ..adapters.artifact import WEIGHTS as ADAPTER_WEIGHTS
 from ..adapters.shipped import find_adapter
+from ..imaging.framing import Frame
 from ..models import hub
 from ..models.checkpoints import WEIGHTS
+from ..vocabulary import Modality
 from .calibration import Calibration, read_calibration
 from .moved_prompts import agreement
 from .segmentation import Segmentation
 from .session import Session
 from .signs import Signs, Surroundings, signs_of
-from .usual_anatomy import DEEP_ORGANS, LEAST_DEPTH_MM, USUAL_MILLILITRES
+from .usual_anatomy import DEEP_ORGANS, LARGEST_HEAD_CM2, LEAST_DEPTH_MM, OF_THE_HEAD, USUAL_MILLILITRES
 
 _MOST_OUTSIDE = 0.2  # share of a mask outside the body
+_STABLE = 0.6  # overlap with the answer to a moved prompt; no good answer of 5 BTCV and 9 CHAOS patients was below
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,12 @@ def warnings_of(
     surroundings: Surroundings,
     calibration: Calibration | None = None,
     *,
+    frame: Frame | None = None,
     session: Session | None = None,
     structure: str | None = None,
 ) -> tuple[str, ...]:
     """Reasons to doubt an answer, a clause each; see `judge`."""
-    return judge(answer, surroundings, calibration, session=session, structure=structure).warnings
+    return judge(answer, surroundings, calibration, frame=frame, session=session, structure=structure).warnings
 
 
 def judge(
@@ -55,32 +60,36 @@ def judge(
     surroundings: Surroundings,
     calibration: Calibration | None = None,
     *,
+    frame: Frame | None = None,
     session: Session | None = None,
     structure: str | None = None,
 ) -> Confidence:
     """Judge an answer by its signs.
 
     Args:
-        answer: of a session.
+        answer: of a session; with its logits (`keep_logits`) it is judged better.
         surroundings: of the same volume.
         calibration: of the network, and adapter, that answered; None and an empty one leave out what it would say.
+        frame: of the session that answered, on which the logits lie.
         session: that answered: it is asked once more, with a prompt moved a little. None leaves that out, and the
             answer is judged by what is left.
         structure: what is meant, where the prompt does not name it.
     """
     moved = None if session is None or not answer.mask.any() else agreement(session, answer)
-    signs = signs_of(answer, surroundings, frame=None if session is None else session.frame, agreement=moved)
+    signs = signs_of(answer, surroundings, frame=session.frame if session is not None else frame, agreement=moved)
     if signs is None:
         return Confidence(None, (), None)
     calibration = calibration or Calibration()
     expected = calibration.expected_overlap(signs, answer.prompt, surroundings.modality)
     name = structure or answer.structure
     sentences = (
-        _doubtful(expected, calibration, surroundings),
+        calibrated_doubt(expected, calibration, surroundings.modality),
         _unseen(calibration, surroundings),
         _unusual_volume(name, signs),
         _under_the_skin(name, signs),
         _outside(signs),
+        _unstable(signs),
+        _no_head(name, signs),
     )
     return Confidence(expected, tuple(sentence for sentence in sentences if sentence is not None), signs)
 
@@ -103,8 +112,9 @@ def calibration_of(model: str | Path, adapter: str | Path | None = None) -> Cali
     return read_calibration(folder, folder / ADAPTER_WEIGHTS)
 
 
-def _doubtful(expected: float | None, calibration: Calibration, surroundings: Surroundings) -> str | None:
-    limit = calibration.doubtful_below(surroundings.modality)
+def calibrated_doubt(expected: float | None, calibration: Calibration, modality: Modality | None) -> str | None:
+    """The warning that an expected overlap is low; None where it is not, or is not known."""
+    limit = calibration.doubtful_below(modality)
     if expected is None or limit is None or expected >= limit:
         return None
     return f"probably wrong, as an overlap (IoU) of only {expected:.2f} with the truth is to be expected"
@@ -137,3 +147,15 @@ def _outside(signs: Signs) -> str | None:
     if signs.outside is None or signs.outside <= _MOST_OUTSIDE:
         return None
     return f"{signs.outside:.0%} of it lies outside the body"
+
+
+def _no_head(name: str | None, signs: Signs) -> str | None:
+    if name not in OF_THE_HEAD or signs.section_cm2 is None or signs.section_cm2 <= LARGEST_HEAD_CM2:
+        return None
+    return f"the body is {signs.section_cm2:.0f} cm2 across where it lies, which is no head"
+
+
+def _unstable(signs: Signs) -> str | None:
+    if signs.agreement is None or signs.agreement >= _STABLE:
+        return None
+    return f"it changes when the prompt is moved a little (overlap {signs.agreement:.2f})"

@@ -127,7 +127,7 @@ def _answered(
         for answer in found:
             # An alternative is not what the moved prompt would be answered by, so it is not asked again.
             asking = session if request.check and not request.candidates else None
-            judged.append(judge(answer, surroundings, calibration, session=asking))
+            judged.append(judge(answer, surroundings, calibration, frame=session.frame, session=asking))
             kept = answer if joined or request.probabilities is not None else replace(answer, logits=None)
             answers.append(cleaned(kept, smooth_mm=request.smooth, largest=request.largest))
     return answers, judged

@@ -84,7 +84,7 @@ class SegmentRequest:
     colours: bool = False
     smooth: float = 0.0
     largest: bool = False
-    check: bool = True
+    check: bool = False
 
     def __post_init__(self) -> None:
         names = [canonical(text) for text in self.texts]

@@ -50,6 +50,7 @@ class Signs:
         cut: whether the mask touches the image's border, so that part of the structure may lie beyond.
         depth_mm: of the mask's middle voxel under the body's surface; None where the body is not known.
         outside: share of the mask outside the body; None likewise.
+        section_cm2: area of the body across the slices that the mask lies in; None likewise.
         largest_piece: share of the mask that its largest connected piece holds.
     """
 
@@ -60,6 +61,7 @@ class Signs:
     cut: bool
     depth_mm: float | None
     outside: float | None
+    section_cm2: float | None
     largest_piece: float
 
 
@@ -88,6 +90,7 @@ def signs_of(
         cut=any(first == 0 for first in low) or any(end == side for end, side in zip(high, mask.shape, strict=True)),
         depth_mm=None if depths is None else float(np.median(depths)),
         outside=None if depths is None else float((depths <= 0).mean()),
+        section_cm2=None if surroundings.body is None else surroundings.body.cross_section_cm2(mask),
         largest_piece=_largest_share(tight),
     )
 

@@ -1,4 +1,4 @@
-"""How large structures of adults usually are, and which of them lie under the skin.
+"""How large structures of adults usually are, which of them lie under the skin, and which lie in a head.
 
 The ranges are wide on purpose: what lies outside one is worth a look, not proof of an error. For the abdomen they lie
 about what 26 BTCV and 14 CHAOS patients with manual labels show, by half on either side, but for a spleen of 3077 ml
@@ -56,3 +56,16 @@ DEEP_ORGANS = frozenset(USUAL_MILLILITRES) - {"lung", "right lung", "left lung"}
 
 LEAST_DEPTH_MM = 15.0
 """Of the middle voxel of a deep organ; the least of the same 40 patients is 37 mm (a liver)."""
+
+OF_THE_HEAD = frozenset(
+    {
+        *("brain", "skull", "eyes", "sinuses", "cerebrospinal fluid", "cerebral white matter", "cerebral cortex"),
+        *("grey matter", "lateral ventricles", "third ventricle", "fourth ventricle", "cerebellum", "thalamus"),
+        *("caudate", "putamen", "pallidum", "brain stem", "hippocampus", "anterior hippocampus"),
+        *("posterior hippocampus", "amygdala", "brain tumour", "brain tumour necrotic core", "brain tumour oedema"),
+        *("brain tumour enhancing", "brain tumour non-enhancing core"),
+    }
+)
+
+LARGEST_HEAD_CM2 = 350.0
+"""Across the axis of the body: a head of 21 x 17 cm has 280; the smallest trunk of the same 40 patients has 401."""
