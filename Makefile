@@ -29,6 +29,7 @@ test: $(READY)
 
 $(SERVER): $(READY) requirements-server.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-server.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps monailabel==0.8.5  # its client alone
 	@touch $@
 
 test-server: $(SERVER)

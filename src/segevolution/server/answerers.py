@@ -1,5 +1,6 @@
 """What can answer: bare models and models with an adapter, each loaded when it is first asked for."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -79,7 +80,7 @@ class Answerers:
         self.all = tuple(_listed(settings))
         self.default = None
         if settings.adapter is not None:
-            wanted = BASE if settings.adapter == NONE else Path(settings.adapter).name
+            wanted = BASE if settings.adapter == NONE else _plain(Path(settings.adapter).name)
             if wanted not in self._ids:
                 raise SettingError(f'--default "{settings.adapter}" is not served; served are {", ".join(self._ids)}.')
             self.default = wanted
@@ -153,5 +154,10 @@ def _base_of(folder: Path, model: str, known: Sequence[str]) -> str:
 
 def _free(name: str, taken: Collection[str]) -> str:
     """The name, with the first number that makes it one that is not taken."""
-    numbered = (f"{name}-{number}" for number in count(2))
-    return next(each for each in chain([name], numbered) if each not in taken)
+    numbered = (f"{_plain(name)}-{number}" for number in count(2))
+    return next(each for each in chain([_plain(name)], numbered) if each not in taken)
+
+
+def _plain(name: str) -> str:
+    """A folder's name as it may stand in an address."""
+    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)

@@ -16,6 +16,7 @@ from .. import __version__
 from ..errors import SegevolutionError
 from .faults import BadRequest, NotFound, TooLarge, status_of
 from .guard import OWN, Guard, refused
+from .monailabel import routes as monailabel
 from .nninteractive import routes as nninteractive
 from .openapi_page import openapi_page
 from .own import server_routes, session_routes
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(server_routes.router)
     app.include_router(session_routes.router)
     app.include_router(nninteractive.router)
+    app.include_router(monailabel.router)
     app.add_api_route(f"{OWN}/docs", lambda: HTMLResponse(openapi_page(app.openapi())), include_in_schema=False)
     app.add_api_route(
         OWN + "/{rest:path}", _nothing_there, methods=["GET", "POST", "PUT", "DELETE", "PATCH"], include_in_schema=False

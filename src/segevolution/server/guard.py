@@ -14,7 +14,8 @@ from .settings import LOOPBACK, Settings
 
 OWN = "/api"
 _GUARDED = (OWN, "/monai")
-_OPEN_PATHS = (f"{OWN}/health", "/healthz")
+# Signs of life, and where MONAI Label's clients give the key as a password.
+_OPEN_PATHS = (f"{OWN}/health", "/healthz", "/monai/auth/", "/monai/auth/token")
 _LARGEST_JSON = 64 << 20
 _LARGE_KINDS = ("application/octet-stream", "multipart/form-data")
 _HEADERS = {
