@@ -5,7 +5,7 @@ fixed lattice, so that prompts share encodings; "focus" looks once at each struc
 answers with the zoom-out alone. See inference/strategies/zoom.py.
 
 The cases come from a store (`--store`, `--cases`) or are simulated; prompts are simulated from their labels. Dice
-differences are paired by question and averaged by patient, with a 95 % bootstrap interval over patients. Encodings
+differences are paired by question and averaged by patient, with a 95 % interval from six patients on. Encodings
 are counted over all prompts of a case together, since a prompt reuses what an earlier one encoded.
 
 segvol-mini has seen simulated CT with seeds 100000 to 299999 in training; the patients here are others.

@@ -13,7 +13,10 @@ PROMPTS = ("text", "point", "box", "text+box")
 
 
 def main(study: Path, ct: str = "btcv") -> None:
-    """Dice on MRI, change of CT, differences against training from scratch, and costs, a row a method."""
+    """Dice on MRI, change of CT, differences against training from scratch, and costs, a row a method.
+
+    Which of the differences are decided, corrected for their number, stands in the study's report.md.
+    """
     table = pd.read_parquet(study / "results.parquet")
     methods = list(dict.fromkeys(table["method"]))
     mri, old = table[table["dataset"] != ct], table[table["dataset"] == ct]
@@ -36,7 +39,9 @@ def main(study: Path, ct: str = "btcv") -> None:
 
 def _mean(rows: pd.DataFrame) -> str:
     found = estimate(rows)
-    return "–" if found.patients == 0 else f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    if not found.shown:
+        return "–" if found.patients == 0 else f"{found.mean:.2f}"
+    return f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def _change(rows: pd.DataFrame, method: str, reference: str) -> str:

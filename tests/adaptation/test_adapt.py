@@ -1,6 +1,7 @@
 """From a folder in nnU-Net's layout to an adapter and its page, with a tiny base and a few steps."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from segevolution.adaptation.adapt import adapt
-from segevolution.adaptation.data import PatientCounts, PreparedDataset, sizes
+from segevolution.adaptation.data import PatientCounts, PreparedDataset, Shares, sizes
 from segevolution.adaptation.recipe import RETAIN, AdaptRequest, chosen_layers, make_recipe
 from segevolution.adapters import describe, trainable
 from segevolution.data.sources import Overrides
@@ -18,10 +19,13 @@ from segevolution.data.store import Store
 from segevolution.data.synthesis import patients
 from segevolution.errors import AdapterError, OutputError, RecipeError, StoreError
 from segevolution.inference.load import load
+from segevolution.markup import markdown_text
 from segevolution.training.fit import fit
 from segevolution.vocabulary import Modality
 
 pytestmark = pytest.mark.usefixtures("plain_pictures")
+
+HELD_OUT = Shares(Split((), (), ()), 1, "", {})
 
 
 def write_nnunet(folder: Path, patients: int) -> Path:
@@ -63,6 +67,7 @@ def request_of(tmp_path, toy_root):
             "simulated": 0,
             "replay": "none",
             "ct": toy_root / "ct",
+            "wishes": PatientCounts(folds=1),
         }
         return AdaptRequest(**{**values, **changes})
 
@@ -97,7 +102,7 @@ def test_a_folder_becomes_an_adapter_with_its_page_and_nothing_half(request_of):
     assert len(set(cases["train"]) | set(cases["test"])) == 12
 
     page = (request.output / "report.md").read_text("utf-8")
-    assert report["headline"] in page
+    assert markdown_text(report["headline"]) in page
     assert "## When not to adapt" in page
     assert "| patches, LoRA | 2 |" in page
     assert "![dice](figures/dice.png)" in page
@@ -185,6 +190,74 @@ def test_shots_teach_so_many_and_leave_the_held_out_patients_as_they_are(request
     assert [len(call["groups"][0][1]) for call in quick_fit.calls] == [9, 2]
     with pytest.raises(RecipeError, match="--shots asks for 10 patients, but there are 9 to learn from"):
         run(replace(request, wishes=PatientCounts(test=3, shots=10)), fit=quick_fit, force=True)
+
+
+def test_below_twelve_patients_all_are_tested_by_trainings_that_did_not_learn_from_them(request_of, quick_fit):
+    said = []
+    request = request_of(patients=7, wishes=PatientCounts())
+    report = run(request, fit=quick_fit, say=said.append).report
+    assert any(line.startswith("dataset501_toy: 7 patients, cross-validated in 3 folds, seed 0") for line in said)
+    taught = [{name for _, names in call["groups"] for name in names} for call in quick_fit.calls]
+    everyone = {f"p{number:02d}" for number in range(7)}
+    assert [len(names) for names in taught] == [4, 4, 4, 7]
+    assert taught[-1] == everyone
+    assert report["split"]["patients"] == {"train": 7, "validation": 0, "test": 7}
+    own = [row for row in report["measured"] if not row["retention"]]
+    assert all(row["difference"]["patients"] == 7 for row in own)
+    assert report["gain"]["patients"] == 7
+    manifest = json.loads((request.work / "study" / "manifest.json").read_text("utf-8"))["runs"]
+    tested = [set(manifest[f"lora-s0-f{fold}"]["test"]) for fold in range(3)]
+    assert sorted(name for names in tested for name in names) == sorted(f"dataset501_toy/{name}" for name in everyone)
+    assert all(not names & set(manifest[f"lora-s0-f{fold}"]["train"]) for fold, names in enumerate(tested))
+    assert all(name.startswith("ct/") for name in manifest["lora-s0"]["test"])
+    assert not any(name.startswith("ct/") for names in tested for name in names)
+    page = (request.output / "report.md").read_text("utf-8")
+    assert "7 patients, each tested once by one of 3 trainings that did not learn from it" in page
+
+
+def test_an_adapter_that_learned_from_all_is_made_where_nothing_else_is_tested(request_of, quick_fit):
+    request = request_of(patients=2, wishes=PatientCounts(), ct=None)
+    report = run(request, fit=quick_fit).report
+    assert [len(call["groups"][0][1]) for call in quick_fit.calls] == [1, 1, 2]
+    assert report["verdict"] == "not known"
+    assert (request.output / "adapter_model.safetensors").is_file()
+    assert not run(request, fit=quick_fit).fresh
+
+
+@pytest.mark.parametrize(
+    ("wishes", "sentence"),
+    [
+        (PatientCounts(folds=3, test=1), "cross-validation tests every patient"),
+        (PatientCounts(folds=4), "too few for 4 folds"),
+    ],
+    ids=["with-test", "too-many"],
+)
+def test_folds_that_cannot_be_are_one_sentence(request_of, wishes, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        run(request_of(patients=3, wishes=wishes))
+
+
+def test_attempts_on_the_same_patients_are_counted_and_said(request_of, quick_fit, tmp_path):
+    first = request_of(patients=2)
+    assert run(first, fit=quick_fit).report["attempts"] == 1
+    second = replace(first, output=tmp_path / "out" / "again", method="bias")
+    report = run(second, fit=quick_fit).report
+    assert report["attempts"] == 2
+    assert any("This is attempt 2 on these patients" in sentence for sentence in report["reasons"])
+    shutil.rmtree(first.work)  # its report still tells of it
+    assert run(replace(second, steps=3), fit=quick_fit, force=True).report["attempts"] == 3
+    assert "3 adapters were measured on these patients" in (second.output / "report.md").read_text("utf-8")
+    elsewhere = replace(first, output=tmp_path / "other" / "toy")
+    assert run(elsewhere, fit=quick_fit).report["attempts"] == 1
+
+
+def test_the_report_has_surfaces_volumes_and_the_predicted_overlap(request_of, quick_fit):
+    request = request_of(patients=2)
+    run(request, fit=quick_fit)
+    page = (request.output / "report.md").read_text("utf-8")
+    for heading in ("Mean normalised surface Dice at 3, 5 mm", "Median HD95", "Mean relative volume error"):
+        assert f"### {heading}" in page
+    assert "### Predicted overlap" in page
 
 
 def test_one_patient_is_learned_from_and_no_gain_is_claimed(request_of, quick_fit):
@@ -306,13 +379,13 @@ def test_names_new_to_the_base_are_learned_faster_and_by_the_text_tower_too(requ
     model = load("segvol-mini", device="cpu")
     brought = PreparedDataset(Store.open(toy_root / "ct"), "ours")
     recipe, _ = make_recipe(
-        request_of(base="segvol-mini"), brought, names, brought.store.cases, model.spec, chosen_layers(model), False
+        request_of(base="segvol-mini"), brought, names, brought.store.cases, model.spec, chosen_layers(model), HELD_OUT
     )
     assert recipe.fit["learning_rate"] == rate
     assert ("text" in recipe.methods[1].settings["targets"]) is words
     decoder, _ = make_recipe(
         *(request_of(base="segvol-mini", method="decoder"), brought, names, brought.store.cases, model.spec),
-        *(chosen_layers(model), False),
+        *(chosen_layers(model), HELD_OUT),
     )
     assert ("text" in decoder.methods[1].settings.get("parts", ())) is words
     assert recipe.fit["view"]["focus"] > 0  # as segvol-mini looks at a case

@@ -103,7 +103,9 @@ def test_json_holds_the_estimates_and_differences(recipe, capsys):
         ("lora", "box"),
         ("lora", "text"),
     ]
-    assert all(0 <= row["low"] <= row["mean"] <= row["high"] <= 1 and row["patients"] == 2 for row in found["dice"])
+    assert all(0 <= row["mean"] <= 1 and row["low"] is None and row["patients"] == 2 for row in found["dice"])
+    assert found["primary"] is None
+    assert found["retention"] == []
     (change,) = [row for row in found["differences"] if row["prompt"] == "box"]
     means = {row["method"]: row["mean"] for row in found["dice"] if row["prompt"] == "box"}
     assert change["mean"] == pytest.approx(means["lora"] - means["base"])

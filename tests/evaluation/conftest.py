@@ -46,6 +46,7 @@ def row(**values: Any) -> dict[str, Any]:
         "nsd": 0.4,
         "nsd_tolerance_mm": 2.0,
         "hd95_mm": 10.0,
+        "volume_error": 0.1,
         "predicted_iou": 0.3,
         "voxels": 100,
         "predicted_voxels": 90,

@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 
+from segevolution.evaluation.analysis import Analysis
 from segevolution.evaluation.coordinates import PLAIN, complete, in_words, plain_rows, varying
-from segevolution.evaluation.report import differences, glance
+from segevolution.evaluation.findings import findings
+from segevolution.evaluation.report import comparison_rows, level_rows
 from segevolution.evaluation.statistics import by_patient, difference, estimate, paired, summarise
 
 CHANGES = {
@@ -56,10 +58,11 @@ def test_summaries_and_tables_have_a_row_for_each_value(make_table, column):
     changed = CHANGES[column]
     plain = PLAIN[column]
     assert means == {("base", plain): 0.8, ("base", changed): 0.6, ("lora", plain): 0.8, ("lora", changed): 0.8}
-    rows = glance(table, ["base", "lora"]).rows
+    shown = findings(table, Analysis("toy", "base"))
+    rows = level_rows(shown.metric("dice"), ["base", "lora"]).rows
     assert [row[2].split(" ")[0] for row in rows] == ["0.800", "0.600"]
     assert len({row[1] for row in rows}) == 2
-    assert [row[3][:6] for row in differences(table, ["lora"], "base").rows] == ["+0.000", "+0.200"]
+    assert [row[3][:6] for row in comparison_rows(shown.comparisons).rows] == ["+0.000", "+0.200"]
 
 
 def test_pairs_are_of_the_same_strength(make_table):

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from segevolution.evaluation.intervals import interval_of
-from segevolution.evaluation.significance import equivalent, holm, not_worse, sign_flip
+from segevolution.evaluation.intervals import (
+    RunVariance,
+    fold_variance,
+    interval_of,
+    interval_of_median,
+    seed_variance,
+)
+from segevolution.evaluation.significance import equivalence, holm, sign_flip
 
 VALUES = [0.02, 0.05, -0.01, 0.08, 0.03, 0.04, 0.06]
 
@@ -56,14 +62,48 @@ def test_infinite_values_are_refused():
 
 
 def test_runs_are_a_second_source_of_variance():
-    alone, same, apart = (interval_of(VALUES, run_means=runs) for runs in ([], [0.04, 0.04], [0.0, 0.08]))
-    assert same == alone
+    alone = interval_of(VALUES)
+    assert interval_of(VALUES, runs=[RunVariance(0.0, 1)]) == alone
+    apart = interval_of(VALUES, runs=[RunVariance(0.04**2, 1)])
     assert apart.error == pytest.approx(math.hypot(alone.error, 0.04))
     assert apart.high - apart.low > (alone.high - alone.low) * apart.error / alone.error
 
 
 def test_runs_that_differ_widen_even_equal_patients():
-    assert interval_of([0.1] * 6, run_means=[0.05, 0.15]).low < 0.1
+    assert interval_of([0.1] * 6, runs=[RunVariance(0.05**2, 1)]).low < 0.1
+
+
+def test_seeds_add_the_variance_of_their_mean():
+    assert seed_variance([0.3]) is None
+    found = seed_variance([0.1, 0.2, 0.3])
+    assert found.variance == pytest.approx(0.01 / 3)
+    assert found.freedom == 2
+
+
+def test_folds_add_what_lies_between_them_beyond_the_patients():
+    assert fold_variance([0.1, 0.2], ["a", "a"]) is None
+    assert fold_variance([0.1, 0.2], ["a", "b"]) is None
+    alike = fold_variance([0.1, 0.3, 0.2, 0.2], list("aabb"))
+    assert alike.variance == 0
+    # Means .2 and .6 of two each: between folds 2 (.04 + .04) / 1 = .16, within 4 (.01) / 2 = .02; (.16 - .02) / 4.
+    apart = fold_variance([0.1, 0.3, 0.5, 0.7], list("aabb"))
+    assert apart.variance == pytest.approx(0.035)
+    assert apart.freedom == 1
+
+
+def test_a_median_lies_between_order_statistics_and_infinite_values_are_the_largest():
+    found = interval_of_median([3.0, 1.0, 2.0, math.inf, 5.0, 4.0])
+    assert (found.mean, found.low, found.high, found.count) == (3.5, 1.0, math.inf, 6)
+    assert interval_of_median([math.inf] * 4 + [1.0, 2.0, 3.0]).mean == math.inf
+    # Nine values: the second and the eighth, P(B <= 1) = 10 / 512 on each side.
+    nine = interval_of_median(np.arange(1.0, 10.0))
+    assert (nine.low, nine.high) == (2.0, 8.0)
+
+
+def test_below_six_values_a_median_has_no_bounds():
+    found = interval_of_median([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert found.mean == 3.0
+    assert math.isnan(found.low)
 
 
 def test_sign_flips_are_counted():
@@ -92,26 +132,31 @@ def test_holm_corrects_step_by_step():
     assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
 
 
-def test_kept_means_that_the_bound_lies_above_the_margin():
-    small = not_worse([-0.002, 0.001, -0.001, 0.002, 0.0, -0.001], 0.02)
+def test_kept_means_that_both_bounds_lie_inside_the_margin():
+    small = equivalence([-0.002, 0.001, -0.001, 0.002, 0.0, -0.001], 0.02)
     assert small.kept
     assert small.p < 0.001
-    scattered = not_worse([-0.04, 0.03, -0.05, 0.06, 0.0, -0.03], 0.02)
+    scattered = equivalence([-0.04, 0.03, -0.05, 0.06, 0.0, -0.03], 0.02)
     assert scattered.mean > -0.02
     assert not scattered.kept
 
 
-def test_equal_to_the_last_bit_is_kept_and_one_patient_shows_nothing():
-    assert not_worse([0.0] * 5, 0.02).kept
-    assert not not_worse([0.0], 0.02).kept
+def test_equal_to_the_last_bit_is_kept_and_few_patients_show_nothing():
+    assert equivalence([0.0] * 6, 0.02).kept
+    assert not equivalence([0.0] * 5, 0.02).kept
+    assert not equivalence([0.0], 0.02).kept
 
 
 def test_equivalence_asks_both_sides():
-    gains = [0.1, 0.11, 0.09, 0.1, 0.12, 0.1]
-    assert not_worse(gains, 0.02).kept
-    assert not equivalent(gains, 0.02)
+    gains = equivalence([0.1, 0.11, 0.09, 0.1, 0.12, 0.1], 0.02)
+    assert gains.not_worse
+    assert not gains.kept
+    assert gains.p == gains.p_gain > 0.99
+    losses = equivalence([-0.1, -0.11, -0.09, -0.1, -0.12, -0.1], 0.02)
+    assert losses.lost
+    assert not losses.not_worse
 
 
 def test_a_margin_of_nought_is_refused():
     with pytest.raises(ValueError, match="margin"):
-        not_worse([0.1, 0.2], 0.0)
+        equivalence([0.1, 0.2], 0.0)

@@ -4,8 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from segevolution.evaluation.analysis import Analysis
 from segevolution.evaluation.blocks import Heading, Line, Picture, Table, Text, markdown, page
-from segevolution.evaluation.report import build, glance, write_report
+from segevolution.evaluation.findings import findings
+from segevolution.evaluation.intervals import FEWEST
+from segevolution.evaluation.levels import level_table
+from segevolution.evaluation.report import build, level_rows, write_report
 from segevolution.evaluation.results import SCHEMA
 from segevolution.evaluation.statistics import difference, estimate
 from segevolution.metrics import METRICS
@@ -30,9 +34,17 @@ def table(make_table):
     return make_table(rows)
 
 
+def blocks_of(table, title="toy", **decided):
+    return build(findings(table, Analysis(title, "base", **decided)), b"a chart")
+
+
+def text_of(table, **decided):
+    return markdown(blocks_of(table, **decided))
+
+
 @pytest.fixture(scope="module")
 def text(table):
-    return markdown(build(table, "toy", "base"))
+    return text_of(table)
 
 
 def tables(text):
@@ -45,12 +57,14 @@ def tables(text):
 
 def test_every_metric_that_was_measured_has_a_table_that_says_which_way_is_better(text):
     assert "## Mean normalised surface Dice at 2 mm\n" in text
-    assert "## Mean HD95 in millimetres, lower is better\n" in text
+    assert "## Median HD95 in millimetres, lower is better\n" in text
+    assert "## Mean relative volume error, lower is better\n" in text
+    assert "## Predicted overlap\n" in text
     assert "Mean Dice, lower" not in text
 
 
 def test_a_mean_stands_with_its_interval_and_its_patients(table):
-    found = glance(table, ["base", "lora"])
+    found = level_rows(level_table(table, ["base", "lora"]), ["base", "lora"])
     row = dict(zip(found.columns, found.rows[0], strict=True))
     part = table[(table["dataset"] == "chaos") & (table["prompt"] == "text") & (table["method"] == "lora")]
     wanted = estimate(part)
@@ -66,13 +80,18 @@ def test_every_number_of_the_tables_follows_from_the_table_of_results(table, tex
                 for method in ("base", "lora"):
                     found = estimate(rows[rows["method"] == method], metric)
                     derived |= {f"{value:.3f}" for value in (found.mean, found.low, found.high)}
+    few = 0
     for _, rows in table.groupby(["dataset", "prompt"]):
         found = difference(rows, "lora", "base")
         change = found.estimate
-        derived |= {f"{value:+.3f}" for value in (change.mean, change.low, change.high)} | {f"{found.p:.3f}"}
+        few += change.patients < FEWEST
+        derived |= {f"{value:+.3f}" for value in (change.mean, change.low, change.high)}
+        derived |= {f"{min(1, times * found.p):.3f}" for times in (1, 2)}  # two questions with patients enough
+    assert few == 2
     written = {
         number
         for rows in tables(text)
+        if "rank correlation" not in rows[0]
         for cells in rows
         for cell in cells
         for number in re.findall(r"[+-]?\d+\.\d{3}", cell)
@@ -84,13 +103,13 @@ def test_every_number_of_the_tables_follows_from_the_table_of_results(table, tex
 def test_the_report_can_be_made_again_from_the_parquet_alone(table, text, tmp_path):
     table.to_parquet(tmp_path / "results.parquet")
     again = pd.read_parquet(tmp_path / "results.parquet")
-    assert markdown(build(again, "toy", "base")) == text
+    assert text_of(again) == text
 
 
 def test_a_changed_result_changes_the_report(table, text):
     other = table.copy()
     other.loc[0, "dice"] += 0.2
-    assert markdown(build(other, "toy", "base")) != text
+    assert text_of(other) != text
 
 
 def test_differences_say_their_pairs_p_and_verdict(text):
@@ -100,13 +119,17 @@ def test_differences_say_their_pairs_p_and_verdict(text):
     assert mri["verdict"] == "higher"
     assert (mri["patients"], mri["pairs"]) == ("7", "14")
     assert mri["p"] == "0.016"  # seven positive differences: 2 / 2^7
-    assert found["CT (btcv)", "text"]["verdict"] == "too few patients"
+    assert mri["corrected p"] == "0.031"  # two questions have six patients or more
+    ct = found["CT (btcv)", "text"]
+    assert (ct["verdict"], ct["p"], ct["corrected p"]) == ("too few patients", "–", "–")
+    assert "[" not in ct["difference"]
     assert float(mri["difference"].split(" ")[0]) > 0.1
 
 
 def test_the_report_says_what_it_rests_on(text):
     assert "Prompts are simulated from the labels" in text
-    assert "bootstrap interval over patients" in text
+    assert "95 % interval over patients" in text
+    assert "No primary question was named before: all 2 questions are corrected together." in text
     assert "not a medical device" in text
     rows = tables(text)
     assert ["MRI (chaos)", "7", "7", "2", "manual"] in rows[0]
@@ -116,38 +139,39 @@ def test_the_report_says_what_it_rests_on(text):
 def test_few_patients_are_warned_of_by_name_and_many_are_not(table, text):
     assert "With fewer than 6 patients, as in btcv," in text
     many = table[table["dataset"] == "chaos"]
-    assert "With fewer than" not in markdown(build(many, "toy", "base"))
+    assert "With fewer than" not in text_of(many)
 
 
 def test_a_single_patient_gets_no_interval_and_no_verdict(make_table):
-    text = markdown(build(make_table([{"dice": 0.5}, {"method": "lora", "dice": 0.75}]), "toy", "base"))
+    text = text_of(make_table([{"dice": 0.5}, {"method": "lora", "dice": 0.75}]))
     rows = next(rows for rows in tables(text) if "verdict" in rows[0])
     assert rows[2][3] == "+0.250"
-    assert rows[2][5] == "too few patients"
+    assert rows[2][6] == "too few patients"
 
 
 def test_rivals_are_compared_too(make_table):
     rows = [{"dice": 0.5}, {"method": "lora", "dice": 0.75}, {"method": "scratch", "dice": 0.25}]
-    text = markdown(build(make_table(rows), "toy", "base", rivals={"scratch": ["lora"]}))
+    text = text_of(make_table(rows), rivals={"scratch": ["lora"]})
     assert "## Differences against scratch" in text
     assert tables(text)[4][2][:4] == ["lora", "MRI (chaos)", "text", "+0.500"]
 
 
 def test_a_method_that_was_not_asked_shows_a_dash(make_table):
     rows = [{}, {"method": "lora", "dataset": "btcv", "modality": "CT"}]
-    found = glance(make_table(rows), ["base", "lora"])
+    found = level_rows(level_table(make_table(rows), ["base", "lora"]), ["base", "lora"])
     assert found.rows[0][3] == "–"
     assert found.rows[1][2] == "–"
 
 
 def test_contexts_are_told_apart_where_there_are_two(make_table):
-    found = glance(make_table([{}, {"context": "withheld", "dice": 0.1}]), ["base"])
+    table = make_table([{}, {"context": "withheld", "dice": 0.1}])
+    found = level_rows(level_table(table, ["base"]), ["base"])
     assert [row[1] for row in found.rows] == ["text, context known", "text, context withheld"]
 
 
 def test_the_html_needs_nothing_beside_it_and_escapes_names(table):
     png = b"\x89PNG slice"
-    text = page([*build(table, "a<b", "base"), Picture("x", "case <1>", png)], "a<b")
+    text = page([*blocks_of(table, "a<b"), Picture("x", "case <1>", png)], "a<b")
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert "http" not in text
     assert "a&lt;b" in text
@@ -156,7 +180,7 @@ def test_the_html_needs_nothing_beside_it_and_escapes_names(table):
 
 
 def test_files_are_written_and_the_markdown_links_them(table, tmp_path):
-    report = write_report(table, tmp_path, "toy", "base", [Picture("chaos-best", "the best", b"\x89PNG")])
+    report = write_report(table, tmp_path, Analysis("toy", "base"), [Picture("chaos-best", "the best", b"\x89PNG")])
     text = (tmp_path / "report.md").read_text("utf-8")
     linked = re.findall(r"\]\((figures/[^)]+)\)", text)
     assert linked == ["figures/dice.png", "figures/chaos-best.png"]
@@ -165,8 +189,8 @@ def test_files_are_written_and_the_markdown_links_them(table, tmp_path):
 
 
 def test_tables_of_the_report_are_rectangular(table):
-    found = [block for block in build(table, "toy", "base") if isinstance(block, Table)]
-    assert len(found) == 7 + len(METRICS) - 1
+    found = [block for block in blocks_of(table) if isinstance(block, Table)]
+    assert len(found) == 8 + len(METRICS) - 1
     assert all(len(row) == len(block.columns) for block in found for row in block.rows)
     assert set(SCHEMA.names) == set(table.columns)
 

@@ -1,40 +1,44 @@
 import numpy as np
 import pytest
-from scipy import stats
 
-from segevolution.evaluation.statistics import bootstrap, by_patient, difference, estimate, paired, summarise
+from segevolution.evaluation.intervals import fold_variance, interval_of, seed_variance
+from segevolution.evaluation.statistics import (
+    Verdict,
+    by_patient,
+    difference,
+    difference_of,
+    estimate,
+    estimate_of,
+    paired,
+    summarise,
+)
 
 
-def test_the_interval_of_two_patients_spans_exactly_both():
-    # Resamples of {.2, .8} have the means .2, .5, .8 with chances 1/4, 1/2, 1/4.
-    found = bootstrap([0.2, 0.8])
-    assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.2, 0.8))
-    assert found.patients == 2
+def test_the_interval_is_that_of_the_patients_values():
+    values = [0.2, 0.5, 0.6, 0.4, 0.7, 0.3]
+    found, interval = estimate_of(values), interval_of(values)
+    assert (found.mean, found.low, found.high) == (interval.mean, interval.low, interval.high)
+    assert found.patients == 6
 
 
 def test_equal_patients_leave_an_interval_without_width():
-    found = bootstrap([0.7, 0.7, 0.7])
+    found = estimate_of([0.7] * 6)
     assert (found.low, found.high) == pytest.approx((0.7, 0.7))
 
 
-def test_one_patient_has_a_mean_but_no_interval():
-    found = bootstrap([0.4])
-    assert found.mean == 0.4
-    assert np.isnan(found.low)
-    assert np.isnan(found.high)
+@pytest.mark.parametrize("patients", [1, 2, 5])
+def test_below_six_patients_there_is_a_mean_and_no_interval(patients):
+    found = estimate_of(np.linspace(0.2, 0.6, patients))
+    assert found.patients == patients
+    assert not np.isnan(found.mean)
+    assert np.isnan([found.low, found.high]).all()
+    assert not found.shown
 
 
 def test_no_patient_has_neither():
-    found = bootstrap([np.nan])
+    found = estimate_of([np.nan])
     assert found.patients == 0
     assert np.isnan(found.mean)
-
-
-def test_the_interval_agrees_with_scipys_percentile_bootstrap():
-    values = np.random.default_rng(1).beta(5, 2, 25)
-    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(2))
-    found = bootstrap(values)
-    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.004)
 
 
 def test_structures_are_averaged_within_a_patient_before_patients_are(make_table):
@@ -94,16 +98,29 @@ def test_a_paired_difference_is_that_of_the_same_questions(make_table):
     found = difference(six_patients(make_table), "lora", "base")
     assert found.estimate.mean == pytest.approx(1.45 / 6)
     assert (found.estimate.patients, found.estimate.rows) == (6, 6)
-    # The smallest absolute difference is the only negative one: W = 1, P(W <= 1) two-sided = 2 * 2 / 2^6.
-    assert found.p == pytest.approx(0.0625)
-    assert found.verdict == "higher"
+    # Of 64 sets of signs these reach the sum of 1.45: its own, that without the minus, and both mirrored.
+    assert found.p == pytest.approx(4 / 64)
+    assert found.verdict == "undecided"
+
+
+def test_higher_needs_both_the_interval_and_the_p_value():
+    found = difference_of([0.1, 0.2, 0.3, 0.4, 0.5, 0.05])
+    assert found.estimate.low > 0
+    assert found.p == pytest.approx(2 / 64)
+    assert found.verdict is Verdict.HIGHER
+    assert found.judged(0.06) is Verdict.UNDECIDED
+    wide = difference_of([0.001, 0.001, 0.001, 0.001, 0.001, 5.0])
+    assert wide.p == pytest.approx(2 / 64)
+    assert wide.estimate.low < 0
+    assert wide.verdict is Verdict.UNDECIDED
 
 
 def test_the_reverse_comparison_is_lower_by_as_much(make_table):
-    table = six_patients(make_table)
+    rows = [{"patient": p, "method": m, "dice": d} for p in "123456" for m, d in (("base", 0.1), ("lora", 0.9))]
+    table = make_table(rows)
     there, back = difference(table, "lora", "base"), difference(table, "base", "lora")
     assert back.estimate.mean == pytest.approx(-there.estimate.mean)
-    assert back.verdict == "lower"
+    assert (there.verdict, back.verdict) == ("higher", "lower")
 
 
 def test_questions_that_only_one_method_answered_are_no_pairs(make_table):
@@ -153,7 +170,8 @@ def test_methods_without_a_common_patient_have_no_difference(make_table):
 def test_nothing_is_claimed_of_few_patients_however_clear_they_look(make_table):
     rows = [{"patient": p, "method": m, "dice": d} for p in "12345" for m, d in (("base", 0.1), ("lora", 0.9))]
     found = difference(make_table(rows), "lora", "base")
-    assert found.estimate.low > 0.7
+    assert found.estimate.mean == pytest.approx(0.8)
+    assert np.isnan(found.estimate.low)
     assert found.verdict == "too few patients"
 
 
@@ -191,16 +209,65 @@ def test_a_method_that_misses_everybody_is_clearly_further_off(make_table):
     assert found.p == pytest.approx(2 / 2**7)
 
 
-def test_a_patient_of_two_structures_is_as_infinite_as_most_of_them(make_table):
+def test_a_level_of_distances_is_a_median_in_which_a_missed_patient_is_the_largest(make_table):
+    table = distances(make_table, [2.0, 3, 4, 5, 6, np.inf, np.inf], [3.0] * 7)
+    found = estimate(table[table["method"] == "lora"], "hd95_mm")
+    assert (found.mean, found.low, found.high, found.patients) == (5.0, 2.0, np.inf, 7)
+
+
+def test_a_patient_is_the_median_of_its_structures(make_table):
     rows = [
         {"patient": "1", "structure": structure, "hd95_mm": value}
         for structure, value in (("liver", np.inf), ("spleen", 4.0), ("kidney", 2.0))
     ]
-    assert by_patient(make_table(rows), "hd95_mm") == {("chaos", "1"): np.inf}
+    assert by_patient(make_table(rows), "hd95_mm", distance=True) == {("chaos", "1"): 4.0}
+    assert estimate(make_table(rows), "hd95_mm").mean == 4.0
+
+
+def test_a_difference_to_a_missed_structure_is_infinite(make_table):
+    rows = [
+        {"patient": "1", "structure": structure, "method": method, "run": method, "hd95_mm": value}
+        for structure, value in (("liver", np.inf), ("spleen", 4.0), ("kidney", 2.0))
+        for method, value in (("base", 3.0), ("lora", value))
+    ]
+    assert difference(make_table(rows), "lora", "base", "hd95_mm").estimate.mean == np.inf
 
 
 def test_an_infinite_mean_has_no_interval():
-    found = bootstrap([1.0, np.inf, 2.0])
+    found = estimate_of([1.0, np.inf, 2.0])
     assert found.mean == np.inf
     assert np.isnan(found.low)
     assert found.patients == 3
+
+
+def trained(make_table, changes, folds=None):
+    """base, and lora with a change of each patient (rows) by each seed (columns)."""
+    rows = [{"patient": str(place), "dice": 0.4} for place in range(len(changes))]
+    for place, seeds in enumerate(changes):
+        fold = "" if folds is None else f"-f{folds[place]}"
+        for seed, change in enumerate(seeds):
+            run = {"method": "lora", "run": f"lora-s{seed}{fold}", "seed": seed}
+            rows.append({"patient": str(place), **run, "dice": 0.4 + change})
+    return make_table(rows)
+
+
+def test_seeds_are_a_second_source_of_variance_of_a_difference(make_table):
+    noise = np.random.default_rng(0).normal(0.1, 0.02, 8)
+    apart = difference(trained(make_table, [(v - 0.06, v, v + 0.06) for v in noise]), "lora", "base")
+    alike = difference(trained(make_table, [(v, v, v) for v in noise]), "lora", "base")
+    assert apart.estimate.mean == pytest.approx(alike.estimate.mean)
+    (added,) = apart.runs
+    wanted = seed_variance([noise.mean() - 0.06, noise.mean(), noise.mean() + 0.06])
+    assert (added.variance, added.freedom) == pytest.approx((wanted.variance, 2))
+    assert apart.estimate.high - apart.estimate.low > 2 * (alike.estimate.high - alike.estimate.low)
+
+
+def test_folds_are_a_second_source_of_variance_of_a_difference(make_table):
+    noise = np.random.default_rng(0).normal(0.1, 0.02, 9)
+    folds = [place % 3 for place in range(9)]
+    values = noise + np.array([-0.05, 0.0, 0.05])[folds]
+    found = difference(trained(make_table, [(value,) for value in values], folds), "lora", "base")
+    (added,) = found.runs
+    assert added.variance == pytest.approx(fold_variance(values, folds).variance)
+    level = estimate(trained(make_table, [(value,) for value in values], folds).query("method == 'lora'"))
+    assert level.high - level.low == pytest.approx(found.estimate.high - found.estimate.low)

@@ -28,8 +28,9 @@ from ..studies.study import run_study
 from ..studies.workspace import FitFunction
 from ..training.settings import RENAMED
 from ..vocabulary import did_you_mean
+from .attempts import Attempt, note_attempt, people_of
 from .cost import MeasuredFit
-from .data import bring, check_dataset, people, share_out, structures_in
+from .data import PreparedDataset, Shares, bring, check_dataset, share_out, structures_in
 from .recipe import METHODS, NONE, SIMULATED, AdaptRequest, chosen_layers, make_recipe, replay_in_words
 from .report import REPORT, AdaptFacts, write_adapter
 
@@ -123,16 +124,13 @@ def adapt(
     for case, why in brought.failed.items():
         say(f"left out {case}: {why}")
     structures = structures_in(brought, request.structures)
-    split, how = share_out(brought, structures, request.wishes)
+    shares = share_out(brought, structures, request.wishes)
+    split = shares.split
     split.save(work / "split.json")
     records = brought.store.cases
-    counts = {part: people(records, names) for part, names in asdict(split).items()}
-    say(
-        f"{brought.name}: {counts['train']} patients to learn from, {counts['validation']} to choose the weights by, "
-        f"{counts['test']} held out ({how})"
-    )
+    say(_in_words(brought, shares))
     taught = [record for record in records if record.name in split.train]
-    recipe, retention = make_recipe(request, brought, structures, taught, spec, layers, bool(split.validation))
+    recipe, retention = make_recipe(request, brought, structures, taught, spec, layers, shares)
     key = digest([_in_first_names(recipe), brought.store.fingerprint(), asdict(split)])
     before = _report_of(request.output)
     if before is not None and before.get("key") == key:
@@ -142,6 +140,8 @@ def adapt(
             f"{request.output} was made from other patients than {request.dataset} holds now; "
             "use --force to replace it, or choose another -o."
         )
+    tested = people_of(records, split.train if shares.folds > 1 else split.test)
+    attempts = note_attempt(request.output, work, Attempt(key=key, patients=tested))
     watched = MeasuredFit(fit)
     outcome = run_study(recipe, work / "study", root=work, device=device, quiet=quiet, fit=watched)
     facts = AdaptFacts(
@@ -149,13 +149,16 @@ def adapt(
         key=key,
         dataset=brought.name,
         split=split,
-        patients=counts,
-        how=how,
+        patients=shares.counts,
+        folds=shares.folds,
+        how=shares.how,
         left_out=brought.failed,
         remarks=brought.remarks,
         structures=structures,
         modalities=tuple(dict.fromkeys(str(record.modality) for record in taught if record.modality)),
         retention=retention,
+        simulated=[entry.name for entry in recipe.data if entry.simulate is not None],
+        attempts=attempts,
         replay=replay_in_words(request, recipe),
         method=request.method,
         base=request.base,
@@ -164,6 +167,19 @@ def adapt(
     )
     written = write_adapter(facts, outcome.table, request.output, force=force)
     return AdaptOutcome(request.output, written, True)
+
+
+def _in_words(brought: PreparedDataset, shares: Shares) -> str:
+    counts = shares.counts
+    if shares.folds > 1:
+        return (
+            f"{brought.name}: {counts['test']} patients, {shares.how} ({shares.folds + 1} trainings; --folds 1 holds "
+            "some out in place of it)"
+        )
+    return (
+        f"{brought.name}: {counts['train']} patients to learn from, {counts['validation']} to choose the weights by, "
+        f"{counts['test']} held out ({shares.how})"
+    )
 
 
 def _check(request: AdaptRequest, device: str) -> None:

@@ -1,7 +1,7 @@
 """The patients of a laboratory that adapts: its dataset becomes a store, and each patient learns, chooses or tests."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ from ..data.sources.collection import in_lines
 from ..data.splits import PARTS, Split, few_shot, split_patients, torn_patients
 from ..data.store import Store
 from ..errors import RecipeError, StoreError
-from ..evaluation.statistics import FEW
+from ..evaluation.intervals import FEWEST
 from ..files import write_json
 from ..recipes.keys import digest, noted_key
 from ..vocabulary import Modality, canonical, did_you_mean
 
 Share = int | float
 
-MANY = 2 * FEW  # from so many patients on, FEW are tested, so that a verdict is possible
+MANY = 2 * FEWEST  # from so many patients on, FEWEST are held out; with fewer, all are tested by cross-validation
+FOLDS = 3
 MANY_MORE = 20
 TESTED, CHOOSING = 0.2, 0.1  # shares of many patients
 TESTED_OF_FEW = 0.3
@@ -32,6 +33,7 @@ class PatientCounts:
     Attributes:
         validation, test: numbers of patients, or shares of them; None lets `sizes` choose.
         split: a file that `data split` wrote, or one's own of that form; then the sizes have no part.
+        folds: cross-validate in so many; 1 holds some out; None lets `folds_of` choose.
         shots: learn from so many patients of each modality only.
         seed: of the lot.
     """
@@ -39,8 +41,32 @@ class PatientCounts:
     validation: Share | None = None
     test: Share | None = None
     split: Path | None = None
+    folds: int | None = None
     shots: int | None = None
     seed: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody said who learns and who tests."""
+        return self.validation is None and self.test is None and self.split is None and self.shots is None
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Who learns, who chooses and who tests.
+
+    Attributes:
+        split: cases. With several folds all of them learn: each is tested by a training that did not, and the adapter
+            then learns from all.
+        folds: of cross-validation; 1 without.
+        how: in words.
+        counts: part -> how many patients.
+    """
+
+    split: Split
+    folds: int
+    how: str
+    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -142,10 +168,11 @@ def structures_in(brought: PreparedDataset, wanted: Sequence[str]) -> tuple[str,
     return tuple(dict.fromkeys(map(canonical, wanted))) or labelled
 
 
-def share_out(brought: PreparedDataset, structures: Collection[str], wishes: PatientCounts) -> tuple[Split, str]:
+def share_out(brought: PreparedDataset, structures: Collection[str], wishes: PatientCounts) -> Shares:
     """Who learns, who chooses and who tests, by patient, and in words how that came about.
 
-    Only cases that carry one of the structures take part.
+    Only cases that carry one of the structures take part. Below MANY patients all are tested, by cross-validation,
+    unless somebody said otherwise, or the dataset's authors.
 
     Raises:
         RecipeError: nobody would be left to learn from, or the split file does not fit.
@@ -153,13 +180,43 @@ def share_out(brought: PreparedDataset, structures: Collection[str], wishes: Pat
     records = [record for record in brought.store.cases if set(structures) & set(record.structures)]
     if not records:
         raise RecipeError(f"{brought.name}: no case carries {' or '.join(structures)}, so there is nothing to learn.")
+    folds = folds_of(brought, records, wishes)
+    if folds > 1:
+        patients = len({record.person for record in records})
+        cases = Split(tuple(record.name for record in records), (), ())
+        how = f"cross-validated in {folds} folds, seed {wishes.seed}; the adapter then learned from all"
+        return Shares(cases, folds, how, {"train": patients, "validation": 0, "test": patients})
     split, how = _split(brought, records, wishes)
     if wishes.shots is not None:
         split = _fewer(brought, records, split, wishes)
         how += f", learning from {wishes.shots} patients of each modality"
     if not split.train:
         raise RecipeError(f"{brought.name}: nobody is left to learn from; at least one patient must not be held out.")
-    return split, how
+    counts = {part: people(records, names) for part, names in asdict(split).items()}
+    return Shares(split, 1, how, counts)
+
+
+def folds_of(brought: PreparedDataset, records: Sequence[CaseRecord], wishes: PatientCounts) -> int:
+    """How many folds: as wished, else FOLDS below MANY patients where nothing else was said, else 1.
+
+    Raises:
+        RecipeError: the folds do not fit the patients, or the other wishes.
+    """
+    patients = {record.person for record in records}
+    if wishes.folds is not None and wishes.folds > 1:
+        if not wishes.open:
+            raise RecipeError(
+                "cross-validation tests every patient; leave --test, --validation, --split and --shots out."
+            )
+        if wishes.folds > len(patients):
+            raise RecipeError(f"{brought.name} has {len(patients)} patients, too few for {wishes.folds} folds.")
+        return wishes.folds
+    parted = any(record.part in ("validation", "test") for record in records)
+    usable = {record.name for record in records}
+    mixed = any(record.person in patients and record.name not in usable for record in brought.store.cases)
+    if wishes.folds == 1 or not wishes.open or parted or mixed or not 2 <= len(patients) < MANY:
+        return 1
+    return min(FOLDS, len(patients))
 
 
 def people(records: Sequence[CaseRecord], names: Collection[str]) -> int:
@@ -178,7 +235,7 @@ def sizes(patients: int, validation: Share | None = None, test: Share | None = N
     """
     tested = _number(test, patients)
     if tested is None:
-        least = FEW if patients >= MANY else 1
+        least = FEWEST if patients >= MANY else 1
         share = TESTED if patients >= MANY else TESTED_OF_FEW
         tested = 0 if patients < 2 else max(least, round(share * patients))
     choosing = _number(validation, patients)

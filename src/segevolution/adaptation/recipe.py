@@ -1,6 +1,7 @@
 """What a laboratory asks `segevolution adapt` for, and the study that answers it, with good defaults."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..models import hub
 from ..models.backbone import BackboneModule, Spec
 from ..studies.recipe import UNTRAINED, Recipe
 from ..vocabulary import Modality
-from .data import PatientCounts, PreparedDataset, name_of
+from .data import PatientCounts, PreparedDataset, Shares, name_of
 
 MethodName = Literal["lora", "mixture", "prior", "full", "decoder", "bias"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
@@ -92,7 +93,7 @@ def make_recipe(
     taught: Sequence[CaseRecord],
     spec: Spec,
     layers: Mapping[str, list[str]],
-    validated: bool,
+    shares: Shares,
 ) -> tuple[Recipe, tuple[str, ...]]:
     """The study that answers a request, and which of its datasets tell what was forgotten.
 
@@ -103,24 +104,27 @@ def make_recipe(
         taught: cases that are learned from.
         spec: of the base.
         layers: of `chosen_layers`.
-        validated: whether validation patients choose the weights.
+        shares: who learns, who chooses and who tests.
 
     Raises:
         AdapterError: the method cannot learn from these patients.
         RecipeError: a value cannot be.
     """
     modalities = {record.modality for record in taught}
-    split = str((request.work / "split.json").resolve())
     own_dataset: dict[str, Any] = {
         "name": brought.name,
         "path": str(brought.store.path.resolve()),
         "labels": "the dataset's own",
-        "split": split,
-        "train": "rest",
-        "validation": "rest",
-        "test": "rest",
-        "cap": {"validation": MOST_VALIDATED},
     }
+    if shares.folds > 1:
+        patients = sorted({record.patient for record in taught})
+        most_tested = math.ceil(len(patients) / shares.folds)
+        own_dataset |= {"patients": patients, "folds": shares.folds, "train": len(patients) - most_tested}
+        own_dataset |= {"seed": request.wishes.seed}
+    else:
+        split = str((request.work / "split.json").resolve())
+        own_dataset |= {"split": split, "train": "rest", "validation": "rest", "test": "rest"}
+        own_dataset |= {"cap": {"validation": MOST_VALIDATED}}
     others = _ct(request, {brought.name})
     new = bool(spec.structures) and not set(structures) <= set(spec.structures)
     if new and spec.words:
@@ -141,10 +145,13 @@ def make_recipe(
         "seeds": [request.seed],
         "data": [own_dataset, *others],
         "methods": [{"name": UNTRAINED}, {"name": request.method, **_method(request.method, modalities, layers)}],
-        "fit": {**_fit(request, validated, spec.windows, new), "objective": _objective(others, modalities)},
+        "fit": {
+            **_fit(request, bool(shares.split.validation), spec.windows, new),
+            "objective": _objective(others, modalities),
+        },
         "prompts": [kind for kind in COMBINATIONS if set(kind.split("+")) <= set(spec.accepts)],
         "structures": list(dict.fromkeys([*structures, *retention_names])),
-        "surface": False,
+        "refit": shares.folds > 1,
     }
     return Recipe.model_validate(values), tuple(entry["name"] for entry in others if entry["test"])
 

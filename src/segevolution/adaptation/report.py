@@ -14,25 +14,41 @@ from ..data.splits import Split
 from ..documents import read_json
 from ..errors import RecipeError
 from ..evaluation import figures
+from ..evaluation.analysis import MARGIN
 from ..evaluation.blocks import Heading, Line, Picture, Table, Text, markdown
-from ..evaluation.report import place, written, written_difference
-from ..evaluation.retention import LOST, RetentionLoss, losses_of
-from ..evaluation.statistics import FEW
+from ..evaluation.calibration import calibration_of
+from ..evaluation.intervals import FEWEST
+from ..evaluation.levels import level_table
+from ..evaluation.report import (
+    MISSING,
+    calibration_rows,
+    level_rows,
+    place,
+    title_of,
+    written,
+    written_difference,
+    written_p,
+)
+from ..evaluation.statistics import grouped
 from ..files import plain_values, replacing, write_json, write_text
+from ..metrics import METRICS
 from ..models import hub
 from ..studies.recipe import UNTRAINED
-from .cost import Cost, read_cost
-from .verdict import WORTH, Advice, VerdictRow, advise, fallen_structures, rows_of
+from .attempts import Attempt
+from .cost import read_cost
+from .report_values import Training, estimate_values, retention_values, row_values, training_values
+from .verdict import WORTH, Advice, Measured, VerdictRow, advise, measure
 
 REPORT = "report.json"
 PAGE = "report.md"
 
 RULES = (
-    "No prompt kind gained: the 95 % interval of its paired differences on held-out patients holds zero, or their mean "
-    f"is below {WORTH:g}.",
-    f"CT lost more than {LOST:g} of Dice, and CT has to be answered by the same adapter.",
-    "The prompt kind that is used is one that fell, whatever the others gained.",
-    f"Fewer than {FEW} patients were held out: then nobody knows, and the base is the safer choice.",
+    "No gain is shown: the 95 % interval of the paired differences over all kinds of prompt on held-out patients holds "
+    f"zero, p of sign flips is .05 or more, or their mean is below {WORTH:g}.",
+    f"That CT was kept within {MARGIN:g} of Dice is not shown (both one-sided bounds inside it), and CT has to be "
+    "answered by the same adapter.",
+    "The prompt kind or the structure that is wanted is one that fell, whatever the others gained.",
+    f"Fewer than {FEWEST} patients were held out: then nobody knows, and the base is the safer choice.",
     "The scans to come are of another scanner, sequence or population than these patients: hold out such ones first.",
 )
 
@@ -45,11 +61,12 @@ class AdaptFacts:
         request: plain values.
         key: of the recipe, the data and the split.
         dataset: its name in the tables.
-        split: cases; `patients`: part -> how many; `how`: they were dealt, in words.
+        split: cases; `patients`: part -> how many; `how`: they were dealt, in words; `folds`: of cross-validation.
         left_out: case -> why it cannot be used; `remarks`: case -> what is odd about it.
         structures: learned and measured.
         modalities: of the patients that were learned from.
-        retention: datasets that tell what was forgotten.
+        retention: datasets that tell what was forgotten; `simulated`: those of them that are simulated.
+        attempts: adapters that were measured on some of these patients, this one among them.
         replay: in words.
         method, base: by name.
         run: of the study, whose folder is `study`.
@@ -60,12 +77,15 @@ class AdaptFacts:
     dataset: str
     split: Split
     patients: Mapping[str, int]
+    folds: int
     how: str
     left_out: Mapping[str, str]
     remarks: Mapping[str, str]
     structures: Sequence[str]
     modalities: Sequence[str]
     retention: Sequence[str]
+    simulated: Sequence[str]
+    attempts: Sequence[Attempt]
     replay: str
     method: str
     base: str
@@ -100,18 +120,6 @@ class _StudyManifest(_SavedFile):
     data: dict[str, _ZeroShotBadges]
 
 
-@dataclass(frozen=True)
-class _Training:
-    """How the training went, as the study noted it."""
-
-    values: int
-    bytes: int
-    steps: int
-    best_step: int | None
-    finished: bool
-    cost: Cost | None
-
-
 def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force: bool) -> dict[str, Any]:
     """Write the adapter's folder, whole or not at all; returns what report.json holds.
 
@@ -122,9 +130,10 @@ def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force
         force: replace another adapter there.
     """
     asked_rows = table[(table["dataset"] != facts.dataset) | table["structure"].isin(list(facts.structures))]
-    rows = rows_of(asked_rows, facts.method, UNTRAINED, facts.retention)
-    losses = losses_of(asked_rows, facts.method, UNTRAINED, facts.retention)
-    advice = advise(rows, losses, fallen_structures(asked_rows, facts.method, UNTRAINED, facts.retention))
+    measured = measure(
+        asked_rows, facts.method, UNTRAINED, facts.retention, simulated=facts.simulated, attempts=len(facts.attempts)
+    )
+    rows, advice = measured.rows, advise(measured)
     trained = _training(facts)
     command = use_command(output, facts)
     report_values = {
@@ -134,13 +143,17 @@ def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force
         "headline": advice.headline,
         "reasons": list(advice.reasons),
         "when_not": list(advice.when_not),
-        "measured": [_row_values(row) for row in rows],
-        "ct": [_loss_values(loss) for loss in losses],
+        "measured": [row_values(row) for row in rows],
+        "gain": {**estimate_values(measured.gain.estimate), "p": plain_values(measured.gain.p)},
+        "fallen_structures": list(measured.fallen),
+        "attempts": measured.attempts,
+        "known_attempts": [one.model_dump() for one in facts.attempts],
+        "ct": [retention_values(one) for one in measured.kept],
         "base_on_these_data": _badges(facts),
         "split": {"how": facts.how, "patients": dict(facts.patients), "cases": asdict(facts.split)},
         "left_out": dict(facts.left_out),
         "remarks": dict(facts.remarks),
-        "training": _training_values(trained),
+        "training": training_values(trained),
         "replay": facts.replay,
         "use": command,
         "study": str(facts.study),
@@ -148,7 +161,7 @@ def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force
     check_replaceable(output, force=force)
     with replacing(output) as temporary:
         copy_with_card(facts.study / "models" / facts.run / "adapter", temporary, _card(facts, trained, rows, advice))
-        blocks = _page(output.name, facts, asked_rows, rows, advice, trained, command)
+        blocks = _page(output.name, facts, asked_rows, measured, advice, trained, command)
         (temporary / "figures").mkdir()
         for block in blocks:
             if isinstance(block, Picture):
@@ -168,10 +181,10 @@ def use_command(output: Path, facts: AdaptFacts) -> str:
     return " ".join([*words, "--adapter", shlex.quote(str(output)), "--text", f'"{facts.structures[0]}"'])
 
 
-def _training(facts: AdaptFacts) -> _Training:
+def _training(facts: AdaptFacts) -> Training:
     place_of = facts.study / "models" / facts.run
     note = read_json(place_of / "trained.json", _TrainedNote, error=RecipeError)
-    return _Training(
+    return Training(
         values=note.trained_parameters,
         bytes=(place_of / "adapter" / WEIGHTS).stat().st_size,
         steps=note.step,
@@ -191,9 +204,9 @@ def _page(
     name: str,
     facts: AdaptFacts,
     table: pd.DataFrame,
-    rows: Sequence[VerdictRow],
+    measured: Measured,
     advice: Advice,
-    trained: _Training,
+    trained: Training,
     command: str,
 ) -> list[Heading | Text | Table | Picture]:
     methods, prompts = [UNTRAINED, facts.method], list(dict.fromkeys(table["prompt"]))
@@ -201,25 +214,28 @@ def _page(
     where = f"{'/'.join(facts.modalities) or 'scans'} of {facts.dataset}"
     badge = _badges(facts).get(facts.dataset)
     notes = [
-        f"{facts.patients['train']} patients were learned from, {facts.patients['validation']} kept to choose weights "
-        f"by, {facts.patients['test']} held out, {facts.how}; {len(facts.left_out)} cases were left out (report.json "
-        "names all).",
+        f"{_patients(facts)}; {len(facts.left_out)} cases were left out (report.json names all).",
         facts.replay,
         *([f"The unadapted base on {facts.dataset}: {badge}."] if badge else []),
-        "Prompts are simulated from the labels: a tight box and points inside know more than a person's do. p is not "
-        "corrected for the number of rows. This is research, not a medical device.",
+        "Prompts are simulated from the labels: a tight box and points inside know more than a person's do.",
+        "Intervals are 95 % (on each side the wider of Student's t and the studentised bootstrap over patients), p of "
+        "sign flips; corrected p: for the number of kinds of prompt (Holm).",
+        f"{measured.attempts} adapter{'s were' if measured.attempts > 1 else ' was'} measured on these patients so "
+        "far, as the folders beside this one show.",
+        "This is research, not a medical device.",
     ]
     return [
         Heading(f"{name}: {facts.method} on {facts.base} for {where}", 1),
         Text((Line(advice.headline, f"Learned: {structures_text}."),)),
         _listed([*advice.reasons]),
         Heading("Before and after"),
-        _measured(rows),
+        _measured(measured.rows),
         Picture(
             "dice",
-            "Mean Dice with its 95 % interval; dots are patients.",
+            f"Mean Dice, with its 95 % interval from {FEWEST} patients on; dots are patients.",
             figures.draw_chart(table, methods, prompts),
         ),
+        *_other_metrics(table, methods),
         Heading("When not to adapt, and when not to use this adapter"),
         _listed([*(Line(f"Here: {sentence}.") for sentence in advice.when_not), *RULES]),
         Heading("What trained"),
@@ -231,6 +247,19 @@ def _page(
         Text((f"    {command}",)),
         Text((f"The whole study, with every structure and cases drawn: {facts.study / 'report.html'}.",)),
     ]
+
+
+def _patients(facts: AdaptFacts) -> str:
+    counts = facts.patients
+    if facts.folds > 1:
+        return (
+            f"{counts['test']} patients, each tested once by one of {facts.folds} trainings that did not learn from "
+            "it; the adapter in this folder learned from all of them, so it is measured by its like, not by itself"
+        )
+    return (
+        f"{counts['train']} patients were learned from, {counts['validation']} kept to choose weights by, "
+        f"{counts['test']} held out, {facts.how}"
+    )
 
 
 def _listed(lines: Sequence[str | Line]) -> Text:
@@ -245,11 +274,28 @@ def _measured(rows: Sequence[VerdictRow]) -> Table:
         change, p = written_difference(row.change)
         sides = (written(row.before), written(row.after))
         where = (place(row.dataset, row.modality), row.prompt)
-        cells.append((*where, *sides, change, p, row.turn, str(row.after.patients)))
-    return Table(("data", "prompt", "before", "after", "difference", "p", "verdict", "patients"), tuple(cells))
+        corrected = MISSING if row.retention or p == MISSING else written_p(row.corrected)
+        cells.append((*where, *sides, change, p, corrected, row.turn, str(row.after.patients)))
+    columns = ("data", "prompt", "before", "after", "difference", "p", "corrected p", "verdict", "patients")
+    return Table(columns, tuple(cells))
 
 
-def _parameters(trained: _Training) -> Table:
+def _other_metrics(table: pd.DataFrame, methods: Sequence[str]) -> list[Heading | Table]:
+    """Surface, distance, volume and the calibration of the predicted overlap, before and after."""
+    blocks: list[Heading | Table] = []
+    for metric in METRICS.values():
+        if metric.name != "dice" and table[metric.name].notna().any():
+            levels = level_table(table, methods, metric)
+            blocks += [Heading(title_of(levels), 3), level_rows(levels, methods)]
+    found = [
+        calibration_of(rows, method, dataset, modality)
+        for (method, dataset, modality), rows in grouped(table, ("method", "dataset", "modality"))
+    ]
+    calibrated = [one for one in found if one is not None]
+    return [*blocks, Heading("Predicted overlap", 3), calibration_rows(calibrated)] if calibrated else blocks
+
+
+def _parameters(trained: Training) -> Table:
     """Values that trained, by part of the network."""
     parts: dict[str, list[int]] = {}
     for name, count in (trained.cost.parameters if trained.cost else {}).items():
@@ -263,7 +309,7 @@ def _part(name: str) -> str:
     return f"{name.split('.')[0]}, LoRA" if ".lora_" in name else name.split(".")[0]
 
 
-def _in_words(trained: _Training) -> str:
+def _in_words(trained: Training) -> str:
     clauses = [f"{trained.steps} steps" + ("" if trained.finished else ", until the time was up")]
     if trained.best_step is not None:
         clauses.append(f"weights of step {trained.best_step}, the best on the validation patients")
@@ -276,7 +322,7 @@ def _in_words(trained: _Training) -> str:
     return "; ".join(clauses) + ". The name of every tensor that trained is in report.json."
 
 
-def _card(facts: AdaptFacts, trained: _Training, rows: Sequence[VerdictRow], advice: Advice) -> dict[str, Any]:
+def _card(facts: AdaptFacts, trained: Training, rows: Sequence[VerdictRow], advice: Advice) -> dict[str, Any]:
     metrics = {}
     for row in rows:
         change, p = written_difference(row.change)
@@ -297,28 +343,3 @@ def _card(facts: AdaptFacts, trained: _Training, rows: Sequence[VerdictRow], adv
             f"modalities and structures other than {known} and {', '.join(facts.structures)}",
         ],
     }
-
-
-def _row_values(row: VerdictRow) -> dict[str, Any]:
-    sides = {"before": row.before, "after": row.after, "difference": row.change.estimate}
-    row_values = {key: asdict(estimate) for key, estimate in sides.items()}
-    where = {"dataset": row.dataset, "modality": row.modality, "prompt": row.prompt, "retention": row.retention}
-    return {**where, **plain_values({**row_values, "p": row.change.p}), "verdict": row.turn}
-
-
-def _loss_values(loss: RetentionLoss) -> dict[str, Any]:
-    change = plain_values(asdict(loss.change.estimate))
-    where = {"dataset": loss.dataset, "modality": loss.modality, "difference": change}
-    return {**where, "lost": loss.lost, "unchanged": loss.unchanged}
-
-
-def _training_values(trained: _Training) -> dict[str, Any]:
-    training_values = {key: value for key, value in asdict(trained).items() if key != "cost"}
-    if trained.cost is not None:
-        training_values |= {
-            **asdict(trained.cost),
-            "steps": trained.steps,
-            "seconds_a_step": trained.cost.seconds_a_step,
-        }
-        training_values["measured_steps"] = trained.cost.steps
-    return training_values

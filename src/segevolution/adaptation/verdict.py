@@ -1,25 +1,33 @@
 """Whether an adapter is to be used: rules on paired differences over held-out patients, and their reasons in words.
 
-The rules are fixed before anything is measured:
+The rules are fixed before anything is measured. One question is decided: the gain of Dice over all kinds of prompt
+together, one number a patient.
 
-    gained        the interval of a prompt kind's paired difference lies above zero, its mean WORTH or more
-    fell          it lies below zero, its mean WORTH or more
-    no gain       it holds zero, or the mean is closer to zero than WORTH
-    CT lost       the mean Dice on CT, over all prompt kinds, is more than LOST lower than before
-    not known     fewer than `statistics.FEW` patients were held out
+    rose          its interval lies above zero, p of sign flips is below .05, its mean is WORTH or more
+    fell          the interval of a kind of prompt, or of a structure, lies below zero, its mean WORTH or more; warnings
+                  are not corrected for their number, since a false one costs less than a missed one
+    CT kept       equivalence: both one-sided bounds of the change inside MARGIN, and no kind of prompt MARGIN lower
+    not known     fewer than FEWEST patients were held out
 
-Gains and nothing lost: use it. Gains, and something lost: with care. No gain: do not adapt.
+Rose, nothing fell and CT kept: use it. Rose, but something fell, or that CT was kept is not shown or was not measured:
+with care. Not rose: do not adapt. Where adapting changes nothing, "use it" is said in at most 5 of 100 cases, which
+`tests/adaptation/test_false_verdicts.py` simulates. Of the kinds of prompt each has its own row, corrected for their
+number (Holm 1979).
 """
 
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-import numpy as np
 import pandas as pd
 
-from ..evaluation.retention import LOST, RetentionLoss
-from ..evaluation.statistics import FEW, Difference, Estimate, difference, estimate, grouped
+from ..evaluation.analysis import MARGIN
+from ..evaluation.comparisons import in_brackets
+from ..evaluation.intervals import FEWEST
+from ..evaluation.retention import Kept, Retention, retention_of
+from ..evaluation.significance import holm
+from ..evaluation.statistics import Difference, Estimate, Verdict, difference, estimate, grouped
 
 WORTH = 0.01  # Dice; smaller changes may have an interval without zero and still mean nothing to anybody
 
@@ -41,6 +49,7 @@ class VerdictRow:
         before, after: mean Dice over patients; before has none where the base does not know the names.
         change: paired.
         retention: whether this is CT that must not be forgotten, not the data that were adapted to.
+        corrected: p of the change, corrected for the other kinds of the adapted data; of CT its own.
     """
 
     dataset: str
@@ -50,18 +59,42 @@ class VerdictRow:
     after: Estimate
     change: Difference
     retention: bool
+    corrected: float = math.nan
 
     @property
     def turn(self) -> str:
-        """ "gained", "fell" or "no gain", or "too few" patients, or "no before"."""
+        """ "gained", "rose" (not beyond the number of kinds), "fell", "no gain", "too few" patients or "no before"."""
         change = self.change.estimate
         if not change.patients:
             return "no before"
-        if change.patients < FEW:
+        if change.patients < FEWEST:
             return "too few"
-        if self.change.verdict == "undecided" or abs(change.mean) < WORTH:
+        if has_fallen(self.change):
+            return "fell"
+        if change.mean < WORTH or self.change.verdict is not Verdict.HIGHER:
             return "no gain"
-        return "gained" if self.change.verdict == "higher" else "fell"
+        return "gained" if self.change.judged(self.corrected) is Verdict.HIGHER else "rose"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the verdict rests on.
+
+    Attributes:
+        gain: of the adapted data, over all kinds of prompt: the question that is decided.
+        rows: of each kind of prompt, see `VerdictRow`.
+        fallen: structures of the adapted data that fell, over all kinds of prompt.
+        kept: what became of each dataset of CT; empty where none was measured.
+        simulated: which of those are simulated.
+        attempts: how many adapters were measured on these patients, this one among them.
+    """
+
+    gain: Difference
+    rows: tuple[VerdictRow, ...]
+    fallen: tuple[str, ...] = ()
+    kept: tuple[Retention, ...] = ()
+    simulated: frozenset[str] = frozenset()
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,67 +113,119 @@ class Advice:
     when_not: tuple[str, ...]
 
 
-def rows_of(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[VerdictRow]:
-    """One row a dataset, modality and prompt kind, in the table's order.
+def measure(
+    table: pd.DataFrame,
+    method: str,
+    reference: str,
+    retention: Collection[str],
+    *,
+    simulated: Collection[str] = (),
+    attempts: int = 1,
+) -> Measured:
+    """What a table of results says.
 
     Args:
         table: the rows of results.parquet.
+        method, reference: as its column `method` names them.
         retention: datasets on which only forgetting is measured.
+        simulated: those of them that are simulated.
+        attempts: see Measured.
     """
-    verdict_rows = []
-    for (dataset, modality, prompt), rows in grouped(table, ("dataset", "modality", "prompt")):
-        before, after = (estimate(rows[rows["method"] == name]) for name in (reference, method))
-        change = difference(rows, method, reference)
-        verdict_rows.append(VerdictRow(dataset, modality, prompt, before, after, change, dataset in retention))
-    return verdict_rows
+    own = table[~table["dataset"].isin(list(retention))]
+    rows = []
+    for (dataset, modality, prompt), part in grouped(table, ("dataset", "modality", "prompt")):
+        before, after = (estimate(part[part["method"] == name]) for name in (reference, method))
+        change = difference(part, method, reference)
+        rows.append(VerdictRow(dataset, modality, prompt, before, after, change, dataset in retention))
+    fallen = [name for (name,), part in grouped(own, ("structure",)) if has_fallen(difference(part, method, reference))]
+    return Measured(
+        gain=difference(own, method, reference),
+        rows=tuple(corrected(rows)),
+        fallen=tuple(fallen),
+        kept=tuple(retention_of(table, method, reference, retention, MARGIN)),
+        simulated=frozenset(simulated),
+        attempts=attempts,
+    )
 
 
-def fallen_structures(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[str]:
-    """Structures of the adapted data whose Dice over all prompt kinds fell, by the same rule."""
-    own_rows = table[~table["dataset"].isin(list(retention))]
-    return [
-        name
-        for (name,), rows in grouped(own_rows, ("structure",))
-        if difference(rows, method, reference).verdict == "lower"
+def has_fallen(change: Difference) -> bool:
+    """Whether the interval of a change lies below zero, and its mean WORTH or more."""
+    found = change.estimate
+    return found.patients >= FEWEST and found.high < 0 and found.mean <= -WORTH
+
+
+def corrected(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
+    """The rows, those of the adapted data with Holm's correction over the ones with patients enough."""
+    family = {
+        str(number): row.change.p
+        for number, row in enumerate(rows)
+        if not row.retention and row.change.estimate.patients >= FEWEST
+    }
+    corrections = holm(family)
+    return [replace(row, corrected=corrections.get(str(number), row.change.p)) for number, row in enumerate(rows)]
+
+
+def advise(measured: Measured) -> Advice:
+    """Apply the rules."""
+    own = [row for row in measured.rows if not row.retention]
+    compared = [row for row in own if row.turn != "no before"]
+    prices = _prices(measured, own)
+    answer, headline = _answer(measured, own, compared, [price for price, _ in prices])
+    reasons = [
+        *([_of_gain(measured.gain)] if compared else []),
+        *_of_own(own, compared),
+        *(_of_retention(one, measured) for one in measured.kept),
     ]
-
-
-def advise(rows: Sequence[VerdictRow], losses: Sequence[RetentionLoss], fallen: Sequence[str] = ()) -> Advice:
-    """Apply the rules.
-
-    Args:
-        rows: of `rows_of`.
-        losses: of `losses_of`; empty where no CT was measured.
-        fallen: structures that fell, see `fallen_structures`.
-    """
-    own_rows = [row for row in rows if not row.retention]
-    compared = [row for row in own_rows if row.turn != "no before"]
-    decided = [row for row in compared if row.turn != "too few"]
-    gained, fell, level = (_kinds(own_rows, turn) for turn in ("gained", "fell", "no gain"))
-    lost = [loss for loss in losses if loss.lost]
-    reasons = [*_of_own(own_rows, compared, decided), *(_of_loss(loss) for loss in losses)]
-    if not losses:
+    if not measured.kept:
         reasons.append("Whether CT is still answered as before was not measured.")
-    if fallen and decided:
-        reasons.append(f"Structures that fell, over all prompt kinds: {', '.join(fallen)}.")
-    when_not = [f"{kind} prompts: they fell; ask the base without the adapter" for kind in fell]
-    when_not += [f"{kind} prompts: no gain was shown" for kind in level]
-    when_not += [f"{name}: it fell" for name in fallen if decided]
-    when_not += [
-        f"{loss.modality}: it lost {-loss.change.estimate.mean:.3f} of Dice; ask the base without the adapter"
-        for loss in lost
-    ]
-    answer, headline = _answer(own_rows, compared, decided, gained, fell, losses)
+    elif {one.dataset for one in measured.kept} <= measured.simulated:
+        reasons.append("Real CT was not measured (--ct STORE measures it).")
+    if measured.attempts > 1:
+        reasons.append(
+            f"This is attempt {measured.attempts} on these patients: with each attempt it is likelier that one of them "
+            "gains by chance, and no p here is corrected for it."
+        )
+    when_not = [clause for _, clause in prices if clause]
+    when_not += [f"{_kind(own, row)} prompts: no gain was shown" for row in own if row.turn == "no gain"]
     return Advice(answer, headline, tuple(reasons), tuple(when_not))
 
 
+def _prices(measured: Measured, own: Sequence[VerdictRow]) -> list[tuple[str, str]]:
+    """What a gain costs: (a clause for the headline, one for the list of what the adapter is not for)."""
+    again = "ask the base without the adapter"
+    prices = [
+        (f"{_kind(own, row)} prompts fell", f"{_kind(own, row)} prompts: they fell; {again}")
+        for row in own
+        if row.turn == "fell"
+    ]
+    prices += [(f"{name} fell", f"{name}: it fell") for name in measured.fallen]
+    for one in measured.kept:
+        name, change = f"{one.modality} ({one.dataset})", one.change.estimate.mean
+        worst = _worst(one, measured)
+        if one.verdict is Kept.LOST:
+            prices.append((f"{name} was lost", f"{name}: it lost {-change:.3f} of Dice; {again}"))
+        elif one.verdict in (Kept.TOO_FEW, Kept.NOT_SHOWN):
+            prices.append(
+                (
+                    f"that {name} was kept within {MARGIN:g} is not shown",
+                    f"{name}: that it was kept is not shown ({change:+.3f}); {again}",
+                )
+            )
+        elif worst is not None:
+            fell = f"{name} by {worst.prompt} fell by {-worst.change.estimate.mean:.3f}"
+            prices.append((fell, f"{fell}; {again}"))
+    return prices if measured.kept else [*prices, ("CT was not measured", "CT: it was not measured; " + again)]
+
+
+def _worst(one: Retention, measured: Measured) -> VerdictRow | None:
+    """The kind of prompt whose mean fell most on this CT, where that is more than MARGIN."""
+    rows = [row for row in measured.rows if (row.dataset, row.modality) == (one.dataset, one.modality)]
+    worst = min(rows, key=lambda row: row.change.estimate.mean, default=None)
+    return worst if worst is not None and worst.change.estimate.mean < -MARGIN else None
+
+
 def _answer(
-    own: Sequence[VerdictRow],
-    compared: Sequence[VerdictRow],
-    decided: Sequence[VerdictRow],
-    gained: Sequence[str],
-    fell: Sequence[str],
-    losses: Sequence[RetentionLoss],
+    measured: Measured, own: Sequence[VerdictRow], compared: Sequence[VerdictRow], prices: Sequence[str]
 ) -> tuple[Recommendation, str]:
     if not own:
         return (
@@ -152,60 +237,79 @@ def _answer(
             Recommendation.UNKNOWN,
             "The base could be asked none of these questions, so there is nothing to compare with.",
         )
-    if not decided:
-        most = max(row.change.estimate.patients for row in compared)
+    gain = measured.gain.estimate
+    if gain.patients < FEWEST:
         return Recommendation.UNKNOWN, (
-            f"{_counted(most)} held out {'is' if most == 1 else 'are'} too few to know whether adapting helped "
-            f"({FEW} are needed): no gain is claimed."
+            f"{_counted(gain.patients)} held out {'is' if gain.patients == 1 else 'are'} too few to know whether "
+            f"adapting helped ({FEWEST} are needed): no gain is claimed."
         )
-    prices = [f"{kind} prompts fell" for kind in fell]
-    prices += [f"{loss.modality} ({loss.dataset}) was lost" for loss in losses if loss.lost]
-    if gained and not prices:
-        retained_modalities = sorted({loss.modality for loss in losses})
-        beside = f", and {_listed(retained_modalities)} was kept within {LOST:g} of Dice" if retained_modalities else ""
-        return Recommendation.USE, f"Use it: Dice rose with {_listed(gained)}; no kind of prompt fell{beside}."
-    if gained:
-        return Recommendation.CARE, f"Use it with care: Dice rose with {_listed(gained)}, but {_listed(prices)}."
-    if prices:
-        return Recommendation.NOT, f"Do not adapt: no prompt kind gained within the interval, and {_listed(prices)}."
-    return Recommendation.NOT, "Do not adapt: no prompt kind gained within the interval; the base does as well."
+    rose = measured.gain.verdict is Verdict.HIGHER and gain.mean >= WORTH
+    size = in_brackets(gain, "+")
+    if rose and not prices:
+        kept = _listed(sorted({_kept_name(one, measured) for one in measured.kept}))
+        return Recommendation.USE, (
+            f"Use it: Dice over all kinds of prompt rose by {size}; no kind of prompt and no structure fell, and "
+            f"{kept} was kept within {MARGIN:g} of Dice."
+        )
+    if rose:
+        return (
+            Recommendation.CARE,
+            f"Use it with care: Dice over all kinds of prompt rose by {size}, but {_listed(prices)}.",
+        )
+    fell = [price for price in prices if price != "CT was not measured" and "not shown" not in price]
+    beside = f", and {_listed(fell)}" if fell else "; the base does as well, as far as these patients show"
+    return Recommendation.NOT, f"Do not adapt: no gain of Dice over all kinds of prompt is shown ({size}){beside}."
 
 
-def _of_own(own: Sequence[VerdictRow], compared: Sequence[VerdictRow], decided: Sequence[VerdictRow]) -> list[str]:
-    sentences = []
+def _kept_name(one: Retention, measured: Measured) -> str:
+    return f"simulated {one.modality}" if one.dataset in measured.simulated else one.modality
+
+
+def _of_gain(gain: Difference) -> str:
+    found = gain.estimate
+    p = "" if found.patients < FEWEST else f", p = {gain.p:.3f}"
+    return f"Over all kinds of prompt: {in_brackets(found, '+')}{p}, {_counted(found.patients)}. This decides."
+
+
+def _of_own(own: Sequence[VerdictRow], compared: Sequence[VerdictRow]) -> list[str]:
+    words = {
+        "too few": "too few patients to know",
+        "rose": "rose, but not beyond what so many kinds of prompt do by chance",
+    }
+    told = []
     for row in compared:
         change = row.change.estimate
-        word = {"too few": "too few patients to know", "no gain": _level(row)}.get(row.turn, row.turn)
-        interval = "" if np.isnan(change.low) else f" [{change.low:+.3f}, {change.high:+.3f}]"
-        sentences.append(f"{_kind(own, row)}: {word} ({change.mean:+.3f}{interval}, {_counted(change.patients)}).")
+        word = _level(row) if row.turn == "no gain" else words.get(row.turn, row.turn)
+        told.append(f"{_kind(own, row)}: {word} ({in_brackets(change, '+')}, {_counted(change.patients)}).")
     unasked = [_kind(own, row) for row in own if row not in compared]
     if unasked:
-        sentences.append(
+        told.append(
             f"{_listed(unasked)}: the base does not know these names, so there is no before; read the after alone."
         )
-    few = {row.modality for row in compared if row not in decided}
-    if few and decided:
-        sentences.append(f"Of {_listed(sorted(few))} too few patients were held out to know.")
-    return sentences
+    return told
 
 
-def _of_loss(loss: RetentionLoss) -> str:
-    change, name = loss.change.estimate, f"{loss.modality} ({loss.dataset})"
-    if loss.unchanged:
+def _of_retention(one: Retention, measured: Measured) -> str:
+    change, tested = one.change.estimate, one.equivalence
+    name = f"{_kept_name(one, measured)} ({one.dataset})"
+    if one.verdict is Kept.UNCHANGED:
         return f"{name}: every answer has the Dice it had before, to the last bit ({_counted(change.patients)})."
-    interval = "" if np.isnan(change.low) else f" [{change.low:+.3f}, {change.high:+.3f}]"
-    word = f"more than {LOST:g} of Dice was lost" if loss.lost else f"kept within {LOST:g} of Dice"
-    few = "; too few patients for more than an impression" if change.patients < FEW else ""
-    return f"{name}: {word} ({change.mean:+.3f}{interval}, {_counted(change.patients)}{few})."
+    word = {
+        Kept.KEPT: f"kept within {MARGIN:g} of Dice",
+        Kept.LOST: f"more than {MARGIN:g} of Dice was lost",
+        Kept.GAINED: f"more than {MARGIN:g} of Dice was gained",
+        Kept.NOT_SHOWN: f"that it was kept within {MARGIN:g} of Dice is not shown",
+        Kept.TOO_FEW: "too few patients to know whether it was kept",
+    }[one.verdict]
+    enough = change.patients >= FEWEST
+    bounds = f", 95 % bounds {tested.low:+.3f} and {tested.high:+.3f}" if enough else ""
+    return f"{name}: {word} ({change.mean:+.3f}{bounds}, {_counted(change.patients)})."
 
 
 def _level(row: VerdictRow) -> str:
     """Why a row counts as no gain."""
-    return "no gain within the interval" if row.change.verdict == "undecided" else f"changed by less than {WORTH:g}"
-
-
-def _kinds(own: Sequence[VerdictRow], turn: str) -> list[str]:
-    return [_kind(own, row) for row in own if row.turn == turn]
+    decided = row.change.verdict in (Verdict.HIGHER, Verdict.LOWER)
+    return f"changed by less than {WORTH:g}" if decided else "no gain within the interval"
 
 
 def _kind(own: Sequence[VerdictRow], row: VerdictRow) -> str:

@@ -58,6 +58,14 @@ def adapt(
     split: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Who learns, chooses and tests: a file of data split.")
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Test every patient, by K trainings on others; default 3 below 12 patients, else 1: hold some out.",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Of training; default 200.")] = None,
     minutes: Annotated[
         float | None, typer.Option(metavar="M", help="Stop training after so long, or after --steps.")
@@ -112,7 +120,7 @@ def adapt(
             modality=Modality.parse(modality) if modality else None, sequence=sequence, patient_pattern=patients
         ),
         structures=tuple(name.strip() for name in (structures or "").split(",") if name.strip()),
-        wishes=PatientCounts(share(validation, "--validation"), share(test, "--test"), split, shots, seed),
+        wishes=PatientCounts(share(validation, "--validation"), share(test, "--test"), split, folds, shots, seed),
         steps=steps,
         minutes=minutes,
         seed=seed,

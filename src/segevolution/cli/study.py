@@ -93,9 +93,9 @@ def study(
             )
         return
     if as_json:
-        print_json(_summary(done, study_recipe.name, study_recipe.reference))
+        print_json(_summary(done, study_recipe.name))
     else:
-        _print(done, study_recipe.reference)
+        _print(done)
         note(
             f"measured {done.measured} of {done.planned} evaluations in this call, trained {len(done.trained)}.",
             quiet=quiet,
@@ -148,37 +148,73 @@ def _executor(client: "Client") -> "Executor":
     return DaskExecutor(client)
 
 
-def _print(done: "StudyOutcome", reference: str) -> None:
-    from ..evaluation.report import differences, glance
+def _print(done: "StudyOutcome") -> None:
+    from ..evaluation.findings import findings
+    from ..evaluation.report import comparison_rows, level_rows, retention_rows
 
-    methods = list(dict.fromkeys(done.table["method"]))
-    overview = glance(done.table, methods)
-    print_table(("mean Dice: data", *overview.columns[1:]), overview.rows)
-    others = [method for method in methods if method != reference]
-    if others and reference in methods:
+    shown = findings(done.table, done.analysis)
+    levels = level_rows(shown.metric("dice"), shown.methods)
+    print_table(("mean Dice: data", *levels.columns[1:]), levels.rows)
+    for reference in dict.fromkeys(one.reference for one in shown.comparisons):
         typer.echo()
-        overview = differences(done.table, others, reference)
-        print_table((f"against {reference}: method", *overview.columns[1:]), overview.rows)
+        compared = comparison_rows(shown.against(reference))
+        print_table((f"against {reference}: method", *compared.columns[1:]), compared.rows)
+    if shown.retention:
+        typer.echo()
+        kept = retention_rows(shown.retention)
+        print_table(("to be kept: method", *kept.columns[1:]), kept.rows)
+    if shown.primary is not None:
+        typer.echo(f"\n{shown.primary.question.words} Answer: {shown.primary.answer}. {shown.primary.sentence}")
 
 
-def _summary(done: "StudyOutcome", name: str, reference: str) -> dict[str, Any]:
+def _summary(done: "StudyOutcome", name: str) -> dict[str, Any]:
     from ..evaluation.coordinates import varying
-    from ..evaluation.statistics import difference, grouped, summarise
+    from ..evaluation.findings import findings
+    from ..evaluation.statistics import summarise
 
+    shown = findings(done.table, done.analysis)
     by = ["method", "dataset", "modality", "prompt", "context", *varying(done.table)]
-    changes = []
-    for values, rows in grouped(done.table, by[1:]):
-        for method in dict.fromkeys(rows["method"]):
-            if method != reference:
-                gain = difference(rows, method, reference)
-                summary = {**vars(gain.estimate), "p": gain.p, "verdict": gain.verdict}
-                changes.append({"method": method, **dict(zip(by[1:], values, strict=True)), **summary})
+    primary = shown.primary and {
+        "question": shown.primary.question.words,
+        "answer": shown.primary.answer,
+        "sentence": shown.primary.sentence,
+        **vars(shown.primary.change.estimate),
+        "p": shown.primary.change.p,
+    }
     return {
         "study": name,
         "report": str(done.report),
         **_counts(done),
         "dice": summarise(done.table, by).to_dict("records"),
-        "differences": changes,
+        "primary": primary,
+        "differences": [
+            {
+                "method": one.method,
+                "reference": one.reference,
+                "dataset": one.question.dataset,
+                "modality": one.question.modality,
+                "prompt": one.question.prompt,
+                "context": one.question.context,
+                "question": one.question.words,
+                **vars(one.change.estimate),
+                "p": one.change.p,
+                "corrected_p": one.corrected,
+                "verdict": one.verdict.value,
+            }
+            for one in shown.comparisons
+        ],
+        "retention": [
+            {
+                "method": one.method,
+                "dataset": one.dataset,
+                "modality": one.modality,
+                **vars(one.change.estimate),
+                "margin": one.equivalence.margin,
+                "corrected_p": one.corrected,
+                "verdict": one.verdict.value,
+            }
+            for one in shown.retention
+        ],
     }
 
 

@@ -89,13 +89,19 @@ def require_one(rows: pd.DataFrame) -> None:
 
 
 def plain_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of unchanged scans and of first answers about structures that are there.
-
-    Of each kind of prompt those with the most exact boxes (of one unit), the number of points and the windows that come
-    first in the table.
-    """
+    """Rows of unchanged scans and of first answers about structures that are there, as `exact_rows` takes them."""
     rows = present(complete(table))
-    rows = rows[(rows["shift"] == "none") & (rows["click"] == 0)]
+    for name in ("shift", "strength", "unit", "click"):
+        rows = rows[rows[name] == PLAIN[name]]
+    return exact_rows(rows)
+
+
+def exact_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each kind of prompt the rows with the most exact boxes, and the points and windows that come first.
+
+    Args:
+        rows: of a complete table.
+    """
     error = rows["jitter"].abs()
     rows = rows[error == error.groupby(rows["prompt"], observed=True).transform("min")]
     for name in ("jitter", "jitter_unit", "points", "windows"):

@@ -21,7 +21,7 @@ from ..imaging.prompts import Prompt, kinds_in
 from ..imaging.simulated_prompts import next_click
 from ..imaging.volume import Volume
 from ..inference.segmentation import Segmentation
-from ..metrics import METRICS, Comparison
+from ..metrics import METRICS, Comparison, tolerance_mm
 from ..models.backbone import BackboneModule, Windows
 from .answerers import Answerer, ContextChoice, Dialogue, NetworkAnswerer
 from .questions import Questions, Variant, absent_structures, asked_prompts, asked_structures
@@ -152,7 +152,13 @@ class _Interview:
                 question = {**where, "structure": structure, "prompt": kind, **coordinates}
                 for click, (answer, work) in enumerate(self._rounds(dialogue, prompt, structure, truth)):
                     self.rows.append(
-                        {**self.about, **question, "click": click, **work, **self._judged(answer.mask, truth)}
+                        {
+                            **self.about,
+                            **question,
+                            "click": click,
+                            **work,
+                            **self._judged(answer.mask, truth, structure),
+                        }
                     )
                     plain = (self.about["shift"], click, coordinates) == (NO_SHIFT, 0, first.coordinates(kind))
                     if keeps_mask and kind == questions.drawn and plain:
@@ -185,16 +191,18 @@ class _Interview:
                 answer, work = _timed(dialogue, partial(dialogue.add_point, click.point, positive=click.positive))
             yield answer, work
 
-    def _judged(self, answer: Mask, truth: Mask) -> dict[str, Any]:
+    def _judged(self, answer: Mask, truth: Mask, structure: str) -> dict[str, Any]:
         """Every metric; those in millimetres only where the volume has some and surfaces are measured."""
-        pair = Comparison(answer, truth, self.volume.grid.spacing, self.questions.tolerance_mm)
+        own = self.questions.tolerance_mm
+        tolerance = tolerance_mm(structure) if own is None else own
+        pair = Comparison(answer, truth, self.volume.grid.spacing, tolerance)
         in_mm = self.questions.surface and self.volume.measurable
         judged: dict[str, Any] = {
             name: metric.measure(pair) if in_mm or not metric.needs_mm else math.nan for name, metric in METRICS.items()
         }
         return {
             **judged,
-            "nsd_tolerance_mm": self.questions.tolerance_mm if in_mm else math.nan,
+            "nsd_tolerance_mm": tolerance if in_mm else math.nan,
             "voxels": int(truth.sum()),
             **self._sized(answer),
         }

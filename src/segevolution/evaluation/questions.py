@@ -58,7 +58,7 @@ class Questions:
         more_windows: further ways to look closer; each asks all of it once more.
         clicks: how many times a simulated person then corrects the answer, by one point a time; see
             `imaging.simulated_prompts.next_click`. Only a network that takes points is corrected.
-        tolerance_mm: of the normalised surface Dice.
+        tolerance_mm: of the normalised surface Dice; None takes each organ's own, see `metrics.tolerances`.
         surface: whether surface distances are measured at all (not where the spacing is a guess).
         drawn: the kind of prompt whose masks are kept for pictures; None keeps none.
         absent: structures that are known to lie outside the field of view; each is asked for by text, and the right
@@ -74,7 +74,7 @@ class Questions:
     seed: int = 0
     points: int = 5
     box_jitter: float = 0.0
-    tolerance_mm: float = 2.0
+    tolerance_mm: float | None = None
     surface: bool = True
     drawn: str | None = None
     more_seeds: tuple[int, ...] = ()

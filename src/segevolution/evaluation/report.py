@@ -1,172 +1,193 @@
 """The report of a study, as Markdown and as one HTML file that carries its pictures.
 
-Every number in it is computed from the table of results and nothing else, so that anyone who holds
-results.parquet can make it again.
+Every number in it is one of `findings`, which are computed from the table of results and nothing else, so that anyone
+who holds results.parquet can make it again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..files import replacing, write_text
-from ..metrics import METRICS, Metric
 from . import figures
+from .analysis import Analysis
 from .blocks import Block, Heading, Picture, Table, Text, markdown, page
-from .coordinates import complete, in_words, plain_rows, present, varying
-from .statistics import FEW, Difference, Estimate, difference, estimate, grouped
+from .calibration import Calibration
+from .comparisons import Comparison, in_brackets
+from .coordinates import plain_rows
+from .findings import Findings, findings
+from .intervals import FEWEST
+from .levels import LevelRow, MetricTable
+from .retention import Retention
+from .statistics import Difference, Estimate
 
 MISSING = "–"
 
 PAIRED = (
     "Differences of Dice between answers to the same prompt on the same structure of the same case, averaged within "
-    "patients. The verdict says whether the interval excludes zero, where there are patients enough. p: Wilcoxon "
-    "signed-rank over patients, not corrected for the number of rows."
+    "patients. Brackets hold the 95 % interval. p: sign flips over patients; corrected p: Holm's correction over all "
+    "questions of this report but the primary one. Higher or lower is said only where the corrected p is below .05 and "
+    "the interval excludes zero."
+)
+KEPT = (
+    "Whether Dice on these data was kept: two one-sided tests, over all kinds of prompt. Kept: both bounds, each of "
+    "which holds with 95 %, lie inside the margin, and the corrected p is below .05. Not shown is not kept."
+)
+CALIBRATED = (
+    "The overlap (intersection over union) that the network predicts of its own answers, against the true one. Gap: "
+    "predicted minus true, above zero where it thinks too well of itself."
 )
 
 
-def write_report(
-    table: pd.DataFrame,
-    folder: Path,
-    title: str,
-    reference: str,
-    slices: Sequence[Picture] = (),
-    badges: Mapping[str, str] | None = None,
-    warnings: Sequence[str] = (),
-    rivals: Mapping[str, Sequence[str]] | None = None,
-    omitted: Sequence[str] = (),
-) -> Path:
+def write_report(table: pd.DataFrame, folder: Path, analysis: Analysis, slices: Sequence[Picture] = ()) -> Path:
     """Write report.md, report.html and figures/ into a folder; returns the HTML file.
 
     Args:
         table: the rows of results.parquet.
-        title: the study's name.
-        reference: the method that the others are compared with.
+        analysis: what the study decided before.
         slices: pictures of cases, made from the masks that the study kept.
-        badges: dataset -> "zero-shot", or why answers of the unadapted base on it are not; None leaves it out.
-        warnings: sentences on what contradicts the results, such as a patient in training and test.
-        rivals: method -> others that are compared with it, too.
-        omitted: sentences on questions that were not asked.
     """
-    blocks = build(table, title, reference, slices, badges, warnings, rivals, omitted)
+    shown = findings(table, analysis)
+    chart = figures.draw_chart(plain_rows(table), shown.methods, list(dict.fromkeys(table["prompt"])))
+    blocks = build(shown, chart, slices)
     for block in blocks:
         if isinstance(block, Picture):
             with replacing(folder / "figures" / f"{block.name}.png") as temporary:
                 temporary.write_bytes(block.png)
     write_text(folder / "report.md", markdown(blocks))
-    write_text(folder / "report.html", page(blocks, title))
+    write_text(folder / "report.html", page(blocks, analysis.title))
     return folder / "report.html"
 
 
-def build(
-    table: pd.DataFrame,
-    title: str,
-    reference: str,
-    slices: Sequence[Picture] = (),
-    badges: Mapping[str, str] | None = None,
-    warnings: Sequence[str] = (),
-    rivals: Mapping[str, Sequence[str]] | None = None,
-    omitted: Sequence[str] = (),
-) -> list[Block]:
-    """The report as blocks, from the table of results; see `write_report`."""
-    table = present(complete(table))
-    plain = plain_rows(table)
-    methods = list(dict.fromkeys(table["method"]))
-    prompts = list(dict.fromkeys(table["prompt"]))
-    blocks: list[Block] = [Heading(f"Study {title}", 1), *_what(table, reference, badges, warnings, omitted)]
-    blocks += [Heading("Mean Dice over structures"), glance(table, methods)]
+def build(shown: Findings, chart: bytes, slices: Sequence[Picture] = ()) -> list[Block]:
+    """The report as blocks.
+
+    Args:
+        shown: what the table shows.
+        chart: PNG of `figures.draw_chart`.
+        slices: pictures of cases.
+    """
+    analysis = shown.analysis
+    blocks: list[Block] = [Heading(f"Study {analysis.title}", 1), *_primary(shown), *_what(shown)]
+    blocks += [Heading("Mean Dice over structures"), level_rows(shown.metric("dice"), shown.methods)]
     blocks.append(
-        Picture(
-            "dice", "Mean Dice with its 95 % interval; dots are patients.", figures.draw_chart(plain, methods, prompts)
-        )
+        Picture("dice", f"Mean Dice, with its 95 % interval from {FEWEST} patients on; dots are patients.", chart)
     )
-    others = [method for method in methods if method != reference]
-    if others and reference in methods:
-        blocks += [Heading(f"Differences against {reference}"), Text((PAIRED,)), differences(table, others, reference)]
-    for rival, compared in (rivals or {}).items():
-        blocks += [Heading(f"Differences against {rival}"), differences(table, compared, rival)]
-    for metric in METRICS.values():
-        if metric.name != "dice" and table[metric.name].notna().any():
-            blocks += [Heading(_title(metric, table)), glance(table, methods, metric.name)]
-    for prompt in prompts:
-        blocks += [Heading(f"Dice of each structure: {prompt}"), by_structure(plain, methods, prompt)]
+    for reference in dict.fromkeys(one.reference for one in shown.comparisons):
+        text = (Text((PAIRED,)),) if reference == analysis.reference else ()
+        blocks += [Heading(f"Differences against {reference}"), *text, comparison_rows(shown.against(reference))]
+    if shown.retention:
+        blocks += [Heading("What was to be kept"), Text((KEPT,)), retention_rows(shown.retention)]
+    for table in shown.metrics:
+        if table.metric.name != "dice":
+            blocks += [Heading(title_of(table)), level_rows(table, shown.methods)]
+    if shown.calibration:
+        blocks += [Heading("Predicted overlap"), Text((CALIBRATED,)), calibration_rows(shown.calibration)]
+    for part in shown.structures:
+        rows = tuple(_cells(row, shown.methods, structure=True) for row in part.rows)
+        columns = ("data", "structure", *shown.methods, "patients")
+        blocks += [Heading(f"Dice of each structure: {part.prompt}"), Table(columns, rows)]
     if slices:
-        blocks += [
-            Heading("Cases"),
-            Text(("Chosen by rule: the best, the median and the worst case of each dataset.",)),
-        ]
-        blocks += slices
-    return [*blocks, Heading("Work"), _work(table, methods)]
+        chosen = "Chosen by rule: the best, the median and the worst case of each dataset."
+        blocks += [Heading("Cases"), Text((chosen,)), *slices]
+    work = tuple(
+        (one.method, *(f"{value:.1f}" for value in (one.encodings, one.decodings, one.seconds))) for one in shown.work
+    )
+    return [*blocks, Heading("Work"), Table(("method", "encodings a case", "decodings a case", "seconds a case"), work)]
 
 
-def _title(metric: Metric, table: pd.DataFrame) -> str:
+def title_of(table: MetricTable) -> str:
     """A metric as a heading names it: which tolerance, which direction."""
-    tolerances = ", ".join(f"{value:g}" for value in sorted(table["nsd_tolerance_mm"].dropna().unique()))
-    at = f" at {tolerances} mm" if metric.name == "nsd" else ""
-    return f"Mean {metric.title}{at}" + (", lower is better" if metric.better == "lower" else "")
+    metric = table.metric
+    tolerances = ", ".join(f"{value:g}" for value in table.tolerances)
+    at = f" at {tolerances} mm" if tolerances else ""
+    centre = "Median" if metric.distance else "Mean"
+    return f"{centre} {metric.title}{at}" + (", lower is better" if metric.better == "lower" else "")
 
 
-def glance(table: pd.DataFrame, methods: Sequence[str], metric: str = "dice") -> Table:
-    """Rows: dataset and prompt. Columns: methods, each a mean with its interval, and the number of patients."""
-    rows = []
-    for (dataset, modality), question, group in _questions(table):
-        cells = [written(estimate(group[group["method"] == method], metric)) for method in methods]
-        rows.append((place(dataset, modality), question, *cells, _patients(group, metric)))
-    return Table(("data", "prompt", *methods, "patients"), tuple(rows))
+def level_rows(table: MetricTable, methods: Sequence[str]) -> Table:
+    """Rows: dataset and prompt. Columns: methods, each a level with its interval, and the number of patients."""
+    rows = tuple(_cells(row, methods) for row in table.rows)
+    return Table(("data", "prompt", *methods, "patients"), rows)
 
 
-def _questions(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], str, pd.DataFrame]]:
-    """((dataset, modality), the question in words, its rows); coordinates of several values are part of a question."""
-    others = varying(table)
-    for (dataset, modality, prompt, context, *values), group in grouped(
-        table, ("dataset", "modality", "prompt", "context", *others)
-    ):
-        extra = in_words(others, values, prompt)
-        yield (dataset, modality), asked(table, prompt, context) + (f", {extra}" if extra else ""), group
+def _cells(row: LevelRow, methods: Sequence[str], *, structure: bool = False) -> tuple[str, ...]:
+    question = row.question
+    where = place(question.dataset, question.modality)
+    what = (where, question.words)
+    if structure:
+        _, comma, rest = question.words.partition(", ")
+        what = (f"{where}{comma}{rest}", str(row.structure))
+    levels = (written(row.levels[method]) if method in row.levels else MISSING for method in methods)
+    low, high = row.patients
+    return (*what, *levels, str(low) if low == high else f"{low} to {high}")
 
 
-def by_structure(table: pd.DataFrame, methods: Sequence[str], prompt: str, metric: str = "dice") -> Table:
-    """Rows: dataset and structure, for one kind of prompt. Columns as in `glance`."""
-    rows = []
-    part = table[table["prompt"] == prompt]
-    for (dataset, modality, context, structure), group in grouped(
-        part, ("dataset", "modality", "context", "structure")
-    ):
-        cells = [written(estimate(group[group["method"] == method], metric)) for method in methods]
-        rows.append((asked(table, place(dataset, modality), context), structure, *cells, _patients(group, metric)))
-    return Table(("data", "structure", *methods, "patients"), tuple(rows))
-
-
-def differences(table: pd.DataFrame, others: Sequence[str], reference: str) -> Table:
+def comparison_rows(comparisons: Sequence[Comparison]) -> Table:
     """Rows: method, dataset and prompt, each method against the reference on the same questions."""
     rows = []
-    for method in others:
-        for (dataset, modality), question, group in _questions(table):
-            gain = difference(group, method, reference)
-            change, p = written_difference(gain)
-            counts = (str(gain.estimate.patients), str(gain.estimate.rows))
-            where = (method, place(dataset, modality), question)
-            rows.append((*where, change, p, gain.verdict, *counts))
-    return Table(("method", "data", "prompt", "difference", "p", "verdict", "patients", "pairs"), tuple(rows))
+    for one in comparisons:
+        change, p = written_difference(one.change)
+        corrected = "primary" if one.primary else written_p(one.corrected)
+        where = (one.method, place(one.question.dataset, one.question.modality), one.question.words)
+        counts = (str(one.change.estimate.patients), str(one.change.estimate.rows))
+        rows.append((*where, change, p, corrected, one.verdict.value, *counts))
+    columns = ("method", "data", "prompt", "difference", "p", "corrected p", "verdict", "patients", "pairs")
+    return Table(columns, tuple(rows))
+
+
+def retention_rows(retention: Sequence[Retention]) -> Table:
+    """Rows: method and dataset, with both one-sided bounds of the change."""
+    rows = []
+    for one in retention:
+        tested, found = one.equivalence, one.change.estimate
+        bounds = MISSING if found.patients < FEWEST else f"{tested.low:+.3f} to {tested.high:+.3f}"
+        change = MISSING if not found.patients else f"{found.mean:+.3f}"
+        where = (one.method, place(one.dataset, one.modality))
+        p = written_p(one.corrected)
+        rows.append((*where, change, bounds, f"{tested.margin:g}", p, one.verdict.value, str(found.patients)))
+    columns = ("method", "data", "change of Dice", "95 % bounds", "margin", "corrected p", "verdict", "patients")
+    return Table(columns, tuple(rows))
+
+
+def calibration_rows(calibration: Sequence[Calibration]) -> Table:
+    """Rows: method and dataset, over all kinds of prompt."""
+    rows = []
+    for one in calibration:
+        bins = "; ".join(f"{part.predicted:.2f}: {part.true:.2f} ({part.answers})" for part in one.bins)
+        means = (written(one.predicted), written(one.true), in_brackets(one.gap, "+"), written(one.error))
+        correlation = MISSING if math.isnan(one.correlation) else f"{one.correlation:.2f}"
+        rows.append((one.method, place(one.dataset, one.modality), *means, correlation, bins))
+    columns = (
+        "method",
+        "data",
+        "predicted",
+        "true",
+        "gap",
+        "mean error",
+        "rank correlation",
+        "predicted: true (answers)",
+    )
+    return Table(columns, tuple(rows))
 
 
 def written(found: Estimate) -> str:
-    """ "0.812 [0.760, 0.851]", or the mean alone where one patient leaves no interval."""
-    if found.patients == 0:
-        return MISSING
-    if np.isnan(found.low):
-        return f"{found.mean:.3f}"
-    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    """ "0.812 [0.760, 0.851]", or the mean alone where there are too few patients for an interval."""
+    return MISSING if found.patients == 0 else in_brackets(found)
 
 
 def written_difference(found: Difference) -> tuple[str, str]:
-    """ "+0.104 [+0.061, +0.150]" and p, or a dash where there is nothing to compare."""
-    change = found.estimate
-    if change.patients == 0:
+    """ "+0.104 [+0.061, +0.150]" and p, or dashes: where there is nothing to compare, or too few patients for a p."""
+    if not found.estimate.patients:
         return MISSING, MISSING
-    interval = "" if np.isnan(change.low) else f" [{change.low:+.3f}, {change.high:+.3f}]"
-    return f"{change.mean:+.3f}{interval}", f"{found.p:.3f}"
+    return in_brackets(found.estimate, "+"), MISSING if found.estimate.patients < FEWEST else written_p(found.p)
+
+
+def written_p(p: float) -> str:
+    """A p-value, or a dash."""
+    return MISSING if math.isnan(p) else f"{p:.3f}"
 
 
 def place(dataset: str, modality: str) -> str:
@@ -174,73 +195,69 @@ def place(dataset: str, modality: str) -> str:
     return f"{modality} ({dataset})"
 
 
-def asked(table: pd.DataFrame, what: str, context: str) -> str:
-    """`what`, with the context said where a study has more than one."""
-    return what if table["context"].nunique() == 1 else f"{what}, context {context}"
+def _primary(shown: Findings) -> list[Block]:
+    if shown.primary is None:
+        told = (
+            f"No primary question was named before: all {shown.corrected_questions} questions are corrected together."
+        )
+        return [Text((told,))]
+    found = shown.primary
+    return [
+        Heading("Primary question"),
+        Text((f"{found.question.words} Answer: {found.answer}. {found.sentence}",)),
+    ]
 
 
-def _what(
-    table: pd.DataFrame,
-    reference: str,
-    badges: Mapping[str, str] | None,
-    warnings: Sequence[str],
-    omitted: Sequence[str],
-) -> list[Block]:
-    rows = []
-    for (dataset, modality), group in grouped(table, ("dataset", "modality")):
-        names = [str(group[column].nunique()) for column in ("patient", "case", "structure")]
-        labels = ", ".join(dict.fromkeys(group["labels"]))
-        badge = () if badges is None else (badges.get(dataset, MISSING),)
-        rows.append((place(dataset, modality), *names, labels, *badge))
-    runs = []
-    for (method,), group in grouped(table, ("method",)):
-        seeds = ", ".join(str(seed) for seed in sorted(group["seed"].unique()))
-        counts = group["run"].nunique()
-        runs.append((method, str(counts), seeds if method != reference else MISSING, str(len(group))))
-    few = table.groupby("dataset")["patient"].nunique()
-    notes = [
+def _what(shown: Findings) -> list[Block]:
+    analysis = shown.analysis
+    badged = analysis.badges is not None
+    tested = tuple(
+        (
+            place(one.dataset, one.modality),
+            *(str(count) for count in (one.patients, one.cases, one.structures)),
+            ", ".join(one.labels),
+            *((one.badge or MISSING,) if badged else ()),
+        )
+        for one in shown.tested
+    )
+    runs = tuple(
+        (
+            one.method,
+            str(one.runs),
+            ", ".join(map(str, one.seeds)) if one.method != analysis.reference else MISSING,
+            str(one.answers),
+        )
+        for one in shown.runs
+    )
+    columns = ("tested on", "patients", "cases", "structures", "labels", *(("unadapted base",) if badged else ()))
+    return [
+        Table(columns, tested),
+        Table(("method", "runs", "seeds", "answers"), runs),
+        Text(notes(shown)),
+    ]
+
+
+def notes(shown: Findings) -> tuple[str, ...]:
+    """What the numbers rest on, in sentences."""
+    few = [one.dataset for one in shown.tested if one.patients < FEWEST]
+    told = [
         "Prompts are simulated from the labels, not given by people: text is the structure's name, points are drawn "
         "inside the label, boxes are made round it. Every method was asked the same prompts.",
         "A value is a mean over patients, after averaging over a method's runs (seeds, folds), then over the "
-        "patient's cases, then over the patient's structures. Brackets hold a 95 % percentile bootstrap interval "
-        "over patients.",
+        "patient's cases, then over the patient's structures. Brackets hold a 95 % interval over patients (on each "
+        "side the wider of Student's t and the studentised bootstrap), widened where a method's runs differ.",
+        "A distance to an empty answer is infinite and is never left out: distances are medians, in which it is the "
+        "largest value.",
         "On which cases each run was trained, how, and with which versions: manifest.json beside this report.",
         "Results say how close answers come to these labels on these cases, and no more; this is research, not a "
         "medical device.",
     ]
-    notes += [f"Warning: {warning}" for warning in warnings]
-    notes += [f"Not asked: {sentence}" for sentence in omitted]
-    if few.min() < FEW:
-        notes.insert(
+    if few:
+        told.insert(
             2,
-            f"With fewer than {FEW} patients, as in {', '.join(few[few < FEW].index)}, bootstrap intervals are too "
-            "narrow and a Wilcoxon test cannot reach p = .05: read such rows as single observations.",
+            f"With fewer than {FEWEST} patients, as in {', '.join(dict.fromkeys(few))}, no interval holds what it "
+            "promises: there are dots and differences, and nothing is decided.",
         )
-    return [
-        Table(("tested on", "patients", "cases", "structures", "labels", *_badged(badges)), tuple(rows)),
-        Table(("method", "runs", "seeds", "answers"), tuple(runs)),
-        Text(tuple(notes)),
-    ]
-
-
-def _badged(badges: Mapping[str, str] | None) -> tuple[str, ...]:
-    """The column that says whether the unadapted base had seen the data, where that was looked into."""
-    return () if badges is None else ("unadapted base",)
-
-
-def _work(table: pd.DataFrame, methods: Sequence[str]) -> Table:
-    rows = []
-    for method in methods:
-        method_rows = table[table["method"] == method]
-        cases = method_rows.groupby(["run", "dataset", "case", "context", "shift", "strength"])
-        encoded, decoded = cases["encodings"].sum().mean(), cases["decodings"].sum().mean()
-        rows.append((method, f"{encoded:.1f}", f"{decoded:.1f}", f"{cases['seconds'].sum().mean():.1f}"))
-    return Table(("method", "encodings a case", "decodings a case", "seconds a case"), tuple(rows))
-
-
-def _patients(group: pd.DataFrame, metric: str) -> str:
-    """How many patients were answered: one number, or a range where methods were tested on different ones."""
-    counts = group.dropna(subset=[metric]).groupby("method")["patient"].nunique()
-    if counts.empty:
-        return "0"
-    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    told += [f"Warning: {warning}" for warning in shown.analysis.warnings]
+    told += [f"Not asked: {sentence}" for sentence in shown.analysis.omitted]
+    return tuple(told)

@@ -1,41 +1,82 @@
-"""What is left of the data that a method was not to forget, such as CT after learning from MRI."""
+"""What is left of the data that a method was not to forget, such as CT after learning from MRI.
 
+That it was kept is shown by equivalence: both bounds of the change inside a margin that was stated before. A change
+that is small on few patients shows nothing.
+"""
+
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 
 import pandas as pd
 
+from .coordinates import plain_rows
+from .intervals import FEWEST, LEVEL
+from .significance import Equivalence, equivalence
 from .statistics import Difference, difference, grouped
 
-LOST = 0.02  # Dice
+
+class Kept(StrEnum):
+    """What became of data that were to be kept."""
+
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+    LOST = "lost"
+    GAINED = "gained"
+    NOT_SHOWN = "not shown"
+    TOO_FEW = "too few patients"
 
 
 @dataclass(frozen=True)
-class RetentionLoss:
-    """What became of CT over all prompt kinds.
+class Retention:
+    """The change of one dataset over all kinds of prompt, unchanged scans and first answers.
 
     Attributes:
-        lost: whether it is more than LOST lower.
+        method: against `reference`.
+        dataset, modality: of the data.
+        change: paired difference of Dice.
+        equivalence: of the change, at the stated margin.
         unchanged: whether every answer has the same Dice as before, to the last bit.
+        corrected: p of the equivalence, corrected for the other questions of a study.
     """
 
+    method: str
+    reference: str
     dataset: str
     modality: str
     change: Difference
+    equivalence: Equivalence
     unchanged: bool
+    corrected: float
 
     @property
-    def lost(self) -> bool:
-        """See above."""
-        return self.change.estimate.mean < -LOST
+    def verdict(self) -> Kept:
+        """Kept where the equivalence is shown; lost or gained where a change of more than the margin is."""
+        if self.unchanged:
+            return Kept.UNCHANGED
+        if self.change.estimate.patients < FEWEST:
+            return Kept.TOO_FEW
+        if self.equivalence.kept and self.corrected < 1 - LEVEL:
+            return Kept.KEPT
+        if self.equivalence.lost:
+            return Kept.LOST
+        return Kept.GAINED if self.equivalence.low > self.equivalence.margin else Kept.NOT_SHOWN
 
 
-def losses_of(table: pd.DataFrame, method: str, reference: str, retention: Collection[str]) -> list[RetentionLoss]:
-    """What became of each dataset on which forgetting is measured."""
-    losses = []
-    for (dataset, modality), rows in grouped(table[table["dataset"].isin(list(retention))], ("dataset", "modality")):
+def retention_of(
+    table: pd.DataFrame, method: str, reference: str, datasets: Collection[str], margin: float
+) -> list[Retention]:
+    """What became of each dataset on which forgetting is measured, before any correction."""
+    found = []
+    plain = plain_rows(table[table["dataset"].isin(list(datasets))])
+    for (dataset, modality), rows in grouped(plain, ("dataset", "modality")):
         change = difference(rows, method, reference)
-        where = ["case", "structure", "prompt", "context"]
+        where = ["case", "structure", "prompt", "context", "prompt_seed"]
         sides = [rows[rows["method"] == name].set_index(where)["dice"].sort_index() for name in (reference, method)]
-        losses.append(RetentionLoss(dataset, modality, change, bool(sides[0].equals(sides[1]))))
-    return losses
+        before = sides[0][~sides[0].index.duplicated()].reindex(sides[1].index)
+        unchanged = bool(len(before) and before.equals(sides[1]))
+        tested = equivalence(change.values, margin, runs=change.runs)
+        p = tested.p if change.estimate.patients >= FEWEST else math.nan
+        found.append(Retention(method, reference, dataset, modality, change, tested, unchanged, p))
+    return found

@@ -5,9 +5,10 @@ A study names one primary question before it is run; its p stands as it is. All 
 that was not found.
 """
 
+import functools
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from .intervals import LEVEL, interval_of
+from .intervals import FEWEST, LEVEL, RunVariance, interval_of
 
 _EXACT = 14  # differences up to which all sign flips are counted; beyond, they are drawn
 _DRAWS = 10_000
@@ -47,11 +48,9 @@ def sign_flip(differences: npt.ArrayLike, alternative: Alternative = "two-sided"
         values = np.sign(values) * stats.rankdata(np.abs(values))
     observed = values.sum()
     if values.size <= _EXACT:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=values.size)))
-        sums, extra = signs @ values, 0
+        sums, extra = _all_signs(values.size) @ values, 0
     else:
-        signs = np.random.default_rng(seed).choice((1.0, -1.0), (_DRAWS, values.size))
-        sums, extra = signs @ values, 1
+        sums, extra = _some_signs(values.size, seed) @ values, 1
     slack = 1e-9 * np.abs(values).sum()
     if alternative == "greater":
         hits = sums >= observed - slack
@@ -60,6 +59,16 @@ def sign_flip(differences: npt.ArrayLike, alternative: Alternative = "two-sided"
     else:
         hits = np.abs(sums) >= abs(observed) - slack
     return float((hits.sum() + extra) / (len(sums) + extra))
+
+
+@functools.lru_cache(maxsize=16)
+def _all_signs(count: int) -> npt.NDArray[np.float64]:
+    return np.array(list(itertools.product((1.0, -1.0), repeat=count)))
+
+
+@functools.lru_cache(maxsize=8)
+def _some_signs(count: int, seed: int) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(seed).choice((1.0, -1.0), (_DRAWS, count))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -75,51 +84,74 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Whether a loss stays inside a margin.
+    """Whether a mean difference lies inside a margin on both sides.
 
     Attributes:
         mean: of the differences, method minus reference.
-        low: one-sided lower bound: the true mean lies above it in `LEVEL` of all studies.
-        margin: the largest loss that counts as kept, positive.
+        low, high: bounds of which each holds in `LEVEL` of all studies; NaN for fewer than two patients.
+        margin: the largest difference that counts as none, positive.
         patients: how many.
-        p: that a true loss of the margin would look so small (one-sided t test against -margin).
+        p_loss: that a true loss of the margin would look so small.
+        p_gain: that a true gain of the margin would look so small.
     """
 
     mean: float
     low: float
+    high: float
     margin: float
     patients: int
-    p: float
+    p_loss: float
+    p_gain: float
+
+    @property
+    def p(self) -> float:
+        """Of both one-sided tests together: the larger."""
+        return max(self.p_loss, self.p_gain)
+
+    @property
+    def not_worse(self) -> bool:
+        """Whether the loss is below the margin beyond the stated chance."""
+        return self.patients >= FEWEST and self.low > -self.margin
 
     @property
     def kept(self) -> bool:
-        """Whether the loss is below the margin beyond the stated chance."""
-        return self.patients >= 2 and self.low > -self.margin
+        """Whether the difference is below the margin on both sides beyond the stated chance."""
+        return self.not_worse and self.high < self.margin
+
+    @property
+    def lost(self) -> bool:
+        """Whether a loss of more than the margin is shown."""
+        return self.patients >= FEWEST and self.high < -self.margin
 
 
-def not_worse(differences: npt.ArrayLike, margin: float, *, level: float = LEVEL) -> Equivalence:
-    """The half of two one-sided tests (Schuirmann 1987) that speaks of losses: is the mean above -margin?
+def equivalence(
+    differences: npt.ArrayLike, margin: float, *, runs: Sequence[RunVariance] = (), level: float = LEVEL
+) -> Equivalence:
+    """Two one-sided tests (Schuirmann 1987): is the mean above -margin, and is it below margin?
 
-    The interval at `2 * level - 1` is two-sided, so that its lower bound is one-sided at `level`.
+    The interval at `2 * level - 1` is two-sided, so that each of its bounds is one-sided at `level`. The p-values are
+    of t tests; where the bounds are wider than Student's, the bounds decide.
+
+    Args:
+        differences: (patients,), finite; missing ones (NaN) are left out.
+        margin: in the unit of the differences.
+        runs: see `interval_of`.
+        level: of each test.
 
     Raises:
-        ValueError: the margin is not positive.
+        ValueError: the margin is not positive, or a difference is infinite.
     """
     if not margin > 0:
         raise ValueError(f"a margin of {margin:g} keeps nothing; give a positive one.")
-    sample = np.asarray(differences, np.float64).reshape(-1)
-    sample = sample[~np.isnan(sample)]
-    interval = interval_of(sample, level=2 * level - 1)
-    if interval.count < 2:
-        return Equivalence(interval.mean, math.nan, margin, interval.count, math.nan)
-    if interval.error <= 1e-12:
-        p = 0.0 if interval.mean > -margin else 1.0
+    interval = interval_of(differences, runs=runs, level=2 * level - 1)
+    mean, count, error = interval.mean, interval.count, interval.error
+    if count < 2:
+        return Equivalence(mean, math.nan, math.nan, margin, count, math.nan, math.nan)
+    if error <= 1e-12:
+        tails = (0.0 if mean > -margin else 1.0, 0.0 if mean < margin else 1.0)
     else:
-        p = float(stats.t.sf((interval.mean + margin) / interval.error, interval.count - 1))
-    return Equivalence(interval.mean, interval.low, margin, interval.count, p)
-
-
-def equivalent(differences: npt.ArrayLike, margin: float, *, level: float = LEVEL) -> bool:
-    """Both one-sided tests: the mean lies inside (-margin, margin) beyond the stated chance."""
-    sample = np.asarray(differences, np.float64).reshape(-1)
-    return not_worse(sample, margin, level=level).kept and not_worse(-sample, margin, level=level).kept
+        tails = (
+            float(stats.t.sf((mean + margin) / error, count - 1)),
+            float(stats.t.sf((margin - mean) / error, count - 1)),
+        )
+    return Equivalence(mean, interval.low, interval.high, margin, count, *tails)

@@ -2,39 +2,49 @@
 
 Structures, cases and seeds of one patient are not independent, so they never enter a statistic side by side:
 values are averaged over runs (seeds, folds) of a method first, then over a patient's cases, then over the
-patient's structures, and only patients are resampled (percentile bootstrap, Efron and Tibshirani 1993) or ranked
-(Wilcoxon 1945). With few patients such intervals are too narrow: `n` stands beside each, and below `FEW` patients
-a two-sided Wilcoxon test cannot reach p = .05 at all.
+patient's structures, and one value a patient is left. Intervals of means are those of `intervals`, p-values those of
+`significance`; where a method was trained several times, the runs are a second source of variance. Below `FEWEST`
+patients there is a mean or a difference and no interval, and nothing is decided.
 
-A distance to an answer that is empty is infinite. It is never dropped: it makes a mean infinite, it is worse than any
-finite distance, and a difference of two infinite ones is none.
+A distance to an answer that is empty is infinite. It is never dropped: a level of distances is a median, in which it is
+the largest value, a difference of two infinite ones is none, and differences of which some are infinite are ranked.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from enum import StrEnum
+from statistics import fmean, median
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
+from ..metrics import METRICS
 from .coordinates import QUESTION, complete, require_one, varying
+from .intervals import FEWEST, LEVEL, RunVariance, fold_variance, interval_of, interval_of_median, seed_variance
 from .significance import sign_flip
 
-DRAWS = 10_000
-LEVEL = 0.95
-FEW = 6
+Person = tuple[str, str]
+"""Dataset and patient."""
+
+
+class Verdict(StrEnum):
+    """What a paired difference shows."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    UNDECIDED = "undecided"
+    TOO_FEW = "too few patients"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over patients.
+    """A mean over patients, or the median of distances.
 
     Attributes:
-        mean: of the patients' values.
-        low, high: bounds of its 95 % bootstrap interval; NaN for fewer than two patients, or where a value is infinite.
+        mean: of the patients' values; of distances their median.
+        low, high: bounds of its 95 % interval; NaN below FEWEST patients, and where a mean is infinite.
         patients: how many were averaged.
         rows: how many answers (patient, case, structure, prompt, run) are in it.
     """
@@ -45,6 +55,11 @@ class Estimate:
     patients: int
     rows: int
 
+    @property
+    def shown(self) -> bool:
+        """Whether it has an interval."""
+        return not math.isnan(self.low)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -52,49 +67,74 @@ class Difference:
 
     Attributes:
         estimate: of the differences; its `rows` counts pairs (case, structure, prompt).
-        p: two-sided Wilcoxon signed-rank over patients; 1 when all differences are zero, NaN without patients. Where
-            some are infinite it is that of sign flips over all ranks, which alone then decides.
+        p: two-sided, of sign flips over patients; 1 when all differences are zero, NaN without patients.
+        values: (patients,) the differences themselves.
+        runs: what training adds to the variance of their mean.
     """
 
     estimate: Estimate
     p: float
+    values: tuple[float, ...] = ()
+    runs: tuple[RunVariance, ...] = ()
 
     @property
-    def verdict(self) -> str:
-        """ "higher" or "lower" when the interval excludes zero, else "undecided"; nothing is claimed below FEW."""
-        if self.estimate.patients < FEW:
-            return "too few patients"
-        if math.isinf(self.estimate.mean) and self.p < 1 - LEVEL:
-            return "higher" if self.estimate.mean > 0 else "lower"
-        if self.estimate.low > 0:
-            return "higher"
-        return "lower" if self.estimate.high < 0 else "undecided"
+    def verdict(self) -> Verdict:
+        """What it shows as the only question that is asked; see `judged`."""
+        return self.judged(self.p)
+
+    def judged(self, p: float) -> Verdict:
+        """What it shows where `p` is its p-value, corrected for the other questions.
+
+        Higher or lower only where p is below .05 and the interval excludes zero; where a difference is infinite there
+        is no interval, and p alone decides. Nothing below FEWEST patients.
+        """
+        found = self.estimate
+        if found.patients < FEWEST:
+            return Verdict.TOO_FEW
+        if math.isnan(p) or p >= 1 - LEVEL:
+            return Verdict.UNDECIDED
+        if math.isinf(found.mean):
+            return Verdict.HIGHER if found.mean > 0 else Verdict.LOWER
+        if found.low > 0:
+            return Verdict.HIGHER
+        return Verdict.LOWER if found.high < 0 else Verdict.UNDECIDED
 
 
-def bootstrap(values: npt.ArrayLike, rows: int | None = None, seed: int = 0) -> Estimate:
-    """Mean of one value a patient, with a percentile bootstrap interval over patients.
+def estimate_of(
+    values: npt.ArrayLike, rows: int | None = None, runs: Sequence[RunVariance] = (), *, distance: bool = False
+) -> Estimate:
+    """The mean of one value a patient with its interval, or the median of distances.
 
     Args:
         values: (patients,); missing ones are left out.
         rows: how many answers stand behind them; None = as many as values.
-        seed: of the resampling.
+        runs: what training adds to the variance of the mean.
+        distance: whether they are distances, of which some may be infinite.
     """
     sample = np.asarray(values, np.float64).reshape(-1)
     sample = sample[~np.isnan(sample)]
     count = len(sample) if rows is None else rows
-    if sample.size == 0:
-        return Estimate(np.nan, np.nan, np.nan, 0, count)
-    if sample.size == 1:
-        return Estimate(float(sample[0]), np.nan, np.nan, 1, count)
-    if np.isinf(sample).any():
-        return Estimate(_mean(sample.tolist()), np.nan, np.nan, len(sample), count)
-    resampled_rows = np.random.default_rng(seed).integers(0, sample.size, (DRAWS, sample.size))
-    low, high = np.quantile(sample[resampled_rows].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(sample.mean()), float(low), float(high), len(sample), count)
+    if np.isinf(sample).any() and not distance:
+        return Estimate(_mean(sample.tolist()), math.nan, math.nan, len(sample), count)
+    found = interval_of_median(sample) if distance else interval_of(sample, runs=runs)
+    low, high = (found.low, found.high) if found.shown else (math.nan, math.nan)
+    return Estimate(found.mean, low, high, found.count, count)
 
 
-def by_patient(rows: pd.DataFrame, metric: str = "dice") -> dict[tuple[str, str], float]:
+def difference_of(values: npt.ArrayLike, rows: int | None = None, runs: Sequence[RunVariance] = ()) -> Difference:
+    """A paired difference from one difference a patient; arguments as of `estimate_of`."""
+    sample = np.asarray(values, np.float64).reshape(-1)
+    sample = sample[~np.isnan(sample)]
+    return Difference(estimate_of(sample, rows, runs), sign_flip(sample), tuple(sample.tolist()), tuple(runs))
+
+
+def by_patient(rows: pd.DataFrame, metric: str = "dice", *, distance: bool = False) -> dict[Person, float]:
     """(dataset, patient) -> one value, sorted: runs averaged first, then a structure's answers, then structures.
+
+    Args:
+        rows: of one method, or paired differences.
+        metric: the column.
+        distance: whether medians are taken in place of means.
 
     Raises:
         ValueError: the rows differ in a coordinate that is never averaged over, such as the strength of a shift.
@@ -102,13 +142,14 @@ def by_patient(rows: pd.DataFrame, metric: str = "dice") -> dict[tuple[str, str]
     rows = complete(rows)
     require_one(rows)
     columns = ("dataset", "patient", "structure", "case", "prompt", "context", "prompt_seed", metric)
-    people: dict[tuple[str, str], dict[str, dict[tuple[str, ...], list[float]]]] = {}
+    people: dict[Person, dict[str, dict[tuple[str, ...], list[float]]]] = {}
     for dataset, patient, structure, *answer, value in zip(*(rows[name].tolist() for name in columns), strict=True):
         if not math.isnan(value):
             structures = people.setdefault((dataset, patient), {})
             structures.setdefault(structure, {}).setdefault(tuple(answer), []).append(value)
+    centre = median if distance else _mean
     return {
-        person: _mean([_mean([_mean(values) for values in answers.values()]) for answers in structures.values()])
+        person: centre([centre([centre(values) for values in answers.values()]) for answers in structures.values()])
         for person, structures in sorted(people.items())
     }
 
@@ -131,8 +172,15 @@ def grouped(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str,
 
 
 def estimate(rows: pd.DataFrame, metric: str = "dice") -> Estimate:
-    """The mean of a metric over the patients in `rows`."""
-    return bootstrap(list(by_patient(rows, metric).values()), rows=int(rows[metric].notna().sum()))
+    """The mean of a metric over the patients in `rows`, all of one method; of a distance the median."""
+    distance = metric in METRICS and METRICS[metric].distance
+    values = by_patient(rows, metric, distance=distance)
+    count = int(rows[metric].notna().sum())
+    if distance:
+        return estimate_of(list(values.values()), count, distance=True)
+    finite = all(map(math.isfinite, values.values()))
+    runs = _run_variances(values, _seed_values(rows, metric), _runs_of(rows)) if finite else ()
+    return estimate_of(list(values.values()), count, runs)
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str], metric: str = "dice") -> pd.DataFrame:
@@ -154,8 +202,8 @@ def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice
     Each side is averaged over its runs first, so that a method with three seeds weighs as much as one.
     """
     keys = list(QUESTION)
-    measured_rows = complete(table).dropna(subset=[metric]).set_index(keys)
-    sides = [measured_rows.loc[measured_rows["method"] == name, metric] for name in (method, reference)]
+    asked = complete(table).dropna(subset=[metric]).set_index(keys)
+    sides = [asked.loc[asked["method"] == name, metric] for name in (method, reference)]
     # From one of the reference's values on, so that equal runs differ by 0 and not by the rounding of their means.
     start = sides[1].replace([np.inf, -np.inf], 0.0).groupby(level=keys, observed=True).first()
     means = [(side - start.reindex(side.index)).groupby(level=keys, observed=True).mean().dropna() for side in sides]
@@ -165,15 +213,56 @@ def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice
 
 
 def difference(table: pd.DataFrame, method: str, reference: str, metric: str = "dice") -> Difference:
-    """Paired difference over patients, with its interval and Wilcoxon's p."""
+    """Paired difference over patients, with its interval, its p-value and what training adds to its variance."""
     pairs = paired(table, method, reference, metric)
-    values = np.array(list(by_patient(pairs, metric).values()))
-    if values.size == 0:
-        p = float("nan")
-    elif not np.any(values):
-        p = 1.0
-    elif np.isinf(values).any():
-        p = sign_flip(values)
-    else:
-        p = float(stats.wilcoxon(values).pvalue)
-    return Difference(bootstrap(values, rows=len(pairs)), p)
+    values = by_patient(pairs, metric)
+    runs: tuple[RunVariance, ...] = ()
+    if len(values) > 1 and all(map(math.isfinite, values.values())):
+        sides = {name: table[table["method"] == name] for name in (method, reference)}
+        tested = {name: _runs_of(rows) for name, rows in sides.items()}
+        both = {person: tuple(tested[name].get(person) for name in sides) for person in values}
+        seeds = [
+            [by_patient(paired(_of_seed(table, name, seed), method, reference, metric), metric) for seed in several]
+            for name, rows in sides.items()
+            if len(several := sorted(rows["seed"].dropna().unique())) > 1
+        ]
+        runs = _run_variances(values, seeds, both)
+    return difference_of(list(values.values()), len(pairs), runs)
+
+
+def _of_seed(table: pd.DataFrame, method: str, seed: int) -> pd.DataFrame:
+    """The table with one of a method's seeds."""
+    return table[(table["method"] != method) | (table["seed"] == seed)]
+
+
+def _seed_values(rows: pd.DataFrame, metric: str) -> list[list[dict[Person, float]]]:
+    """The patients' values of each seed, where there are several."""
+    seeds = sorted(rows["seed"].dropna().unique())
+    return [[by_patient(rows[rows["seed"] == seed], metric) for seed in seeds]] if len(seeds) > 1 else []
+
+
+def _runs_of(rows: pd.DataFrame) -> dict[Person, frozenset[str]]:
+    """Which runs tested each patient."""
+    tested: dict[Person, set[str]] = {}
+    for dataset, patient, run in rows[["dataset", "patient", "run"]].drop_duplicates().itertuples(index=False):
+        tested.setdefault((str(dataset), str(patient)), set()).add(str(run))
+    return {person: frozenset(runs) for person, runs in tested.items()}
+
+
+def _run_variances(
+    values: dict[Person, float], seeds: Sequence[Sequence[dict[Person, float]]], folds: Mapping[Person, Hashable]
+) -> tuple[RunVariance, ...]:
+    """What training adds: of seeds (one list a method that has several) or of folds, whichever is more.
+
+    A fold's part holds its seeds' share, so that the sum of both would count it twice.
+    """
+    parts = []
+    for one in seeds:
+        common = set(values).intersection(*one)
+        if common:
+            part = seed_variance([fmean(found[person] for person in sorted(common)) for found in one])
+            parts += [part] if part is not None else []
+    of_folds = fold_variance(list(values.values()), [folds.get(person) for person in values])
+    if of_folds is not None and of_folds.variance > sum(part.variance for part in parts):
+        return (of_folds,)
+    return tuple(parts)

@@ -1,9 +1,10 @@
 """How good a mask is: arrays and spacing in, numbers out (overlap.py in voxels, surface.py in millimetres)."""
 
 from .metric import Comparison, Metric
-from .overlap import dice, iou, precision, sensitivity, volume_difference
+from .overlap import dice, iou, precision, sensitivity, volume_difference, volume_error
 from .registry import METRICS
 from .surface import SurfaceDistances, assd, hd95, nsd, surface_distances
+from .tolerances import tolerance_mm
 
 __all__ = [
     "METRICS",
@@ -18,5 +19,7 @@ __all__ = [
     "precision",
     "sensitivity",
     "surface_distances",
+    "tolerance_mm",
     "volume_difference",
+    "volume_error",
 ]

@@ -40,6 +40,7 @@ class Metric:
         better: whether a better answer has a "higher" or a "lower" number.
         needs_mm: whether it is in millimetres: it is missing where a volume has none, or surfaces are not measured.
         measure: the number of a comparison; NaN where it is not defined.
+        distance: whether it is infinite where the answer is empty: then reports rank it and show medians.
     """
 
     name: str
@@ -47,3 +48,4 @@ class Metric:
     better: Literal["higher", "lower"]
     needs_mm: bool
     measure: Callable[[Comparison], float]
+    distance: bool = False

@@ -87,6 +87,21 @@ def volume_difference(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[flo
     return (_count(predicted_mask) - _count(true_mask)) * voxel / CUBIC_MM_PER_ML
 
 
+def volume_error(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Relative volume error ||P| - |T|| / |T|: 0 is the right volume, 1 an empty answer or one of twice the volume.
+
+    As `volume_difference`, it says nothing of where.
+
+    Returns:
+        nan when the true mask is empty.
+
+    Raises:
+        VolumeError: the masks have different shapes.
+    """
+    predicted_mask, true_mask = as_masks(predicted, truth)
+    return _share(abs(_count(predicted_mask) - _count(true_mask)), _count(true_mask))
+
+
 def as_masks(predicted: ArrayLike, truth: ArrayLike) -> tuple[Mask, Mask]:
     """Both as boolean arrays; raises VolumeError when their shapes differ, or one holds NaN or infinity."""
     arrays = np.asarray(predicted), np.asarray(truth)

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 
 from .metric import Metric
-from .overlap import dice
+from .overlap import dice, volume_error
 
 DICE = Metric("dice", "Dice", "higher", False, lambda pair: dice(pair.answer, pair.truth))
 NSD = Metric("nsd", "normalised surface Dice", "higher", True, lambda pair: pair.distances.nsd(pair.tolerance_mm))
-HD95 = Metric("hd95_mm", "HD95 in millimetres", "lower", True, lambda pair: pair.distances.hausdorff())
+HD95 = Metric("hd95_mm", "HD95 in millimetres", "lower", True, lambda pair: pair.distances.hausdorff(), distance=True)
+VOLUME_ERROR = Metric(
+    "volume_error", "relative volume error", "lower", False, lambda pair: volume_error(pair.answer, pair.truth)
+)
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
@@ -15,5 +18,6 @@ METRICS: Mapping[str, Metric] = {
         DICE,
         NSD,
         HD95,
+        VOLUME_ERROR,
     )
 }

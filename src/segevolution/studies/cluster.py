@@ -23,7 +23,7 @@ from ..recipes.stores import PreparedStore, PrepareJob
 from .execute import execute
 from .jobs import EvaluateJob, Job, Plan, TrainJob
 from .progress import bar
-from .run import WorkSummary
+from .run import WorkSummary, untested
 from .workspace import FitFunction, Workspace
 
 CONNECT_SECONDS = 30
@@ -69,7 +69,7 @@ class DaskExecutor:
         """Train and measure what is missing, as many at once as there are workers."""
         waiting = [job for job in plan.evaluations if not workspace.results.has(job.part)]
         runs = dict.fromkeys(job.part.run for job in waiting)
-        missing = [plan.training_of[run] for run in runs if run in plan.training_of]
+        missing = [*(plan.training_of[run] for run in runs if run in plan.training_of), *untested(plan)]
         missing = [job for job in missing if workspace.trained(job.run, job.key) is None]
         trainings = {job.run: self._submit(job, f"train-{job.run}", job.key, workspace) for job in missing}
         futures = [
@@ -89,6 +89,8 @@ class DaskExecutor:
                 for number, future in enumerate(as_completed(futures), start=1):
                     _result(future)
                     tell(number, len(futures), "")
+            for future in trainings.values():
+                _result(future)
         except BaseException:
             self.client.cancel([*trainings.values(), *futures])
             raise

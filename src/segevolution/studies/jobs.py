@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from ..documents import check
 from ..errors import RecipeError
+from ..evaluation.analysis import PrimaryQuestion, RetentionQuestion
 from ..evaluation.questions import Questions
 from ..evaluation.results import PartName
 from ..recipes.roles import CaseName
@@ -120,6 +121,8 @@ class ReportJob:
         warnings: sentences on what contradicts the results.
         rivals: method -> others that are compared with it, too.
         omitted: sentences on questions that a base cannot be asked.
+        primary: the question that the study asks first.
+        retention: what is to be kept.
         manifest: what manifest.json says beside versions and calls, plain values.
     """
 
@@ -132,6 +135,8 @@ class ReportJob:
     warnings: tuple[str, ...]
     rivals: dict[str, list[str]]
     omitted: tuple[str, ...]
+    primary: PrimaryQuestion | None
+    retention: RetentionQuestion | None
     manifest: dict[str, Any]
 
     @property

@@ -15,8 +15,9 @@ from torch import Tensor
 from ..adapters import attached
 from ..adapters.artifact import copy_with_card, describe
 from ..adapters.mixture import MixtureAdapter, gate_card, gate_report
+from ..evaluation.analysis import MARGIN
 from ..evaluation.coordinates import plain_rows
-from ..evaluation.retention import losses_of
+from ..evaluation.retention import Kept, retention_of
 from ..evaluation.statistics import difference
 from ..files import plain_values, replacing, write_json
 from ..inference.load import load
@@ -66,6 +67,8 @@ def note_gates(report: ReportJob, table: pd.DataFrame, workspace: Workspace) -> 
         untrained = next((other.method for other in plain if other.needs is None and other.base == job.base), None)
         base = [other for other in plain if other.method == untrained]
         tested = [other for other in plain if other.part.run == job.run]
+        if not tested:
+            continue
         key = digest([job.key, [other.part.key for other in (*tested, *base)]])
         if noted_key(adapter.with_name(NOTE)) == key:
             continue
@@ -110,8 +113,9 @@ def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str
 
     Returns:
         Plain values: "difference", over all prompt kinds ("prompts" names them), and "text+box" alone where it was
-        asked: mean, low and high (95 % interval over patients), patients, rows; "unchanged": whether every answer has
-        the same Dice to the last bit; "datasets".
+        asked: mean, low and high (95 % interval over patients, none below six), patients, rows; "kept": by dataset,
+        whether Dice was kept within "margin", by equivalence; "unchanged": whether every answer has the same Dice to
+        the last bit; "datasets".
     """
     rows = table[(table["modality"] == Modality.CT.value) & table["run"].isin([job.run, *_runs(table, untrained)])]
     ours = rows[rows["run"] == job.run]
@@ -130,10 +134,17 @@ def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str
         "datasets": datasets,
         "difference": plain_values(asdict(change)),
     }
-    text_and_box_rows = rows[rows["prompt"] == TEXT_AND_BOX]
-    if not text_and_box_rows.empty:
-        retention[TEXT_AND_BOX] = plain_values(asdict(difference(text_and_box_rows, method, untrained).estimate))
-    return {**retention, "unchanged": all(loss.unchanged for loss in losses_of(rows, method, untrained, datasets))}
+    both = rows[rows["prompt"] == TEXT_AND_BOX]
+    if not both.empty:
+        retention[TEXT_AND_BOX] = plain_values(asdict(difference(both, method, untrained).estimate))
+    kept = retention_of(rows, method, untrained, datasets, MARGIN)
+    verdicts = {f"{one.dataset}, {one.modality}": one.verdict.value for one in kept}
+    return {
+        **retention,
+        "margin": MARGIN,
+        "kept": verdicts,
+        "unchanged": all(one.verdict is Kept.UNCHANGED for one in kept),
+    }
 
 
 def _runs(table: pd.DataFrame, method: str) -> list[str]:

@@ -10,7 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
+from ..data.record import CaseRecord
 from ..errors import RecipeError
+from ..evaluation.analysis import PrimaryQuestion
 from ..evaluation.questions import Questions
 from ..evaluation.results import PartName
 from ..recipes.keys import digest
@@ -94,12 +96,22 @@ class _Planner:
         planned_jobs = tuple(trainings), tuple(evaluations)
         return Plan(*planned_jobs, self._report(*planned_jobs))
 
-    def _cases(self, role: str, fold: int) -> tuple[CaseName, ...]:
+    def _cases(self, role: str, fold: int | None) -> tuple[CaseName, ...]:
+        """The cases that have a role in a fold; None: in the training on all patients of the folds."""
         return tuple(
             CaseName(name, case)
             for name, split in self.splits.items()
-            for case in _at(split, fold).of(role, self.records[name])
+            for case in (_of_all if fold is None and len(split) > 1 else _of_fold)(
+                split, fold or 0, role, self.records[name]
+            )
         )
+
+    def _tested(self, fold: int | None) -> tuple[CaseName, ...]:
+        """Whom a run tests: where there is a training on all, data without folds are tested by that one alone."""
+        cases = self._cases("test", fold)
+        if not self.recipe.refit:
+            return cases
+        return tuple(name for name in cases if (len(self.splits[name.dataset]) > 1) == (fold is not None))
 
     def _measured(self, method: Method) -> tuple[TrainJob | None, list[EvaluateJob]]:
         """A base or a ready adapter as it is: once, whatever seeds, shots and folds."""
@@ -117,9 +129,10 @@ class _Planner:
         fit = recipe.fit_of(method)
         new = base.unknown(self.structures)
         numbers: Sequence[int | Literal["all"] | None] = recipe.shots or [None]
-        for shots, seed, fold in product(numbers, recipe.seeds, range(self.folds)):
+        folds: list[int | None] = [*range(self.folds), *([None] if recipe.refit else [])]
+        for shots, seed, fold in product(numbers, recipe.seeds, folds):
             tag, label = _named(method, shots)
-            run = f"{tag}-s{seed}" + (f"-f{fold}" if self.folds > 1 else "")
+            run = f"{tag}-s{seed}" + (f"-f{fold}" if self.folds > 1 and fold is not None else "")
             train = learned(recipe, self._cases("train", fold), self.records, seed, None if shots == "all" else shots)
             validation = self._cases("validation", fold)
             replay = self._cases("replay", fold) if fit.replay > 0 else ()
@@ -130,7 +143,7 @@ class _Planner:
                 [base.fingerprint, used, _case_pairs(taught), *([sorted(new)] if new else []), *self._begun(method)]
             )
             job = self._training(method, run, key, seed, fit, train, replay, validation)
-            yield job, self._evaluations(run, label, seed, base, job, self._cases("test", fold))
+            yield job, self._evaluations(run, label, seed, base, job, self._tested(fold))
 
     def _begun(self, method: Method) -> list[list[str]]:
         return [] if method.start is None else [["start", self.starts[method.name].mark]]
@@ -227,8 +240,23 @@ class _Planner:
             warnings=tuple(warnings),
             rivals=rivals(trainings, evaluations),
             omitted=omitted,
+            primary=self._primary(),
+            retention=None if recipe.retention is None else recipe.retention.question(),
             manifest=manifest,
         )
+
+    def _primary(self) -> PrimaryQuestion | None:
+        """The primary question, of the method as the tables name it."""
+        primary = self.recipe.primary
+        if primary is None:
+            return None
+        shots = primary.shots or (self.recipe.shots[-1] if self.recipe.shots else None)
+        methods = {method.name: method for method in self.recipe.methods}
+        method, against = (
+            _named(one, shots)[1] if one.trained_as != UNTRAINED and one.train else one.name
+            for one in (methods[primary.method], methods[primary.against or self.recipe.reference])
+        )
+        return primary.question(method, against, self.recipe.contexts)
 
 
 def _runs(trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob]) -> dict[str, Any]:
@@ -274,8 +302,17 @@ def _undrawn(questions: Questions) -> Questions:
     return replace(questions, drawn=None)
 
 
-def _at(splits: Sequence[RoleSplit], fold: int) -> RoleSplit:
-    return splits[fold if len(splits) > 1 else 0]
+def _of_fold(splits: Sequence[RoleSplit], fold: int, role: str, records: Sequence[CaseRecord]) -> list[str]:
+    """The cases that have a role in a fold."""
+    return splits[fold if len(splits) > 1 else 0].of(role, records)
+
+
+def _of_all(splits: Sequence[RoleSplit], fold: int, role: str, records: Sequence[CaseRecord]) -> list[str]:
+    """The cases of all folds' patients, who all learn."""
+    if role != "train":
+        return []
+    learning = set().union(*(split.patients[part] for split in splits for part in ("train", "test")))
+    return [record.name for record in records if record.patient in learning]
 
 
 def _case_pairs(value: Any) -> Any:

@@ -28,6 +28,7 @@ from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
 from ..training.settings import FitSettings
 from ..vocabulary import did_you_mean
 from .jobs import SCRATCH
+from .primary import Primary, Retention, check_primary
 
 Jitter = Annotated[float, Field(ge=0)]
 
@@ -131,6 +132,7 @@ class Recipe(RecipePart):
     shots: list[Annotated[int, Field(gt=0)] | Literal["all"]] = Field(default=[])  # patients to train on
     sampler: Literal["all", "round_robin"] = "all"  # which training cases; round_robin: one a dataset in turn
     count: int | None = Field(default=None, gt=0)  # of training cases, for round_robin
+    refit: bool = False  # with folds: train once more, on all patients of the folds, and test that on the other data
     data: Annotated[list[Dataset], Field(min_length=1)]
     methods: list[Method] = Field(default=[Method(name=UNTRAINED)], min_length=1)
     fit: FitChanges = Field(default={})  # fields of FitSettings, and replay: the weight of replayed patients
@@ -146,10 +148,12 @@ class Recipe(RecipePart):
     clicks: int = Field(default=0, ge=0)  # that correct each answer, one after another
     centre: Literal["prompt", "truth"] = "prompt"  # of the window of a network that looks at one place
     shifts: list[RequestedShift] = Field(default=[])  # beside the unchanged scans, which are always measured
-    surface_tolerance_mm: float = Field(default=2.0, gt=0)
+    surface_tolerance_mm: float | None = Field(default=None, gt=0)  # of NSD; None: each organ's own
     surface: bool = True  # whether NSD and HD95 are measured
     pictures: str | None = None  # the prompt whose masks are drawn; None: the last of `prompts`
     reference: str = UNTRAINED  # the method that the others are compared with
+    primary: Primary | None = None  # the question that is asked first; all others are corrected for their number
+    retention: Retention | None = None  # what must not be forgotten
 
     @model_validator(mode="before")
     @classmethod
@@ -183,6 +187,8 @@ class Recipe(RecipePart):
             raise ValueError(f"no patient has the role train, but {', '.join(trained)} would need some")
         if (self.sampler == "round_robin") != (self.count is not None):
             raise ValueError("sampler: round_robin and count, the number of training cases, go together")
+        if self.refit and not any(dataset.folds > 1 for dataset in self.data):
+            raise ValueError("refit trains once more on all patients of the folds, and no dataset has folds")
         if self.shots and self.count is not None:
             raise ValueError("shots and count both choose the training cases; give either")
         if len(set(self.shots)) < len(self.shots):
@@ -191,12 +197,33 @@ class Recipe(RecipePart):
             raise ValueError(
                 f"with shots there are several {self.reference}; compare with a method that is not trained"
             )
+        self._decided_before()
         for method in self.methods:
             if method.name in trained:
                 self.fit_of(method)
             if method.trained_as not in (UNTRAINED, SCRATCH):
                 _checked_adapter(method)
         return self
+
+    def _decided_before(self) -> None:
+        """Raise ValueError where the primary question or what is to be kept asks for what is not measured."""
+        tested = [dataset.name for dataset in self.data if dataset.test != 0]
+        for name in self.retention.data if self.retention else ():
+            if name not in tested:
+                raise ValueError(f'retention.data holds "{name}", which is no dataset that is tested')
+        if self.primary is not None:
+            check_primary(
+                self.primary,
+                reference=self.reference,
+                methods=[method.name for method in self.methods],
+                data=tested,
+                prompts=self.prompts,
+                contexts=self.contexts,
+                shots=self.shots,
+                strengths={wish.name: wish.all_strengths for wish in self.shifts},
+                clicks=self.clicks,
+                surface=self.surface,
+            )
 
     def fit_of(self, method: Method) -> MethodFit:
         """The training of a method: the study's `fit` with the method's own changes.

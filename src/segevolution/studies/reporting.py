@@ -4,7 +4,7 @@ results.parquet, manifest.json                see evaluation.results
 report.md, report.html, figures/
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..documents import read_json
 from ..errors import RecipeError
+from ..evaluation.analysis import Analysis
 from ..evaluation.blocks import Picture
 from ..evaluation.figures import choose_cases, draw_slice
 from ..evaluation.report import place, write_report
@@ -53,11 +54,31 @@ def read_manifest(folder: Path, study: str) -> Manifest:
     return manifest
 
 
-def report(job: ReportJob, workspace: Workspace, call: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def analysis_of(job: ReportJob, warnings: Sequence[str] = ()) -> Analysis:
+    """What the study decided before, as the report reads its table; `warnings` beside the job's own."""
+    return Analysis(
+        title=job.study,
+        reference=job.reference,
+        primary=job.primary,
+        retention=job.retention,
+        rivals=job.rivals,
+        badges=job.badges,
+        warnings=(*job.warnings, *warnings),
+        omitted=job.omitted,
+    )
+
+
+def report(
+    job: ReportJob,
+    workspace: Workspace,
+    call: Mapping[str, Any] | None = None,
+    warnings: Sequence[str] = (),
+) -> pd.DataFrame:
     """Join the rows, and write table, report and manifest where they are not what they would be.
 
     Args:
         call: what is said of the call that asks, for the manifest; None where it measured and trained nothing.
+        warnings: sentences beside the job's own.
 
     Returns:
         The table of results.
@@ -68,7 +89,7 @@ def report(job: ReportJob, workspace: Workspace, call: Mapping[str, Any] | None 
     if call or not whole or any(getattr(before, name) != job.manifest[name] for name in ("recipe", "plan")):
         table = results.join(job.parts, {evaluation.part: evaluation.columns() for evaluation in job.evaluations})
         slices = _slices(table, job, workspace)
-        write_report(table, folder, job.study, job.reference, slices, job.badges, job.warnings, job.rivals, job.omitted)
+        write_report(table, folder, analysis_of(job, warnings), slices)
         calls = [*before.calls, *([dict(call)] if call else [])]
         write_json(folder / "manifest.json", {"study": job.study, **surroundings(), **job.manifest, "calls": calls})
     else:

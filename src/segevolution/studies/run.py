@@ -111,8 +111,17 @@ class LocalExecutor:
             if len(later) == len(waiting):
                 time.sleep(POLL_SECONDS)
             waiting = later
+        for training in untested(plan) if self.share.number == 1 else ():
+            while (outcome := _ensure_trained(training, workspace)) == "elsewhere":
+                time.sleep(POLL_SECONDS)
+            trained += [training.run] if outcome == "trained" else []
         missing = sum(not workspace.results.has(job.part) for job in plan.evaluations)
         return WorkSummary(tuple(trained), measured, missing)
+
+
+def untested(plan: Plan) -> list[TrainJob]:
+    """Trainings that no evaluation needs: on all patients of the folds, where there are no other data to test."""
+    return [training for training in plan.trainings if training.run not in plan.runs]
 
 
 def _rotated(runs: list[One], share: StudyPart) -> list[One]:

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..evaluation.analysis import Analysis
 from ..recipes.stores import PreparedStore, StoreRef
 from ..runtime import resolve_device
 from .facts import DatasetFacts, read_bases
 from .plan import plan, plan_data
+from .primary import note_primary
 from .recipe import Recipe
-from .reporting import REPORT, read_manifest, report
+from .reporting import REPORT, analysis_of, read_manifest, report
 from .run import Executor, LocalExecutor
 from .warm_start import starts_of
 from .workspace import FitFunction, Workspace
@@ -41,6 +43,7 @@ class StudyOutcome:
         missing: those that nobody has measured yet, since this call did one part of the study.
         left_out: "dataset/case" -> why it cannot be used.
         not_asked: sentences on questions that a base cannot be asked.
+        analysis: what was decided before, to read the table by.
     """
 
     table: pd.DataFrame
@@ -51,6 +54,7 @@ class StudyOutcome:
     missing: int
     left_out: Mapping[str, str]
     not_asked: tuple[str, ...]
+    analysis: Analysis
 
 
 def run_study(
@@ -92,6 +96,9 @@ def run_study(
         workspace.console.print(f"warning: {sentence}")
     for sentence in study_plan.report.omitted:
         workspace.console.print(f"not asked: {sentence}")
+    done = sum(workspace.results.has(job.part) for job in study_plan.evaluations)
+    late = note_primary(folder, study_plan.report.primary, done)
+    late_warnings = [] if late is None else [late]
     work = executor.run(study_plan, workspace)
     if work.missing:
         parts = {job.part: job.columns() for job in study_plan.evaluations}
@@ -104,7 +111,7 @@ def run_study(
             "trained": list(work.trained),
             "measured": work.measured,
         }
-        table = report(study_plan.report, workspace, call if work.measured or work.trained else None)
+        table = report(study_plan.report, workspace, call if work.measured or work.trained else None, late_warnings)
     return StudyOutcome(
         table=table,
         report=folder / REPORT,
@@ -114,6 +121,7 @@ def run_study(
         missing=work.missing,
         left_out=study_plan.report.manifest["left_out"],
         not_asked=study_plan.report.omitted,
+        analysis=analysis_of(study_plan.report, late_warnings),
     )
 
 

@@ -1,0 +1,155 @@
+"""Which method is better: paired differences of Dice, corrected for their number, and what may be said of each.
+
+That one method is better than another is said only where it is shown. All p-values but that of the primary question are
+corrected together (Holm 1979): comparisons and retention are one family. Questions with fewer patients than `FEWEST`
+are not decided, so they do not count in it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from ..metrics import METRICS, Metric
+from .analysis import Analysis, PrimaryQuestion
+from .intervals import FEWEST
+from .retention import Kept, Retention
+from .significance import Equivalence, equivalence, holm
+from .statistics import Difference, Estimate, Verdict, difference
+from .table_questions import TableQuestion, questions_of
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method against another on one question, by Dice.
+
+    Attributes:
+        change: paired difference.
+        corrected: its p after Holm's correction; of the primary question its own.
+        primary: whether it is the primary question.
+    """
+
+    method: str
+    reference: str
+    question: TableQuestion
+    change: Difference
+    corrected: float
+    primary: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it shows after the correction."""
+        return self.change.judged(self.corrected)
+
+    @property
+    def sentence(self) -> str:
+        """What may be said of it."""
+        where = f"on {self.question.modality} ({self.question.dataset}) with {self.question.words}"
+        return claim(self.method, self.reference, METRICS["dice"], self.change, self.corrected, where)
+
+
+@dataclass(frozen=True)
+class PrimaryFinding:
+    """The answer to the primary question.
+
+    Attributes:
+        change: paired difference.
+        equivalence: where the question has a margin.
+        answer: "yes", "no" or "not shown".
+        sentence: what may be said.
+    """
+
+    question: PrimaryQuestion
+    change: Difference
+    equivalence: Equivalence | None
+    answer: str
+    sentence: str
+
+
+def compare(table: pd.DataFrame, methods: Sequence[str], analysis: Analysis) -> list[Comparison]:
+    """Every method against the reference, and against its rivals, before any correction."""
+    pairs = [(method, analysis.reference) for method in methods if method != analysis.reference]
+    pairs = pairs if analysis.reference in methods else []
+    pairs += [(method, rival) for rival, others in analysis.rivals.items() for method in others]
+    asked = list(questions_of(table))
+    found = []
+    for method, reference in pairs:
+        for question, rows in asked:
+            change = difference(rows, method, reference)
+            primary = _is_primary(question, method, reference, analysis.primary)
+            found.append(Comparison(method, reference, question, change, change.p, primary))
+    return found
+
+
+def _is_primary(question: TableQuestion, method: str, reference: str, primary: PrimaryQuestion | None) -> bool:
+    """Whether a comparison by Dice asks the very primary question."""
+    if primary is None or primary.margin is not None or primary.metric != "dice" or not question.plain:
+        return False
+    if primary.shift != "none" or primary.click:
+        return False
+    wanted = (primary.method, primary.reference, primary.dataset, primary.prompt, primary.context)
+    return wanted == (method, reference, question.dataset, question.prompt, question.context)
+
+
+def correct(compared: Sequence[Comparison], kept: Sequence[Retention]) -> tuple[list[Comparison], list[Retention], int]:
+    """Both with Holm's correction over all that is not the primary question, and how many questions those are."""
+    family: dict[str, float] = {}
+    for number, one in enumerate(compared):
+        if not one.primary:
+            enough = one.change.estimate.patients >= FEWEST
+            family[f"compared {number}"] = one.change.p if enough else math.nan
+    for number, kept_one in enumerate(kept):
+        family[f"kept {number}"] = math.nan if kept_one.verdict is Kept.UNCHANGED else kept_one.corrected
+    corrected = holm(family)
+    return (
+        [replace(one, corrected=corrected.get(f"compared {n}", one.corrected)) for n, one in enumerate(compared)],
+        [replace(one, corrected=corrected[f"kept {n}"]) for n, one in enumerate(kept)],
+        sum(not math.isnan(p) for p in family.values()),
+    )
+
+
+def primary_finding(table: pd.DataFrame, question: PrimaryQuestion) -> PrimaryFinding:
+    """The answer to a primary question, from the rows that it is about alone."""
+    metric = METRICS[question.metric]
+    change = difference(question.rows(table), question.method, question.reference, metric.name)
+    if question.margin is None:
+        verdict = change.judged(change.p)
+        answer = "yes" if verdict in (Verdict.HIGHER, Verdict.LOWER) else "not shown"
+        sentence = claim(question.method, question.reference, metric, change, change.p, question.where)
+        return PrimaryFinding(question, change, None, answer, sentence)
+    few = change.estimate.patients < FEWEST or not math.isfinite(change.estimate.mean)
+    tested = equivalence([] if few else change.values, question.margin, runs=change.runs)
+    apart = tested.lost or tested.low > tested.margin
+    answer = "yes" if tested.kept else "no" if apart else "not shown"
+    size = in_brackets(change.estimate, "+")
+    said = {
+        "yes": f"{question.method} is equal to {question.reference} within {question.margin:g}",
+        "no": f"{question.method} differs from {question.reference} by more than {question.margin:g}",
+        "not shown": f"That {question.method} is equal to {question.reference} within {question.margin:g} is not shown",
+    }[answer]
+    sentence = f"{said} in {metric.title} {question.where}: {size}, n = {change.estimate.patients}."
+    return PrimaryFinding(question, change, tested, answer, sentence)
+
+
+def claim(method: str, reference: str, metric: Metric, change: Difference, corrected: float, where: str) -> str:
+    """What may be said of a difference: that one is better only where it is shown, else what is missing."""
+    verdict, found = change.judged(corrected), change.estimate
+    told = f"{metric.title} {in_brackets(found, '+')}, p = {corrected:.3f}, n = {found.patients}"
+    if verdict is Verdict.TOO_FEW:
+        difference_told = f" (difference {found.mean:+.3f})" if found.patients else ""
+        return (
+            f"Nothing is claimed of {method} and {reference} {where}: {found.patients} patients"
+            f"{difference_told}, {FEWEST} are needed."
+        )
+    if verdict is Verdict.UNDECIDED:
+        return f"It is not shown that {method} and {reference} differ {where}: {told}."
+    better = (verdict is Verdict.HIGHER) == (metric.better == "higher")
+    return f"{method} is {'better' if better else 'worse'} than {reference} {where}: {told}."
+
+
+def in_brackets(found: Estimate, sign: str = "") -> str:
+    """ "0.812 [0.760, 0.851]", or the mean alone where there is no interval; `sign` "+" for differences."""
+    if not found.shown:
+        return f"{found.mean:{sign}.3f}"
+    return f"{found.mean:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"

@@ -1,0 +1,65 @@
+"""How good each method is: the level of a metric on every question, and of Dice on every structure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ..metrics import METRICS, Metric
+from .coordinates import complete
+from .statistics import Estimate, estimate, grouped
+from .table_questions import TableQuestion, questions_of
+
+
+@dataclass(frozen=True)
+class LevelRow:
+    """One question, or one structure of it, and the level of each method; a method that was not asked is missing."""
+
+    question: TableQuestion
+    structure: str | None
+    levels: Mapping[str, Estimate]
+    patients: tuple[int, int]
+    """The fewest and the most patients that a method answered."""
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """The levels of one metric; `tolerances` are those of the answers in it, in millimetres."""
+
+    metric: Metric
+    tolerances: tuple[float, ...]
+    rows: tuple[LevelRow, ...]
+
+
+@dataclass(frozen=True)
+class StructureTable:
+    """Dice of each structure with one kind of prompt."""
+
+    prompt: str
+    rows: tuple[LevelRow, ...]
+
+
+def level_table(table: pd.DataFrame, methods: Sequence[str], metric: Metric = METRICS["dice"]) -> MetricTable:
+    """The level of each method on each question of a table."""
+    table = complete(table)
+    rows = tuple(_levels(question, None, rows, methods, metric.name) for question, rows in questions_of(table))
+    tolerances = sorted(table["nsd_tolerance_mm"].dropna().unique()) if metric.name == "nsd" else []
+    return MetricTable(metric, tuple(float(value) for value in tolerances), rows)
+
+
+def structure_table(plain: pd.DataFrame, methods: Sequence[str], prompt: str) -> StructureTable:
+    """Dice of each method on each structure, of plain rows."""
+    rows = [
+        _levels(question, structure, part, methods, "dice")
+        for question, asked in questions_of(plain[plain["prompt"] == prompt])
+        for (structure,), part in grouped(asked, ("structure",))
+    ]
+    return StructureTable(prompt, tuple(rows))
+
+
+def _levels(
+    question: TableQuestion, structure: str | None, rows: pd.DataFrame, methods: Sequence[str], metric: str
+) -> LevelRow:
+    levels = {method: estimate(part, metric) for (method,), part in grouped(rows, ("method",)) if method in methods}
+    counts = [level.patients for level in levels.values() if level.patients] or [0]
+    return LevelRow(question, structure, levels, (min(counts), max(counts)))
