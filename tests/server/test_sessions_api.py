@@ -16,7 +16,7 @@ from segevolution.inference.load import load
 from segevolution.inference.session import Session
 from segevolution.models.backbone import BackboneModule
 from segevolution.server.runs import decode_mask
-from segevolution.server.workspace import Workspace
+from segevolution.server.workspace import SessionWorkspace
 
 from .conftest import Serve, begun, file_bytes, scan, uploaded
 
@@ -346,7 +346,7 @@ def test_a_workspace_lets_go_of_its_volume_once(serve: Serve, scan_bytes: bytes)
     client = serve()
     service = client.app.state.service  # type: ignore[attr-defined]
     handle = service.volumes.find(uploaded(client, scan_bytes)["id"])
-    workspace = Workspace(service.volumes, service.answerers, handle, None)
+    workspace = SessionWorkspace(service.volumes, service.answerers, handle, None)
     workspace.close()
     workspace.close()
     assert handle.content.users == 0

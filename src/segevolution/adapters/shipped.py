@@ -7,10 +7,10 @@ A base that has seen CT alone stays what it is for CT, to the last bit, and MRI 
 taught for it.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..documents import read_json
 from ..errors import AdapterError
 from ..models.hub import packaged_root
 from ..vocabulary import Modality, did_you_mean
@@ -65,8 +65,8 @@ def experts() -> dict[tuple[str, Modality], ShippedExpert]:
     if not path.is_file():
         return {}
     return {
-        (model, Modality(modality)): ShippedExpert(expert["model"], expert["adapter"])
-        for model, by_modality in json.loads(path.read_text(encoding="utf-8")).items()
+        (model, modality): expert
+        for model, by_modality in read_json(path, dict[str, dict[Modality, ShippedExpert]], error=AdapterError).items()
         for modality, expert in by_modality.items()
     }
 

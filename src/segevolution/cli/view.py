@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import io
-import json
 import os
 import signal
 import threading
@@ -121,6 +120,8 @@ def send(url: str, image: Path, said: dict[str, Any]) -> dict[str, Any]:
     Raises:
         FormatError: the server cannot use it, in its own sentence.
     """
+    from ..documents import json_from_text
+
     name, body = _as_upload(image)
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port)
@@ -132,7 +133,7 @@ def send(url: str, image: Path, said: dict[str, Any]) -> dict[str, Any]:
             {"Content-Type": "application/octet-stream", "Content-Length": str(_length(body))},
         )
         response = connection.getresponse()
-        answer: dict[str, Any] = json.loads(response.read())
+        answer = json_from_text(response.read(), dict[str, Any], where="the answer of the server", error=FormatError)
     if response.status != http.client.OK:
         raise FormatError(str(answer.get("error", f"the server answered with status {response.status}.")))
     return answer

@@ -167,7 +167,9 @@ class Prompt:
         if self.box is not None:
             ends = turn.apply_indices([self.box.low, self.box.high])
             box = Box(point(ends.min(axis=0)), point(ends.max(axis=0)))
-        regions = {name: None if region is None else region.turned(turn) for name, region in self._regions.items()}
+        regions: dict[str, Any] = {
+            name: None if region is None else region.turned(turn) for name, region in self._regions.items()
+        }
         mask = None if self.mask is None else self.mask.turned(turn)
         return Prompt(grid, self.text, points, self.labels, box, mask=mask, notes=self.notes, **regions)
 
@@ -230,7 +232,9 @@ class Prompt:
             shape, affine = value["grid"]["shape"], np.asarray(value["grid"]["affine"], np.float64)
             grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
             box, mask = value.get("box"), value.get("mask")
-            regions = {name: Region.from_json(value[name]) for name in _DRAWN if value.get(name) is not None}
+            regions: dict[str, Any] = {
+                name: Region.from_json(value[name]) for name in _DRAWN if value.get(name) is not None
+            }
             return cls(
                 grid,
                 value.get("text"),

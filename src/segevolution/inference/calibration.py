@@ -90,7 +90,7 @@ class ModalityCalibration(Document):
     measured: Measured
 
 
-class _File(Document):
+class _CalibrationFile(Document):
     """calibration.json."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -160,7 +160,7 @@ def read_calibration(folder: Path, weights: Path) -> Calibration:
     path = folder / CALIBRATION
     if not path.is_file():
         return Calibration()
-    content = read_json(path, _File, error=CheckpointError)
+    content = read_json(path, _CalibrationFile, error=CheckpointError)
     return Calibration(content.modalities if content.weights == sha256(weights) else {})
 
 

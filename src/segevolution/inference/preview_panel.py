@@ -22,7 +22,7 @@ _BOX, _ON, _OFF = "#5fd3ff", "#5dff7a", "#ff5d5d"
 
 
 @dataclass(frozen=True)
-class Plane:
+class PanelPlane:
     """A way to cut a canonical (X, Y, Z) array.
 
     Attributes:
@@ -49,10 +49,10 @@ class Plane:
         return 1 if self.axis == 2 else 2
 
 
-PLANES: dict[int, Plane] = {
-    2: Plane("axial", 2, "R", "L", "A", "P"),
-    1: Plane("coronal", 1, "R", "L", "S", "I"),
-    0: Plane("sagittal", 0, "A", "P", "S", "I"),
+PLANES: dict[int, PanelPlane] = {
+    2: PanelPlane("axial", 2, "R", "L", "A", "P"),
+    1: PanelPlane("coronal", 1, "R", "L", "S", "I"),
+    0: PanelPlane("sagittal", 0, "A", "P", "S", "I"),
 }
 """Axis that is cut -> plane, in the order in which they are shown."""
 
@@ -68,7 +68,7 @@ class Panel:
         black_to_white: signal shown as black and as white.
     """
 
-    plane: Plane
+    plane: PanelPlane
     place: int
     window: tuple[npt.NDArray[np.float64], float]
     black_to_white: tuple[float, float]
@@ -98,7 +98,7 @@ def draw_panel(axes: Axes, ordered: Volume, panel: Panel, mask: Mask, colour: Rg
     axes.axis("off")
 
 
-def _cut(array: Array, plane: Plane, place: int) -> Array:
+def _cut(array: Array, plane: PanelPlane, place: int) -> Array:
     """A slice as (rows along `up`, columns along `across`), neither reversed."""
     return np.asarray(np.take(array, place, axis=plane.axis).T)
 

@@ -9,7 +9,6 @@
 A killed run continues where its last checkpoint stands; a finished stage is not trained again.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -261,7 +260,7 @@ def _write_manifest(
 ) -> None:
     """What decides a run, so that it can be done again: with every default spelt out."""
     manifest = {
-        "recipe": json.loads(recipe.model_dump_json()),
+        "recipe": recipe.model_dump(mode="json"),
         "stages": [asdict(stage_fit) for stage_fit in settings],
         **told,
         "data": {name: data.fingerprint(entry) for name, entry in seen.items()},

@@ -18,7 +18,6 @@ What is left in the run's folder:
 A killed run continues where its last checkpoint stands.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,7 +228,7 @@ def _pools(recipe: SimMIMRecipe, stores: Mapping[str, Store], network: SegVol, r
 def _facts(recipe: SimMIMRecipe, stores: Mapping[str, Store], result: FitResult, base: str) -> dict[str, Any]:
     """What simmim.json says: how this came about."""
     return {
-        "recipe": json.loads(recipe.model_dump_json()),
+        "recipe": recipe.model_dump(mode="json"),
         "simmim": recipe.masking().to_dict(),
         "steps": result.step,
         "trained_parameters": result.trained_parameters,

@@ -24,7 +24,7 @@ BASE = "base"
 
 
 @dataclass(frozen=True)
-class Answerer:
+class AnswererChoice:
     """One thing that a client may choose.
 
     Attributes:
@@ -89,7 +89,7 @@ class Answerers:
     def _ids(self) -> list[str]:
         return [answerer.id for answerer in self.all]
 
-    def find(self, name: str | None, modality: Modality | None) -> Answerer:
+    def find(self, name: str | None, modality: Modality | None) -> AnswererChoice:
         """By its id, or None for what answers a modality unless a client says otherwise.
 
         Raises:
@@ -104,11 +104,11 @@ class Answerers:
                 return answerer
         raise NotFound(f'no adapter "{name[:60]}" is served here; served are {", ".join(self._ids)}.')
 
-    def is_loaded(self, answerer: Answerer) -> bool:
+    def is_loaded(self, answerer: AnswererChoice) -> bool:
         """Whether it has answered before."""
         return answerer.id in self._loaded
 
-    def load(self, answerer: Answerer) -> LoadedAnswerer:
+    def load(self, answerer: AnswererChoice) -> LoadedAnswerer:
         """Its network and adapter, in memory from now on; raises CheckpointError or AdapterError."""
         with self._lock:
             if answerer.id not in self._loaded:
@@ -124,14 +124,16 @@ class Answerers:
             return self._loaded[answerer.id]
 
 
-def _listed(settings: Settings) -> list[Answerer]:
+def _listed(settings: Settings) -> list[AnswererChoice]:
     """The bare model, the experts of its modalities, and what the command line names."""
-    answerers = [Answerer(BASE, settings.model)]
+    answerers = [AnswererChoice(BASE, settings.model)]
     modalities: dict[tuple[str, str], list[Modality]] = {}
     for (model, modality), expert in experts().items():
         if model == settings.model and expert.adapter is not None:
             modalities.setdefault((expert.model, expert.adapter), []).append(modality)
-    answerers += [Answerer(adapter, model, adapter, tuple(known)) for (model, adapter), known in modalities.items()]
+    answerers += [
+        AnswererChoice(adapter, model, adapter, tuple(known)) for (model, adapter), known in modalities.items()
+    ]
     for given in settings.adapters:
         folder = find_adapter(given)
         model = _base_of(folder, settings.model, [answerer.model for answerer in answerers])
@@ -139,10 +141,10 @@ def _listed(settings: Settings) -> list[Answerer]:
         name = folder.resolve().name
         if any(answerer.adapter == name for answerer in answerers):
             continue  # ships, and is listed already
-        answerers.append(Answerer(_free(name, taken), model, folder))
+        answerers.append(AnswererChoice(_free(name, taken), model, folder))
     # What an adapter changed is seen beside its own base, which need not be the model that is served.
     for model in dict.fromkeys(answerer.model for answerer in answerers if answerer.model != settings.model):
-        answerers.append(Answerer(_free(Path(model).name, {answerer.id for answerer in answerers}), model))
+        answerers.append(AnswererChoice(_free(Path(model).name, {answerer.id for answerer in answerers}), model))
     return answerers
 
 

@@ -27,7 +27,7 @@ WAITING = "what is off the structure takes away from an answer; it waits for som
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
+class MaskChange:
     """What one step did to what is shown.
 
     Attributes:
@@ -41,7 +41,7 @@ class Change:
     answered: bool = True
 
 
-class Dialogue:
+class SessionDialogue:
     """Additions to one prompt, answered in their order.
 
     Args:
@@ -81,7 +81,7 @@ class Dialogue:
         return not self._waiting and self.session.steps[1] > 0
 
     @in_turn
-    def say(self, parts: Parts, *, answer: bool = True) -> Change:
+    def say(self, parts: Parts, *, answer: bool = True) -> MaskChange:
         """Add to the prompt, and answer anew unless `answer` is False.
 
         Raises:
@@ -89,7 +89,7 @@ class Dialogue:
         """
         self._waiting.append(parts)
         if not answer:
-            return Change(self.mask, None, answered=False)
+            return MaskChange(self.mask, None, answered=False)
         try:
             return self.answer()
         except BaseException:
@@ -97,16 +97,16 @@ class Dialogue:
             raise
 
     @in_turn
-    def answer(self) -> Change:
+    def answer(self) -> MaskChange:
         """Answer what waits; nothing changes where nothing does or all of it is off a structure not there yet."""
         if not self._waiting or (self.current is None and not any(map(is_positive, self._waiting))):
-            return Change(self.mask, None, answered=False)
+            return MaskChange(self.mask, None, answered=False)
         answer = self.session.add_parts(**joined_parts(self._waiting))
         self._waiting.clear()
-        return Change(answer.mask, answer.changed)
+        return MaskChange(answer.mask, answer.changed)
 
     @in_turn
-    def begin_with(self, mask: Mask, *, replace_all: bool = False) -> Change:
+    def begin_with(self, mask: Mask, *, replace_all: bool = False) -> MaskChange:
         """Show a segmentation, to be corrected by what follows.
 
         Args:
@@ -120,10 +120,10 @@ class Dialogue:
         if replace_all:
             self._forget()
         self.session.add_mask(mask)
-        return Change(mask, _difference(mask, before))
+        return MaskChange(mask, _difference(mask, before))
 
     @in_turn
-    def undo(self) -> Change:
+    def undo(self) -> MaskChange:
         """Take back the newest addition.
 
         Raises:
@@ -131,33 +131,33 @@ class Dialogue:
         """
         if self._waiting:
             self._waiting.pop()
-            return Change(self.mask, None)
+            return MaskChange(self.mask, None)
         return self._step(self.session.steps[0], self.session.undo, "undo")
 
     @in_turn
-    def redo(self) -> Change:
+    def redo(self) -> MaskChange:
         """Bring again what was taken back last; raises NothingToUndo."""
         return self._step(0 if self._waiting else self.session.steps[1], self.session.redo, "redo")
 
     @in_turn
-    def reset(self) -> Change:
+    def reset(self) -> MaskChange:
         """Forget all that was said and shown."""
         before = self.mask
         self._forget()
         mask = self.mask
-        return Change(mask, _difference(mask, before))
+        return MaskChange(mask, _difference(mask, before))
 
     @in_turn
-    def move_to(self, opened: OpenVolume, *, ask_again: bool) -> Change:
+    def move_to(self, opened: OpenVolume, *, ask_again: bool) -> MaskChange:
         """Be answered by another network or adapter; with `ask_again` it answers what was said before, as a step."""
         self.session.move_to(opened)
         now = self.current
         if not ask_again or now is None or np.isnan(now.iou):
-            return Change(self.mask, None, answered=False)
+            return MaskChange(self.mask, None, answered=False)
         answer = self.session.take_up(self.session.segment(now.prompt, structure=now.structure))
-        return Change(answer.mask, answer.changed)
+        return MaskChange(answer.mask, answer.changed)
 
-    def _step(self, steps: int, step: Callable[[], Segmentation | None], what: str) -> Change:
+    def _step(self, steps: int, step: Callable[[], Segmentation | None], what: str) -> MaskChange:
         if not steps:
             raise NothingToUndo(f"there is nothing to {what}.")
         before = self.mask
@@ -166,7 +166,7 @@ class Dialogue:
         except PromptError as error:
             raise NothingToUndo(str(error)) from error
         mask = self.mask
-        return Change(mask, _difference(mask, before))
+        return MaskChange(mask, _difference(mask, before))
 
     def _forget(self) -> None:
         self._waiting.clear()

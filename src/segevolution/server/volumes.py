@@ -19,7 +19,7 @@ from ..imaging.signal_checks import signal_warnings
 from ..imaging.volume import Volume
 from ..inference.opened_volume import OpenVolume
 from ..inference.signs import Surroundings
-from .answerers import Answerer, Answerers
+from .answerers import AnswererChoice, Answerers
 from .faults import Full, Gone
 from .settings import Settings
 
@@ -152,7 +152,7 @@ class Volumes:
             handle.content.used = self._clock()
         self.sweep()
 
-    def open(self, handle: Handle, answerer: Answerer) -> OpenVolume:
+    def open(self, handle: Handle, answerer: AnswererChoice) -> OpenVolume:
         """The volume before a network, opened when it is first asked for.
 
         Raises:

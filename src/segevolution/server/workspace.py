@@ -16,8 +16,8 @@ from ..inference.locking import in_turn
 from ..inference.opened_volume import OpenVolume
 from ..inference.segmentation import Segmentation
 from ..vocabulary import canonical
-from .answerers import Answerer, Answerers
-from .dialogue import Change, Dialogue
+from .answerers import AnswererChoice, Answerers
+from .dialogue import MaskChange, SessionDialogue
 from .faults import Full, NotFound
 from .volumes import Handle, Volumes
 
@@ -55,12 +55,12 @@ class Structure:
     id: int
     name: str
     colour: str
-    dialogue: Dialogue
+    dialogue: SessionDialogue
     visible: bool = True
     facts: Facts = field(default_factory=Facts)
 
 
-class Workspace:
+class SessionWorkspace:
     """A session; several threads use it in turn.
 
     Args:
@@ -122,7 +122,7 @@ class Workspace:
             raise Full(f"this session has {MOST_STRUCTURES} structures already; delete one first.")
         name = name or f"structure {number}"
         colour = colour or self._colour_for(name)
-        structure = Structure(number, name, colour, Dialogue(self.opened))
+        structure = Structure(number, name, colour, SessionDialogue(self.opened))
         self.structures[number] = structure
         return structure
 
@@ -132,12 +132,12 @@ class Workspace:
         self.structure(number)
         del self.structures[number]
 
-    def note(self, structure: Structure, change: Change) -> None:
+    def note(self, structure: Structure, change: MaskChange) -> None:
         """Take down what is to be said of a structure after a change."""
         structure.facts = self._facts(structure.name, structure.dialogue.current, change.mask, self.answerer)
 
     @in_turn
-    def switch(self, adapter: str, *, ask_again: bool) -> list[tuple[Structure, Change]]:
+    def switch(self, adapter: str, *, ask_again: bool) -> list[tuple[Structure, MaskChange]]:
         """Let another adapter answer from now on; with `ask_again` all that was said, a step of history each.
 
         Raises:
@@ -199,7 +199,7 @@ class Workspace:
         names = [structure.name for structure in self.structures.values()]
         return "#" + bytes(legend([*names, canonical(name)])[-1].colour).hex()
 
-    def _facts(self, name: str, answer: Segmentation | None, mask: Array, answerer: Answerer) -> Facts:
+    def _facts(self, name: str, answer: Segmentation | None, mask: Array, answerer: AnswererChoice) -> Facts:
         if answer is None:
             return Facts()
         volume = self.handle.content.volume

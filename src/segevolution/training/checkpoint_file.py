@@ -20,9 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..documents import Limits, json_from_text
 from ..errors import CheckpointError
 
 FORMAT = "segevolution checkpoint 1"
+_STATE_LIMITS = Limits(items=10_000_000, digits=100)  # an optimiser names every parameter
 # How a value that JSON has not is written: an object with this one key, then what it is and what it holds.
 _TAG = "$"
 _PICKLE_BEGINNINGS = (b"PK", b"\x80")
@@ -151,8 +153,9 @@ def _contents(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[s
 def _state(path: Path, text: str, tensors: Mapping[str, Tensor] | None) -> dict[str, Any]:
     """What the text says, with the tensors in their places, or None there."""
     try:
-        state = _unpacked(json.loads(text), tensors)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        plain = json_from_text(text, dict[str, Any], where="its state", error=CheckpointError, limits=_STATE_LIMITS)
+        state = _unpacked(plain, tensors)
+    except (CheckpointError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, "its state cannot be understood") from error
     if not isinstance(state, dict):
         raise _damaged(path, "its state is no mapping")

@@ -54,7 +54,7 @@ class _Markup(_Others):
     insideOut: bool = False
 
 
-class _File(_Others):
+class _MarkupsFile(_Others):
     markups: tuple[_Markup, ...]
 
 
@@ -95,7 +95,7 @@ def read_markups(path: Path) -> Markups:
     Raises:
         PromptError: it is missing, damaged, empty, not in millimetres, or holds what is neither points nor one box.
     """
-    content = read_json(path, _File, error=PromptError)
+    content = read_json(path, _MarkupsFile, error=PromptError)
     positive: list[Floats] = []
     negative: list[Floats] = []
     corners: list[Floats] = []

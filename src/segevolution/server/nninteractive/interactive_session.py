@@ -13,7 +13,7 @@ from ...errors import PromptError
 from ...imaging.grid import Array, Grid
 from ...imaging.volume import Volume
 from ...inference.locking import in_turn
-from ..dialogue import Change, Dialogue
+from ..dialogue import MaskChange, SessionDialogue
 from ..faults import BadRequest
 from ..parts import Parts, box_parts, lasso_parts, point_parts, scribble_parts
 from ..service import Service
@@ -48,7 +48,7 @@ class InteractiveSession:
         self._lock = RLock()
         self._service = service
         self._handle: Handle | None = None
-        self._dialogue: Dialogue | None = None
+        self._dialogue: SessionDialogue | None = None
 
     def close(self) -> None:
         """Let go of the image."""
@@ -82,7 +82,7 @@ class InteractiveSession:
         self.close()
         self._handle = handle
         opened = self._service.volumes.open(handle, self._service.answerers.find(None, settings.modality))
-        self._dialogue = Dialogue(opened)
+        self._dialogue = SessionDialogue(opened)
         self._service.in_background(opened.warm_up, "warm up")
         return list(image.shape)
 
@@ -151,7 +151,7 @@ class InteractiveSession:
         return self._patch(self._current.answer())
 
     @property
-    def _current(self) -> Dialogue:
+    def _current(self) -> SessionDialogue:
         if self._dialogue is None:
             raise BadRequest("no image was set in this session; call set_image first.")
         return self._dialogue
@@ -173,7 +173,7 @@ class InteractiveSession:
         change = dialogue.say(parts, answer=run)
         return self._patch(change, ran=run)
 
-    def _patch(self, change: Change, *, ran: bool | None = None) -> Patch:
+    def _patch(self, change: MaskChange, *, ran: bool | None = None) -> Patch:
         ran = change.answered if ran is None else ran
         if change.block is None:
             return Patch(ran)

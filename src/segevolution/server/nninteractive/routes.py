@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from ... import __version__
+from ...documents import json_from_text
+from ...errors import FormatError
 from ...imaging.prompt_conversion import CONVERSIONS
 from ...imaging.prompts import PromptKind
 from ..faults import BadRequest
@@ -282,9 +284,11 @@ async def in_session(service: Service, token: str | None, work: Callable[[Intera
 def meta_of(request: Request, schema: type[Schema]) -> Schema:
     """What the header beside a packed array says; raises BadRequest."""
     try:
-        return TypeAdapter(schema).validate_python(json.loads(request.headers.get(META) or "{}"))
-    except (ValueError, ValidationError, RecursionError) as error:
-        raise BadRequest(f"the header {META} cannot be read; it holds JSON.") from error
+        return json_from_text(
+            request.headers.get(META) or "{}", schema, where=f"the header {META}", error=FormatError, strict=False
+        )
+    except FormatError as error:
+        raise BadRequest(str(error)) from error
 
 
 def patch_reply(patch: Patch) -> Response:

@@ -35,7 +35,7 @@ class AdapterChoice(Document):
     ask_again: bool = True
 
 
-class Comparison(Document):
+class ComparisonBody(Document):
     """What is asked beside."""
 
     adapter: str

@@ -5,10 +5,10 @@ from typing import Any
 from ...imaging.prompts import Prompt, PromptKind
 from ...inference.preview import display_range
 from ...vocabulary import STRUCTURES, other_names
-from ..answerers import Answerer, Answerers
+from ..answerers import AnswererChoice, Answerers
 from ..dialogue import WAITING
 from ..volumes import Handle
-from ..workspace import Facts, Structure, Workspace
+from ..workspace import Facts, SessionWorkspace, Structure
 
 
 def volume_reply(handle: Handle) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def volume_reply(handle: Handle) -> dict[str, Any]:
     }
 
 
-def adapter_reply(answerer: Answerer, answerers: Answerers) -> dict[str, Any]:
+def adapter_reply(answerer: AnswererChoice, answerers: Answerers) -> dict[str, Any]:
     """What is said of one thing that can answer."""
     loaded = answerers.is_loaded(answerer)
     return {
@@ -45,7 +45,7 @@ def adapter_reply(answerer: Answerer, answerers: Answerers) -> dict[str, Any]:
     }
 
 
-def session_reply(token: str, workspace: Workspace, idle_seconds: float) -> dict[str, Any]:
+def session_reply(token: str, workspace: SessionWorkspace, idle_seconds: float) -> dict[str, Any]:
     """What is said of a session."""
     return {
         "id": token,
@@ -95,7 +95,7 @@ def prompt_reply(prompt: Prompt | None) -> dict[str, Any]:
     }
 
 
-def names_reply(workspace: Workspace) -> dict[str, Any]:
+def names_reply(workspace: SessionWorkspace) -> dict[str, Any]:
     """Names for completion; none where the network takes no text."""
     spec = workspace.opened.network.spec
     takes_text = PromptKind.TEXT in spec.accepts

@@ -9,19 +9,19 @@ from starlette.concurrency import run_in_threadpool
 
 from ...errors import PromptError
 from ...inference.segmentation import difference
-from ..dialogue import Change
+from ..dialogue import MaskChange
 from ..faults import BadRequest
 from ..parts import Parts, box_parts, lasso_parts, point_parts, scribble_parts
 from ..runs import decode_mask, encode_mask
 from ..saving import saved_labels
 from ..service import Served, Service
 from ..uploads import read_label_upload, upload_folder, upload_name
-from ..workspace import Facts, Structure, Workspace
+from ..workspace import Facts, SessionWorkspace, Structure
 from .bodies import (
     AdapterChoice,
     AnyPrompt,
     BoxPrompt,
-    Comparison,
+    ComparisonBody,
     DrawnMask,
     NewSession,
     NewStructure,
@@ -40,7 +40,7 @@ Number = Annotated[int, Path(ge=1, le=255)]
 def begin(body: NewSession, service: Served) -> dict[str, Any]:
     """Begin a session on a volume."""
     handle = service.volumes.find(body.volume)
-    workspace = Workspace(service.volumes, service.answerers, handle, body.adapter)
+    workspace = SessionWorkspace(service.volumes, service.answerers, handle, body.adapter)
     try:
         workspace.opened  # noqa: B018 - what cannot be opened is refused now, not at the first prompt
         lease = service.claim(lambda: workspace)
@@ -54,21 +54,21 @@ def begin(body: NewSession, service: Served) -> dict[str, Any]:
 @router.get("/{session}", tags=["sessions"])
 def session(session: str, service: Served) -> dict[str, Any]:
     """What is said of a session."""
-    with service.using(session, Workspace) as (lease, workspace):
+    with service.using(session, SessionWorkspace) as (lease, workspace):
         return session_reply(session, workspace, lease.idle_seconds)
 
 
 @router.post("/{session}/heartbeat", tags=["sessions"])
 async def heartbeat(session: str, service: Served) -> dict[str, Any]:
     """A sign of life."""
-    with service.using(session, Workspace) as (lease, _):
+    with service.using(session, SessionWorkspace) as (lease, _):
         return {"idle_seconds": lease.idle_seconds}
 
 
 @router.delete("/{session}", tags=["sessions"])
 def end(session: str, service: Served) -> dict[str, Any]:
     """Free a session."""
-    with service.using(session, Workspace):
+    with service.using(session, SessionWorkspace):
         pass
     return {"released": service.leases.release(session)}
 
@@ -76,14 +76,14 @@ def end(session: str, service: Served) -> dict[str, Any]:
 @router.get("/{session}/names", tags=["sessions"])
 def names(session: str, service: Served) -> dict[str, Any]:
     """Names for completion."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         return names_reply(workspace)
 
 
 @router.put("/{session}/adapter", tags=["sessions"])
 def choose_adapter(session: str, body: AdapterChoice, service: Served) -> dict[str, Any]:
     """Let another adapter answer from now on."""
-    with service.using(session, Workspace) as (lease, workspace):
+    with service.using(session, SessionWorkspace) as (lease, workspace):
         begun = time.perf_counter()
         changes = workspace.switch(body.adapter, ask_again=body.ask_again)
         answers = [_answer(structure, change, begun) for structure, change in changes]
@@ -98,7 +98,7 @@ def labels(
     only: Annotated[str | None, Query(pattern=r"^\d{1,3}(,\d{1,3})*$")] = None,
 ) -> Response:
     """The label map as a file."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         chosen = None if only is None else {int(number) for number in only.split(",")}
         array, key = workspace.label_map(chosen)
         file = saved_labels(array, workspace.handle.volume, key, form)
@@ -110,14 +110,14 @@ def labels(
 def add_structure(session: str, service: Served, body: NewStructure | None = None) -> dict[str, Any]:
     """A new structure; its name asks for nothing."""
     wanted = body or NewStructure()
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         return structure_reply(workspace.add_structure(wanted.name, wanted.colour))
 
 
 @router.patch("/{session}/structures/{number}", tags=["structures"])
 def change_structure(session: str, number: Number, body: StructureChange, service: Served) -> dict[str, Any]:
     """Another name, colour or visibility."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         structure = workspace.structure(number)
         structure.name = structure.name if body.name is None else body.name
         structure.colour = structure.colour if body.colour is None else body.colour
@@ -128,7 +128,7 @@ def change_structure(session: str, number: Number, body: StructureChange, servic
 @router.delete("/{session}/structures/{number}", tags=["structures"])
 def delete_structure(session: str, number: Number, service: Served) -> dict[str, Any]:
     """Forget a structure."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         workspace.delete(number)
     return {"deleted": True}
 
@@ -136,7 +136,7 @@ def delete_structure(session: str, number: Number, service: Served) -> dict[str,
 @router.post("/{session}/structures/{number}/prompts", tags=["prompts"])
 def prompt(session: str, number: Number, body: AnyPrompt, service: Served) -> dict[str, Any]:
     """Say more of a structure, and get the new answer."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         structure = workspace.structure(number)
         return _step(workspace, structure, lambda: structure.dialogue.say(parts_of(body, workspace)))
 
@@ -144,7 +144,7 @@ def prompt(session: str, number: Number, body: AnyPrompt, service: Served) -> di
 @router.post("/{session}/structures/{number}/undo", tags=["prompts"])
 def undo(session: str, number: Number, service: Served) -> dict[str, Any]:
     """Take back the newest addition."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         structure = workspace.structure(number)
         return _step(workspace, structure, structure.dialogue.undo)
 
@@ -152,7 +152,7 @@ def undo(session: str, number: Number, service: Served) -> dict[str, Any]:
 @router.post("/{session}/structures/{number}/redo", tags=["prompts"])
 def redo(session: str, number: Number, service: Served) -> dict[str, Any]:
     """Bring again what was taken back last."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         structure = workspace.structure(number)
         return _step(workspace, structure, structure.dialogue.redo)
 
@@ -160,29 +160,29 @@ def redo(session: str, number: Number, service: Served) -> dict[str, Any]:
 @router.post("/{session}/structures/{number}/reset", tags=["prompts"])
 def reset(session: str, number: Number, service: Served) -> dict[str, Any]:
     """Forget all that was said of a structure."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         structure = workspace.structure(number)
         return _step(workspace, structure, structure.dialogue.reset)
 
 
 @router.post("/{session}/structures/{number}/compare", tags=["prompts"])
-def compare(session: str, number: Number, body: Comparison, service: Served) -> dict[str, Any]:
+def compare(session: str, number: Number, body: ComparisonBody, service: Served) -> dict[str, Any]:
     """Another adapter's answer; nothing of the session changes."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         begun = time.perf_counter()
         structure = workspace.structure(number)
         answer, facts = workspace.compared(structure, body.adapter)
-        return _answer(structure, Change(answer.mask, answer.changed), begun, facts)
+        return _answer(structure, MaskChange(answer.mask, answer.changed), begun, facts)
 
 
 @router.get("/{session}/structures/{number}/mask", tags=["structures"])
 def mask(session: str, number: Number, service: Served) -> dict[str, Any]:
     """The whole mask."""
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         begun = time.perf_counter()
         structure = workspace.structure(number)
         shown = structure.dialogue.mask
-        return _answer(structure, Change(shown, difference(shown, None)), begun)
+        return _answer(structure, MaskChange(shown, difference(shown, None)), begun)
 
 
 @router.put("/{session}/structures/{number}/mask", tags=["structures"])
@@ -203,7 +203,7 @@ async def begin_with_mask(
 
 
 def _taken_up(service: Service, session: str, number: int, path: Any, label: int | None) -> dict[str, Any]:
-    with service.using(session, Workspace) as (_, workspace):
+    with service.using(session, SessionWorkspace) as (_, workspace):
         structure = workspace.structure(number)
         found = read_label_upload(path, service.settings)
         if not workspace.handle.volume.grid.close_to(found.grid, tolerance=1e-2):
@@ -212,7 +212,7 @@ def _taken_up(service: Service, session: str, number: int, path: Any, label: int
         return _step(workspace, structure, lambda: structure.dialogue.begin_with(np.asarray(chosen)))
 
 
-def parts_of(body: AnyPrompt, workspace: Workspace) -> Parts:
+def parts_of(body: AnyPrompt, workspace: SessionWorkspace) -> Parts:
     """What a client's prompt says, in voxels; raises PromptError."""
     grid = workspace.handle.volume.grid
     if isinstance(body, TextPrompt):
@@ -234,14 +234,14 @@ def _decoded(drawn: DrawnMask, shape: tuple[int, int, int]) -> Any:
     return decode_mask(drawn.box, drawn.runs, shape)
 
 
-def _step(workspace: Workspace, structure: Structure, step: Any) -> dict[str, Any]:
+def _step(workspace: SessionWorkspace, structure: Structure, step: Any) -> dict[str, Any]:
     begun = time.perf_counter()
-    change: Change = step()
+    change: MaskChange = step()
     workspace.note(structure, change)
     return _answer(structure, change, begun)
 
 
-def _answer(structure: Structure, change: Change, begun: float, facts: Facts | None = None) -> dict[str, Any]:
+def _answer(structure: Structure, change: MaskChange, begun: float, facts: Facts | None = None) -> dict[str, Any]:
     return {
         "structure": structure_reply(structure, facts),
         "mask": encode_mask(change.mask, change.block),
