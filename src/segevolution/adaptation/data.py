@@ -145,7 +145,10 @@ def bring(
 
 
 def name_of(store: Store, folder: Path) -> str:
-    """The dataset in a store, by which what a base has seen is known; the folder's name where there are several."""
+    """The name of the store's dataset; the folder's name if the store holds several.
+
+    The list of what each base was trained on uses the same names.
+    """
     names = {record.dataset for record in store.cases}
     return names.pop() if len(names) == 1 else folder.resolve().name
 

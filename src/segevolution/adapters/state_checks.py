@@ -1,4 +1,4 @@
-"""What the weights of an adapter must be to fit it."""
+"""Check that the tensors of a file fit an adapter."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Scribbles and lassos on their way to a network that takes them: into a frame, into a window, into channels."""
+"""Carry scribbles and lassos from a file's voxels to a frame, a window, and the channels of a network."""
 
 from collections.abc import Sequence
 

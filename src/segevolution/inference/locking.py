@@ -1,4 +1,4 @@
-"""One thread after the other through the methods of one object."""
+"""A decorator that lets one thread at a time into the methods of an object."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -1,4 +1,4 @@
-"""A person's prompt made ready for one network and one volume, or refused in a sentence."""
+"""Convert a person's prompt to what one network takes of one volume, or refuse it in a sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""An earlier answer, told back to a network that accepts a mask: as it was on the same view, carried to any other.
+"""Give an earlier answer to a network that accepts a mask: unchanged on the same view, resampled on another.
 
 Networks of SAM's family read the logits of their own last answer, at the decoder's size, with the next click.
 """

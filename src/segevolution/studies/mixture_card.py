@@ -1,4 +1,4 @@
-"""What a trained mixture's card says after a study: how its gate chose on held-out cases, and what is left of CT.
+"""Add to a trained mixture's card how its gate chose on held-out cases, and how much of the Dice on CT is left.
 
 Both are of the very cases that the run was tested on. Beside the adapter lies `gate.json` with the key of what was
 asked, so that a second call asks nothing again.

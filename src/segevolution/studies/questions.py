@@ -1,4 +1,4 @@
-"""What each base of a study is asked: all that the recipe asks and the base can be asked; the rest is listed."""
+"""Choose which questions of a recipe each base is asked; those that it cannot answer are listed."""
 
 from collections.abc import Collection, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Which of the training cases a run learns from: all, so many shots, or some of each dataset in turn."""
+"""Choose the training cases of a run: all of them, a number of shots, or some of each dataset in turn."""
 
 from collections.abc import Iterable, Mapping
 

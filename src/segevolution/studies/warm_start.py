@@ -1,4 +1,4 @@
-"""Methods that start from a ready adapter: whether it fits, and whether it is tested on whom it learned from.
+"""Check methods that start from a ready adapter: does it fit, and is it tested on patients it learned from?
 
 So the gate of combined experts is trained, an adapter from unlabelled data is tuned, and any is measured as it is:
 

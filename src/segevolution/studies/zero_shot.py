@@ -1,7 +1,7 @@
-"""What a report says beside its numbers: whether the unadapted base's answers are zero-shot, which runs were tested on
-whom they learned from, and which training from scratch each method is to be compared with.
+"""Check by names whether a study's answers are zero-shot, and whether a run was tested on patients it learned from.
 
-These are the cheap checks of `data.audit`: by names. Near-duplicates under other names are found by "data check".
+A report shows the results as badges and warnings. It also names the training from scratch that each method is compared
+with. Near-duplicates under other names are found by "data check" (`data.audit`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

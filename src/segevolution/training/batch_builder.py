@@ -1,4 +1,4 @@
-"""The tensors of one training step, and what they are put together from."""
+"""The tensors of one training step, and the builder that collects them view by view."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any

@@ -1,7 +1,7 @@
-"""After each step: is the time up, is it time to validate, is it time to keep a checkpoint?
+"""A Lightning callback that validates, writes checkpoints, and stops a run whose time is up.
 
-A checkpoint is written whole or not at all, after the validation of its step, so that a run that is killed and called
-again decides as it would have decided.
+A checkpoint is written after the validation of its step, whole or not at all. So a run that was killed and is called
+again takes the same decisions as a run that was not killed.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Where a run's curves go: CSV always works, the others where their package is installed.
+"""The loggers that write a run's curves: CSV always works, the others need a package.
 
 Each call of a run logs under a number of its own, since Lightning's CSV logger empties the folder it is given.
 """

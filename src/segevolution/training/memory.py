@@ -1,6 +1,6 @@
-"""Memory for time, and time for preparation: activations computed twice, and blocks compiled.
+"""Gradient checkpointing saves memory and costs time; compiling the blocks saves time and costs a slow first step.
 
-Both enter while a run lasts and leave no trace: the same parameters under the same names.
+Both last for one run. Afterwards the network is as before: the same parameters under the same names.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What balanced training draws its views for: a structure of a case, so that rare ones are seen as often as others."""
+"""Balanced training draws a view for a structure of a case, so that rare structures are seen as often as others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +12,13 @@ from ..data.windows import FramedCase
 
 @dataclass(frozen=True, eq=False)
 class SamplingTarget:
-    """A structure that a view is drawn for, in a case that carries it.
+    """One structure of one case, for which a view is drawn.
 
     Attributes:
-        alone: the case as if it carried nothing else, so that windows lie on the structure; the others stay named,
-            since views of sided structures are not mirrored.
+        case: the whole case.
+        structure: its name.
+        alone: a copy of the case that carries this structure only, so that windows lie on it. The names of the other
+            structures are listed as absent, because a view of a structure with a side must not be mirrored.
     """
 
     case: FramedCase
@@ -26,7 +28,7 @@ class SamplingTarget:
 
 @dataclass(frozen=True, eq=False)
 class SamplingTargets:
-    """Everything that can be aimed at; `chances` (aims,) sums to 1."""
+    """All targets of a training, and how likely each is drawn: `chances` (targets,) sums to 1."""
 
     all: tuple[SamplingTarget, ...]
     chances: npt.NDArray[np.float64]

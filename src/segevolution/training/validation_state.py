@@ -1,4 +1,4 @@
-"""How validation has gone so far, and what follows from it: the best weights, a lower rate, an early end."""
+"""The validation scores of a run so far, and the decisions they lead to: best weights, lower rate, early stopping."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ Table = dict[str, dict[str, float]]  # what was asked -> prompt combination -> D
 
 @dataclass
 class ValidationState:
-    """How validation has gone so far: what a checkpoint keeps, and what decisions are made from.
+    """The validation scores of a run so far. A checkpoint stores this state.
 
     Attributes:
         turn: validations so far.

@@ -70,10 +70,10 @@ class MixtureAdapter(BaseAdapter):
         return {MODULE: RATE} if self._gate is not None and GATE in self._wanted else {}
 
     def auxiliary_loss(self) -> Tensor | None:
-        """The gate's weighted losses in the last encoding of training; once, then None.
+        """The gate's weighted losses of the last training encoding; the second call in a row returns None.
 
-        Where a decoding used nothing that trains it is a zero that hangs on all that does, so that a step on identity
-        alone has a gradient.
+        If every image of a step went to the identity expert, no trained parameter took part in the step, and the
+        backward pass would fail. The loss is then zero times the sum of all trained parameters.
         """
         loss, self._loss = self._loss, None
         return loss
@@ -271,7 +271,7 @@ class MixtureAdapter(BaseAdapter):
     ) -> Masks:
         """Hooks.decode."""
         routed_groups = self._prompt_groups(features, prompts, contexts)
-        self._anchor(routed_groups)
+        self._ensure_gradient(routed_groups)
         if len(routed_groups) <= 1:
             with self._inside().on(routed_groups[0].weights if routed_groups else {}):
                 return inner(features, prompts, contexts, multimask=multimask)
@@ -295,8 +295,8 @@ class MixtureAdapter(BaseAdapter):
             raise AdapterError("these features were not encoded through this mixture; encode the image again.")
         return of_prompts(groups(features.routing, choices), prompts.image_index.tolist())
 
-    def _anchor(self, found: Sequence[RoutedGroup]) -> None:
-        """Where nothing that trains takes part in a step, and no loss of the gate: a zero that hangs on all of it."""
+    def _ensure_gradient(self, found: Sequence[RoutedGroup]) -> None:
+        """Set a loss of zero times all trained parameters if none of them took part in this training step."""
         if self._loss is not None or not self.backbone.training or not torch.is_grad_enabled():
             return
         used = {name for group in found for name in group.weights}

@@ -258,7 +258,7 @@ class ContextPriorAdapter(BaseAdapter):
         return values + added
 
     def _held(self, kind: str, asked: str | None) -> str | None:
-        """A name with tokens in the pool for what a prompt says; says once where it is another."""
+        """The name in the token pool that stands for `asked`: itself, or the nearest one, which is logged once."""
         if asked is None:
             return None
         name = str(asked) if kind == "modalities" else canonical(asked)

@@ -1,4 +1,4 @@
-"""The pool of priors: learned tokens for each structure and modality, and for those that are not known.
+"""The token pool of context priors: learned tokens for each structure, each modality, and for unknown ones.
 
 A token's first values hang on its name and the seed alone, so that it starts the same in whatever company.
 """

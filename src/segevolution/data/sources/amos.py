@@ -217,7 +217,10 @@ def modality_of_scanner(model: str) -> Modality | None:
 
 
 def first_of_each_person(table: Mapping[int, MetadataRow]) -> dict[int, str]:
-    """Id -> the case of the lowest id of that person ("amos_0001"); those who lack a field are nobody else."""
+    """Case number -> the first case of the same person, such as "amos_0001".
+
+    Two rows are one person if their identifying fields agree. A row that lacks one of these fields is left out.
+    """
     first: dict[tuple[str, str, str], int] = {}
     for number in sorted(table):
         person = table[number].person
