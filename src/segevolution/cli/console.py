@@ -8,10 +8,23 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..files import json_text
+from ..progress import progress_bar
+
+__all__ = [
+    "AsJson",
+    "DataRoot",
+    "Device",
+    "Force",
+    "Quiet",
+    "note",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "shipped_names",
+]
 
 PIPE_WIDTH = 240
 
@@ -52,10 +65,3 @@ def note(text: str, *, quiet: bool = False) -> None:
     """Say on stderr what is going on, so that stdout holds results only."""
     if not quiet:
         typer.echo(text, err=True)
-
-
-def progress_bar(quiet: bool) -> Progress:
-    """A progress bar on stderr, silent where asked or where stderr is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=quiet or not sys.stderr.isatty(), transient=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback
 
 from ..data.framed_copies import FramedCopies
 from ..data.record import CaseRecord
@@ -38,6 +38,7 @@ from .loaders import TrainingDataModule
 from .loggers import loggers
 from .memory import compiled, recomputing
 from .module import PromptableModule
+from .progress_callback import TrainingProgress
 from .settings import FitSettings
 from .validation import validator
 
@@ -265,9 +266,7 @@ def make_trainer(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     target = resolve_device(device)
     one_of_several = target.type == "cuda" and target.index is not None and settings.devices == 1
-    callbacks: list[Callback] = (
-        [checkpoint_callback] if quiet else [checkpoint_callback, TQDMProgressBar(refresh_rate=10)]
-    )
+    callbacks: list[Callback] = [checkpoint_callback] if quiet else [checkpoint_callback, TrainingProgress()]
     return lightning.Trainer(
         max_steps=settings.steps,
         accelerator=target.type,
@@ -282,7 +281,7 @@ def make_trainer(
         callbacks=callbacks,
         plugins=[CheckpointFile()],
         enable_checkpointing=False,
-        enable_progress_bar=not quiet,
+        enable_progress_bar=False,  # ours, see progress_callback
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
