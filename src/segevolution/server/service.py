@@ -63,8 +63,9 @@ class Service:
         Thread(target=run, name=what, daemon=True).start()
 
     def start(self) -> None:
-        """Begin to free what is over."""
+        """Begin to free what is over, and load what may be asked for, the bare model first."""
         self._stop.clear()
+        self.in_background(lambda: [self.answerers.load(each) for each in self.answerers.all], "load models")
         Thread(target=self._sweep, name="sweep", daemon=True).start()
 
     def stop(self) -> None:

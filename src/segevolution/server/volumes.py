@@ -18,6 +18,7 @@ import numpy as np
 from ..imaging.signal_checks import signal_warnings
 from ..imaging.volume import Volume
 from ..inference.opened_volume import OpenVolume
+from ..inference.preview import display_range
 from ..inference.signs import Surroundings
 from .answerers import AnswererChoice, Answerers
 from .faults import Full, Gone
@@ -55,6 +56,11 @@ class Content:
     def surroundings(self) -> Surroundings:
         """What answers on it are judged by."""
         return Surroundings.of(self.volume)
+
+    @cached_property
+    def display(self) -> tuple[float, float]:
+        """Signal shown as black and as white, to begin with."""
+        return display_range(self.volume)
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:

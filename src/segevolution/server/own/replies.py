@@ -3,7 +3,6 @@
 from typing import Any
 
 from ...imaging.prompts import Prompt, PromptKind
-from ...inference.preview import display_range
 from ...vocabulary import STRUCTURES, other_names
 from ..answerers import AnswererChoice, Answerers
 from ..dialogue import WAITING
@@ -14,7 +13,7 @@ from ..workspace import Facts, SessionWorkspace, Structure
 def volume_reply(handle: Handle) -> dict[str, Any]:
     """What is said of a volume."""
     volume = handle.volume
-    low, high = display_range(volume)
+    low, high = handle.content.display
     return {
         "id": handle.id,
         "name": handle.name,
