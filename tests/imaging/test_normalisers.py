@@ -7,7 +7,7 @@ from segevolution.imaging.intensity import NORMALISERS, eight_bits, normalise
 from segevolution.vocabulary import Modality
 
 # Their networks were trained with 0 outside the image: of CT that is water, of a z-score the mean.
-PUBLISHED_PADDING = {"scaled_signal"}
+PUBLISHED_PADDING = {"scaled_signal", "nonzero_box_z_score"}
 
 
 @pytest.mark.parametrize("modality", [Modality.CT, Modality.MRI, None])

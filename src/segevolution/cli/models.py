@@ -121,7 +121,9 @@ def convert(
     to: Annotated[Form, typer.Option(help="The form to write.")] = Form.SEGEVOLUTION,
     system: Annotated[
         str | None,
-        typer.Option("--as", help="Whose checkpoint it is: sam, medsam, sam-med2d, litemedsam or sam-med3d."),
+        typer.Option(
+            "--as", help="Whose checkpoint it is: sam, medsam, sam-med2d, litemedsam, sam-med3d or nninteractive."
+        ),
     ] = None,
     force: Force = False,
     quiet: Quiet = False,

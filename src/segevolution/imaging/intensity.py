@@ -88,6 +88,21 @@ def scaled_signal(image: Array, *, measured: Array | None = None) -> Image:
     return np.asarray(signal / max(body.std(), 1e-8), np.float32)
 
 
+def nonzero_box_z_score(image: Array) -> Image:
+    """Zero mean and unit (unbiased) deviation over the tight box of the voxels that are not 0, all voxels in it.
+
+    nnInteractive's recipe (Isensee et al. 2025, arXiv:2503.08373); nothing is clipped. float32, same shape.
+
+    Args:
+        image: any real dtype, shape (X, Y, Z).
+    """
+    signal = np.asarray(image, np.float32)
+    places = [np.flatnonzero((signal != 0).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    box = signal[tuple(slice(found[0], found[-1] + 1) for found in places)] if all(map(len, places)) else signal
+    deviation = float(box.std(dtype=np.float64, ddof=1)) if box.size > 1 else 0.0
+    return np.asarray((signal - box.mean(dtype=np.float64)) / max(deviation, 1e-8), np.float32)
+
+
 def window(image: Array, low: float, high: float) -> Image:
     """Clip to [low, high] and scale to [0, 1]. float32, same shape."""
     return np.asarray((np.clip(np.asarray(image, np.float32), low, high) - low) / max(high - low, 1e-8), np.float32)
@@ -122,6 +137,10 @@ def _z_score(image: Array, modality: Modality | None, measured: Array) -> Image:
 
 def _scaled_signal(image: Array, modality: Modality | None, measured: Array) -> Image:
     return scaled_signal(image, measured=measured)
+
+
+def _nonzero_box_z_score(image: Array, modality: Modality | None, measured: Array) -> Image:
+    return nonzero_box_z_score(image)
 
 
 def eight_bits(image: Array, modality: Modality | None = None, *, measured: Array | None = None) -> Image:
@@ -185,6 +204,7 @@ NORMALISERS: dict[str, Normaliser] = {
     "eight_bits": Normaliser(_eight_bits, 0, 255, pad=-1),  # the SAM family; -1 says what is no image
     "z_score": Normaliser(_z_score, None, None, pad=None),
     "scaled_signal": Normaliser(_scaled_signal, None, None, pad=0),  # SAM-Med3D; what is no image is 0 to it
+    "nonzero_box_z_score": Normaliser(_nonzero_box_z_score, None, None, pad=0),  # nnInteractive
 }
 
 

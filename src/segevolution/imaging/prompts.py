@@ -160,6 +160,13 @@ class Prompt:
                 parts[name] = earlier.joined(part)
         return replace(self, **parts)
 
+    def newest_since(self, earlier: "Prompt") -> PromptKind | None:
+        """The kind in which it says something else than an earlier one; of several the last in PromptKind's order."""
+        changed = [
+            kind for kind, names in _FIELDS.items() if any(getattr(self, n) != getattr(earlier, n) for n in names)
+        ]
+        return changed[-1] if changed else None
+
     def turned(self, grid: Grid, turn: Turn) -> "Prompt":
         """The same prompt in the voxel indices of `grid`, which `turn` leads to."""
         points = tuple(point(row) for row in turn.apply_indices(self.points)) if self.points else ()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..imaging.framing import Frame, resize_nearest
-from ..imaging.prompts import Prompt
+from ..imaging.prompts import Prompt, PromptKind
 from ..imaging.regions import PackedMask, Region
 from ..models.backbone import ABSENT, PADDING, POSITIVE, PromptBatch, Triple
 from .drawn_regions import channels, in_frame, rescaled, within
@@ -32,6 +32,8 @@ class FramePrompt:
         box: whole voxels, half-open as every VoxelBlock; None = no box.
         previous: an earlier answer to the same question; None = none.
         centre: where the middle of the window lies; None = what is said decides, see Prompt.
+        newest: the kind that was said last in a dialogue; None = not known.
+        maps: (7, D, H, W), see PromptBatch; None = the network draws what it reads.
         scribbles, lasso: voxels that were drawn over, for a network that takes such; None = none.
     """
 
@@ -43,6 +45,8 @@ class FramePrompt:
     scribbles: Region | None = None
     lasso: Region | None = None
     centre: Place | None = None
+    newest: PromptKind | None = None
+    maps: torch.Tensor | None = field(default=None, compare=False)
 
     @property
     def positive(self) -> tuple[Place, ...]:
@@ -185,6 +189,7 @@ def collate(
         if prompt.box is not None:
             boxes[row] = torch.tensor([*prompt.box.start, *(stop - 1 for stop in prompt.box.stop)], dtype=boxes.dtype)
     any_box = any(prompt.box is not None for prompt in prompts)
+    maps = [prompt.maps for prompt in prompts if prompt.maps is not None]
     return PromptBatch(
         torch.tensor(image_index, dtype=torch.int64, device=device),
         tuple(prompt.structure for prompt in prompts),
@@ -193,6 +198,7 @@ def collate(
         boxes.to(device) if any_box else None,
         stacked([prompt.previous for prompt in prompts], device),
         regions=channels([(prompt.scribbles, prompt.lasso) for prompt in prompts], window, device),
+        maps=torch.stack(maps).to(device) if maps else None,
     )
 
 

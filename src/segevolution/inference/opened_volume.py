@@ -103,7 +103,10 @@ class OpenVolume:
         prompts = [to_frame_prompt(question.asked, self.frame) for question in asked]
         if earlier is not None and PromptKind.MASK in self.network.spec.accepts:
             previous = earlier.previous or (mask_in_frame(earlier.mask, self.frame) if earlier.mask else None)
-            prompts = [replace(prompt, previous=previous) for prompt in prompts]
+            prompts = [
+                replace(prompt, previous=previous, newest=question.prompt.newest_since(earlier.prompt))
+                for prompt, question in zip(prompts, asked, strict=True)
+            ]
         prompts = [prompt.to(self.network.device) for prompt in prompts]
         each = 3 if multimask else 1
         for place, answer in enumerate(self._image.answers(prompts, contexts, multimask=multimask)):

@@ -102,6 +102,8 @@ class PromptBatch:
         wordings: how each text is put, for networks that read sentences; None = in the network's own words.
         regions: (P, 4, D, H, W) of 0 and 1 in window voxels: scribbled on the structure, off it, lasso on it, off it;
             None = nothing was drawn.
+        maps: (P, 7, D, H, W) for a network of `Spec.maps`: the earlier answer, then the channels of `prompt_maps`, as
+            it reads them in place of all the rest; None = it draws them itself.
     """
 
     image_index: Tensor
@@ -112,6 +114,7 @@ class PromptBatch:
     masks: Tensor | None = None
     wordings: tuple[Wording | None, ...] | None = None
     regions: Tensor | None = None
+    maps: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -131,6 +134,7 @@ class PromptBatch:
             chosen(self.masks),
             None if self.wordings is None else tuple(self.wordings[row] for row in rows),
             chosen(self.regions),
+            chosen(self.maps),
         )
 
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol, Self, cast
 from ..documents import check
 from ..errors import CheckpointError
 from .backbone import BackboneModule
+from .nninteractive.config import NnInteractiveConfig
+from .nninteractive.nninteractive import NnInteractive
 from .sam.config import SamConfig
 from .sam.sam import Sam
 from .sam_med3d.config import SamMed3dConfig
@@ -68,6 +70,7 @@ NETWORKS: dict[str, NetworkType] = {
         NetworkType("segvol", SegVol, segvol_folder.build, segvol_folder.save),
         sized("sam", Sam, SamConfig),
         sized("sam_med3d", SamMed3d, SamMed3dConfig),
+        sized("nninteractive", NnInteractive, NnInteractiveConfig),
         sized("tiny", TinyBackbone, TinyConfig),
     )
 }

@@ -14,6 +14,7 @@ from ..imaging.grid import Triple
 from ..imaging.intensity import NORMALISERS
 from ..imaging.prompts import PromptKind
 from ..imaging.resizing import Resizing
+from .prompt_maps import PromptMaps, possible
 
 Axis = Literal["x", "y", "z"]
 
@@ -67,6 +68,7 @@ class Spec:
         previous: (d, h, w) of the logits by which an earlier answer is told, where MASK is accepted; those of
             `Masks.logits`.
         estimates_overlap: whether `Masks.iou` was trained to be an estimate; where it was not, answers have none (NaN).
+        maps: how prompts are drawn beside the image, for a network that reads them as channels; None for others.
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
         encoding: those of `adaptable` that run when an image is encoded; the others run when a prompt is decoded.
         words: layers of the text tower, which run when a prompt is decoded, and are wrapped only where asked for.
@@ -92,6 +94,7 @@ class Spec:
     resizing: Resizing = "bilinear"
     previous: Triple | None = None
     estimates_overlap: bool = True
+    maps: PromptMaps | None = None
     adaptable: tuple[str, ...] = ()
     encoding: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -127,6 +130,11 @@ class Spec:
             and (self.previous is None or _sides(self.previous)),
             f"previous = {self.previous}",
             "the (d, h, w) of its logits where it accepts a mask, and None where it does not",
+        )
+        _require(
+            self.maps is None or possible(self.maps),
+            f"prompts drawn as {self.maps}",
+            "balls of 1 to 64 voxels that fade",
         )
         _require(
             self.windows in get_args(Windows),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CheckpointError
+from .nninteractive import published as nninteractive
 from .sam import published as sam
 from .sam_med3d import published as sam_med3d
 
@@ -37,6 +38,11 @@ SYSTEMS: dict[str, PublishedSystem] = {
         lambda source, folder, force: sam_med3d.convert_sam_med3d(source, folder, force=force),
         sam_med3d.REPOSITORY,
         (sam_med3d.FILE,),
+    ),
+    "nninteractive": PublishedSystem(
+        lambda source, folder, force: nninteractive.convert_nninteractive(source, folder, force=force),
+        nninteractive.REPOSITORY,
+        nninteractive.FILES,
     ),
 }
 

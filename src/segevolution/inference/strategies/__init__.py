@@ -2,6 +2,7 @@
 
 from ...errors import CheckpointError
 from ...models.spec import Spec
+from .autozoom import AutoZoomStrategy
 from .base import Strategy
 from .click import ClickStrategy
 from .slices import SliceStrategy
@@ -9,7 +10,8 @@ from .sliding import SlidingStrategy
 from .zoom import ZoomStrategy
 
 STRATEGIES: dict[str, Strategy] = {
-    strategy.name: strategy for strategy in (ZoomStrategy(), ClickStrategy(), SliceStrategy(), SlidingStrategy())
+    strategy.name: strategy
+    for strategy in (ZoomStrategy(), ClickStrategy(), SliceStrategy(), SlidingStrategy(), AutoZoomStrategy())
 }
 
 
