@@ -15,6 +15,7 @@ _PLACES = {
     "decoder": ("full", "DecoderAdapter"),
     "bias": ("full", "BiasAdapter"),
     "mixture": ("mixture.adapter", "MixtureAdapter"),
+    "medical_sam_adapter": ("medical_sam", "MedicalSamAdapter"),
     "context_prior": ("prior.adapter", "ContextPriorAdapter"),
 }
 

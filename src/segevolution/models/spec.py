@@ -19,7 +19,7 @@ from .prompt_maps import PromptMaps, possible
 Axis = Literal["x", "y", "z"]
 
 # How the strategy "zoom" looks closer after the whole image: see inference/strategies/zoom.py.
-Windows = Literal["roi", "lattice", "focus", "off"]
+Windows = Literal["roi", "lattice", "focus", "off", "propagate"]
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,11 @@ class Spec:
             `Masks.logits`.
         estimates_overlap: whether `Masks.iou` was trained to be an estimate; where it was not, answers have none (NaN).
         maps: how prompts are drawn beside the image, for a network that reads them as channels; None for others.
+        neighbours: slices on each side of one that are encoded together with it; 0 unless an adapter looks across them.
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
         encoding: those of `adaptable` that run when an image is encoded; the others run when a prompt is decoded.
+        block_parts: (attention, perceptron) of each block of the encoder, for adapters that stand beside them.
+        attends_grids: whether these attentions take any grid of tokens, smaller than their own too.
         words: layers of the text tower, which run when a prompt is decoded, and are wrapped only where asked for.
         layer_groups: a name for several of these layers -> patterns of their names, see `adapters.targets.layers`.
         parameter_groups: a name for several parameters -> patterns of theirs; "decoder" is what decoder-only
@@ -95,8 +98,11 @@ class Spec:
     previous: Triple | None = None
     estimates_overlap: bool = True
     maps: PromptMaps | None = None
+    neighbours: int = 0
     adaptable: tuple[str, ...] = ()
     encoding: tuple[str, ...] = ()
+    block_parts: tuple[tuple[str, str], ...] = ()
+    attends_grids: bool = False
     words: tuple[str, ...] = ()
     layer_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     parameter_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)

@@ -163,7 +163,7 @@ def test_one_window_stands_for_an_image_and_can_be_encoded(phantom, framing: str
 
 
 def test_every_strategy_has_a_tiny_network() -> None:
-    assert set(STRATEGIES) == set(VARIANTS)
+    assert set(STRATEGIES) == {*VARIANTS, "autozoom"}  # its network is nnInteractive's at a small size, see models/
     assert all(strategy_of(TinyBackbone(config).spec).name == name for name, config in VARIANTS.items())
 
 

@@ -219,3 +219,34 @@ def test_a_training_view_is_a_slice_whose_labels_lie_on_its_image(seed: int, kee
     assert view.labels.any()
     found, truth = view.image > 0.55, view.labels == 1
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
+
+
+def test_propagated_a_box_is_told_to_its_middle_slice_and_each_next_one_hears_of_the_mask_before() -> None:
+    network = Recorded(accepts=frozenset({PromptKind.BOX}), previous=None)
+    slanted = image(*(VoxelBlock((d, 8 + d, 20), (d + 1, 20 + d, 34)) for d in range(4, 10)))
+    options = StrategyOptions(windows="propagate")
+    before = strategy_of(network.spec).open(network, slanted, 0.0, None, options)
+    box = VoxelBlock((4, 12, 20), (10, 26, 34))
+    (answer,) = before.answers([FramePrompt(box=box)], [Context()])
+    assert answer.windows == 6
+    assert not (answer.logits[:4] > 0).any()
+    assert not (answer.logits[10:] > 0).any()
+    told = [float(asked.boxes[0, 1]) for asked in network.asked]  # the upper edge, in window pixels
+    assert len(told) == 6
+    middle, after, last, *down = told
+    assert after > middle - 4
+    assert last > after  # the slant goes on beyond what the person's box says
+    assert down[-1] < middle
+    constant = ask(opened(network, slanted), FramePrompt(box=box))
+    assert not torch.equal(constant.logits, answer.logits)
+
+
+def test_propagated_a_slice_where_nothing_was_found_passes_the_persons_box_on() -> None:
+    network = Recorded(accepts=frozenset({PromptKind.BOX}), previous=None)
+    before = strategy_of(network.spec).open(
+        network, torch.zeros(SHAPE), 0.0, None, StrategyOptions(windows="propagate")
+    )
+    list(before.answers([FramePrompt(box=OBJECT)], [Context()]))
+    first = network.asked[0].boxes
+    assert first is not None
+    assert all(torch.equal(asked.boxes, first) for asked in network.asked)

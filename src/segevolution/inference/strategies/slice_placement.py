@@ -23,10 +23,12 @@ class SlicePlacement(Window):
     Attributes:
         size: (1, H, W) of the network's window.
         resizing: see Resizing.
+        neighbours: slices on each side that are cut with it; beyond the image its last one, again.
     """
 
     size: Triple
     resizing: Resizing = "bilinear"
+    neighbours: int = 0
 
     @classmethod
     def of(cls, number: int, shape: Triple, spec: Spec) -> "SlicePlacement":
@@ -40,7 +42,7 @@ class SlicePlacement(Window):
         else:
             height, width = sides
         view = VoxelBlock((number, 0, 0), (number + 1, height, width))
-        return cls(view, view.meet(VoxelBlock.whole(shape)), spec.window, spec.resizing)
+        return cls(view, view.meet(VoxelBlock.whole(shape)), spec.window, spec.resizing, spec.neighbours)
 
     def at(self, by: int) -> "SlicePlacement":
         """The same part of a slice `by` further on."""
@@ -63,11 +65,18 @@ class SlicePlacement(Window):
         return rows, columns
 
     def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
-        """Its voxels (1, H, W): the content resized as the network wants it, then padded."""
-        plane = image[(..., *self.content.slices)]
+        """Its voxels (1 + 2 neighbours, H, W): the content resized as the network wants it, then padded."""
+        _, *inside = self.content.slices
+        plane = image[(self.numbers(image.shape[0]), *inside)]
         rows, columns = self.shown
         resized = resized_plane(plane, (rows.stop - rows.start, columns.stop - columns.start), self.resizing)
         return self._laid(resized, pad)
+
+    def numbers(self, depth: int) -> list[int]:
+        """Of the slices that are cut, of an image with `depth` of them."""
+        number = self.view.start[0]
+        around = range(number - self.neighbours, number + self.neighbours + 1)
+        return [min(max(each, 0), depth - 1) for each in around]
 
     def labels(self, labels: Array) -> Array:
         """A label map (1, h, w) of its slice -> (1, H, W), each pixel from the nearest voxel, 0 in the padding."""
@@ -102,7 +111,7 @@ def _covered(start: int, stop: int, side: int, wanted: int) -> slice:
 
 
 def resized_plane(plane: Tensor, shape: tuple[int, int], resizing: Resizing) -> Tensor:
-    """A slice (1, h, w) at another size."""
+    """Slices (n, h, w) at another size."""
     if resizing == "area":
         rows, columns = (
             torch.from_numpy(area_taps(length, target_length)).to(plane)

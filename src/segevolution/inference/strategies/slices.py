@@ -1,12 +1,13 @@
 """Two-dimensional networks through a volume, under one three-dimensional prompt.
 
 Slices are cut across the axis of the thickest voxels, rows and columns as radiology shows them. A box gives every slice
-of its extent its section, and nothing is answered outside it. Points seed their own slices; from there the answer is
-carried to the neighbours, whose prompt is the deepest voxel of the mask beside them, that mask itself where the network
-accepts one, or its box where it reads boxes only; a walk ends where nothing is left, where the mask changes its area
-more than fourfold, or half-way to the next seed. A text alone, or a mask to begin with, is asked in every slice it may
-concern. So published systems are run in 3-D (LiteMedSAM's demo, SAM-Med2D's propagation), with one prompt for all
-slices instead of one a slice from the truth.
+of its extent its section, and nothing is answered outside it; or, with "propagate", it is told to its middle slice
+alone, and each next slice hears the box of the mask before it, as LiteMedSAM's demo does. Points seed their own slices;
+from there the answer is carried to the neighbours, whose prompt is the deepest voxel of the mask beside them, that mask
+itself where the network accepts one, or its box where it reads boxes only; a walk ends where nothing is left, where the
+mask changes its area more than fourfold, or half-way to the next seed. A text alone, or a mask to begin with, is asked
+in every slice it may concern. So published systems are run in 3-D (LiteMedSAM's demo, SAM-Med2D's propagation), with
+one prompt for all slices instead of one a slice from the truth.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,7 +59,7 @@ class SliceStrategy(Strategy):
         return frame(volume, spec.intensity, spec.spacing, ORDERS[spec.axis or "xyz"[thickest]], budget)
 
     def _opened(self, encodings: Encodings, options: StrategyOptions) -> OpenImage:
-        return SliceImage(encodings)
+        return SliceImage(encodings, propagates=options.windows == "propagate")
 
     def overview(self, image: Tensor, pad: float, spec: Spec) -> Tensor:
         """See Strategy.overview: the middle slice."""
@@ -76,11 +77,11 @@ class SliceStrategy(Strategy):
         window = SlicePlacement.of(number, (d, h, w), spec)
         if not rng.random() < settings.still:
             window = _moved(window, rng, settings)
-        plane_window = window.at(-number)
-        image, labels = case.plane(number)
-        return View(
-            plane_window.cut(torch.from_numpy(image.astype(np.float32)), case.pad).numpy(), plane_window.labels(labels)
-        )
+        plane_window = replace(window.at(-number), neighbours=0)
+        _, labels = case.plane(number)
+        planes = [case.plane(each)[0].astype(np.float32) for each in window.numbers(d)]
+        image = np.concatenate([plane_window.cut(torch.from_numpy(plane), case.pad).numpy() for plane in planes])
+        return View(image, plane_window.labels(labels))
 
 
 def _moved(window: SlicePlacement, rng: np.random.Generator, settings: ViewSettings) -> SlicePlacement:
@@ -112,7 +113,16 @@ class _Section:
 
 
 class SliceImage(OpenImage):
-    """An image answered slice by slice."""
+    """An image answered slice by slice.
+
+    Args:
+        encodings: of the frame's image.
+        propagates: whether a box is told to its middle slice alone, and each next slice the box of the mask before.
+    """
+
+    def __init__(self, encodings: Encodings, *, propagates: bool = False) -> None:
+        super().__init__(encodings)
+        self._propagates = propagates
 
     def answers(
         self, prompts: Sequence[FramePrompt], contexts: Sequence[Context], *, multimask: bool = False
@@ -132,6 +142,8 @@ class SliceImage(OpenImage):
         return self.encodings.backbone.spec
 
     def _sections(self, prompt: FramePrompt, context: Context, alternative: int | None) -> Iterable[_Section]:
+        if prompt.box is not None and self._propagates:
+            return self._propagated(prompt, prompt.box, context, alternative)
         seeds = sorted({voxel(point).start[0] for point in prompt.positive})
         if prompt.box is not None:
             numbers: Iterable[int] = range(prompt.box.start[0], prompt.box.stop[0])
@@ -162,6 +174,31 @@ class SliceImage(OpenImage):
             for place, (window, (number, _)) in enumerate(zip(windows[part], told[part], strict=True)):
                 plane = window.carry(logits[place, row])[0, : self._shape[1], : self._shape[2]]
                 yield _Section(number, plane, small[place, row], float(iou[place, row]))
+
+    def _propagated(
+        self, prompt: FramePrompt, box: VoxelBlock, context: Context, alternative: int | None
+    ) -> Iterator[_Section]:
+        """The box's middle slice, then up to its last and down to its first."""
+        low, high = box.start[0], box.stop[0]
+        middle = low + (high - 1 - low) // 2
+        first: _Section | None = None
+        for numbers in ([middle], range(middle + 1, high), range(middle - 1, low - 1, -1)):
+            before = first
+            for number in numbers:
+                slice_prompt = self._told(prompt, number)
+                assert slice_prompt is not None  # it has a box
+                if before is not None:
+                    slice_prompt = replace(slice_prompt, box=self._box_of(before) or slice_prompt.box)
+                (before,) = self._asked([(number, slice_prompt)], context, alternative)
+                yield before
+            first = first or before
+
+    def _box_of(self, section: _Section) -> VoxelBlock | None:
+        """The box round a slice's mask in window pixels, MARGIN of them larger; None where the mask is empty."""
+        window = SlicePlacement.of(section.number, self._shape, self._spec)
+        mask = replace(window, neighbours=0).cut((section.logits > 0).float()[None].expand(self._shape))
+        around = tight(mask >= 0.5)
+        return None if around is None else _grown(around).meet(VoxelBlock.whole(window.size))
 
     def _walked(
         self, prompt: FramePrompt, seeds: Sequence[int], context: Context, alternative: int | None

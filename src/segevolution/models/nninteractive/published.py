@@ -92,7 +92,7 @@ def _config(source: Path) -> NnInteractiveConfig:
     for key in ("channel_mapping", "interaction_channels"):
         if content.get(key) not in (None, 7, [], {}):
             raise CheckpointError(
-                f"{found} orders the prompts' channels by {key}, which this version does not read: {content[key]!r:.50}."
+                f"{found} orders the prompts' channels by {key}, which this version does not read: {content[key]!r}."
             )
     radius, decay = content.get("point_radius", OFFICIAL.point_radius), content.get("interaction_decay", OFFICIAL.decay)
     if not isinstance(radius, int) or not isinstance(decay, int | float):

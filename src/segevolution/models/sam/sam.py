@@ -70,6 +70,8 @@ class Sam(BackboneModule):
             resizing=_RESIZING[config.preparation],
             previous=None if box_only else (1, config.lowres, config.lowres),
             adaptable=layers,
+            block_parts=self._block_parts(),
+            attends_grids=config.encoder == "vit",
             encoding=tuple(name for name in layers if name.startswith("image_encoder")),
             layer_groups=_LAYER_GROUPS,
             parameter_groups={
@@ -93,6 +95,14 @@ class Sam(BackboneModule):
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
         return self
+
+    def _block_parts(self) -> tuple[tuple[str, str], ...]:
+        """Attention and perceptron of each transformer block of the encoder."""
+        names = dict(self.named_modules())
+        blocks = (
+            name.removesuffix(".attn") for name in names if name.startswith("image_encoder.") and name.endswith(".attn")
+        )
+        return tuple((f"{block}.attn", f"{block}.mlp") for block in blocks)
 
     def _adaptable(self) -> tuple[str, ...]:
         """Linear layers of the encoder and the two-way transformer, and the tiny encoder's convolutions."""

@@ -63,6 +63,10 @@ class SamMed3d(BackboneModule):
             previous=(config.lowres,) * 3,
             estimates_overlap=False,
             adaptable=layers,
+            block_parts=tuple(
+                (f"image_encoder.blocks.{number}.attn", f"image_encoder.blocks.{number}.mlp")
+                for number in range(config.depth)
+            ),
             encoding=tuple(name for name in layers if name.startswith("image_encoder")),
             layer_groups=_LAYER_GROUPS,
             parameter_groups={

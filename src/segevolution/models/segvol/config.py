@@ -158,7 +158,7 @@ class SegVolConfig:
         _require_multiple("the cross-attention width", inner, "decoder_heads", self.decoder_heads)
         if self.template not in TEMPLATES:
             raise CheckpointError(f'template "{self.template}" is not known; use one of {", ".join(TEMPLATES)}.')
-        if self.windows not in get_args(Windows):
+        if self.windows not in get_args(Windows) or self.windows == "propagate":
             raise CheckpointError(f'windows "{self.windows}" must be one of {", ".join(get_args(Windows))}.')
         if self.coordinates not in ("published", "matching"):
             raise CheckpointError(f'coordinates "{self.coordinates}" must be "published" or "matching".')
