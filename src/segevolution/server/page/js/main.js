@@ -122,10 +122,14 @@ function showCompared(compared) {
   const own = adapters.find(({ id }) => id === workspace.adapter);
   const { activeId, active } = workspace;
   const other = compared.find(({ id }) => id === activeId);
-  const figures = (one) => (one && one.voxels ? `${one.name}: ${millilitres(one.volume_ml)}, ${one.confidence === null ? "?" : Math.round(100 * one.confidence)} % sure` : "");
-  element("left-caption").textContent = [own?.title, figures(active)].filter(Boolean).join(" — ");
+  const figures = (one) => {
+    if (!one?.voxels) return "";
+    return `${millilitres(one.volume_ml)}${one.confidence === null ? "" : `, ${Math.round(100 * one.confidence)} % sure`}`;
+  };
+  element("left-title").textContent = own?.title ?? "";
+  element("left-caption").textContent = figures(active);
   const overlap = other && active ? dice(active.mask, other.mask) : null;
-  element("right-caption").textContent = [figures(other), overlap === null ? "" : `Dice with the left ${overlap.toFixed(2)}`].filter(Boolean).join(" — ");
+  element("right-caption").textContent = [figures(other), overlap === null ? "" : `Dice with the left ${overlap.toFixed(2)}`].filter(Boolean).join(", ");
 }
 
 // ---- the tools at the left ----

@@ -135,7 +135,7 @@ export class Stage {
    */
   async setCompare(adapter) {
     element("right").hidden = adapter === null;
-    element("left-caption").hidden = adapter === null;
+    element("stage").classList.toggle("comparing", adapter !== null);
     if (adapter === null) {
       if (!this.other) return;
       this.other.view.close();
