@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +149,19 @@ class Page:
         return path
 
 
-@pytest.fixture
-def page(browser: Any, server_url: str) -> Iterator[Page]:
+@contextmanager
+def new_page(browser: Any, url: str) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
-    page = Page(context.new_page(), server_url)
+    page = Page(context.new_page(), url)
     yield page
     context.close()
     assert not page.faults
+
+
+@pytest.fixture
+def page(browser: Any, server_url: str) -> Iterator[Page]:
+    with new_page(browser, server_url) as page:
+        yield page
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A click means the same place of the patient, however the file's grid lies; left and right are right."""
 
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 
 from segevolution.imaging.case import Case
-from segevolution.imaging.formats import read
+from segevolution.imaging.formats import write_volume
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.regions import moved_mask
 from segevolution.imaging.volume import Volume
+
+from .conftest import new_page
 
 pytestmark = pytest.mark.server
 
@@ -60,32 +63,45 @@ def deepest(mask: np.ndarray) -> np.ndarray:
     return np.array(np.unravel_index(distance_transform_edt(mask).argmax(), mask.shape))
 
 
-def clicked(
-    page: Any, written: Any, volume: Volume, millimetres: np.ndarray, folder: Any
-) -> tuple[Any, nib.Nifti1Image]:
+def clicked(page: Any, volume: Volume, millimetres: np.ndarray, folder: Path) -> tuple[Any, nib.Nifti1Image]:
     """Click on a place of the patient; the structure, and the label map as it was saved."""
-    page.open(written(volume))
-    page.click(np.rint(volume.grid.to_voxel(millimetres)))
+    path = folder / "scan.nii.gz"
+    write_volume(volume, path, force=True)
+    page.open(path)
+    page.click(np.rint(volume.grid.to_voxel(millimetres)).ravel())
     return page.structure(), nib.load(page.save("NIfTI", folder))
+
+
+@pytest.fixture(scope="module")
+def spot(patient: Case) -> np.ndarray:
+    """A voxel deep in the liver, in a slice that the thinned grid has, too."""
+    voxel = deepest(patient.mask("liver"))
+    voxel[0] -= voxel[0] % 2
+    return voxel
+
+
+@pytest.fixture(scope="module")
+def expected(
+    browser: Any, server_url: str, patient: Case, spot: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> np.ndarray:
+    """The mask of one click on the liver in RAS."""
+    with new_page(browser, server_url) as page:
+        place = patient.volume.grid.to_mm(spot).ravel()
+        _, saved = clicked(page, patient.volume, place, tmp_path_factory.mktemp("ras"))
+        mask = np.asarray(saved.dataobj) > 0
+    assert mask[tuple(spot)]
+    return mask
 
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_a_click_on_the_liver_gives_the_same_world_mask(
-    grid: str, page: Any, written: Any, patient: Case, tmp_path: Any
+    grid: str, page: Any, patient: Case, spot: np.ndarray, expected: np.ndarray, tmp_path: Path
 ) -> None:
     plain = patient.volume
-    liver = patient.mask("liver")
-    spot = deepest(liver)
-    spot[0] -= spot[0] % 2  # a slice that the thinned grid has, too
-    place = plain.grid.to_mm(spot)
-    _, reference = clicked(page, written, plain, place, tmp_path)
-    expected = np.asarray(reference.dataobj) > 0
-    assert expected[tuple(spot)]
-
     volume = GRIDS[grid](plain)
-    if "oblique" in grid:
-        place = (_rotation(OBLIQUE) @ [*place, 1])[:3]
-    structure, saved = clicked(page, written, volume, place, tmp_path)
+    motion = _rotation(OBLIQUE) if "oblique" in grid else np.eye(4)
+    place = (motion @ [*plain.grid.to_mm(spot).ravel(), 1])[:3]
+    structure, saved = clicked(page, volume, place, tmp_path)
 
     (point,) = structure["prompt"]["points"]
     assert np.allclose(volume.grid.to_mm(point), place, atol=0.01)
@@ -96,7 +112,7 @@ def test_a_click_on_the_liver_gives_the_same_world_mask(
         same = expected[::2]
         assert 2 * (mask & same).sum() / (mask.sum() + same.sum()) > 0.8
         return
-    there = Grid(plain.grid.shape, _rotation(OBLIQUE) @ plain.grid.affine) if "oblique" in grid else plain.grid
+    there = Grid(plain.grid.shape, motion @ plain.grid.affine)
     assert np.array_equal(moved_mask(mask, volume.grid, there), expected)
 
 
@@ -118,7 +134,7 @@ def test_what_is_drawn_at_a_voxel_is_picked_there(order: str, page: Any, written
         for pick in picks:
             assert pick["voxel"] == voxel
             assert pick["depth"] == 0
-            assert np.allclose(pick["mm"], volume.grid.to_mm(voxel), atol=1e-4)
+            assert np.allclose(pick["mm"], np.ravel(volume.grid.to_mm(voxel)), atol=1e-4)
 
 
 @pytest.mark.parametrize("order", ["RAS", "LPS", "ASL"])
@@ -129,7 +145,10 @@ def test_the_patients_right_is_on_the_left_unless_the_convention_is_changed(
     stage = page.tab.locator("#marks").bounding_box()
     axial = (stage["x"] + 0.15 * stage["width"], stage["y"] + 0.25 * stage["height"])
     script = "([x, y]) => segevolution.stage.view.pick(x, y)"
-    pick, middle = page.tab.evaluate(script, axial), patient.volume.grid.to_mm(np.array(patient.volume.grid.shape) / 2)
+    pick, middle = (
+        page.tab.evaluate(script, axial),
+        patient.volume.grid.to_mm(np.array(patient.volume.grid.shape) / 2).ravel(),
+    )
     assert pick["plane"] == 0
     assert pick["mm"][0] > middle[0]  # RAS+: right is positive
     assert "right is on the left" in page.tab.inner_text("#convention")
@@ -144,7 +163,7 @@ def test_the_patients_right_is_on_the_left_unless_the_convention_is_changed(
 def test_intensities_on_the_screen_are_those_of_the_place(page: Any, written: Any, patient: Case) -> None:
     volume = turned(patient.volume, "PSL")
     page.open(written(volume), None)
-    voxel = deepest(read(written(volume)).array > 0)
+    voxel = deepest(volume.array > 0)
     script = "(voxel) => segevolution.stage.view.intensity(voxel)"
     assert page.tab.evaluate(script, voxel.tolist()) == volume.array[tuple(voxel)]
     # The pixel under it: grey by the window, black below it and white above it.

@@ -99,13 +99,15 @@ def test_a_box_is_drawn_and_its_edge_is_dragged(opened: Any, patient: Case) -> N
 
 @pytest.mark.parametrize(("key", "kind"), [("s", "scribbles"), ("l", "lasso")])
 def test_lines_and_outlines_are_drawn_in_a_slice(key: str, kind: str, opened: Any, patient: Case) -> None:
+    opened.ask("liver")
     middle = deepest(patient.mask("liver"))
     opened.tab.keyboard.press(key)
     start, *others = (opened.place(middle + step) for step in ([-4, 0, 0], [0, 4, 0], [4, 0, 0], [0, -4, 0]))
     opened.drag(start, *others)
     prompt = opened.structure()["prompt"]
     assert prompt[kind] > (20 if kind == "lasso" else 8)
-    assert opened.structure()["voxels"] > 0
+    assert prompt["text"] == "liver"
+    assert opened.tab.evaluate("() => segevolution.stage.marks.said.strokes.length") == 1
     opened.tab.keyboard.press("Control+z")
     opened.wait()
     assert opened.tab.evaluate("() => segevolution.stage.marks.said.strokes.length") == 0
@@ -258,3 +260,15 @@ def test_the_wheel_and_the_arrows_move_through_slices(opened: Any) -> None:
     assert tab.evaluate(at) == [before[0], before[1], before[2] + 1]
     tab.keyboard.press("ArrowDown")
     assert tab.evaluate(at) == before
+
+
+def test_escape_drops_what_is_being_drawn(opened: Any, patient: Case) -> None:
+    opened.tab.keyboard.press("b")
+    x, y = opened.place(deepest(patient.mask("liver")))
+    opened.tab.mouse.move(x, y)
+    opened.tab.mouse.down()
+    opened.tab.mouse.move(x + 60, y + 40, steps=3)
+    opened.tab.keyboard.press("Escape")
+    opened.tab.mouse.up()
+    opened.wait()
+    assert opened.tab.locator("#structures li").count() == 0

@@ -61,7 +61,10 @@ function save(format) {
 }
 
 function fillAdapters() {
-  const option = ({ id, title, expert_for: expert }) => make("option", { value: id, textContent: title, title: expert.length ? `the expert for ${expert.join(", ")}` : "" });
+  const option = ({ id, title, model, adapter, expert_for: expert }) => {
+    const textContent = adapter ? `${adapter}${expert.length ? ` (${expert.join(", ")})` : ""}` : `${model.split("/").at(-1)}, no adapter`;
+    return make("option", { value: id, textContent, title });
+  };
   element("adapter").replaceChildren(...adapters.map(option));
   element("other-adapter").replaceChildren(...adapters.map(option));
 }
@@ -281,6 +284,8 @@ function wirePage() {
   element("opacity").addEventListener("input", () => stage.setDisplay({ opacity: Number(element("opacity").value) }));
   element("outline").addEventListener("change", () => stage.setDisplay({ outlined: element("outline").checked }));
   element("shown").addEventListener("change", () => stage.setDisplay({ shown: element("shown").checked }));
+  // The next key is a shortcut again, not a choice in the list.
+  document.querySelectorAll("select").forEach((select) => select.addEventListener("change", () => select.blur()));
   fillTable(element("key-table"));
   const step = (slices) => () => stage.view.isOpen && stage.view.step(tools.plane, slices);
   listen({
@@ -291,6 +296,7 @@ function wirePage() {
     "/": () => element("text").focus(),
     1: () => stage.setLayout("four"), 2: () => stage.setLayout("axial"), 3: () => stage.setLayout("coronal"), 4: () => stage.setLayout("sagittal"),
     "ctrl+z": actions.undo, "ctrl+shift+z": actions.redo, "ctrl+y": actions.redo, "ctrl+s": () => save("nii.gz"),
+    escape: () => tools.cancel(),
     arrowup: step(1), arrowdown: step(-1), pageup: step(10), pagedown: step(-10),
   });
   window.addEventListener("pagehide", () => workspace.release());

@@ -32,6 +32,7 @@ const TABLE = [
   ["C", "compare with another model"],
   ["Ctrl + S", "save the label map"],
   ["Page ↑, Page ↓", "ten slices"],
+  ["Esc", "drop what is being drawn"],
 ];
 
 export function fillTable(table) {
@@ -55,7 +56,7 @@ export function fillTable(table) {
  */
 export function listen(actions) {
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input[type=text], input[type=password], select, dialog[open]");
+    const typing = event.target.closest?.("input[type=text], input[type=password], input[type=range], select, dialog[open]");
     const command = event.ctrlKey || event.metaKey;
     if (event.altKey || (typing && !(command && event.key.toLowerCase() === "s"))) return;
     const name = `${command ? "ctrl+" : ""}${command && event.shiftKey ? "shift+" : ""}${event.key.toLowerCase()}`;

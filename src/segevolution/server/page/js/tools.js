@@ -21,6 +21,7 @@ export class Tools {
     this.name = "point";
     this.positive = true;
     this.plane = AXIAL; // the last one that the pointer was over
+    this.cancel = () => {}; // drops what is being drawn
     this.onPlace = () => {};
     this.onChange = () => {};
   }
@@ -88,6 +89,7 @@ export class Tools {
     marks.canvas.setPointerCapture(event.pointerId);
     const move = (moved) => gesture.move?.(moved);
     const stop = (ended) => {
+      this.cancel = () => {};
       marks.canvas.removeEventListener("pointermove", move);
       marks.canvas.removeEventListener("pointerup", stop);
       marks.canvas.removeEventListener("pointercancel", cancel);
@@ -96,8 +98,9 @@ export class Tools {
     const cancel = () => {
       stop(null);
       marks.stroke = null;
-      marks.draw();
+      this.workspace.tell("structures"); // draws what was said again
     };
+    this.cancel = cancel;
     marks.canvas.addEventListener("pointermove", move);
     marks.canvas.addEventListener("pointerup", stop);
     marks.canvas.addEventListener("pointercancel", cancel);
