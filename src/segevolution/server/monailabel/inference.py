@@ -13,7 +13,7 @@ from ...imaging.legend import legend
 from ...imaging.prompts import Prompt
 from ...inference.labelmap import label_map
 from ...inference.session import Session
-from ..answerers import Answerer
+from ..answerers import AnswererChoice
 from ..faults import NotFound
 from ..service import Service
 from ..volumes import Handle
@@ -96,7 +96,7 @@ def _clicked(session: Session, params: InferParams) -> tuple[list[str], list[Any
     return [name], [session.segment(points=rounded[0], negative_points=rounded[1])]
 
 
-def _wanted(service: Service, answerer: Answerer, params: InferParams) -> list[str]:
+def _wanted(service: Service, answerer: AnswererChoice, params: InferParams) -> list[str]:
     known = structures_of(service, answerer)
     if not known:
         raise NotFound(f'"{answerer.id}" takes no text; choose "{answerer.id}{CLICKS}" and set points.')

@@ -9,14 +9,14 @@ from fastapi import Response
 from ... import __version__
 from ...imaging.prompts import PromptKind
 from ...vocabulary import STRUCTURES
-from ..answerers import Answerer
+from ..answerers import AnswererChoice
 from ..service import Service
 
 CLICKS = "-clicks"  # after an adapter's id: the same network, asked by points
 ALL = "all"
 
 
-def structures_of(service: Service, answerer: Answerer) -> tuple[str, ...]:
+def structures_of(service: Service, answerer: AnswererChoice) -> tuple[str, ...]:
     """Names that a network can be asked for by text; none where it takes no text."""
     spec = service.answerers.load(answerer).spec
     return (spec.structures or STRUCTURES) if PromptKind.TEXT in spec.accepts else ()
