@@ -1,4 +1,4 @@
-"""How much memory a file may ask for: looked at before anything is allocated, and said in the sentence.
+"""A budget of memory for reading a file, checked before anything is allocated.
 
 A header of a few bytes can announce terabytes, and a compressed file of megabytes can unpack to them. A budget is a
 number of bytes; the default is half of what the machine, or the container it runs in, has free.

@@ -1,4 +1,4 @@
-"""What a training cost and which parameters it trained, noted beside its checkpoints as `cost.json`."""
+"""Measure what a training costs and count what it trains; `cost.json` beside its checkpoints holds the result."""
 
 import resource
 import sys

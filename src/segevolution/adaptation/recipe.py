@@ -1,4 +1,4 @@
-"""What a laboratory asks `segevolution adapt` for, and the study that answers it, with good defaults."""
+"""The request behind `segevolution adapt`, and the study that answers it, with good defaults."""
 
 import json
 import math

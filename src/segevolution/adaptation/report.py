@@ -1,4 +1,4 @@
-"""What `segevolution adapt` leaves: the adapter with its card, and one page that says whether to use it."""
+"""Write the results of `segevolution adapt`: the adapter with its card, and one page that says whether to use it."""
 
 import shlex
 from collections.abc import Mapping, Sequence

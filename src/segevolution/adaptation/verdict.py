@@ -1,4 +1,4 @@
-"""Whether an adapter is to be used: rules on paired differences over held-out patients, and their reasons in words.
+"""Decide by rules whether an adapter is to be used, from paired differences over held-out patients; give reasons.
 
 The rules are fixed before anything is measured. One question is decided: the gain of Dice over all kinds of prompt
 together, one number a patient.

@@ -1,4 +1,4 @@
-"""What an adapter of context priors has learned, read from its file: which structures it holds for alike.
+"""Explain what an adapter of context priors has learned from its file alone: which structures its tokens put together.
 
 Tokens start at random, each by its name, and this start is known; so beside the tokens themselves it is told how
 they moved, which is what the data taught.

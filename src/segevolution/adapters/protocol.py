@@ -1,4 +1,4 @@
-"""What the rest of the package knows of an adapter."""
+"""The protocol of an adapter: all that the rest of the package calls."""
 
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager

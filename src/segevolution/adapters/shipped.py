@@ -1,4 +1,4 @@
-"""What ships beside the models: adapters by name, and the expert that answers a modality in a model's place.
+"""Find adapters that ship by name, and the shipped expert that answers a modality in a model's place.
 
     weights/adapters/<name>     an adapter folder
     weights/experts.json        model -> modality -> the model and the adapter (or null) that answer it

@@ -1,4 +1,4 @@
-"""Several adapters on one network, one at a time on, and sessions with different ones beside one another."""
+"""Attach several adapters to one network, switch between them, and run sessions with different ones side by side."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager

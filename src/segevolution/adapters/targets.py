@@ -1,4 +1,4 @@
-"""Which layers and parameters a method works on: names of groups, patterns and exact names, resolved in the open.
+"""Find the layers and parameters that a method adapts, by names of groups, patterns and exact names.
 
 A network names its own groups, `spec.layer_groups` and `spec.parameter_groups`. In a pattern `*` stands for exactly one
 part between dots and `**` for one or more; a name without stars means only itself. Patterns choose among what the

@@ -1,4 +1,4 @@
-"""What a shift of appearance is: drawn once as data, then applied to signal as often as wanted.
+"""The base of a shift of appearance: parameters are drawn once as data, then applied to any number of images.
 
 A Shift draws a Change from a strength, a grid and a generator. The Change holds every number that was drawn, and
 applying it draws nothing more, so a record of it replays the very voxels. Its direction comes from the generator,

@@ -1,4 +1,4 @@
-"""Grey values along a curve, shared by the shifts that change contrast."""
+"""Map grey values along a curve; the shifts that change contrast share this."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout as a table, or as JSON for machines; notes on stderr."""
+"""Print results on stdout, as a table or as JSON for machines, and notes on stderr."""
 
 import sys
 from collections.abc import Iterable, Sequence

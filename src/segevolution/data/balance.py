@@ -1,4 +1,4 @@
-"""Which cases and structures are learned from, so that no dataset, modality or structure drowns the others.
+"""Choose the cases and structures of training so that no dataset, modality or structure drowns the others.
 
 A sample is a pair of a case and a structure that it carries. Everything here is decided by a seed and names, so the
 order in which records come changes nothing, and no draw depends on the one before it.

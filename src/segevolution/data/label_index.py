@@ -1,4 +1,4 @@
-"""Where the label values of a framed case lie, so that a view is placed without reading the whole label map."""
+"""An index of where each label value lies in a framed case: a view is placed without reading the whole label map."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

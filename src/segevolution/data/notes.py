@@ -1,4 +1,4 @@
-"""What a store keeps of its datasets beside the cases: one small JSON file a dataset, in a folder for each kind."""
+"""Notes of a store on its datasets: one small JSON file a dataset, in a folder for each kind of note."""
 
 from pathlib import Path
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""What is in a store, as rows."""
+"""Summarise the cases of a store as rows of a table."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a store knows of a case without reading its voxels."""
+"""The record of a case in a store: all that is known without reading its voxels."""
 
 import base64
 import hashlib

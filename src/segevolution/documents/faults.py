@@ -1,4 +1,4 @@
-"""What is wrong with a document, before its path and the caller's error class are known."""
+"""A fault of a document, raised before its path and the caller's error class are known."""
 
 
 class DocumentFault(Exception):

@@ -1,4 +1,4 @@
-"""How large a document may be, and its bytes if it is no larger."""
+"""Limits on the size of a document, and a reader of its bytes that enforces the first of them."""
 
 import stat
 from dataclasses import dataclass

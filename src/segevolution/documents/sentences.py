@@ -1,4 +1,4 @@
-"""What a schema refuses, as one sentence: the place in the document, what must stand there, and what does."""
+"""One sentence for a schema's refusal: the place in the document, what must stand there, and what does."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How deep voxels lie in a mask, in millimetres."""
+"""Measure how deep voxels lie in a mask, in millimetres."""
 
 from collections.abc import Sequence
 

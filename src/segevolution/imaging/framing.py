@@ -1,4 +1,4 @@
-"""From a volume to what a network sees, and the way back; training and inference share it.
+"""Convert a volume to the array that a network sees, and answers back; training and inference share this.
 
 A frame is the volume in canonical (RAS+) order, or in another that its network asks for, normalised, transposed to
 (D, H, W) = (Z, Y, X), cropped to its voxels above zero where zero means that nothing is there (SegVol's foreground

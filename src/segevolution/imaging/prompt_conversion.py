@@ -1,4 +1,4 @@
-"""What becomes of a prompt that a network does not accept: turned by a stated rule into what it does, or refused.
+"""Convert a kind of prompt that a network does not accept to one it does, by a stated rule, or refuse it.
 
 The rules stand in one table, `CONVERSIONS`. Each is said in the answer that it leads to.
 """

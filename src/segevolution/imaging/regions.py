@@ -1,4 +1,4 @@
-"""What a person draws over voxels: scribbles and lassos with a sign, and whole masks, packed to a bit a voxel."""
+"""Regions that a person draws (scribbles and lassos, each with a sign), and whole masks packed to one bit a voxel."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Which voxels of an image are signal: fill and spikes are told from it, so that they set no scale.
+"""Separate signal from fill and spikes, so that these set no scale.
 
 Fill is one number in many voxels, far from all signal: the padding of a resampled or reassembled image. Spikes are
 single voxels, or a small block, far above or below everything else. Both are found by gaps and tails that no scan of

@@ -1,4 +1,4 @@
-"""Where a network looks: blocks of voxels, the region around a coarse mask, and the windows that scan it.
+"""Windows of a network: blocks of voxels, the region around a coarse mask, and the windows that scan it.
 
 Everything is in voxels (d, h, w) of a frame; blocks are half-open. The scan follows MONAI's sliding window
 (`monai.inferers.sliding_window_inference`), on which SegVol's published inference rests.

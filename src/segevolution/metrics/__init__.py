@@ -1,4 +1,4 @@
-"""How good a mask is: arrays and spacing in, numbers out (overlap.py in voxels, surface.py in millimetres)."""
+"""Metrics of masks: arrays and spacing in, numbers out (overlap.py in voxels, surface.py in millimetres)."""
 
 from .metric import Comparison, Metric
 from .overlap import dice, iou, precision, sensitivity, volume_difference, volume_error

@@ -1,4 +1,4 @@
-"""What a metric is: a column of the table of results, and how its number comes from an answer and the truth."""
+"""A metric: its column in the table of results, and how its number comes from an answer and the truth."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What an evaluation measures, by the column that it fills; a new metric is one file, one line here, one test."""
+"""All metrics of an evaluation, by column; a new metric is one file, one line here, one test."""
 
 from collections.abc import Mapping
 

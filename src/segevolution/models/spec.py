@@ -1,4 +1,4 @@
-"""What a network asks of its inputs and offers to adapters; everything outside a network reads this and its names.
+"""The Spec of a network: the inputs it needs and the layers it offers to adapters. All other code reads this.
 
 A Spec is obeyed or refused: a value that cannot be is a CheckpointError when the network is built, and a `framing`
 that no strategy answers to is one when it is loaded (`inference/strategies/`).

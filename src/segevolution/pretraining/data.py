@@ -1,4 +1,4 @@
-"""Where a training's cases come from: the stores that its recipe's datasets become, or one packed file."""
+"""The cases of a pre-training: from the stores of its recipe's datasets, or from one packed file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

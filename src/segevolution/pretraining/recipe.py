@@ -1,4 +1,4 @@
-"""What a training from nothing is: a network, what it sees, in which stages, and how its data are packed."""
+"""The recipe of a training from nothing: a network, its data, its stages, and how the data are packed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

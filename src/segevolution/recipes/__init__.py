@@ -1,1 +1,1 @@
-"""What every kind of recipe shares: its parts, its datasets with their roles and stores, and how it is read."""
+"""Parts that all recipes share: datasets, roles of patients, stores, and the reader."""

@@ -1,4 +1,4 @@
-"""How a recipe declares a dataset: where its patients come from, and which role each has."""
+"""The declaration of a dataset in a recipe: where its patients come from, and which role each has."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

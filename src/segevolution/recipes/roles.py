@@ -1,4 +1,4 @@
-"""Which patients of a dataset have which role: learned from, replayed, validated by, or tested."""
+"""Assign a role to each patient of a dataset: trained on, replayed, validated on, or tested."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What must be known before a study is planned: its datasets, its bases, and the adapters that methods start from."""
+"""Read what a plan needs to know: the datasets, the bases, and the adapters that methods start from."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

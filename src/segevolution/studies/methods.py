@@ -1,4 +1,4 @@
-"""How one run of a study is trained: an adapter on the base, or the same network from its initialisation."""
+"""Train one run of a study: an adapter on the base, or the same network from its initialisation."""
 
 import sys
 import tempfile

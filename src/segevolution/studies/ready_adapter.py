@@ -1,4 +1,4 @@
-"""What a study has to know of a ready adapter: what tells it from another, and whom it learned from."""
+"""Read the facts on a ready adapter that a study needs: its identity, and the patients it learned from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

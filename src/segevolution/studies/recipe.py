@@ -1,4 +1,4 @@
-"""What a study is: a YAML file that states only its differences from the defaults below.
+"""The recipe of a study: a YAML file that states only its differences from the defaults below.
 
     name: demo
     data:

@@ -1,4 +1,4 @@
-"""Where a study is done: its folder, and what one process keeps in memory from one job to the next.
+"""The folder of a study, and what one process keeps in memory from one job to the next.
 
 Nothing here decides a result. Of networks only the last one stays loaded, since jobs come run by run.
 """

@@ -1,4 +1,4 @@
-"""A finite pool of views whose encodings are kept on disk, for methods that train nothing in the encoder.
+"""Keep the encodings of a fixed set of views on disk, for methods that train nothing in the encoder.
 
 Each case has so many views, drawn once from the seed, the case and the view's number. They are encoded once by the
 frozen encoder; training steps then choose among them and never run it again.

@@ -1,4 +1,4 @@
-"""Batches by number, beginning where the trainer stands."""
+"""The data module of Lightning: batches by number, beginning at the step where the trainer stands."""
 
 from collections.abc import Callable, Iterator, Sequence
 

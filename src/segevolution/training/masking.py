@@ -1,4 +1,4 @@
-"""What SimMIM sees and what is hidden from it: unlabelled images, and a random part of each (Xie et al. 2022).
+"""Unlabelled images for SimMIM, and the random part of each that is hidden (Xie et al. 2022).
 
 As in training with labels, a step's batch is drawn from its number alone, so that a run that was stopped goes on with
 the same images and the same masks.

@@ -1,4 +1,4 @@
-"""What a training run is: a validated value that recipes state and runs save beside their results."""
+"""The settings of a training run: a validated value that recipes state and runs save beside their results."""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal

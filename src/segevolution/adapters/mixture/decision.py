@@ -1,4 +1,4 @@
-"""What a gate decides for images: by a table, by what it has learned, or while it learns, with its losses."""
+"""A gate's decision for each image: by a table, by learned scores, or by noisy scores with losses while it trains."""
 
 import logging
 from collections import Counter

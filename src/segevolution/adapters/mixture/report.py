@@ -1,4 +1,4 @@
-"""What a gate does on held-out data: confusion of modality and expert, load, abstentions; for an adapter's card."""
+"""Measure a gate on held-out data for the adapter's card: confusion of modality and expert, load, abstentions."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a check says: findings, each with a severity, the cases it is about, and what to do."""
+"""A finding of a check: its severity, the cases it is about, and what to do."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whether the files of a case hold what its record says, and whether a case is like its peers."""
+"""Check that the files of a case hold what its record says, and that a case is like its peers."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

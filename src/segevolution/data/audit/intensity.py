@@ -1,4 +1,4 @@
-"""Whether the signal is what was measured: on the scale of its peers, in HU for CT, not cut off, not normalised."""
+"""Check that the signal is as it was measured: on the scale of its peers, CT in HU, neither clipped nor normalised."""
 
 from collections import defaultdict
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Whether a split keeps apart what must be kept apart, and the split that does.
+"""Check that no patient and no near-duplicate stands in two parts of a split, and repair a split that fails.
 
 People are told apart by (dataset, patient), volumes by their content: whoever or whatever is in two parts makes results
 on the held-out one too good.

@@ -1,4 +1,4 @@
-"""What base models were trained on, so that nobody calls a result on it zero-shot.
+"""List what base models were trained on, so that no result on these data is called zero-shot.
 
 A dataset is known by its name in the store, so that one prepared under a name of your own escapes; near-duplicates
 across stores find such copies where both are there.

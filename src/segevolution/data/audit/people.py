@@ -1,4 +1,4 @@
-"""Whether a dataset's patients look like people: neither all cases of one, nor one person under several names."""
+"""Check that a dataset's patients are plausible: not all cases of one person, not one person under several names."""
 
 from collections import defaultdict
 from collections.abc import Sequence

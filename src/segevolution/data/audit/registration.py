@@ -1,4 +1,4 @@
-"""Whether image and mask lie on one another: a mask outside the body, mirrored, or shifted against its image.
+"""Check that image and mask lie on one another: no mask outside the body, mirrored, or shifted against its image.
 
 The border of a structure is where brightness changes. So the change across each face of a mask's surface is compared
 with changes anywhere in the body; a mask that fits better mirrored or shifted than as it lies was moved against its

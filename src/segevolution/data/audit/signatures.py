@@ -1,4 +1,4 @@
-"""What stays of a volume when it is copied: resampled, cut, re-windowed, compressed, mirrored.
+"""Signatures of volumes that survive copying: resampling, cropping, re-windowing, compression, mirroring.
 
 A signature holds the volume on coarse isotropic grids, each voxel relative to its neighbourhood, and there the
 strongest extrema with a descriptor each. Comparing neighbourhoods rather than volumes is what survives cutting, and

@@ -1,4 +1,4 @@
-"""What a dataset is to the rest of the package.
+"""The base of all datasets: an index of cases, and a way to read each.
 
 A new dataset is one file with a class that fulfils `Source`, and one line in the table of `sources/__init__`.
 """

@@ -1,4 +1,4 @@
-"""What the names of files, labels and channels tell of a dataset."""
+"""Read facts from the names of files, labels and channels of a dataset."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Who is scanned in which file, from the names of all files of a dataset: one person is one patient.
+"""Find out from the names of all files of a dataset which person each scan is of; one person is one patient.
 
 A name is read from its end: parts that tell when and how a person was scanned (session, visit, frame, date, sequence,
 modality, side) are left off as long as something that can tell a person, a number that belongs to none of these,

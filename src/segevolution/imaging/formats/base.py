@@ -1,4 +1,4 @@
-"""What a file format is to the rest of the package: how a file is recognised, read and written."""
+"""The base of a file format: recognise, read and write a file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Where the slices of a DICOM series lie, and whether together they form a volume (DICOM PS3.3 C.7.6.2).
+"""Place the slices of a DICOM series, and check that together they form a volume (DICOM PS3.3 C.7.6.2).
 
 A volume needs parallel slices at even distances along their common normal. What breaks that is refused in a sentence,
 since an affine cannot say it and other readers pass over it in silence.

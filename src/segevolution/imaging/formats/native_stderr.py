@@ -1,4 +1,4 @@
-"""What C++ libraries print on the process's stderr, past Python: kept from the user, and there to be read.
+"""Capture what C++ libraries print on the process's stderr, which Python's own redirection does not see.
 
 GDCM's and ITK's own readers (libjpeg, OpenJPEG, MetaIO) print there whatever their callers ask.
 """

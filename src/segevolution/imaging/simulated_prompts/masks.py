@@ -1,4 +1,4 @@
-"""What the simulator draws from: a mask that holds something, or an imperfect copy of it."""
+"""The mask that prompts are simulated from: the true one, or an imperfect copy of it."""
 
 import numpy as np
 import numpy.typing as npt

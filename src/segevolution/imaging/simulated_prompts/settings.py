@@ -1,4 +1,4 @@
-"""How training's prompts err: the strengths of everything that `draw_prompt` may draw."""
+"""Settings of the errors in simulated prompts: how often and how strongly `draw_prompt` errs."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What stands between a volume and a network: how its image is prepared, and how prompts are answered with it.
+"""The base of a strategy: prepare the image of a volume for a network, and answer prompts with it.
 
 `Spec.framing` names a strategy of the registry in `strategies/__init__.py`. A session, an evaluation, a training window
 and a validation all go through the strategy, so that nothing above it knows which network answers. A strategy is one

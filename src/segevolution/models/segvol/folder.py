@@ -1,4 +1,4 @@
-"""What a model folder holds of a SegVol beside its weights: the sizes and the tokenizer."""
+"""Write and read the sizes and the tokenizer in a SegVol model folder, beside its weights."""
 
 from collections.abc import Mapping
 from dataclasses import replace
