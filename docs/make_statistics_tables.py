@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from segevolution.adaptation.verdict import Measured, Recommendation, VerdictRow, advise, corrected
+from segevolution.adaptation.verdict import VerdictEvidence, Recommendation, VerdictRow, advise, corrected
 from segevolution.evaluation.intervals import fold_variance, interval_of
 from segevolution.evaluation.retention import Retention
 from segevolution.evaluation.significance import equivalence
@@ -122,7 +122,7 @@ def _now(changes: Numbers, ct: Numbers) -> bool:
     ]
     tested = equivalence(ct, 0.02)
     kept = Retention("lora", "base", "ct", "CT", difference_of(ct), tested, False, tested.p)
-    measured = Measured(difference_of(changes.mean(axis=0)), tuple(corrected(rows)), (), (kept,))
+    measured = VerdictEvidence(difference_of(changes.mean(axis=0)), tuple(corrected(rows)), (), (kept,))
     return advise(measured).answer is Recommendation.USE
 
 

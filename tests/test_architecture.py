@@ -125,6 +125,25 @@ def test_the_public_list_is_short_sorted_and_true() -> None:
         assert hasattr(package, name), f"{name} is listed but not there"
 
 
+def test_no_two_classes_share_a_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for name, tree in _TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(name)
+    assert not {name: modules for name, modules in homes.items() if len(modules) > 1}
+
+
+@pytest.mark.parametrize("name", [name for name in _MODULES if _part(name) != "documents"])
+def test_json_and_yaml_are_read_by_documents_alone(name: str) -> None:
+    """What the code has written itself a moment ago, `json.loads(json.dumps(...))`, is no document."""
+    for node in ast.walk(_TREES[name]):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            call = ast.unparse(node.func)
+            own = bool(node.args) and ast.unparse(node.args[0]).startswith("json.dumps(")
+            assert own or not re.fullmatch(r"json\.loads?|yaml\.(\w+_)?load\w*", call), f"line {node.lineno}: {call}"
+
+
 def _words(tree: ast.AST) -> set[str]:
     """Every name and every string that code says, imports of modules left out."""
     said: set[str] = set()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segevolution.adaptation.verdict import Measured, Recommendation, VerdictRow, advise, corrected, measure
+from segevolution.adaptation.verdict import Recommendation, VerdictEvidence, VerdictRow, advise, corrected, measure
 from segevolution.evaluation.results import SCHEMA
 from segevolution.evaluation.retention import Retention
 from segevolution.evaluation.significance import equivalence
@@ -31,7 +31,7 @@ def answer_of(changes, ct):
         VerdictRow("ours", "MRI", kind, level, level, difference_of(values), retention=False)
         for kind, values in zip(KINDS, changes, strict=True)
     ]
-    return advise(Measured(difference_of(changes.mean(axis=0)), tuple(corrected(rows)), (), ct)).answer
+    return advise(VerdictEvidence(difference_of(changes.mean(axis=0)), tuple(corrected(rows)), (), ct)).answer
 
 
 @pytest.mark.parametrize("patients", [6, 9, 14])

@@ -32,7 +32,7 @@ class Attempt(BaseModel):
     patients: list[str]
 
 
-class _Note(BaseModel):
+class _AttemptNote(BaseModel):
     """attempts.json, or what is read here of report.json."""
 
     model_config = ConfigDict(extra="ignore")
@@ -76,6 +76,6 @@ def _read(path: Path) -> list[Attempt]:
     if not path.is_file():
         return []
     try:
-        return read_json(path, _Note, error=RecipeError).known_attempts
+        return read_json(path, _AttemptNote, error=RecipeError).known_attempts
     except SegevolutionError:
         return []

@@ -37,7 +37,7 @@ from ..studies.recipe import UNTRAINED
 from .attempts import Attempt
 from .cost import read_cost
 from .report_values import Training, estimate_values, retention_values, row_values, training_values
-from .verdict import WORTH, Advice, Measured, VerdictRow, advise, measure
+from .verdict import WORTH, Advice, VerdictEvidence, VerdictRow, advise, measure
 
 REPORT = "report.json"
 PAGE = "report.md"
@@ -204,7 +204,7 @@ def _page(
     name: str,
     facts: AdaptFacts,
     table: pd.DataFrame,
-    measured: Measured,
+    measured: VerdictEvidence,
     advice: Advice,
     trained: Training,
     command: str,

@@ -77,7 +77,7 @@ class VerdictRow:
 
 
 @dataclass(frozen=True)
-class Measured:
+class VerdictEvidence:
     """What the verdict rests on.
 
     Attributes:
@@ -121,7 +121,7 @@ def measure(
     *,
     simulated: Collection[str] = (),
     attempts: int = 1,
-) -> Measured:
+) -> VerdictEvidence:
     """What a table of results says.
 
     Args:
@@ -129,7 +129,7 @@ def measure(
         method, reference: as its column `method` names them.
         retention: datasets on which only forgetting is measured.
         simulated: those of them that are simulated.
-        attempts: see Measured.
+        attempts: see VerdictEvidence.
     """
     own = table[~table["dataset"].isin(list(retention))]
     rows = []
@@ -138,7 +138,7 @@ def measure(
         change = difference(part, method, reference)
         rows.append(VerdictRow(dataset, modality, prompt, before, after, change, dataset in retention))
     fallen = [name for (name,), part in grouped(own, ("structure",)) if has_fallen(difference(part, method, reference))]
-    return Measured(
+    return VerdictEvidence(
         gain=difference(own, method, reference),
         rows=tuple(corrected(rows)),
         fallen=tuple(fallen),
@@ -165,7 +165,7 @@ def corrected(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
     return [replace(row, corrected=corrections.get(str(number), row.change.p)) for number, row in enumerate(rows)]
 
 
-def advise(measured: Measured) -> Advice:
+def advise(measured: VerdictEvidence) -> Advice:
     """Apply the rules."""
     own = [row for row in measured.rows if not row.retention]
     compared = [row for row in own if row.turn != "no before"]
@@ -190,7 +190,7 @@ def advise(measured: Measured) -> Advice:
     return Advice(answer, headline, tuple(reasons), tuple(when_not))
 
 
-def _prices(measured: Measured, own: Sequence[VerdictRow]) -> list[tuple[str, str]]:
+def _prices(measured: VerdictEvidence, own: Sequence[VerdictRow]) -> list[tuple[str, str]]:
     """What a gain costs: (a clause for the headline, one for the list of what the adapter is not for)."""
     again = "ask the base without the adapter"
     prices = [
@@ -217,7 +217,7 @@ def _prices(measured: Measured, own: Sequence[VerdictRow]) -> list[tuple[str, st
     return prices if measured.kept else [*prices, ("CT was not measured", "CT: it was not measured; " + again)]
 
 
-def _worst(one: Retention, measured: Measured) -> VerdictRow | None:
+def _worst(one: Retention, measured: VerdictEvidence) -> VerdictRow | None:
     """The kind of prompt whose mean fell most on this CT, where that is more than MARGIN."""
     rows = [row for row in measured.rows if (row.dataset, row.modality) == (one.dataset, one.modality)]
     worst = min(rows, key=lambda row: row.change.estimate.mean, default=None)
@@ -225,7 +225,7 @@ def _worst(one: Retention, measured: Measured) -> VerdictRow | None:
 
 
 def _answer(
-    measured: Measured, own: Sequence[VerdictRow], compared: Sequence[VerdictRow], prices: Sequence[str]
+    measured: VerdictEvidence, own: Sequence[VerdictRow], compared: Sequence[VerdictRow], prices: Sequence[str]
 ) -> tuple[Recommendation, str]:
     if not own:
         return (
@@ -261,7 +261,7 @@ def _answer(
     return Recommendation.NOT, f"Do not adapt: no gain of Dice over all kinds of prompt is shown ({size}){beside}."
 
 
-def _kept_name(one: Retention, measured: Measured) -> str:
+def _kept_name(one: Retention, measured: VerdictEvidence) -> str:
     return f"simulated {one.modality}" if one.dataset in measured.simulated else one.modality
 
 
@@ -289,7 +289,7 @@ def _of_own(own: Sequence[VerdictRow], compared: Sequence[VerdictRow]) -> list[s
     return told
 
 
-def _of_retention(one: Retention, measured: Measured) -> str:
+def _of_retention(one: Retention, measured: VerdictEvidence) -> str:
     change, tested = one.change.estimate, one.equivalence
     name = f"{_kept_name(one, measured)} ({one.dataset})"
     if one.verdict is Kept.UNCHANGED:

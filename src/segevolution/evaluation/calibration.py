@@ -32,7 +32,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class IouCalibration:
     """Predicted against true intersection over union of one method on one dataset.
 
     Attributes:
@@ -54,7 +54,7 @@ class Calibration:
     bins: tuple[Bin, ...]
 
 
-def calibration_of(rows: pd.DataFrame, method: str, dataset: str, modality: str) -> Calibration | None:
+def calibration_of(rows: pd.DataFrame, method: str, dataset: str, modality: str) -> IouCalibration | None:
     """The calibration of a method's answers; None where no overlap was predicted.
 
     Args:
@@ -73,7 +73,7 @@ def calibration_of(rows: pd.DataFrame, method: str, dataset: str, modality: str)
     predicted = told["predicted_iou"].to_numpy(np.float64)
     varied = len(told) > 1 and np.ptp(predicted) > 0 and np.ptp(true.to_numpy()) > 0
     correlation = float(stats.spearmanr(predicted, true).statistic) if varied else float("nan")
-    return Calibration(
+    return IouCalibration(
         method=method,
         dataset=dataset,
         modality=modality,

@@ -21,7 +21,7 @@ from .table_questions import TableQuestion, questions_of
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MethodComparison:
     """A method against another on one question, by Dice.
 
     Attributes:
@@ -67,7 +67,7 @@ class PrimaryFinding:
     sentence: str
 
 
-def compare(table: pd.DataFrame, methods: Sequence[str], analysis: Analysis) -> list[Comparison]:
+def compare(table: pd.DataFrame, methods: Sequence[str], analysis: Analysis) -> list[MethodComparison]:
     """Every method against the reference, and against its rivals, before any correction."""
     pairs = [(method, analysis.reference) for method in methods if method != analysis.reference]
     pairs = pairs if analysis.reference in methods else []
@@ -78,7 +78,7 @@ def compare(table: pd.DataFrame, methods: Sequence[str], analysis: Analysis) -> 
         for question, rows in asked:
             change = difference(rows, method, reference)
             primary = _is_primary(question, method, reference, analysis.primary)
-            found.append(Comparison(method, reference, question, change, change.p, primary))
+            found.append(MethodComparison(method, reference, question, change, change.p, primary))
     return found
 
 
@@ -92,7 +92,9 @@ def _is_primary(question: TableQuestion, method: str, reference: str, primary: P
     return wanted == (method, reference, question.dataset, question.prompt, question.context)
 
 
-def correct(compared: Sequence[Comparison], kept: Sequence[Retention]) -> tuple[list[Comparison], list[Retention], int]:
+def correct(
+    compared: Sequence[MethodComparison], kept: Sequence[Retention]
+) -> tuple[list[MethodComparison], list[Retention], int]:
     """Both with Holm's correction over all that is not the primary question, and how many questions those are."""
     family: dict[str, float] = {}
     for number, one in enumerate(compared):

@@ -17,8 +17,8 @@ import pandas as pd
 
 from ..metrics import METRICS
 from .analysis import Analysis
-from .calibration import Calibration, calibration_of
-from .comparisons import Comparison, PrimaryFinding, compare, correct, primary_finding
+from .calibration import IouCalibration, calibration_of
+from .comparisons import MethodComparison, PrimaryFinding, compare, correct, primary_finding
 from .coordinates import complete, plain_rows, present
 from .levels import MetricTable, StructureTable, level_table, structure_table
 from .retention import Retention, retention_of
@@ -69,17 +69,17 @@ class Findings:
     primary: PrimaryFinding | None
     metrics: tuple[MetricTable, ...]
     structures: tuple[StructureTable, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[MethodComparison, ...]
     corrected_questions: int
     retention: tuple[Retention, ...]
-    calibration: tuple[Calibration, ...]
+    calibration: tuple[IouCalibration, ...]
     work: tuple[Work, ...]
 
     def metric(self, name: str) -> MetricTable:
         """The table of one metric; KeyError where it was not measured."""
         return {table.metric.name: table for table in self.metrics}[name]
 
-    def against(self, reference: str) -> tuple[Comparison, ...]:
+    def against(self, reference: str) -> tuple[MethodComparison, ...]:
         """The comparisons with one method."""
         return tuple(one for one in self.comparisons if one.reference == reference)
 
@@ -134,7 +134,7 @@ def _runs(table: pd.DataFrame) -> tuple[MethodRuns, ...]:
     )
 
 
-def _calibrations(plain: pd.DataFrame) -> tuple[Calibration, ...]:
+def _calibrations(plain: pd.DataFrame) -> tuple[IouCalibration, ...]:
     found = []
     for (method, dataset, modality), rows in grouped(plain, ("method", "dataset", "modality")):
         one = calibration_of(rows, method, dataset, modality)

@@ -14,8 +14,8 @@ from ..files import replacing, write_text
 from . import figures
 from .analysis import Analysis
 from .blocks import Block, Heading, Picture, Table, Text, markdown, page
-from .calibration import Calibration
-from .comparisons import Comparison, in_brackets
+from .calibration import IouCalibration
+from .comparisons import MethodComparison, in_brackets
 from .coordinates import plain_rows
 from .findings import Findings, findings
 from .intervals import FEWEST
@@ -125,7 +125,7 @@ def _cells(row: LevelRow, methods: Sequence[str], *, structure: bool = False) ->
     return (*what, *levels, str(low) if low == high else f"{low} to {high}")
 
 
-def comparison_rows(comparisons: Sequence[Comparison]) -> Table:
+def comparison_rows(comparisons: Sequence[MethodComparison]) -> Table:
     """Rows: method, dataset and prompt, each method against the reference on the same questions."""
     rows = []
     for one in comparisons:
@@ -152,7 +152,7 @@ def retention_rows(retention: Sequence[Retention]) -> Table:
     return Table(columns, tuple(rows))
 
 
-def calibration_rows(calibration: Sequence[Calibration]) -> Table:
+def calibration_rows(calibration: Sequence[IouCalibration]) -> Table:
     """Rows: method and dataset, over all kinds of prompt."""
     rows = []
     for one in calibration:

@@ -66,7 +66,7 @@ class Primary(RecipePart):
         )
 
 
-class Retention(RecipePart):
+class RetentionPlan(RecipePart):
     """Datasets on which nothing may be forgotten; a change of Dice within `margin` is none."""
 
     data: Annotated[list[str], Field(min_length=1)]
@@ -128,7 +128,7 @@ def _among(key: str, name: str, known: Mapping[str, object] | Sequence[str]) -> 
         raise ValueError(f'primary.{key} is "{name}", which the recipe does not have; {hint}')
 
 
-class _Note(BaseModel):
+class _PrimaryNote(BaseModel):
     """primary.json."""
 
     model_config = ConfigDict(extra="ignore")
@@ -151,7 +151,7 @@ def note_primary(folder: Path, question: PrimaryQuestion | None, measured: int) 
     words = None if question is None else question.words
     if not path.is_file():
         write_json(path, {"question": words, "measured_before": measured})
-    first = read_json(path, _Note, error=RecipeError)
+    first = read_json(path, _PrimaryNote, error=RecipeError)
     if words is None or (first.question == words and not first.measured_before):
         return None
     if first.question == words:

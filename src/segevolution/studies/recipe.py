@@ -28,7 +28,7 @@ from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
 from ..training.settings import FitSettings
 from ..vocabulary import did_you_mean
 from .jobs import SCRATCH
-from .primary import Primary, Retention, check_primary
+from .primary import Primary, RetentionPlan, check_primary
 
 Jitter = Annotated[float, Field(ge=0)]
 
@@ -153,7 +153,7 @@ class Recipe(RecipePart):
     pictures: str | None = None  # the prompt whose masks are drawn; None: the last of `prompts`
     reference: str = UNTRAINED  # the method that the others are compared with
     primary: Primary | None = None  # the question that is asked first; all others are corrected for their number
-    retention: Retention | None = None  # what must not be forgotten
+    retention: RetentionPlan | None = None  # what must not be forgotten
 
     @model_validator(mode="before")
     @classmethod

@@ -1,16 +1,16 @@
 """MONAI Label's routes, under /monai."""
 
 import hmac
-import json
 import shutil
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from ...documents import json_from_text
+from ...errors import FormatError
 from ..faults import BadRequest, KeyRequired, NotFound
 from ..service import Served, Service
 from ..uploads import Reading, read_upload, upload_folder, upload_name
@@ -157,8 +157,7 @@ def _file(form: FormData, name: str) -> UploadFile:
 
 def _params(form: FormData) -> InferParams:
     try:
-        said = json.loads(str(form.get("params") or "{}"))
-        return InferParams.model_validate(said)
-    except (ValueError, RecursionError) as error:
-        where = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else "params"
-        raise BadRequest(f"{where} of the question cannot be read.") from error
+        text = str(form.get("params") or "{}")
+        return json_from_text(text, InferParams, where="params", error=FormatError, strict=False)
+    except FormatError as error:
+        raise BadRequest(str(error)) from error
