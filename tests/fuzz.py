@@ -6,6 +6,10 @@
 A kind of file is a line in KINDS: how a sound file is made, how its bytes are damaged, and what opens it. What may
 come of a damaged file is a sentence (a SegevolutionError), or that it opens as before. Anything else is a fault: a
 traceback, a crash of the process, no answer within ten seconds, or voxels that changed without a word.
+
+Voxels changed without a word where a checksum guards them and they differ; where two readings of one file differ; and,
+as raw voxels have no checksum, where the voxels are others than an independent reader (nibabel, SimpleITK, pydicom)
+finds in the same damaged file (of compressed ones SimpleITK may hand out memory that nobody wrote). Where that reader refuses the file, nothing is compared, and the outcome is "alone".
 """
 
 import argparse
@@ -32,6 +36,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pydicom
+import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
@@ -42,7 +47,7 @@ SECONDS = 10.0
 MEMORY = 2 << 30  # bytes beyond what the parent process holds
 ARRAY = np.random.default_rng(0).integers(0, 900, (9, 10, 11)).astype("<i2")
 RAW = ARRAY.tobytes(order="F")
-HARMLESS = ("sentence", "opened")
+HARMLESS = ("sentence", "opened", "alone")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Kind:
         header: bytes at the file's start that are damaged more often than others.
         checked: whether a checksum guards what follows the header, so that it may not change without a word.
         text: whether numbers and words of the header are replaced too.
+        other: an independent reader: (path) -> voxels, in any order where `ordered` is False; raises anything.
+        ordered: whether its voxels stand in the order of ours.
     """
 
     make: Callable[[Path], Path]
@@ -62,11 +69,13 @@ class Kind:
     header: int
     checked: bool = False
     text: bool = False
+    other: Callable[[Path], np.ndarray] | None = None
+    ordered: bool = True
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one damaged file: "sentence", "opened", "traceback", "crash", "hang" or "silent"."""
+    """What came of one damaged file: "sentence", "opened", "alone", "traceback", "crash", "hang" or "silent"."""
 
     kind: str
     seed: int
@@ -82,6 +91,35 @@ def voxels(path: Path) -> tuple[str, tuple[int, ...]]:
     if len(digests) > 1:
         raise AssertionError("two readings of one file differ")
     return digests.pop(), read(path).array.shape
+
+
+def by_nibabel(path: Path) -> np.ndarray:
+    """Voxels (X, Y, Z) of a NIfTI, scaled."""
+    return np.asarray(nib.load(path).dataobj)
+
+
+def by_simpleitk(path: Path) -> np.ndarray:
+    """Voxels (X, Y, Z) of an NRRD or MetaImage."""
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T
+
+
+def by_pydicom(path: Path) -> np.ndarray:
+    """The voxels of every slice, scaled."""
+    slices = [pydicom.dcmread(file) for file in sorted(path.iterdir())]
+    return np.stack([each.pixel_array * float(each.RescaleSlope) + float(each.RescaleIntercept) for each in slices])
+
+
+def compared(kind: "Kind", path: Path) -> str:
+    """How an independent reader's voxels agree with ours: "opened", "alone" or "silent"."""
+    ours = read(path).array
+    try:
+        theirs = kind.other(path) if kind.other is not None else ours
+        theirs = theirs if kind.ordered else np.sort(theirs, axis=None)
+    except BaseException:  # whatever it does not read, and however it says so
+        return "alone"
+    ours = ours if kind.ordered else np.sort(ours, axis=None)
+    same = ours.shape == theirs.shape and np.allclose(ours.astype(np.float64), theirs.astype(np.float64), rtol=1e-6)
+    return "opened" if same else "silent"
 
 
 def _nifti(folder: Path, name: str) -> Path:
@@ -133,13 +171,15 @@ def _dicom(folder: Path) -> Path:
 
 
 KINDS: dict[str, Kind] = {
-    "nifti": Kind(lambda folder: _nifti(folder, "image.nii"), voxels, 352),
+    "nifti": Kind(lambda folder: _nifti(folder, "image.nii"), voxels, 352, other=by_nibabel),
     "nifti.gz": Kind(lambda folder: _nifti(folder, "image.nii.gz"), voxels, 20, checked=True),
-    "nrrd": Kind(lambda folder: _nrrd(folder, "raw"), voxels, 200, text=True),
+    "nrrd": Kind(lambda folder: _nrrd(folder, "raw"), voxels, 200, text=True, other=by_simpleitk),
     "nrrd.gz": Kind(lambda folder: _nrrd(folder, "gzip"), voxels, 200, checked=True, text=True),
-    "metaimage": Kind(lambda folder: _meta(folder, packed=False), voxels, 260, text=True),
-    "metaimage.z": Kind(lambda folder: _meta(folder, packed=True), voxels, 300, checked=True, text=True),
-    "dicom": Kind(_dicom, voxels, 900),
+    "metaimage": Kind(lambda folder: _meta(folder, packed=False), voxels, 260, text=True, other=by_simpleitk),
+    "metaimage.z": Kind(
+        lambda folder: _meta(folder, packed=True), voxels, 300, checked=True, text=True, other=by_simpleitk
+    ),
+    "dicom": Kind(_dicom, voxels, 900, other=by_pydicom, ordered=False),
 }
 
 
@@ -205,6 +245,10 @@ def try_one(name: str, seed: int, folder: Path) -> Outcome:
     start = time.perf_counter()
     word, detail, megabytes = _in_a_child(lambda: repr(kind.open(path)))
     seconds = time.perf_counter() - start
+    if word == "opened" and kind.other is not None:
+        # In a process of its own: an independent reader may crash where ours does not.
+        said, found, _ = _in_a_child(lambda: compared(kind, path))
+        word = found if said == "opened" else "alone"
     if word == "opened" and kind.checked and same_header and detail != whole:
         word = "silent"
     return Outcome(name, seed, word, detail, seconds, megabytes)

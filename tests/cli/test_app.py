@@ -1,5 +1,6 @@
 """The command line as a whole: help without torch, one sentence for an error, the right status."""
 
+import os
 import re
 import subprocess
 import sys
@@ -109,3 +110,33 @@ def test_tables_keep_cells_whole_in_a_pipe_and_notes_stay_off_stdout(capsys: pyt
     assert "x" * 150 in printed.out
     assert "œsophage" in printed.out
     assert printed.err == "working\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
+def test_what_a_terminal_cannot_show_is_escaped(encoding: str) -> None:
+    """A table, JSON and a sentence with letters that the encoding lacks, and with a name of undecodable bytes."""
+    code = r"""
+import sys
+import typer
+from segevolution.cli import app
+from segevolution.cli.console import print_json, print_table
+from segevolution.errors import OutputError
+
+command = typer.Typer(add_completion=False)
+
+@command.command()
+def fail() -> None:
+    print_table(("name",), [("\u0153sophage",), ("\udcff",)])
+    print_json({"name": "\u0153 \udcff"})
+    raise OutputError("\u0153 \udcff exists already.")
+
+sys.modules["failing"] = type(sys)("failing")
+sys.modules["failing"].app = command
+app.COMMANDS["models"] = ("failing", "Fails.")
+app.main(["models"])
+"""
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
+    assert done.returncode == 2, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.rstrip().endswith(b"exists already.")

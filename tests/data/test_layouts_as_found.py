@@ -98,6 +98,7 @@ def test_the_decathlon_lists_files_elsewhere_only_where_that_is_allowed(
 ) -> None:
     miniature.image(tmp_path / "far" / "x.nii.gz")
     miniature.labels(tmp_path / "set" / "labelsTr" / "x.nii.gz")
+    (tmp_path / "set" / "imagesTr").mkdir()
     image = f"{tmp_path / 'far'}/x.nii.gz" if place == "/" else f"{place}x.nii.gz"
     folder = described(
         tmp_path / "set",
@@ -281,5 +282,8 @@ def test_patients_that_are_no_people_are_a_finding(miniature: Any, tmp_path: Pat
     torn = findings("torn", ("s1_visit1", "s1_visit2", "s2_visit1"), patient_pattern="^(.*)$")
     assert "s1_visit1, s1_visit2 may be one person" in torn[0]
     assert "do not tell for certain" in findings("open", ("R01_001", "R01_002", "R01_003", "R01_004", "R02_001"))[0]
+    pair = ("case_0800", "case_0801")
+    assert 'names share their beginning ("case_080")' in findings("pair", pair)[0]
+    assert findings("said", pair, patient_pattern="(.*)") == []
     assert findings("fine", ("s1_visit1", "s1_visit2", "s2_visit1")) == []
     assert findings("plain", ("case_001", "case_002", "case_004")) == []

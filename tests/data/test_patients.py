@@ -83,6 +83,27 @@ def test_what_names_leave_open_is_decided_and_said(names: list[str], patients: i
     assert "--patient-from" in grouping.sentence
 
 
+@pytest.mark.parametrize(
+    ("names", "patients"),
+    [
+        (["DOE^JOHN_1", "DOE^JOHN_2", "ROE^JANE_1"], 2),
+        (["1.2.840.3.4_a", "1.2.840.3.4_b"], 1),
+        (["case_012_a", "case_012_b", "case_014_a"], 2),
+        (["case_0800", "case_0801"], 2),
+        (["P01_1", "P01_2"], 2),
+        (["smith_a", "smith_b"], 2),
+        (["smith_1", "smith_2", "jones_1"], 3),
+        (["Anna1", "Anna2", "Anna3"], 3),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else str(value),
+)
+def test_names_that_share_their_beginning_are_in_doubt(names: list[str], patients: int) -> None:
+    grouping = group_patients(names)
+    assert len(set(grouping.patients.values())) == patients
+    assert grouping.sentence.startswith(f"{len(names)} files, {patients} patient")
+    assert "if that is wrong, --patient-from takes" in grouping.sentence
+
+
 def test_all_files_of_one_patient_are_in_doubt() -> None:
     assert group_patients(["P1_T1", "P1_T2", "P1_FLAIR"]).doubt == "all files are of one patient"
     assert group_patients(["P1_T1"]).doubt is None

@@ -54,6 +54,43 @@ def test_a_ct_that_is_not_in_hu_is_said(array: np.ndarray, words: str) -> None:
     assert words in sentences[0]
 
 
+CHANGES = {
+    "halved": lambda array: array / 2,
+    "doubled": lambda array: array * 2,
+    "a tenth": lambda array: array / 10,
+    "raised": lambda array: array + 100,
+    "lowered": lambda array: array - 100,
+    "raised by 200": lambda array: array + 200,
+    "tripled": lambda array: array * 3,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("clipped", [False, True], ids=["whole", "clipped"])
+def test_a_ct_that_was_scaled_or_shifted_is_doubted(change: str, clipped: bool) -> None:
+    array = np.clip(ct(), -125, 275) if clipped else ct()
+    assert signal_warnings(volume(array, Modality.CT)) == ()
+    sentence = signal_warnings(volume(CHANGES[change](array.astype(np.float32)), Modality.CT))[0]
+    assert "not in HU" in sentence or "not be in HU" in sentence
+
+
+def test_a_clipped_ct_that_is_called_an_mri_is_said() -> None:
+    assert "cut off at -125" in signal_warnings(volume(np.clip(ct(), -125, 275), Modality.MRI))[0]
+
+
+@pytest.mark.parametrize("change", list(CHANGES)[:5])
+def test_a_real_clipped_ct_that_was_scaled_or_shifted_is_doubted(change: str, shared_data: Path) -> None:
+    files = sorted((shared_data / "ct_abdomen_btcv" / "imagesTr").glob("*.nii.gz"))[::9]
+    assert len(files) == 3
+    doubted = 0
+    for file in files:
+        image = read(file, modality="CT")
+        assert signal_warnings(image) == ()
+        sentences = signal_warnings(replace(image, array=CHANGES[change](image.array.astype(np.float32))))
+        doubted += any("be in HU" in sentence or "not in HU" in sentence for sentence in sentences)
+    assert doubted >= 2  # of noisy ones, fat and soft tissue are one peak
+
+
 @pytest.mark.parametrize("highest", [100, 230, 1000, 4095])
 def test_a_ct_without_anything_below_zero_is_doubted(highest: int) -> None:
     array = np.rint((ct() - ct().min()) / np.ptp(ct()) * highest)

@@ -7,6 +7,7 @@ COMMANDS. At its top such a file imports nothing heavier than typer and rich; to
 
 import importlib
 import sys
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -80,6 +81,10 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: without the program's name; None reads them from the process.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What the terminal's encoding lacks is escaped, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(arguments, prog_name="segevolution")
     except SegevolutionError as error:

@@ -10,12 +10,15 @@ import numpy as np
 
 from ..vocabulary import Modality
 from .grid import Array
+from .tissue_peaks import FAT, misplaced_peaks, tissue_peaks
 from .usable_signal import sample_of, usable_signal
 from .volume import Volume
 
 _SATURATED = 0.05  # of the voxels at the highest signal
 _ONE_NUMBER = 0.97  # of the voxels
 _NORMALISED = 20.0  # no CT of a body lies within so few HU
+_NARROW = 50.0  # between the lowest and the highest value: half of what lies between fat and soft tissue
+_SQUEEZED = (-50.0, 60.0, 5.0)  # air and bone within the first two, the lowest fifth within the third: 1000 HU in 100
 _BYTE = 255
 _SIGNED_BYTE = (-128, 127)
 _HIGHEST_HU = 4500.0  # of the 99th percentile: metal lies higher, in few voxels
@@ -58,7 +61,7 @@ def _doubts(sample: Array, modality: Modality | None) -> tuple[str, ...]:
 
 
 def _not_in_hounsfield(sample: Array) -> str | None:
-    """CT whose numbers cannot be HU: normalised, 8-bit, shifted by 1024, or stretched."""
+    """CT whose numbers cannot be HU: normalised, 8-bit, shifted, scaled, stretched or inverted."""
     low, high = float(sample.min()), float(sample.max())
     advice = "give the scan in Hounsfield units, or its answers mean nothing"
     if max(abs(low), abs(high)) <= _NORMALISED:
@@ -81,19 +84,39 @@ def _not_in_hounsfield(sample: Array) -> str | None:
         return f"this CT is not in HU: almost no voxel lies between -200 and 300, where soft tissue does; {advice}"
     if _share(sample, *_SHIFTED) > _MOST_BONE:
         return f"this CT is not in HU: too many voxels lie near 1000 to be bone, as if it were inverted; {advice}"
+    if low < 0 and high - low < _NARROW:
+        return f"this CT may not be in HU: its values only run from {low:g} to {high:g}; {advice}"
+    first, fifth, last = (float(value) for value in np.percentile(sample, (1, 20, 99)))
+    if first <= _SQUEEZED[0] and last <= _SQUEEZED[1] and fifth - first <= _SQUEEZED[2]:
+        return (
+            f"this CT may not be in HU: nearly all values lie between {first:.0f} and {last:.0f}, where air and bone "
+            f"are 1000 apart; {advice}"
+        )
+    peaks = misplaced_peaks(sample)
+    if peaks is not None:
+        return (
+            f"this CT may not be in HU: its fat and soft tissue seem to lie near {peaks.fat:.0f} and {peaks.soft:.0f}, "
+            f"where -100 and 50 are usual, as if it were scaled or shifted; {advice}"
+        )
     if low >= 0:
         return f"this CT may not be in HU: no voxel lies below 0, where air and fat do; {advice}"
     return None
 
 
 def _like_ct(sample: Array) -> str | None:
-    """MRI that has the air and the tissue of a CT."""
+    """MRI that has the air, or the fat, and the tissue of a CT."""
     low, high = np.percentile(sample, (0.5, 99))
     plausible = -3100 < low < -850 and high < _HIGHEST_HU
     if plausible and _share(sample, *_AIR) > 0.05 and _share(sample, -150, 250) > 0.1:
         return (
             f"this MRI looks like a CT: its values go down to {low:.0f}, where the air of a CT lies; "
             "say --modality CT if it is one"
+        )
+    peaks = tissue_peaks(sample) if -300 < sample.min() < -100 else None
+    if peaks and np.percentile(sample, 20) == sample.min() and FAT[0] <= peaks.fat <= FAT[1] and 20 < peaks.soft < 200:
+        return (
+            f"this MRI looks like a CT: it is cut off at {sample.min():.0f}, and its fat and soft tissue lie near "
+            f"{peaks.fat:.0f} and {peaks.soft:.0f}; say --modality CT if it is one"
         )
     return None
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ..sources.naming import image_stem
-from ..sources.patients import group_patients
+from ..sources.patients import SAID_BY_A_PERSON, group_patients
 from .entries import AuditedCase
 from .findings import Finding
 
@@ -16,7 +16,7 @@ def check_people(everyone: Sequence[AuditedCase]) -> list[Finding]:
     """Findings on the patients of each dataset, from the names of the files that its cases came from.
 
     All files of one patient, and files that their names may give to fewer patients than the records do, are warnings.
-    Where a table or the layout names the patients, nothing but the first is looked for.
+    Where a person said who is who, by a table or an expression, names that only may be shared are none.
     """
     by_dataset: dict[str, list[AuditedCase]] = defaultdict(list)
     for entry in everyone:
@@ -40,7 +40,8 @@ def _shared_names(dataset: str, members: Sequence[AuditedCase], patient_of: dict
     for file, patient in grouping.patients.items():
         together[patient].add(patient_of[file])
     several = {patient: sorted(recorded) for patient, recorded in together.items() if len(recorded) > 1}
-    if not several and not (grouping.doubt and len(set(patient_of.values())) == len(patient_of)):
+    each_its_own = len(set(patient_of.values())) == len(patient_of)
+    if not several and (not grouping.doubt or not each_its_own or _said_by_a_person(dataset, members)):
         return []
     files = {file for file, patient in grouping.patients.items() if patient in several} or set(patient_of)
     cases = tuple(entry.name for entry in members if _file(entry) in files)
@@ -50,6 +51,13 @@ def _shared_names(dataset: str, members: Sequence[AuditedCase], patient_of: dict
     else:
         message = f"the names of {dataset} do not tell for certain who its patients are: {grouping.doubt}."
     return [Finding("patients", "warning", cases, message, _REMEDY)]
+
+
+def _said_by_a_person(dataset: str, members: Sequence[AuditedCase]) -> bool:
+    """Whether the store keeps that a table or an expression named the patients when it was prepared."""
+    stores = {entry.store.path: entry.store for entry in members}.values()
+    texts = [note.get("text", "") for store in stores for note in store.decisions.get(dataset, [])]
+    return any(SAID_BY_A_PERSON in text for text in texts)
 
 
 def _file(entry: AuditedCase) -> str:

@@ -33,12 +33,17 @@ from .patient_words import (
     VIEWS,
 )
 
+SAID_BY_A_PERSON = "what you said, "  # begins the rule of a grouping that a person gave
 CHANGE = "--patient-from takes a regular expression or a table of names and patients"
 
 _TABLES = (".csv", ".tsv", ".txt", ".json")
 _LONGEST_PATTERN = 1000
 # Where a number ends and a numbered word begins: Subject12visit1 is read as Subject12_visit1.
 _GLUED = re.compile(rf"[a-z0-9]*\d(?=(?:{'|'.join(sorted(NUMBERED))})\d{{1,4}}(?:$|[_\-\s.]))", re.IGNORECASE)
+# A person's name or identifier as DICOM has it, and a number or letter behind it.
+_PERSON = re.compile(r"([^\^]+\^[^_]*?|\d+(?:\.\d+){3,})(?:[_\-\s](?:\d{1,3}|[a-z]))?", re.IGNORECASE)
+# What may count a person's scans: a letter or a small number behind a separator, or a small number behind a word.
+_SUFFIX = re.compile(r"(.*\w)[_\-\s.](\d{1,2})|(.*\w)[_\-\s.]([a-z])|(.*[^\W\d_])(\d{1,2})", re.IGNORECASE)
 # A person is rarely scanned more often than this in one dataset.
 _MOST_VISITS = 9
 
@@ -89,14 +94,14 @@ def group_patients(names: Iterable[str], patient_from: str | None = None) -> Gro
         left_off.add("number of a scan")
     rule = _rule(left_off) if any(name != patient for name, patient in patients.items()) else "their whole names"
     rests = sorted({parse.rest for parse in parsed.values()})
-    for decide in (_second_numbers, _letters, _names_without_numbers, _counting_digits):
+    for decide in (_names_of_persons, _letters, _second_numbers, _names_without_numbers, _counting_digits):
         decision = decide(rests)
         if decision is not None:
             joined = {name: decision.patients.get(patient, patient) for name, patient in patients.items()}
             return Grouping(joined, decision.rule if joined != patients else rule, decision.doubt)
     if len(names) > 1 and len(set(patients.values())) == 1:
         return Grouping(patients, rule, "all files are of one patient")
-    return Grouping(patients, rule)
+    return Grouping(patients, rule, _shared_stem(rests) if len(set(patients.values())) == len(names) else None)
 
 
 def patient_of(name: str, patient_from: str | None = None) -> str:
@@ -183,6 +188,44 @@ def _tells_a_person(parts: Sequence[str]) -> bool:
     )
 
 
+def _names_of_persons(rests: Sequence[str]) -> Grouping | None:
+    """Names such as DOE^JOHN_1 or 1.2.840.7_b, whose beginning is a person's name or identifier as DICOM has it."""
+    matches = [_PERSON.fullmatch(rest) for rest in rests]
+    people = {rest: match[1] for rest, match in zip(rests, matches, strict=True) if match is not None}
+    if len(people) < len(rests) or len(set(people.values())) == len(rests):
+        return None
+    return Grouping(people, "the person that their names begin with", "what follows the person was taken for a visit")
+
+
+def _shared_stem(rests: Sequence[str]) -> str | None:
+    """Why files that are each a patient of their own may be of fewer, in words; None where nothing says so."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for rest in rests:
+        match = _SUFFIX.fullmatch(rest)
+        if match is not None:
+            groups[match[1] or match[3] or match[5]].append((match[2] or match[4] or match[6]).lower())
+    shared = {stem: endings for stem, endings in groups.items() if len(endings) > 1}
+    if shared and all(_counts_up(endings) for endings in shared.values()):
+        stem = next((stem for stem in shared if _may_be_a_person(stem)), None)
+        if stem is not None:
+            return f'names share their beginning ("{stem}"), and each was taken for a patient of its own'
+    # case_0800 and case_0801 alone: a count does not begin there
+    digits = [re.fullmatch(r"(.*?)(\d+)(\d)", rest) for rest in rests]
+    starts = {(match[1], match[2]) if match else None for match in digits}
+    if len(rests) > 1 and len(starts) == 1 and None not in starts and _counts_up([rest[-1] for rest in rests]):
+        ((word, number),) = (start for start in starts if start is not None)
+        if int(number):
+            return f'names share their beginning ("{word}{number}"), and each was taken for a patient of its own'
+    return None
+
+
+def _may_be_a_person(stem: str) -> bool:
+    """Whether a beginning that names share says more than "case", "CT_scan" or a count's leading zeros."""
+    words = [word.lower() for word in re.findall(r"[^_\-\s.]+", stem)]
+    known = GENERIC | MODALITIES | SEQUENCES | FILES | TIMES | NUMBERED | VIEWS
+    return any(len(word) > 1 and not re.fullmatch(r"0*", word) and word not in known for word in words)
+
+
 def _second_numbers(rests: Sequence[str]) -> Grouping | None:
     """Names with a number behind a part with a number, as P01_2: a visit of P01, or person 2 of site P01?"""
     matches = {rest: re.fullmatch(r"(.*\d[a-z]?)[_\-\s.](\d+)", rest, re.IGNORECASE) for rest in rests}
@@ -204,19 +247,21 @@ def _second_numbers(rests: Sequence[str]) -> Grouping | None:
 def _letters(rests: Sequence[str]) -> Grouping | None:
     """Names such as case_012a and case_012b, where a letter counts the scans of one number."""
     groups: dict[str, list[str]] = defaultdict(list)
+    stems: dict[str, str] = {}
     for rest in rests:
-        match = re.fullmatch(r"(.*\d)([a-z])", rest, re.IGNORECASE)
+        match = re.fullmatch(r"(.*\d)[_\-\s.]?([a-z])", rest, re.IGNORECASE)
         if match is not None:
             groups[match[1]].append(match[2].lower())
+            stems[rest] = match[1]
     counted = {
         number: letters
         for number, letters in groups.items()
         if 1 < len(letters) <= _MOST_VISITS
         and sorted(letters) == [chr(ord("a") + place) for place in range(len(letters))]
     }
-    if not counted or len(rests) < 3:
+    if not counted:
         return None
-    patients = {rest: rest[:-1] for rest in rests if rest[:-1] in groups}
+    patients = {rest: stems.get(rest, rest) for rest in rests if stems.get(rest, rest) in groups}
     return Grouping(patients, "their names without the last letter", "the last letter was taken for a visit")
 
 
@@ -261,8 +306,8 @@ def _names_without_numbers(rests: Sequence[str]) -> Grouping | None:
 
 
 def _counts_up(numbers: Sequence[str]) -> bool:
-    """Whether numbers are 0, 1, 2, ... or 1, 2, 3, ..., not more than visits can be."""
-    values = sorted(map(int, numbers))
+    """Whether numbers are 0, 1, 2, ... or 1, 2, 3, ..., or letters a, b, c, ..., not more than visits can be."""
+    values = sorted(int(number) if number.isdecimal() else ord(number) - ord("a") for number in numbers)
     return values[0] in (0, 1) and values == list(range(values[0], values[0] + len(values))) and (
         len(values) <= _MOST_VISITS
     )  # fmt: skip
@@ -289,7 +334,7 @@ def _as_said(names: Sequence[str], patient_from: str) -> Grouping:
                 f"{path} names no patient of {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}; add a row "
                 "with the file's name and the patient."
             )
-        return Grouping({name: table[name] for name in names}, f"the table {path.name}")
+        return Grouping({name: table[name] for name in names}, f"{SAID_BY_A_PERSON}the table {path.name}")
     try:
         if len(patient_from) > _LONGEST_PATTERN:
             raise re.error("too long")
@@ -301,7 +346,7 @@ def _as_said(names: Sequence[str], patient_from: str) -> Grouping:
             f'"{patient_from[:80]}" tells no patients: give a regular expression with one group, such as '
             '"^(P[0-9]+)", or the path of a table (.csv, .tsv, .json).'
         ) from error
-    return Grouping(patients, f'the expression "{patient_from}"')
+    return Grouping(patients, f'{SAID_BY_A_PERSON}the expression "{patient_from}"')
 
 
 def read_patient_table(path: Path) -> dict[str, str]:
