@@ -8,8 +8,9 @@ come of a damaged file is a sentence (a SegevolutionError), or that it opens as 
 traceback, a crash of the process, no answer within ten seconds, or voxels that changed without a word.
 
 Voxels changed without a word where a checksum guards them and they differ; where two readings of one file differ; and,
-as raw voxels have no checksum, where the voxels are others than an independent reader (nibabel, SimpleITK, pydicom)
-finds in the same damaged file (of compressed ones SimpleITK may hand out memory that nobody wrote). Where that reader refuses the file, nothing is compared, and the outcome is "alone".
+as raw voxels have no checksum, where they are others than an independent reader (nibabel, SimpleITK, pydicom) finds in
+the same damaged file. Where that reader refuses the file, nothing is compared, and the outcome is "alone". (Of damaged
+compressed files SimpleITK may hand out memory that nobody wrote, so it is not asked there.)
 """
 
 import argparse
@@ -176,9 +177,7 @@ KINDS: dict[str, Kind] = {
     "nrrd": Kind(lambda folder: _nrrd(folder, "raw"), voxels, 200, text=True, other=by_simpleitk),
     "nrrd.gz": Kind(lambda folder: _nrrd(folder, "gzip"), voxels, 200, checked=True, text=True),
     "metaimage": Kind(lambda folder: _meta(folder, packed=False), voxels, 260, text=True, other=by_simpleitk),
-    "metaimage.z": Kind(
-        lambda folder: _meta(folder, packed=True), voxels, 300, checked=True, text=True, other=by_simpleitk
-    ),
+    "metaimage.z": Kind(lambda folder: _meta(folder, packed=True), voxels, 300, checked=True, text=True),
     "dicom": Kind(_dicom, voxels, 900, other=by_pydicom, ordered=False),
 }
 
