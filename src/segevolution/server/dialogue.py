@@ -19,6 +19,7 @@ from ..inference.segmentation import Segmentation
 from ..inference.session import Session
 from ..inference.windows import VoxelBlock
 from .faults import NothingToUndo
+from .network_thread import asked
 from .parts import Parts, is_positive, joined_parts
 
 HISTORY_BYTES = 64 << 20  # of earlier answers, for each structure
@@ -101,7 +102,8 @@ class SessionDialogue:
         """Answer what waits; nothing changes where nothing does or all of it is off a structure not there yet."""
         if not self._waiting or (self.current is None and not any(map(is_positive, self._waiting))):
             return MaskChange(self.mask, None, answered=False)
-        answer = self.session.add_parts(**joined_parts(self._waiting))
+        parts = joined_parts(self._waiting)
+        answer = asked(lambda: self.session.add_parts(**parts))
         self._waiting.clear()
         return MaskChange(answer.mask, answer.changed)
 
@@ -154,7 +156,7 @@ class SessionDialogue:
         now = self.current
         if not ask_again or now is None or np.isnan(now.iou):
             return MaskChange(self.mask, None, answered=False)
-        answer = self.session.take_up(self.session.segment(now.prompt, structure=now.structure))
+        answer = self.session.take_up(asked(lambda: self.session.segment(now.prompt, structure=now.structure)))
         return MaskChange(answer.mask, answer.changed)
 
     def _step(self, steps: int, step: Callable[[], Segmentation | None], what: str) -> MaskChange:

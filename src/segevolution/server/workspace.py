@@ -15,10 +15,12 @@ from ..inference.confidence import judge
 from ..inference.locking import in_turn
 from ..inference.opened_volume import OpenVolume
 from ..inference.segmentation import Segmentation
+from ..inference.session import Session
 from ..vocabulary import canonical
 from .answerers import AnswererChoice, Answerers
 from .dialogue import MaskChange, SessionDialogue
 from .faults import Full, NotFound
+from .network_thread import asked
 from .volumes import Handle, Volumes
 
 MOST_STRUCTURES = 255
@@ -100,7 +102,7 @@ class SessionWorkspace:
 
     def warm_up(self) -> None:
         """Do now what the first answer will need."""
-        self.opened.warm_up()
+        asked(self.opened.warm_up)
         _ = self.handle.content.surroundings
 
     def structure(self, number: int) -> Structure:
@@ -170,11 +172,8 @@ class SessionWorkspace:
         now = structure.dialogue.current
         if now is None:
             raise PromptError("nothing was said of this structure yet, so there is nothing to compare.")
-        opened = self._volumes.open(self.handle, answerer)
-        with opened.lock:
-            asked = opened.understood(now.prompt)
-            ((answer, name),) = opened.ask([asked], now.structure)
-            segmentation = opened.segmentation(asked, answer, name)
+        session = Session.on(self._volumes.open(self.handle, answerer), history=0)
+        segmentation = asked(lambda: session.segment(now.prompt, structure=now.structure))
         return segmentation, self._facts(structure.name, segmentation, segmentation.mask, answerer)
 
     @in_turn

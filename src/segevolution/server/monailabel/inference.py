@@ -15,6 +15,7 @@ from ...inference.labelmap import label_map
 from ...inference.session import Session
 from ..answerers import AnswererChoice
 from ..faults import NotFound
+from ..network_thread import asked
 from ..service import Service
 from ..volumes import Handle
 from .replies import ALL, CLICKS, structures_of
@@ -80,7 +81,7 @@ def inferred(service: Service, handle: Handle, model: str, params: InferParams) 
     else:
         names = _wanted(service, answerer, params)
         prompts = [Prompt(handle.volume.grid, name) for name in names]
-        answers = session.segment(prompts, keep_logits=len(prompts) > 1)
+        answers = asked(lambda: session.segment(prompts, keep_logits=len(prompts) > 1))
     labels = label_map(answers, session.frame)
     with TemporaryDirectory(prefix="segevolution-saving-") as folder:
         path = Path(folder) / f"labels{params.result_extension}"
@@ -93,7 +94,7 @@ def _clicked(session: Session, params: InferParams) -> tuple[list[str], list[Any
     if not params.foreground:
         raise PromptError("put at least one point on the structure; points off it alone say nothing.")
     rounded = [[tuple(map(round, place)) for place in places] for places in (params.foreground, params.background)]
-    return [name], [session.segment(points=rounded[0], negative_points=rounded[1])]
+    return [name], [asked(lambda: session.segment(points=rounded[0], negative_points=rounded[1]))]
 
 
 def _wanted(service: Service, answerer: AnswererChoice, params: InferParams) -> list[str]:

@@ -15,6 +15,7 @@ from ...imaging.volume import Volume
 from ...inference.locking import in_turn
 from ..dialogue import MaskChange, SessionDialogue
 from ..faults import BadRequest
+from ..network_thread import asked
 from ..parts import Parts, box_parts, lasso_parts, point_parts, scribble_parts
 from ..service import Service
 from ..volumes import Handle
@@ -83,7 +84,7 @@ class InteractiveSession:
         self._handle = handle
         opened = self._service.volumes.open(handle, self._service.answerers.find(None, settings.modality))
         self._dialogue = SessionDialogue(opened)
-        self._service.in_background(opened.warm_up, "warm up")
+        self._service.in_background(lambda: asked(opened.warm_up), "warm up")
         return list(image.shape)
 
     def set_target_buffer(self, shape: Sequence[int]) -> None:
