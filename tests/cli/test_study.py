@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from segevolution.cli.app import main
+from segevolution.cli.console import shipped_names
 from segevolution.data.store import Store
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
@@ -134,3 +135,15 @@ def test_what_cannot_be_done_is_one_sentence_with_status_2(recipe, capsys, monke
     assert sentence in shown.err
     assert len(shown.err.strip().splitlines()) == 1
     assert not Path("runs").exists()
+
+
+def test_the_recipes_that_ship_are_listed_with_what_they_compare(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["study", "--list", "--json"])
+    listed = {row["recipe"]: row for row in json.loads(capsys.readouterr().out)}
+    assert "demo" in listed
+    assert "lora" in listed["demo"]["methods"]
+    assert set(shipped_names("studies", "recipes")) == set(listed)
+    with pytest.raises(SystemExit, match="2"):
+        main(["study"])
+    assert "give a YAML file or one that ships" in capsys.readouterr().err

@@ -145,7 +145,7 @@ def _set_view(
         (plane.left, 0.03, 0.5),
         (plane.right, 0.97, 0.5),
         (plane.top, 0.62, 0.95),
-        (plane.bottom, 0.62, 0.04),
+        (plane.bottom, 0.5, 0.04),
     ):
         axes.text(x, y, letter, **{**_style(axes, 8, _INK), "va": "center"})
     length = next((scale for scale in _SCALES_MM if scale <= 0.35 * (right - left)), _SCALES_MM[-1])

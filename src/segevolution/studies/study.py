@@ -21,6 +21,7 @@ from ..evaluation.analysis import Analysis
 from ..recipes.stores import PreparedStore, StoreRef
 from ..runtime import resolve_device
 from .facts import DatasetFacts, read_bases
+from .jobs import Plan
 from .plan import plan, plan_data
 from .primary import note_primary
 from .recipe import Recipe
@@ -97,6 +98,7 @@ def run_study(
     for sentence in study_plan.report.omitted:
         workspace.console.print(f"not asked: {sentence}")
     done = sum(workspace.results.has(job.part) for job in study_plan.evaluations)
+    workspace.console.print(_ahead(study_plan, workspace, done))
     late = note_primary(folder, study_plan.report.primary, done)
     late_warnings = [] if late is None else [late]
     work = executor.run(study_plan, workspace)
@@ -123,6 +125,15 @@ def run_study(
         not_asked=study_plan.report.omitted,
         analysis=analysis_of(study_plan.report, late_warnings),
     )
+
+
+def _ahead(study_plan: Plan, workspace: Workspace, done: int) -> str:
+    """What is still to be done, before it begins: trainings take longest, and tell the time that is left."""
+    waiting = [job for job in study_plan.trainings if job.fit is not None and not workspace.trained(job.run, job.key)]
+    steps = sum(job.fit.steps for job in waiting if job.fit is not None)
+    evaluations = len(study_plan.evaluations) - done
+    of_all = f"{evaluations} of {len(study_plan.evaluations)} evaluations"
+    return f"to do: {len(waiting)} trainings of {steps} steps in all, and {of_all}"
 
 
 def _facts(name: str, prepared: PreparedStore, folder: Path) -> DatasetFacts:
