@@ -33,7 +33,7 @@ from segevolution.models.hub import DEFAULT
 from segevolution.models.spec import Windows
 
 BASELINE: Windows = "roi"
-WAYS: tuple[Windows, ...] = get_args(Windows)
+WAYS: tuple[Windows, ...] = tuple(way for way in get_args(Windows) if way != "propagate")  # that is of 2-D networks
 FIRST_SEED = 950_000
 
 

@@ -34,6 +34,7 @@ SCRIPTS = (
     "several",
     "scale",
     "server_load",
+    "networks",
 )
 
 
@@ -305,3 +306,11 @@ def test_a_served_answer_is_the_one_that_is_given_alone(benchmark, tmp_path):
     save_model(TinyBackbone(TinyConfig()), tmp_path / "tiny")
     row = server_load.measure(str(tmp_path / "tiny"), 2, 6, spacing=server_load.TOY_SPACING)
     assert (row.prompts, row.errors, row.differences, row.sessions_left) == (12, 0, 0, 0)
+
+
+def test_networks_are_measured_against_segvol(benchmark):
+    networks = benchmark("networks")
+    rows = networks.rows_of([networks.measure(name, toy=True) for name in ("segvol", "sam_med3d")])
+    assert [row.network for row in rows] == ["segvol", "sam_med3d"]
+    assert (rows[0].first_ratio, rows[0].next_ratio) == (1, 1)
+    assert rows[1].first_ratio == rows[1].first_cpu / rows[0].first_cpu

@@ -103,7 +103,7 @@ class AdaptedAttention(nn.Module):
         split = values.reshape(self.images // self.slices, self.slices, -1, h * w, width)
         placed = split.permute(0, 2, 3, 1, 4)  # (slabs, windows, places, slices, W)
         rows = max(side for side in range(1, math.isqrt(self.slices) + 1) if self.slices % side == 0)
-        mixed = self.base(placed.reshape(-1, rows, self.slices // rows, width)).reshape(placed.shape)
+        mixed: Tensor = self.base(placed.reshape(-1, rows, self.slices // rows, width)).reshape(placed.shape)
         return mixed.permute(0, 3, 1, 2, 4).reshape(values.shape)
 
 

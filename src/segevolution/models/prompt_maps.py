@@ -17,7 +17,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-Triple = tuple[int, int, int]
+from ..imaging.grid import Triple
+
 Span = tuple[Triple, Triple]  # first voxel and the one after the last, (d, h, w)
 
 

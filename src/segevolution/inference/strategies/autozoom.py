@@ -18,10 +18,11 @@ from torch import Tensor
 
 from ...data.windows import FramedCase, View, ViewSettings, draw_click
 from ...errors import CheckpointError
+from ...imaging.grid import Triple
 from ...imaging.prompts import PromptKind
 from ...models.backbone import POSITIVE
 from ...models.prompt_maps import DrawnPrompt, MapKind, Stroke, flat
-from ...models.spec import Spec, Triple
+from ...models.spec import Spec
 from ...vocabulary import Context
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt
@@ -194,7 +195,9 @@ def strokes_of(prompt: FramePrompt, radius: int) -> list[Stroke]:
     if prompt.box is not None:
         parts[PromptKind.BOX].append(Stroke(MapKind.REGION, True, flat(prompt.box.start, prompt.box.stop)))
     for kind, region in ((PromptKind.LASSO, prompt.lasso), (PromptKind.SCRIBBLE, prompt.scribbles)):
-        for positive in (False, True) if region is not None else ():
+        if region is None:
+            continue
+        for positive in (False, True):
             voxels = region.positive if positive else region.negative
             if len(voxels):
                 drawn = MapKind.REGION if kind is PromptKind.LASSO else MapKind.SCRIBBLE

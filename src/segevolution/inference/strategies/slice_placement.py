@@ -66,8 +66,8 @@ class SlicePlacement(Window):
 
     def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
         """Its voxels (1 + 2 neighbours, H, W): the content resized as the network wants it, then padded."""
-        _, *inside = self.content.slices
-        plane = image[(self.numbers(image.shape[0]), *inside)]
+        _, height, width = self.content.slices
+        plane = image[self.numbers(image.shape[0]), height, width]
         rows, columns = self.shown
         resized = resized_plane(plane, (rows.stop - rows.start, columns.stop - columns.start), self.resizing)
         return self._laid(resized, pad)

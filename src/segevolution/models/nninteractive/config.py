@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ...errors import CheckpointError
+from ...imaging.grid import Triple
 
-Triple = tuple[int, int, int]
 INPUTS, CLASSES = 8, 2  # image, earlier answer, six channels of prompts; background and foreground
 
 

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import PromptError
+from ...imaging.grid import Triple
 from ...imaging.prompts import PromptKind
 from ...vocabulary import Context, Modality
 from ..backbone import NEGATIVE, POSITIVE, BackboneModule, Features, Masks, PromptBatch
 from ..prompt_maps import CHANNELS, DrawnPrompt, MapKind, PromptMaps, Stroke, flat
-from ..spec import Adaptation, Spec, Triple
+from ..spec import Adaptation, Spec
 from .config import NnInteractiveConfig
 from .unet import ResidualEncoder, UNetDecoder
 
