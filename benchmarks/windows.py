@@ -64,7 +64,7 @@ def answers(
         for way in WAYS:
             questions = Questions(prompts=kinds, structures=structures, windows=way, surface=False)
             rows += evaluate(backbone, case, Run(way, way, 0), questions, "").rows
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(windows="")  # the method says which, so that ways are paired by question
 
 
 def compare(table: pd.DataFrame) -> list[Row]:

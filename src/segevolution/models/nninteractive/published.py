@@ -29,7 +29,12 @@ FILES = (MODELS, "*/dataset.json", "*/plans.json", *(f"*/{name}" for name in SET
 _COPIES, _ENCODER_AGAIN = {".all_modules.0.": ".conv.", ".all_modules.1.": ".norm."}, "decoder.encoder."
 _BARE_STRING_DECAY = 0.9  # of files from before the decay was written down
 # As numpy's numbers are pickled: their type, and the function that makes one of it.
-_NUMBERS = (np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), np.float64(0).__reduce__()[0])
+_NUMBERS: tuple[Any, ...] = (
+    np.dtype,
+    type(np.dtype(np.float64)),
+    type(np.dtype(np.float32)),
+    np.float64(0).__reduce__()[0],
+)
 CARD = f"""# nnInteractive, as published
 
 license: CC BY-NC-SA 4.0
