@@ -65,6 +65,7 @@ def test_a_stack_of_thick_slices_is_shown_slice_by_slice_from_top_to_bottom() ->
     thick = volume((1.0, 1.0, 8.0))
     assert stack_axis(thick) == 2
     assert stack_axis(volume()) is None
+    assert stack_axis(volume((3.0, 3.0, 1.0))) == 2  # a slab of 10 mm
     assert [axis for axis, _ in cuts(BLOCK, None, SHAPE)] == [2, 1, 0]
     stack = cuts(BLOCK, 2, SHAPE)
     assert [axis for axis, _ in stack] == [2, 2, 2, 2]

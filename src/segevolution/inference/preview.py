@@ -1,7 +1,7 @@
 """A picture to judge answers by: a row a structure, slices through it as a radiologist sees them, with the prompt.
 
-A volume is cut in three planes through the structure. A stack of few thick slices shows nothing across, so it is shown
-as four slices spread over the structure. What was not found has no row and is named below.
+A volume is cut in three planes through the structure. A stack of few thick slices, or a slab, shows little across, so
+it is shown as four slices spread over the structure. What was not found has no row and is named below.
 """
 
 import io
@@ -31,6 +31,7 @@ Rgb = tuple[float, float, float]
 SOFT_TISSUE = (-160.0, 240.0)  # HU shown from black to white
 _THICK = 2.5  # times as far apart as voxels in the plane: a stack of slices
 _FEW = 80  # slices
+_SLAB = 0.35  # of the shorter other side: a volume that is less high than that is shown slice by slice, too
 _SLICES_OF_STACK = 4
 _WINDOW = 2.2  # times the structure's extent
 _LEAST_WINDOW_MM = 140.0
@@ -121,11 +122,14 @@ def display_range(volume: Volume) -> tuple[float, float]:
 
 
 def stack_axis(ordered: Volume) -> int | None:
-    """The axis across which a volume is a stack of few thick slices; None for one that can be cut in any plane."""
-    spacing, shape = ordered.grid.spacing, ordered.array.shape
-    axis = int(np.argmax(spacing))
-    others = [step for other, step in enumerate(spacing) if other != axis]
-    return axis if spacing[axis] >= _THICK * max(others) and shape[axis] <= _FEW else None
+    """The axis across which a volume is a stack of few thick slices, or a slab; None for any other."""
+    spacing, shape = np.array(ordered.grid.spacing), np.array(ordered.array.shape)
+    thick = int(np.argmax(spacing))
+    if spacing[thick] >= _THICK * np.delete(spacing, thick).max() and shape[thick] <= _FEW:
+        return thick
+    extent = spacing * shape
+    thin = int(np.argmin(extent))
+    return thin if extent[thin] <= _SLAB * np.delete(extent, thin).min() and shape[thin] <= _FEW else None
 
 
 def cuts(mask: Mask, axis: int | None, shape: Sequence[int]) -> list[tuple[int, int]]:
