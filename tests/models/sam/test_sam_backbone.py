@@ -1,5 +1,6 @@
 """A SAM network behind the seam: the published numbers through encode and decode, sessions, adapters, files."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,75 +17,22 @@ from segevolution.inference.session import Session
 from segevolution.models.backbone import ABSENT, PromptBatch
 from segevolution.models.checkpoints import load_model, save_model
 from segevolution.models.sam.config import SamConfig
-from segevolution.models.sam.preparation import placed
 from segevolution.models.sam.published import SYSTEMS, convert_sam
 from segevolution.models.sam.sam import Sam
 from segevolution.vocabulary import Context, Modality
 
-from .test_sam_golden import CONFIGS, close, network, outputs
+from .test_sam_golden import CONFIGS, batch_of, square_of
+from .test_sam_golden import backbone as golden_backbone
 
 
 def backbone(system: str = "sam") -> Sam:
-    model = Sam(CONFIGS[system])
-    model.load_state_dict(network(system).state_dict())
-    return model.eval()
-
-
-def bytes_of(system: str, image: str) -> torch.Tensor:
-    """A golden slice as the strategy "slices" hands it over: bytes at the network's size, -1 in the padding."""
-    resized = torch.from_numpy(outputs(system)[f"{image}/resized_uint8"]).float().permute(2, 0, 1)
-    square = torch.full((3, 128, 128), -1.0)
-    square[:, : resized.shape[1], : resized.shape[2]] = resized
-    return square
-
-
-def scaled_colour(model: Sam, colour: torch.Tensor) -> torch.Tensor:
-    """Each channel as its own grey slice, of which the channel of that colour is kept."""
-    return torch.stack([model.scaled(channel[None])[0, number] for number, channel in enumerate(colour)])
-
-
-@pytest.mark.parametrize("image", ["a", "b"])
-def test_slices_are_scaled_as_published(image):
-    golden = outputs("sam")[f"{image}/input"][0]
-    ours = scaled_colour(backbone(), bytes_of("sam", image))
-    step = ours.shape[-1] // golden.shape[-1]
-    close(ours[:, ::step, ::step], golden, 1e-6)
-
-
-@pytest.mark.parametrize("case", ["point", "points", "box", "point_box", "box_mask", "point_box_mask"])
-def test_prompts_are_decoded_as_published(case):
-    model, golden = backbone(), outputs("sam")
-    with torch.no_grad():
-        embedding = torch.from_numpy(golden["a/embedding"])
-        features = model.encode(torch.zeros(1, 1, 1, 128, 128), [None])
-        features = type(features)(embedding.flatten(2).transpose(1, 2), (1, 8, 8), (), (None,))
-        prompts = batch_of(golden, case)
-        masks = model.decode(features, prompts, [Context()])
-        several = model.decode(features, prompts, [Context()], multimask=True)
-    close(masks.logits[0, :, 0], golden[f"a/{case}/lowres_single"])
-    close(masks.iou[0], golden[f"a/{case}/iou_single"])
-    close(several.logits[0, :, 0], golden[f"a/{case}/lowres_multi"])
-
-
-def batch_of(golden: dict[str, np.ndarray], case: str) -> PromptBatch:
-    """A golden prompt as `collate` lays it out: (d, h, w), both corners of the box included."""
-    placement = placed(CONFIGS["sam"], (90, 120))
-    points = labels = boxes = masks = None
-    if f"a/{case}/point_coords" in golden:
-        xy = placement.inward(torch.from_numpy(golden[f"a/{case}/point_coords"]))[None]
-        points = torch.cat([torch.zeros_like(xy[..., :1]), xy.flip(-1)], dim=-1)
-        labels = torch.from_numpy(golden[f"a/{case}/point_labels"]).long()[None]
-    if f"a/{case}/box" in golden:
-        (x0, y0), (x1, y1) = placement.inward(torch.from_numpy(golden[f"a/{case}/box"]).reshape(2, 2)).tolist()
-        boxes = torch.tensor([[0, y0, x0, 0, y1, x1]])
-    if "mask" in case:
-        masks = torch.from_numpy(golden["mask_input"])[None, None]
-    return PromptBatch(torch.tensor([0]), (None,), points, labels, boxes, masks)
+    """A copy that a test may change."""
+    return deepcopy(golden_backbone(system))
 
 
 def test_prompts_of_several_kinds_together_are_answered_as_each_alone():
-    model, golden = backbone(), outputs("sam")
-    point, box, mask = (batch_of(golden, case) for case in ("point", "box", "box_mask"))
+    model = backbone()
+    point, box, mask = (batch_of("sam", "a", case) for case in ("point", "box", "box_mask"))
     nothing = torch.full((1, 6), torch.nan)
     together = PromptBatch(
         torch.tensor([0, 0, 0]),
@@ -95,7 +43,7 @@ def test_prompts_of_several_kinds_together_are_answered_as_each_alone():
         torch.cat([torch.full_like(mask.masks, torch.nan)] * 2 + [mask.masks]),
     )
     with torch.no_grad():
-        features = model.encode(bytes_of("sam", "a").mean(0)[None, None, None].floor(), [None])
+        features = model.encode(square_of("sam", "a").mean(0)[None, None, None].floor(), [None])
         answers = model.decode(features, together, [Context()] * 3)
         for row, alone in enumerate((point, box, mask)):
             answer = model.decode(features, alone, [Context()])
@@ -165,7 +113,7 @@ def test_batch_norms_keep_their_statistics_in_training():
 def test_a_file_of_another_network_is_refused(content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     small = replace(SYSTEMS["sam"], config=CONFIGS["sam"])
     monkeypatch.setitem(SYSTEMS, "sam", small)
-    state = dict(network("sam").state_dict())
+    state = dict(backbone().state_dict())
     convert = tmp_path / "good.pth"
     torch.save(state, convert)
     convert_sam(convert, "sam", tmp_path / "good")

@@ -19,7 +19,7 @@ class SamConfig:
     """Sizes of one network.
 
     Attributes:
-        preparation: how a slice becomes its input, see preparation.py.
+        preparation: how a slice becomes its input: resized by the rule of sam.py, scaled by `Sam.scaled`.
         encoder: "vit" (plain vision transformer) or "tiny_vit" (LiteMedSAM's).
         image: side of the square input, in pixels.
         patch: side of a token, in pixels; the tiny encoder's are 4.

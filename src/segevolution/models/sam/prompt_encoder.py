@@ -35,28 +35,6 @@ class SamPromptEncoder(nn.Module):
         )
         self.no_mask_embed = nn.Embedding(1, config.out)
 
-    def sparse(self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None) -> Tensor:
-        """Tokens of points, then of the box's corners.
-
-        Args:
-            points, labels: (P, N, 2) pixels and (P, N): 1 positive, 0 negative, -1 filler; None = no points.
-            boxes: (P, 4) x0, y0, x1, y1; None = no box.
-
-        Returns:
-            (P, T, C); points without a box are followed by one filler.
-        """
-        tokens = []
-        if points is not None and labels is not None:
-            if boxes is None:
-                points = torch.cat([points, points.new_zeros(len(points), 1, 2)], dim=1)
-                labels = torch.cat([labels, labels.new_full((len(labels), 1), _FILLER)], dim=1)
-            tokens.append(self.point_tokens(points, labels))
-        if boxes is not None:
-            tokens.append(self.box_tokens(boxes))
-        if not tokens:
-            raise ValueError("a prompt needs points or a box to have tokens")
-        return torch.cat(tokens, dim=1)
-
     def dense(self, masks: Tensor | None) -> Tensor:
         """(P, 1, 4 g, 4 g) -> (P, C, g, g); (1, C, 1, 1) without a mask."""
         if masks is None:

@@ -14,10 +14,12 @@ from ...imaging.prompts import PromptKind
 from ...imaging.resizing import Resizing
 from ...vocabulary import Context, Modality
 from ..backbone import ABSENT, PADDING, BackboneModule, Features, Masks, PromptBatch
-from ..sam_decoder import MASKS, Entrances
+from ..sam_decoder import MASKS, Entrances, SamMaskDecoder
 from ..spec import Adaptation, DecoderSizes, Spec
 from .config import COLOUR_DEVIATIONS, COLOUR_MEANS, Preparation, SamConfig
-from .network import SamNetwork
+from .image_encoder import SamImageEncoder
+from .prompt_encoder import SamPromptEncoder
+from .tiny_vit import TinyViT
 
 _RESIZING: dict[Preparation, Resizing] = {
     "sam": "bilinear",
@@ -45,19 +47,16 @@ _LAYER_GROUPS = {
 
 
 class Sam(BackboneModule):
-    """SAM, SAM-Med2D, MedSAM or LiteMedSAM, by its config.
-
-    Attributes:
-        network: the published network, under its published names.
-    """
+    """SAM, SAM-Med2D, MedSAM or LiteMedSAM, by its config; its parameters have the names of the published files."""
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.config = config
-        network = SamNetwork(config)
-        self.image_encoder = network.image_encoder
-        self.prompt_encoder = network.prompt_encoder
-        self.mask_decoder = network.mask_decoder
+        self.image_encoder = TinyViT(config) if config.encoder == "tiny_vit" else SamImageEncoder(config)
+        self.prompt_encoder = SamPromptEncoder(config)
+        self.mask_decoder = SamMaskDecoder(
+            config.out, config.decoder_depth, config.decoder_heads, config.decoder_mlp, config.iou_hidden, dimensions=2
+        )
         box_only = config.preparation in ("medsam", "lite_medsam")
         layers = self._adaptable()
         self.spec = Spec(
@@ -159,8 +158,8 @@ class Sam(BackboneModule):
             None if bool(present.all()) else present,
             Entrances.of(self.hooks, contexts),
         )
-        mask_number = self._chosen(logits, overlaps, multimask=multimask)
-        return Masks(mask_number[0][:, :, None], mask_number[1], self.spec.window)
+        logits, overlaps = self._chosen(logits, overlaps, multimask=multimask)
+        return Masks(logits[:, :, None], overlaps, self.spec.window)
 
     def _chosen(self, logits: Tensor, overlaps: Tensor, *, multimask: bool) -> tuple[Tensor, Tensor]:
         """The alternatives, or the answer: the first mask, and for SAM-Med2D the alternative it trusts most."""
