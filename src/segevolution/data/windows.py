@@ -6,7 +6,7 @@ a structure, so that one network learns all. Voxels are picked, not blended, as 
 """
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -188,10 +188,18 @@ PUBLISHED_VIEWS: dict[str, ViewSettings] = {
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One training input: image (D, H, W) float32 and labels, both window-sized."""
+    """One training input, window-sized.
+
+    Attributes:
+        image: (D, H, W) float32; of a slice with its neighbours, these too.
+        labels: (D, H, W).
+        outlines: structure -> first voxel and the one after the last (d, h, w) of the box that a person would give,
+            where that is more than the view shows of it: of a slice, the section of the whole structure's box.
+    """
 
     image: npt.NDArray[np.float32]
     labels: Array
+    outlines: Mapping[str, tuple[Triple, Triple]] = field(default_factory=dict)
 
 
 def draw_view(case: FramedCase, window: Triple, rng: Rng, settings: ViewSettings | None = None) -> View:

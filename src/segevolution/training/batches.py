@@ -5,7 +5,7 @@ number.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -15,7 +15,7 @@ from ..data.balance import Level, draw
 from ..data.streaming import ArrayCache
 from ..data.windows import FramedCase, ViewSettings, mask_of
 from ..errors import StoreError
-from ..imaging.grid import Array
+from ..imaging.grid import Array, Triple
 from ..imaging.prompts import PromptKind, kinds_in
 from ..imaging.simulated_prompts import PromptSettings, draw_prompt, draw_wording
 from ..inference.frame_prompt import FramePrompt, on_view
@@ -182,7 +182,7 @@ class StepDataset(Dataset[TrainingBatch]):
             )
         case, view, sizes = shown_view
         image, shown_as = augment_view(view, case, rng, self.intensity)
-        return _Shown(shown_as, image, view.labels, sizes)
+        return _Shown(shown_as, image, view.labels, sizes, view.outlines)
 
     def _kept(self, pool: FeatureCache, rng: Rng, aim: SamplingTarget | None) -> "_Shown":
         """One of the pool's views of a case, which shows the structure aimed at where one does."""
@@ -222,7 +222,7 @@ class StepDataset(Dataset[TrainingBatch]):
 
     def _add_prompt(self, builder: BatchBuilder, shown: "_Shown", name: str, combination: str, rng: Rng) -> None:
         mask = mask_of(shown.labels, shown.case.structures[name])
-        prompt = draw_prompt(mask, kinds_in(combination), name, rng, self.prompt)
+        prompt = draw_prompt(mask, kinds_in(combination), name, rng, self.prompt, outline=shown.outlines.get(name))
         withheld = rng.random() < self.sample.unnamed
         context = Context(shown.case.modality, None if withheld else name)
         wording = None if prompt.text is None else draw_wording(prompt.text, rng, self.prompt)
@@ -233,10 +233,11 @@ class StepDataset(Dataset[TrainingBatch]):
 class _Shown:
     """A view as it is trained on, and the case as the network is told of it.
 
-    `sizes`: voxels of each structure of the case that are seen.
+    `sizes`: voxels of each structure of the case that are seen; `outlines`: see View, none of a kept one.
     """
 
     case: FramedCase
     image: Image
     labels: Array
     sizes: dict[str, int]
+    outlines: Mapping[str, tuple[Triple, Triple]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from torch import Tensor
 from segevolution.data.windows import FramedCase, ViewSettings
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import PromptKind
+from segevolution.imaging.simulated_prompts import PromptSettings
 from segevolution.imaging.volume import Volume
 from segevolution.inference.frame_prompt import FramePrompt
 from segevolution.inference.previous_answer import OUTSIDE, PreviousAnswer
@@ -20,6 +21,7 @@ from segevolution.inference.windows import VoxelBlock
 from segevolution.models.backbone import Features, Masks, PromptBatch
 from segevolution.models.spec import Spec
 from segevolution.models.tiny import VARIANTS, TinyBackbone
+from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
 from segevolution.vocabulary import Context, Modality
 
 SHAPE = (14, 40, 48)
@@ -219,6 +221,25 @@ def test_a_training_view_is_a_slice_whose_labels_lie_on_its_image(seed: int, kee
     assert view.labels.any()
     found, truth = view.image > 0.55, view.labels == 1
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
+
+
+def test_a_training_box_is_the_section_of_the_whole_structures_box_as_a_person_gives_it() -> None:
+    values = image(*(VoxelBlock((d, 8 + d, 20), (d + 1, 20 + d, 34)) for d in range(4, 10)))  # slanted: 12 to 29
+    labels = (values > 0.5).numpy().astype(np.uint8)
+    case = FramedCase("a", None, values.numpy().astype(np.float16), labels, {"liver": (1,)})
+    spec = Recorded().spec
+    view = strategy_of(spec).view(case, spec, np.random.default_rng(0), ViewSettings(still=1))
+    (low, high), shown = view.outlines["liver"], np.argwhere(view.labels)
+    scale = np.array(spec.window[1:]) / SHAPE[1:]
+    np.testing.assert_allclose(low[1:], np.array([12, 20]) * scale, atol=1)
+    np.testing.assert_allclose(high[1:], np.array([29, 34]) * scale, atol=1)
+    assert high[1] - low[1] > shown[:, 1].max() + 1 - shown[:, 1].min()
+    sample = SampleSettings(views=1, structures=1, prompts=1)
+    prompts = PromptSettings(combinations={"box": 1.0}, exact_boxes=1.0)
+    settings = {"sample": sample, "prompt": prompts, "view": ViewSettings(still=1)}
+    batch = StepDataset([CaseGroup((case,))], spec, 1, 0, **settings)[0]
+    assert batch.prompts.boxes is not None
+    assert batch.prompts.boxes[0].tolist() == [*map(float, low), *(stop - 1.0 for stop in high)]
 
 
 def test_propagated_a_box_is_told_to_its_middle_slice_and_each_next_one_hears_of_the_mask_before() -> None:

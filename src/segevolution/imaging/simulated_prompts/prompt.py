@@ -7,7 +7,7 @@ import numpy as np
 from ...errors import PromptError
 from ..boxes import Point
 from ..depth import deepest_voxel
-from ..grid import Array, Grid
+from ..grid import Array, Grid, Triple
 from ..prompts import Prompt, PromptKind
 from .boxes import Unit, draw_box, jittered_box
 from .masks import Mask, Rng, coarse_mask, require_mask
@@ -65,7 +65,13 @@ def prompt_from_mask(
 
 
 def draw_prompt(
-    mask: Mask, kinds: Collection[PromptKind], structure: str, rng: Rng, settings: PromptSettings
+    mask: Mask,
+    kinds: Collection[PromptKind],
+    structure: str,
+    rng: Rng,
+    settings: PromptSettings,
+    *,
+    outline: tuple[Triple, Triple] | None = None,
 ) -> Prompt:
     """What training asks about one structure of a view, with the errors that its settings allow.
 
@@ -75,13 +81,23 @@ def draw_prompt(
         structure: the text.
         rng: of the training step.
         settings: see PromptSettings.
+        outline: first voxel and the one after the last of the box to begin with; None = the mask's own.
 
     Returns:
         A prompt on a grid of the view's own shape, in the view's axis order, one millimetre a voxel.
     """
     shown_mask = coarse_mask(mask, rng) if settings.coarse and rng.random() < settings.coarse else mask
     points, labels = draw_points(shown_mask, rng, settings) if PromptKind.POINT in kinds else ((), ())
-    box = draw_box(shown_mask, rng, settings) if PromptKind.BOX in kinds else None
+    box = draw_box(_boxed(shown_mask, outline), rng, settings) if PromptKind.BOX in kinds else None
     depth, height, width = mask.shape
     grid = Grid((depth, height, width), np.eye(4))
     return Prompt(grid, structure if PromptKind.TEXT in kinds else None, points, labels, box)
+
+
+def _boxed(mask: Mask, outline: tuple[Triple, Triple] | None) -> Mask:
+    """A mask whose box is the outline; the mask itself without one."""
+    if outline is None:
+        return mask
+    filled = np.zeros_like(mask)
+    filled[tuple(slice(first, stop) for first, stop in zip(*outline, strict=True))] = True
+    return filled

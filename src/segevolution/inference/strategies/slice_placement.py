@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -86,6 +87,18 @@ class SlicePlacement(Window):
         laid = np.zeros(self.size, labels.dtype)
         laid[:, rows, columns] = resize_nearest(inside, (1, rows.stop - rows.start, columns.stop - columns.start))
         return laid
+
+    def section(self, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> tuple[Triple, Triple]:
+        """A block (d, h, w) of the frame, half-open -> its section in window pixels, at least one, all inside."""
+        sides = zip(low[1:], high[1:], self.view.start[1:], self.view.shape[1:], self.size[1:], strict=True)
+        (top, bottom), (left, right) = (
+            (covered.start, covered.stop)
+            for covered in (
+                _covered(max(0, int(first) - origin), min(side, int(stop) - origin), side, wanted)
+                for first, stop, origin, side, wanted in sides
+            )
+        )
+        return (0, top, left), (1, bottom, right)
 
     def carry(self, answer: Tensor) -> Tensor:
         """Logits (1, H, W) of the network's size -> of the view's, bilinearly; OUTSIDE beyond the content."""

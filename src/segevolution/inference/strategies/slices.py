@@ -67,7 +67,10 @@ class SliceStrategy(Strategy):
         return SlicePlacement.of(shape[0] // 2, shape, spec).cut(image, pad)[None, None]
 
     def view(self, case: FramedCase, spec: Spec, rng: np.random.Generator, settings: ViewSettings) -> View:
-        """See Strategy.view: a slice through a structure, a little scaled and shifted unless it is `still`."""
+        """See Strategy.view: a slice through a structure, a little scaled and shifted unless it is `still`.
+
+        A person's box is the same in every slice of a structure, so training is told its section too.
+        """
         d, h, w = case.image.shape
         names = list(case.structures)
         number = int(rng.integers(d))
@@ -81,7 +84,9 @@ class SliceStrategy(Strategy):
         _, labels = case.plane(number)
         planes = [case.plane(each)[0].astype(np.float32) for each in window.numbers(d)]
         image = np.concatenate([plane_window.cut(torch.from_numpy(plane), case.pad).numpy() for plane in planes])
-        return View(image, plane_window.labels(labels))
+        shown = [name for name in names if number in case.planes_with(name)]
+        outlines = {name: plane_window.section(*case.extent(name)) for name in shown}
+        return View(image, plane_window.labels(labels), outlines)
 
 
 def _moved(window: SlicePlacement, rng: np.random.Generator, settings: ViewSettings) -> SlicePlacement:
