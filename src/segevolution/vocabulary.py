@@ -26,7 +26,7 @@ class Modality(StrEnum):
         """Read "ct", "MR", "mri", "PT", "ultrasound" ...; raises VocabularyError for anything else."""
         known = _MODALITY_NAMES.get(text.strip().lower())
         if known is None:
-            raise VocabularyError(f'"{text[:60]}" is not a modality; known are {", ".join(cls)}.')
+            raise VocabularyError(f'"{_shown(text)}" is not a modality; known are {", ".join(cls)}.')
         return known
 
 
@@ -246,8 +246,8 @@ ABBREVIATIONS: dict[str, tuple[str, str]] = {
     "ventricles": ("lateral ventricles", "brain"),
 }
 
-# Structures of which a body has a right and a left: such cases are never mirrored in training.
-SIDES = ("right ", "left ")
+# Words that say a side of the body.
+SIDES = frozenset({"right", "left", "r", "l", "rt", "lt", "rh", "lh", "dexter", "sinister", "dextra", "sinistra"})
 
 
 def canonical(name: str) -> str:
@@ -272,8 +272,8 @@ def other_names(structure: str) -> list[str]:
 
 
 def has_side(structure: str) -> bool:
-    """Whether the name says right or left."""
-    return any(side in structure for side in SIDES)
+    """Whether the name says right or left, in whole or by a letter: "left kidney", "Kidney_R", "lh-cortex"."""
+    return not SIDES.isdisjoint(re.findall(r"[^\W_]+", structure.lower()))
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
@@ -301,4 +301,9 @@ def require_known(name: str, known: Iterable[str]) -> str:
     if structure in names:
         return structure
     hint = did_you_mean(structure, names, f"known are {', '.join(sorted(names))}.")
-    raise VocabularyError(f'"{name[:60]}" is not a structure that this model knows; {hint}')
+    raise VocabularyError(f'"{_shown(name)}" is not a structure that this model knows; {hint}')
+
+
+def _shown(text: str) -> str:
+    """A person's words in a sentence: short, and on one line."""
+    return (text if text.isprintable() else text.encode("unicode_escape").decode())[:60]

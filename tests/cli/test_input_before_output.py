@@ -46,6 +46,9 @@ SOUND = (
 FAULTY = (
     (f"{SEGMENT} -o taken/mask.nii.gz", "no prompt was given"),
     (f"{SEGMENT} --text= -o taken/mask.nii.gz", "a text is empty"),
+    (f"{SEGMENT} --text liver --seed -1 -o taken/mask.nii.gz", "--seed"),
+    (f"{SPLIT} --seed -1", "--seed"),
+    (f"{ADAPT} --seed 99999999999999999999", "--seed"),
     (f"{SEGMENT} --text zorblax -o taken/mask.nii.gz", '"zorblax" is not a structure'),
     (f"{SEGMENT} --text liver --device banana -o taken/mask.nii.gz", '"banana" is not a device'),
     (f"{SEGMENT} --text liver --adapter nowhere -o taken/mask.nii.gz", "nowhere"),

@@ -123,3 +123,8 @@ def test_a_label_without_a_name_is_refused_and_two_names_of_one_label_are_on_rec
     shared = structure_names({"liver": 1, "spleen": 1}, Path("labels.json"))
     assert shared.values == {"liver": (1,), "spleen": (1,)}
     assert [decision.kind for decision in shared.decisions] == ["same label"]
+
+
+def test_a_background_that_is_not_0_is_refused() -> None:
+    with pytest.raises(StoreError, match="calls 1 the background, which is 0 in a label map"):
+        structure_names({"background": 1, "liver": 0}, Path("dataset.json"))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import RecipeError
-from .console import AsJson, Device, Force, Quiet, note, print_json, print_table, progress_bar
+from .console import MOST_SEED, AsJson, Device, Force, Quiet, note, print_json, print_table, progress_bar
 
 app = typer.Typer(add_completion=False)
 
@@ -70,7 +70,7 @@ def adapt(
     minutes: Annotated[
         float | None, typer.Option(metavar="M", help="Stop training after so long, or after --steps.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the split and of training.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Of the split and of training.")] = 0,
     replay: Annotated[
         str | None,
         typer.Option(

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 PIPE_WIDTH = 240
+MOST_SEED = 2**32 - 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no progress.")]

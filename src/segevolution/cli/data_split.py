@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..data.record import CaseRecord
     from ..data.splits import Split
 
-from .console import AsJson, Force, Quiet, note, print_json, print_table
+from .console import MOST_SEED, AsJson, Force, Quiet, note, print_json, print_table
 
 
 def split_command(
@@ -22,7 +22,7 @@ def split_command(
         tuple[float, float, float],
         typer.Option(metavar="TRAIN VALIDATION TEST", help="Shares of the patients; they sum to 1."),
     ] = (0.7, 0.1, 0.2),
-    seed: Annotated[int, typer.Option(help="Of the lot.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the lot.")] = 0,
     split: Annotated[
         Path | None,
         typer.Option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import AsJson, Force, Quiet, note, print_json, print_table, progress_bar
+from .console import MOST_SEED, AsJson, Force, Quiet, note, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
     from ..data.synthesis.sources import SimulatedSource, SynthesisedSource
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Spacing = Annotated[tuple[float, float, float] | None, typer.Option(metavar="X Y Z", help="Voxel size in millimetres.")]
 Field = Annotated[float | None, typer.Option("--field", help="Field strength of the MRI in tesla, 1.5 or 3.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the first case; the next one takes the next seed.")]
+Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the first case; the next one takes the next seed.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that make cases.")]
 Detail = Annotated[
     bool,

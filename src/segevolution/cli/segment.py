@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import OutputError, PromptError
-from .console import AsJson, Force, Quiet
+from .console import MOST_SEED, AsJson, Force, Quiet
 
 app = typer.Typer(add_completion=False)
 
@@ -134,7 +134,10 @@ def segment(
             "Default: what the model prefers."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of every random number; no answer depends on it.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, max=MOST_SEED, help="Of every random number; no answer depends on it."),
+    ] = 0,
     force: Force = False,
     quiet: Quiet = False,
     json: AsJson = False,

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import VolumeError
-from ..vocabulary import Modality
+from ..vocabulary import Modality, has_side
 from .grid import CANONICAL, Array, Grid, Turn
 
 WITHOUT_PLACE = "npy"
-_SIDES = frozenset({"left", "right"})
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,9 @@ class Volume:
             structure: a name such as "left kidney".
 
         Raises:
-            VolumeError: the name holds "left" or "right", and the orientation is not stated.
+            VolumeError: the name says a side ("left", "kidney_r", "lh cortex"), and the orientation is not stated.
         """
-        if not self.orientation_stated and _SIDES & set(structure.lower().replace("_", " ").split()):
+        if not self.orientation_stated and has_side(structure):
             raise VolumeError(
                 f'{self.name} does not say where its axes point, so "{structure}" cannot be told from the other side; '
                 f"state it, for instance with --orientation {self.grid.orientation}."

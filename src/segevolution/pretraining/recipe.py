@@ -11,7 +11,7 @@ from ..errors import RecipeError
 from ..models.segvol.config import SegVolConfig
 from ..models.segvol.tokenizer import WordTokenizer
 from ..recipes.dataset import Dataset
-from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, fit_fault, merged
 from ..recipes.reading import folder_of, read_as
 from ..training.settings import FitSettings
 from ..vocabulary import canonical
@@ -87,7 +87,7 @@ class PretrainRecipe(RecipePart):
     about: str = ""
     licence: str = ""
     notes: list[str] = Field(default_factory=list)  # what else a reader of the model card must know
-    seed: int = 0
+    seed: Seed = 0
     start: str | None = None
     network: dict[str, Any]
     structures: Annotated[list[str], Field(min_length=1)]

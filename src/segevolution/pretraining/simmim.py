@@ -38,7 +38,7 @@ from ..models.segvol.encoder_weights import FOLDER, save_encoder
 from ..models.segvol.segvol import SegVol
 from ..models.segvol.tokenizer import WordTokenizer
 from ..recipes.dataset import Dataset
-from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, fit_fault, merged
 from ..recipes.reading import read_as
 from ..recipes.roles import assign
 from ..recipes.stores import open_dataset, prepare_job
@@ -81,7 +81,7 @@ class SimMIMRecipe(RecipePart):
 
     name: SafeName
     about: str = ""
-    seed: int = 0
+    seed: Seed = 0
     network: str | dict[str, Any] | None = None
     base: str | None = None
     window: tuple[int, int, int] | None = None  # another than the network's

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from ..errors import VocabularyError
 from ..vocabulary import Modality
-from .parts import RecipePart, SafeName
+from .parts import RecipePart, SafeName, Seed
 
 Role = int | float | Literal["rest"] | list[str]
 RoleName = Literal["train", "replay", "validation", "test"]
@@ -63,7 +63,7 @@ class Dataset(RecipePart):
     folds: int = Field(default=1, ge=1)
     split: str = LOT
     cap: dict[RoleName, Annotated[int, Field(ge=0)]] = Field(default={})
-    seed: int = 0  # of the split
+    seed: Seed = 0  # of the split
 
     @model_validator(mode="before")
     @classmethod

@@ -24,7 +24,7 @@ from ..imaging.prompts import COMBINATIONS, kinds_in
 from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit
 from ..models.backbone import Windows
 from ..recipes.dataset import Dataset
-from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, fit_fault, merged
 from ..training.settings import FitSettings
 from ..vocabulary import did_you_mean
 from .jobs import SCRATCH
@@ -128,7 +128,7 @@ class Recipe(RecipePart):
     name: SafeName
     about: str = ""
     base: str = "segvol-mini"
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Seed] = Field(default=[0], min_length=1)
     shots: list[Annotated[int, Field(gt=0)] | Literal["all"]] = Field(default=[])  # patients to train on
     sampler: Literal["all", "round_robin"] = "all"  # which training cases; round_robin: one a dataset in turn
     count: int | None = Field(default=None, gt=0)  # of training cases, for round_robin
@@ -140,8 +140,8 @@ class Recipe(RecipePart):
     contexts: list[Literal["known", "withheld"]] = Field(default=["known"], min_length=1)
     structures: list[str] = Field(default=[])  # empty: all that a case carries and the base was trained on
     windows: Windows | None = None  # None: what the base prefers
-    prompt_seed: int = 0
-    prompt_seeds: list[int] = Field(default=[])  # in place of prompt_seed; all is asked with each
+    prompt_seed: Seed = 0
+    prompt_seeds: list[Seed] = Field(default=[])  # in place of prompt_seed; all is asked with each
     points: int = Field(default=5, gt=0)  # positive points of a point prompt
     box_jitter: Jitter | Annotated[list[Jitter], Field(min_length=1)] = 0.0  # how far faces may move; 0 = tight boxes
     box_jitter_unit: Unit = "voxel"

@@ -174,7 +174,7 @@ def test_a_failed_write_leaves_nothing(suffix: str, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("name", ["mask.png", "mask", "mask.dcm", "mask.nhdr", "mask.gz"])
 def test_an_unknown_suffix_is_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
     volume = _small()
-    with pytest.raises(OutputError, match=r"\.nii, \.nii\.gz, \.nrrd, \.mha, \.mhd"):
+    with pytest.raises(OutputError, match=r"\.nii, \.nii\.gz, \.seg\.nrrd, \.nrrd, \.mha, \.mhd"):
         write_mask(volume.array > 0, volume, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

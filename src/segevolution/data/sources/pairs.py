@@ -145,8 +145,12 @@ def case_of(
         sequence=overrides.sequence or pair.sequence,
         site=pair.site,
         part=pair.part,
-        remark=" ".join(filter(None, (_spacing_remark(image), _channel_remark(pair)))) or None,
+        remark=" ".join(filter(None, (*_of_its_reader(image), _spacing_remark(image), _channel_remark(pair)))) or None,
     )
+
+
+def _of_its_reader(image: Volume) -> tuple[str, ...]:
+    return tuple(f"{remark.removesuffix('.')}." for remark in image.remarks)
 
 
 def _spacing_remark(image: Volume) -> str | None:

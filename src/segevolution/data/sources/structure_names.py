@@ -140,6 +140,11 @@ def structure_names(
         if not tidied(name):
             raise StoreError(f"{path}: the label {value!r:.60} has no name; give it one.")
         if tidied(name) in ("background", "ignore"):
+            if tidied(name) == "background" and 0 not in numbers:
+                shown = ", ".join(map(str, numbers))
+                raise StoreError(
+                    f"{path} calls {shown} the background, which is 0 in a label map; mend labels or files."
+                )
             continue
         if numbers == (0,):
             decisions.append(Decision("background", f'the label 0, "{name}", is taken for the background'))

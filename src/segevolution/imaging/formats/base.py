@@ -23,6 +23,8 @@ SUFFIXES = (
 )
 FARTHEST = 1e6  # millimetres from the origin
 
+SMALLEST_VOXEL, LARGEST_VOXEL = 0.02, 30.0  # mm, of scanners for people
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -127,10 +129,21 @@ def placed(volume: Volume, path: Path, options: ReadOptions) -> Volume:
         origin = replace(origin, orientation=orientation)
     return replace(
         volume,
+        remarks=(*volume.remarks, *_odd_spacing(path, grid.spacing)),
         grid=grid,
         origin=origin,
         orientation_stated=volume.orientation_stated or options.orientation is not None,
         spacing_stated=volume.spacing_stated or options.spacing is not None,
+    )
+
+
+def _odd_spacing(path: Path, spacing: tuple[float, float, float]) -> tuple[str, ...]:
+    """A sentence on voxels that no scan of a person has, as where metres were written for millimetres."""
+    if min(spacing) >= SMALLEST_VOXEL and max(spacing) <= LARGEST_VOXEL:
+        return ()
+    steps = " x ".join(f"{step:.4g}" for step in spacing)
+    return (
+        f"{path} says that its voxels are {steps} mm, which no scan of a person has; volumes and distances follow it",
     )
 
 

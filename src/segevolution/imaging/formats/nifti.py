@@ -51,7 +51,12 @@ def read(path: Path, options: ReadOptions) -> Volume:
     if (header.slope, header.intercept) != (1.0, 0.0):
         array = scaled(array, header.slope, header.intercept, path)
     volume = make_volume(array, header.affine, path, Origin(path, "nifti", header=header.bytes or None))
-    return replace(volume, orientation_stated=header.orientation_stated, spacing_stated=header.spacing_stated)
+    return replace(
+        volume,
+        orientation_stated=header.orientation_stated,
+        spacing_stated=header.spacing_stated,
+        remarks=header.remarks,
+    )
 
 
 def write(array: Array, like: Volume, path: Path, force: bool, labels: Sequence[Label] = ()) -> None:

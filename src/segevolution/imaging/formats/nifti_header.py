@@ -43,6 +43,7 @@ class NiftiHeader:
         orientation_stated, spacing_stated: as in Volume.
         bytes: of the header, for a mask that is to carry the same.
         single: whether header and voxels share one file.
+        remarks: what contradicts itself, a sentence each.
     """
 
     sides: tuple[int, ...]
@@ -55,6 +56,7 @@ class NiftiHeader:
     spacing_stated: bool
     bytes: bytes
     single: bool
+    remarks: tuple[str, ...] = ()
 
     @property
     def shape(self) -> Triple:
@@ -108,6 +110,7 @@ def parse_header(start: bytes, path: Path) -> NiftiHeader:
         spacing_stated,
         b"" if analyze else start[:size],
         magic in _SINGLE,
+        () if analyze else _contradiction(fields, path),
     )
 
 
@@ -174,6 +177,22 @@ def _affine(fields: Any, sides: tuple[int, ...], analyze: bool, path: Path) -> t
     check_spacing(spacing, path)
     grid = Grid.oriented((sides[0], sides[1], sides[2]), (spacing * _MILLIMETRES[units]).tolist(), GUESSED_ORIENTATION)
     return np.array(grid.affine), False, bool(units != 0 or (spacing != 1).any())
+
+
+def _contradiction(fields: Any, path: Path) -> tuple[str, ...]:
+    """A sentence where sform and qform, both set, turn the axes differently: other programs may take the other."""
+    if int(fields["sform_code"]) not in _CODES or int(fields["qform_code"]) not in _CODES:
+        return ()
+    try:
+        turns = ["".join(nib.aff2axcodes(affine)) for affine in (fields.get_sform(), fields.get_qform())]
+    except (ValueError, TypeError, np.linalg.LinAlgError, nib.spatialimages.HeaderDataError):
+        return ()  # one of them is none, and the other is taken
+    if turns[0] == turns[1]:
+        return ()
+    return (
+        f"{path} contradicts itself: by its sform the axes point {turns[0]}, by its qform {turns[1]}; the sform was "
+        "taken, so left may be right, and up down",
+    )
 
 
 def _transform(fields: Any, path: Path) -> Floats | None:
