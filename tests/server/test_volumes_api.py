@@ -1,6 +1,7 @@
 """Volumes in, by the server's own API: formats, limits, and what is never told."""
 
 import io
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from segevolution.files import PARTIAL, process_name
 from segevolution.imaging.volume import Volume
 from segevolution.memory import MemoryBudget
 
@@ -109,7 +111,7 @@ def test_a_bad_file_is_one_sentence_that_holds_no_path_of_ours(
     said = reply.json()["error"]
     assert said.endswith(".")
     assert "/tmp" not in said
-    assert "segevolution-upload" not in said
+    assert PARTIAL not in said
     assert "root:" not in said
 
 
@@ -200,3 +202,16 @@ def test_what_a_file_does_not_say_can_be_said_beside_it(serve: Serve, tmp_path: 
     assert uploaded(client, content, "a.nii", orientation="RAS")["orientation"] == "RAS"
     reply = client.post("/api/volumes", params={"name": "a.nii", "spacing": "1,x"}, content=content)
     assert reply.status_code == 422
+
+
+def test_nothing_of_an_upload_is_left_not_even_by_a_killed_server(
+    serve: Serve, scan_bytes: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    left = tmp_path / "temporary" / f"{PARTIAL}{process_name().rpartition('-')[0]}-99999999-x"
+    left.mkdir(parents=True)
+    client = serve()
+    assert not left.exists()
+    uploaded(client, scan_bytes)
+    client.post("/api/volumes?name=a.nii.gz", content=b"damaged")
+    assert not list((tmp_path / "temporary").iterdir())

@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
 from threading import Event, Thread
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
+from ..files import sweep
 from .answerers import Answerers
 from .faults import Gone
 from .leases import Closable, Lease, Leases
@@ -65,6 +68,7 @@ class Service:
     def start(self) -> None:
         """Begin to free what is over, and load what may be asked for, the bare model first."""
         self._stop.clear()
+        sweep(Path(gettempdir()))  # uploads that a killed server was reading
         self.in_background(lambda: [self.answerers.load(each) for each in self.answerers.all], "load models")
         Thread(target=self._sweep, name="sweep", daemon=True).start()
 

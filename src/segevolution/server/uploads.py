@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from threading import Lock
 
 from ..errors import FormatError, SegevolutionError
-from ..files import safe_name
+from ..files import partial_folder, safe_name
 from ..imaging.formats import read, read_labels
 from ..imaging.formats.base import SUFFIXES
 from ..imaging.volume import Volume
@@ -48,9 +48,12 @@ class Reading:
 
 @contextmanager
 def upload_folder() -> Iterator[Path]:
-    """A folder for one request."""
-    with TemporaryDirectory(prefix="segevolution-upload-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    """A folder for one request; `files.sweep` takes what a killed server leaves."""
+    folder = partial_folder(Path(gettempdir()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def upload_name(name: str) -> str:

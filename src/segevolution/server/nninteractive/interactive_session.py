@@ -14,7 +14,7 @@ from ...imaging.grid import Array, Grid
 from ...imaging.volume import Volume
 from ...inference.locking import in_turn
 from ..dialogue import MaskChange, SessionDialogue
-from ..faults import BadRequest
+from ..faults import BadRequest, Gone
 from ..network_thread import asked
 from ..parts import Parts, box_parts, lasso_parts, point_parts, scribble_parts
 from ..service import Service
@@ -50,9 +50,15 @@ class InteractiveSession:
         self._service = service
         self._handle: Handle | None = None
         self._dialogue: SessionDialogue | None = None
+        self._closed = False
 
+    @in_turn
     def close(self) -> None:
-        """Let go of the image."""
+        """Let go of the image, after what is being answered now."""
+        self._closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         handle, self._handle, self._dialogue = self._handle, None, None
         if handle is not None:
             self._service.volumes.drop(handle)
@@ -68,6 +74,7 @@ class InteractiveSession:
             BadRequest: it has another number of dimensions.
             VolumeError: its voxels cannot be used.
             Full: there is no memory for it.
+            Gone: the session was released meanwhile.
         """
         if image.ndim != 4:
             raise BadRequest(f"an image needs four dimensions, channel, k, j, i; this one has {image.ndim}.")
@@ -79,8 +86,10 @@ class InteractiveSession:
             np.ascontiguousarray(array), Grid.oriented(shape, steps, settings.orientation), settings.modality
         )
         handle = self._service.volumes.add(volume, "image")
+        if self._closed:
+            raise Gone("this session was released; begin anew.")
         self._service.volumes.take(handle)
-        self.close()
+        self._let_go()
         self._handle = handle
         opened = self._service.volumes.open(handle, self._service.answerers.find(None, settings.modality))
         self._dialogue = SessionDialogue(opened)
