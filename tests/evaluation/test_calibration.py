@@ -1,6 +1,7 @@
 """What is learned of a model's estimates: curves that hold on other patients, and counts of what would be flagged."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +117,11 @@ def test_the_command_keeps_what_it_learned_beside_the_weights(
     with pytest.raises(SystemExit, match="2"):
         main([*words, "--cases", "nobody"])
     assert "no store here has a case nobody" in capsys.readouterr().err
+
+
+def test_a_network_that_estimates_no_overlap_is_judged_by_its_other_signs_or_not_at_all() -> None:
+    silent = [replace(row, signs=replace(row.signs, predicted_iou=float("nan"))) for row in rows()]
+    found = fitted(silent, Modality.CT, "made")
+    assert found.measured.error_before == {}
+    assert "NaN" not in json.dumps(found.model_dump())
+    assert all("predicted_iou" not in curve.weights for curves in found.curves.values() for curve in curves)

@@ -91,8 +91,8 @@ def calibrate(
 
 def _rows(modality: str, measured: "Measured") -> list[tuple[str, ...]]:
     kinds = [
-        (modality, kind, f"{measured.error_before[kind]:.3f}", f"{measured.error_after[kind]:.3f}", "", "", "")
-        for kind in measured.error_before
+        (modality, kind, _before(measured, kind), f"{measured.error_after[kind]:.3f}", "", "", "")
+        for kind in measured.error_after
     ]
     counts = (
         f"{measured.poor_flagged} of {measured.poor}",
@@ -100,3 +100,8 @@ def _rows(modality: str, measured: "Measured") -> list[tuple[str, ...]]:
         f"{measured.absent_flagged} of {measured.absent}",
     )
     return [*kinds, (modality, f"all, {measured.answers} answers", "", "", *counts)]
+
+
+def _before(measured: "Measured", kind: str) -> str:
+    """A dash for a model that estimates no overlap of its own."""
+    return f"{measured.error_before[kind]:.3f}" if kind in measured.error_before else "-"

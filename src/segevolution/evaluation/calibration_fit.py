@@ -71,7 +71,9 @@ def measured(judged: Sequence[tuple[CalibrationRow, Confidence]], data: str) -> 
     for kind in sorted({row.kind for row, _ in present}):
         own = [(row, confidence) for row, confidence in present if row.kind == kind]
         truth = np.array([row.iou for row, _ in own])
-        before[kind] = round(calibration_error(np.array([row.signs.predicted_iou for row, _ in own]), truth), 4)
+        predicted = np.array([row.signs.predicted_iou for row, _ in own])
+        if not np.isnan(predicted).any():  # of a network that estimates no overlap there is nothing to compare with
+            before[kind] = round(calibration_error(predicted, truth), 4)
         expected = np.array([confidence.expected_overlap for _, confidence in own], np.float64)
         after[kind] = round(calibration_error(expected, truth), 4)
     return Measured(
@@ -134,10 +136,14 @@ def _curves(rows: Sequence[CalibrationRow]) -> dict[str, tuple[Curve, ...]]:
 def _curves_of(rows: Sequence[CalibrationRow]) -> Iterable[Curve]:
     """A curve for each set of signs that these answers have."""
     for names in SIGN_SETS:
-        complete = [row for row in rows if all(getattr(row.signs, name) is not None for name in names)]
+        complete = [row for row in rows if all(_is_known(getattr(row.signs, name)) for name in names)]
         if len(complete) >= min(_LEAST_ANSWERS, len(rows)):
             signs = np.array([[getattr(row.signs, name) for name in names] for row in complete], np.float64)
             yield fit_curve(signs, np.array([row.iou for row in complete]), names)
+
+
+def _is_known(sign: float | None) -> bool:
+    return sign is not None and not np.isnan(sign)
 
 
 def _judged(row: CalibrationRow, calibration: Calibration, modality: Modality) -> Confidence:

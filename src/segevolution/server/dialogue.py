@@ -152,9 +152,11 @@ class SessionDialogue:
     @in_turn
     def move_to(self, opened: OpenVolume, *, ask_again: bool) -> MaskChange:
         """Be answered by another network or adapter; with `ask_again` it answers what was said before, as a step."""
+        estimated = self.session.network.spec.estimates_overlap
         self.session.move_to(opened)
         now = self.current
-        if not ask_again or now is None or np.isnan(now.iou):
+        given = now is not None and estimated and bool(np.isnan(now.iou))  # a mask to begin with, that nobody answered
+        if not ask_again or now is None or given:
             return MaskChange(self.mask, None, answered=False)
         answer = self.session.take_up(asked(lambda: self.session.segment(now.prompt, structure=now.structure)))
         return MaskChange(answer.mask, answer.changed)
