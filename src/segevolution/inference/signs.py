@@ -19,6 +19,8 @@ from .segmentation import Segmentation
 
 Mask = npt.NDArray[np.bool_]
 
+_PLANES = 16
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -103,10 +105,15 @@ def certainty(answer: Segmentation, frame: Frame) -> float:
         frame: the session's.
     """
     assert answer.logits is not None
-    probability = special.expit(frame.on_crop(answer.logits).astype(np.float32))
-    inside = frame.crop(answer.mask)
-    union = float(inside.sum()) + float(probability[~inside].sum(dtype=np.float64))
-    return float(probability[inside].sum(dtype=np.float64)) / max(union, 1e-6)
+    logits, mask = frame.on_crop(answer.logits), frame.crop(answer.mask)
+    inside = outside = 0.0
+    for start in range(0, len(logits), _PLANES):  # by parts, as a volume in single precision takes a gigabyte
+        part = slice(start, start + _PLANES)
+        probability = special.expit(logits[part].astype(np.float32))
+        covered = float(probability[mask[part]].sum(dtype=np.float64))
+        inside += covered
+        outside += float(probability.sum(dtype=np.float64)) - covered
+    return inside / max(float(mask.sum()) + outside, 1e-6)
 
 
 def _largest_share(mask: Mask) -> float:
