@@ -60,6 +60,7 @@ def predict(
     if asked_for_every:
         request = _of_every_structure(request, networks, used, volume)
     prompts = request.prompts(volume.grid)
+    request.outputs.check(request.image, force=True)  # a place that can never be written is said at once
     tell(f"loading {used}" if used not in networks else request.names[0], 0, len(request.names))
     backbone, calibration = networks.get(used)
     session = Session(backbone, volume, windows=request.windows, max_gigabytes=request.max_gigabytes)
