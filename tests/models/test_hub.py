@@ -20,8 +20,8 @@ from segevolution.models import hub
 from segevolution.models.backbone import PromptBatch
 from segevolution.models.checkpoints import fingerprint, load_model, save_model
 from segevolution.models.segvol.config import SegVolConfig, TextConfig
+from segevolution.models.segvol.encoder_weights import load_encoder
 from segevolution.models.segvol.published import (
-    load_pretrained_encoder,
     load_published,
     published_name,
     read_published,
@@ -165,8 +165,7 @@ def test_a_pretrained_encoder_is_taken_and_its_extra_parts_are_reported(small: S
     path = tmp_path / "vit_pretrain.ckpt"
     torch.save({"state_dict": {**encoder, **extra}, "epoch": 9, "global_step": 1000}, path)
     decoder = small.mask_decoder.iou_token.weight.detach().clone()
-    report = load_pretrained_encoder(small, path)
-    assert report.form == "pretrain"
+    report = load_encoder(small, path)
     assert set(report.dropped) == set(extra)
     assert report.used == len(encoder)
     for name, tensor in small.image_encoder.state_dict().items():
@@ -179,7 +178,7 @@ def test_a_pretrained_encoder_is_taken_and_its_extra_parts_are_reported(small: S
 def test_an_encoder_of_another_size_is_refused(small: SegVol, tmp_path: Path) -> None:
     torch.save({"state_dict": {"model.encoder.norm.weight": torch.zeros(7)}}, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointError, match=r"missing: image_encoder.*norm\.weight \(7 where 48"):
-        load_pretrained_encoder(small, tmp_path / "other.ckpt")
+        load_encoder(small, tmp_path / "other.ckpt")
 
 
 def test_weights_go_back_to_the_published_naming(

@@ -23,7 +23,6 @@ from ..vocabulary import Modality
 from .signs import Signs
 
 CALIBRATION = "calibration.json"
-SIGN_NAMES = ("predicted_iou", "certainty", "agreement")
 _EDGE = 0.01  # signs are kept this far from 0 and 1, where their logit would be infinite
 
 

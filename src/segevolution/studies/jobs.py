@@ -13,10 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from ..documents import check
-from ..errors import RecipeError
 from ..evaluation.analysis import PrimaryQuestion, RetentionQuestion
 from ..evaluation.questions import Questions
 from ..evaluation.results import PartName
@@ -147,13 +143,6 @@ class ReportJob:
 
 Job = PrepareJob | TrainJob | EvaluateJob | ReportJob
 
-_KINDS: dict[str, Any] = {
-    "prepare": PrepareJob,
-    "train": TrainJob,
-    "evaluate": EvaluateJob,
-    "report": ReportJob,
-}
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -175,19 +164,3 @@ class Plan:
         for job in self.evaluations:
             runs.setdefault(job.part.run, []).append(job)
         return dict(runs)
-
-
-def job_to_json(job: Job) -> dict[str, Any]:
-    """A job as plain values for JSON, under "job" its kind."""
-    (kind,) = [name for name, of in _KINDS.items() if type(job) is of]
-    values: dict[str, Any] = TypeAdapter(type(job)).dump_python(job, mode="json")
-    return {"job": kind, **values}
-
-
-def job_from_json(values: Any) -> Job:
-    """Read what `job_to_json` wrote; RecipeError where it is no such thing."""
-    if not isinstance(values, dict) or values.get("job") not in _KINDS:
-        raise RecipeError(f'this is no job; it says none of {", ".join(_KINDS)} under "job".')
-    rest = {name: value for name, value in values.items() if name != "job"}
-    job: Job = check(rest, _KINDS[values["job"]], where=f"a job to {values['job']}", error=RecipeError, strict=False)
-    return job

@@ -129,26 +129,6 @@ def _outline(path: Path, tokenizer: Tokenizer | None) -> tuple[SegVol, Conversio
     return model, report
 
 
-def load_pretrained_encoder(model: SegVol, path: Path) -> ConversionReport:
-    """Put the image encoder of any published file, usually `vit_pretrain.ckpt`, into a model; the rest stays.
-
-    Its final LayerNorm is loaded like the rest, though the pretraining (MIM-Med3D) probably never used it, so that
-    `norm.*` comes as it was initialised there.
-
-    Raises:
-        CheckpointError: see read_published; or the encoder does not fit the model's.
-    """
-    state, report = read_published(path)
-    known = model.state_dict()
-    encoder = {name: tensor for name, tensor in state.items() if name.startswith(ENCODER)}
-    extra = sorted(name for name in encoder if name not in known)
-    merged = {name: tensor for name, tensor in known.items() if not name.startswith(ENCODER)}
-    taken = {name: tensor for name, tensor in encoder.items() if name in known}
-    load_state(model, {**merged, **taken}, where=str(path))
-    others = sorted(name for name in state if not name.startswith(ENCODER))
-    return ConversionReport(report.form, len(taken), (*report.dropped, *extra, *others))
-
-
 def to_published(model: BackboneModule, path: Path, *, force: bool = True) -> None:
     """Write the state dict under the names of the hub's `pytorch_model.bin`, so that published code can load it.
 
