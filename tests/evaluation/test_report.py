@@ -133,7 +133,7 @@ def test_the_report_says_what_it_rests_on(text):
     assert "not a medical device" in text
     rows = tables(text)
     assert ["MRI (chaos)", "7", "7", "2", "manual"] in rows[0]
-    assert ["lora", "2", "0, 1", "88"] in rows[1]
+    assert ["lora", "2", "0, 1", "88", "0"] in rows[1]
 
 
 def test_few_patients_are_warned_of_by_name_and_many_are_not(table, text):

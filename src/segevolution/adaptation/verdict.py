@@ -23,7 +23,7 @@ from enum import StrEnum
 import pandas as pd
 
 from ..evaluation.analysis import MARGIN
-from ..evaluation.comparisons import in_brackets
+from ..evaluation.comparisons import in_brackets, p_clause
 from ..evaluation.intervals import FEWEST
 from ..evaluation.retention import Kept, Retention, retention_of
 from ..evaluation.significance import holm
@@ -267,7 +267,7 @@ def _kept_name(one: Retention, measured: VerdictEvidence) -> str:
 
 def _of_gain(gain: Difference) -> str:
     found = gain.estimate
-    p = "" if found.patients < FEWEST else f", p = {gain.p:.3f}"
+    p = "" if found.patients < FEWEST else f", {p_clause(gain.p)}"
     return f"Over all kinds of prompt: {in_brackets(found, '+')}{p}, {_counted(found.patients)}. This decides."
 
 

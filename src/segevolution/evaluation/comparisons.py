@@ -137,7 +137,7 @@ def primary_finding(table: pd.DataFrame, question: PrimaryQuestion) -> PrimaryFi
 def claim(method: str, reference: str, metric: Metric, change: Difference, corrected: float, where: str) -> str:
     """What may be said of a difference: that one is better only where it is shown, else what is missing."""
     verdict, found = change.judged(corrected), change.estimate
-    told = f"{metric.title} {in_brackets(found, '+')}, p = {corrected:.3f}, n = {found.patients}"
+    told = f"{metric.title} {in_brackets(found, '+')}, {p_clause(corrected)}, n = {found.patients}"
     if verdict is Verdict.TOO_FEW:
         difference_told = f" (difference {found.mean:+.3f})" if found.patients else ""
         return (
@@ -148,6 +148,16 @@ def claim(method: str, reference: str, metric: Metric, change: Difference, corre
         return f"It is not shown that {method} and {reference} differ {where}: {told}."
     better = (verdict is Verdict.HIGHER) == (metric.better == "higher")
     return f"{method} is {'better' if better else 'worse'} than {reference} {where}: {told}."
+
+
+def p_in_words(p: float) -> str:
+    """ "0.031", or "< 0.001"."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_clause(p: float) -> str:
+    """ "p = 0.031", or "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p_in_words(p)}"
 
 
 def in_brackets(found: Estimate, sign: str = "") -> str:

@@ -40,12 +40,13 @@ class Tested:
 
 @dataclass(frozen=True)
 class MethodRuns:
-    """What was run of a method, and how much it answered."""
+    """What was run of a method, how much it answered, and how often with nothing."""
 
     method: str
     runs: int
     seeds: tuple[int, ...]
     answers: int
+    empty: int
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,13 @@ def _tested(table: pd.DataFrame, badges: Mapping[str, str] | None) -> tuple[Test
 
 def _runs(table: pd.DataFrame) -> tuple[MethodRuns, ...]:
     return tuple(
-        MethodRuns(method, int(rows["run"].nunique()), tuple(sorted(map(int, rows["seed"].unique()))), len(rows))
+        MethodRuns(
+            method=method,
+            runs=int(rows["run"].nunique()),
+            seeds=tuple(sorted(map(int, rows["seed"].unique()))),
+            answers=len(rows),
+            empty=int((rows["predicted_voxels"] == 0).sum()),
+        )
         for (method,), rows in grouped(table, ("method",))
     )
 

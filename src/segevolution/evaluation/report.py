@@ -15,7 +15,7 @@ from . import figures
 from .analysis import Analysis
 from .blocks import Block, Heading, Picture, Table, Text, markdown, page
 from .calibration import IouCalibration
-from .comparisons import MethodComparison, in_brackets
+from .comparisons import MethodComparison, in_brackets, p_in_words
 from .coordinates import plain_rows
 from .findings import Findings, findings
 from .intervals import FEWEST
@@ -187,7 +187,7 @@ def written_difference(found: Difference) -> tuple[str, str]:
 
 def written_p(p: float) -> str:
     """A p-value, or a dash."""
-    return MISSING if math.isnan(p) else f"{p:.3f}"
+    return MISSING if math.isnan(p) else p_in_words(p)
 
 
 def place(dataset: str, modality: str) -> str:
@@ -226,13 +226,14 @@ def _what(shown: Findings) -> list[Block]:
             str(one.runs),
             ", ".join(map(str, one.seeds)) if one.method != analysis.reference else MISSING,
             str(one.answers),
+            str(one.empty),
         )
         for one in shown.runs
     )
     columns = ("tested on", "patients", "cases", "structures", "labels", *(("unadapted base",) if badged else ()))
     return [
         Table(columns, tested),
-        Table(("method", "runs", "seeds", "answers"), runs),
+        Table(("method", "runs", "seeds", "answers", "of these empty"), runs),
         Text(notes(shown)),
     ]
 

@@ -11,10 +11,11 @@ the largest value, a difference of two infinite ones is none, and differences of
 """
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean, median
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -141,9 +142,17 @@ def by_patient(rows: pd.DataFrame, metric: str = "dice", *, distance: bool = Fal
     """
     rows = complete(rows)
     require_one(rows)
-    columns = ("dataset", "patient", "structure", "case", "prompt", "context", "prompt_seed", metric)
+    columns = (*_PLACE, metric)
+    return _by_patient(zip(*(rows[name].tolist() for name in columns), strict=True), distance=distance)
+
+
+_PLACE = ("dataset", "patient", "structure", "case", "prompt", "context", "prompt_seed")
+
+
+def _by_patient(answers: Iterable[tuple[Any, ...]], *, distance: bool = False) -> dict[Person, float]:
+    """One value a patient, of (what _PLACE names, value)."""
     people: dict[Person, dict[str, dict[tuple[str, ...], list[float]]]] = {}
-    for dataset, patient, structure, *answer, value in zip(*(rows[name].tolist() for name in columns), strict=True):
+    for dataset, patient, structure, *answer, value in answers:
         if not math.isnan(value):
             structures = people.setdefault((dataset, patient), {})
             structures.setdefault(structure, {}).setdefault(tuple(answer), []).append(value)
@@ -201,33 +210,55 @@ def paired(table: pd.DataFrame, method: str, reference: str, metric: str = "dice
 
     Each side is averaged over its runs first, so that a method with three seeds weighs as much as one.
     """
-    keys = list(QUESTION)
-    asked = complete(table).dropna(subset=[metric]).set_index(keys)
-    sides = [asked.loc[asked["method"] == name, metric] for name in (method, reference)]
-    # From one of the reference's values on, so that equal runs differ by 0 and not by the rounding of their means.
-    start = sides[1].replace([np.inf, -np.inf], 0.0).groupby(level=keys, observed=True).first()
-    means = [(side - start.reindex(side.index)).groupby(level=keys, observed=True).mean().dropna() for side in sides]
-    joined = pd.concat(means, axis=1, join="inner", keys=["method", "reference"])
-    equal = joined["method"] == joined["reference"]  # two infinite distances, too
-    return (joined["method"] - joined["reference"]).mask(equal, 0.0).rename(metric).reset_index()
+    pairs = _pairs(complete(table), method, reference, metric)
+    return pd.DataFrame([(*key, value) for key, value in pairs.items()], columns=[*QUESTION, metric])
+
+
+def _pairs(rows: pd.DataFrame, method: str, reference: str, metric: str) -> dict[tuple[Any, ...], float]:
+    """What QUESTION names -> difference, of complete rows."""
+    sides: dict[str, dict[tuple[Any, ...], list[float]]] = {method: {}, reference: {}}
+    columns = ("method", *QUESTION, metric)
+    for name, *key, value in zip(*(rows[column].tolist() for column in columns), strict=True):
+        if name in sides and not math.isnan(value):
+            sides[name].setdefault(tuple(key), []).append(value)
+    pairs = {}
+    for question, values in sides[method].items():
+        others = sides[reference].get(question)
+        if others is not None:
+            # From one of the reference's values on, so that equal runs differ by 0 and not by rounding.
+            start = others[0] if math.isfinite(others[0]) else 0.0
+            means = [fmean([value - start for value in side]) for side in (values, others)]
+            pairs[question] = 0.0 if means[0] == means[1] else means[0] - means[1]  # two infinite distances, too
+    return pairs
 
 
 def difference(table: pd.DataFrame, method: str, reference: str, metric: str = "dice") -> Difference:
     """Paired difference over patients, with its interval, its p-value and what training adds to its variance."""
-    pairs = paired(table, method, reference, metric)
-    values = by_patient(pairs, metric)
+    rows = complete(table)
+    rows = rows[rows["method"].isin([method, reference])]
+    pairs = _pairs(rows, method, reference, metric)
+    if pairs:
+        require_one(rows[rows[metric].notna()])
+    values = _by_patient(_placed(pairs))
     runs: tuple[RunVariance, ...] = ()
     if len(values) > 1 and all(map(math.isfinite, values.values())):
-        sides = {name: table[table["method"] == name] for name in (method, reference)}
-        tested = {name: _runs_of(rows) for name, rows in sides.items()}
+        sides = {name: rows[rows["method"] == name] for name in (method, reference)}
+        tested = {name: _runs_of(side) for name, side in sides.items()}
         both = {person: tuple(tested[name].get(person) for name in sides) for person in values}
         seeds = [
-            [by_patient(paired(_of_seed(table, name, seed), method, reference, metric), metric) for seed in several]
-            for name, rows in sides.items()
-            if len(several := sorted(rows["seed"].dropna().unique())) > 1
+            [_by_patient(_placed(_pairs(_of_seed(rows, name, seed), method, reference, metric))) for seed in several]
+            for name, side in sides.items()
+            if len(several := sorted(side["seed"].dropna().unique())) > 1
         ]
         runs = _run_variances(values, seeds, both)
     return difference_of(list(values.values()), len(pairs), runs)
+
+
+def _placed(pairs: Mapping[tuple[Any, ...], float]) -> Iterator[tuple[Any, ...]]:
+    """The pairs as `_by_patient` takes them."""
+    places = [QUESTION.index(name) for name in _PLACE]
+    for question, value in pairs.items():
+        yield (*(question[place] for place in places), value)
 
 
 def _of_seed(table: pd.DataFrame, method: str, seed: int) -> pd.DataFrame:
