@@ -51,6 +51,7 @@ def row(**values: Any) -> dict[str, Any]:
         "voxels": 100,
         "predicted_voxels": 90,
         "predicted_ml": 0.9,
+        "warnings": float("nan"),
         "seconds": 0.5,
         "encodings": 1,
         "decodings": 2,

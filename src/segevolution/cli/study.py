@@ -1,6 +1,7 @@
 """`segevolution study RECIPE`: evaluate a base, adapt it, evaluate again, report."""
 
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
+    from ..studies.forecast import Forecast
     from ..studies.run import Executor
     from ..studies.study import StudyOutcome
 
@@ -55,6 +57,12 @@ def study(
             "--dask", metavar="ADDRESS", help="Let the workers of a Dask scheduler do it, such as tcp://node1:8786."
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Say what it would do: jobs, patients, missing datasets, about how many hours; do nothing."
+        ),
+    ] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes that ship, and leave.")] = False,
     data: DataRoot = None,
     device: Device = "auto",
@@ -77,6 +85,11 @@ def study(
     share = StudyPart.parse(part) if part is not None else None
     study_recipe = load_recipe(recipe, [*(changes or []), *([f"shots=[{shots}]"] if shots is not None else [])])
     folder = output or Path("runs") / study_recipe.name
+    if plan:
+        from ..studies.forecast import forecast
+
+        _print_plan(forecast(study_recipe, folder, root=data, device=device), as_json)
+        return
     with _client(dask) as client:
         executor = _executor(client) if client is not None else LocalExecutor(share) if share else None
         done = run_study(study_recipe, folder, root=data, device=device, quiet=quiet, executor=executor)
@@ -124,6 +137,29 @@ def _list(as_json: bool) -> None:
         ("recipe", "about", "data", "methods"),
         [(row["recipe"], row["about"], ", ".join(row["data"]), ", ".join(row["methods"])) for row in rows],
     )
+
+
+def _print_plan(told: "Forecast", as_json: bool) -> None:
+    """The datasets, then what would be done, then how to get what is missing."""
+    if as_json:
+        print_json(asdict(told))
+        return
+    rows = [(one.name, one.state, str(one.cases), str(one.patients)) for one in told.datasets]
+    print_table(("dataset", "state", "cases", "patients"), rows)
+    typer.echo(
+        f"{told.trainings} trainings, {told.evaluations} evaluations (a run, a case, a shift); "
+        f"{told.trained_patients} patients are learned from, {told.tested_patients} tested."
+    )
+    typer.echo(
+        f"About {told.training_hours:.1f} hours to train and {told.measuring_hours:.1f} to measure here, one job at a "
+        "time, by the speed of the base on one view; right within a factor of two or three."
+    )
+    for sentence in told.not_asked:
+        typer.echo(f"not asked: {sentence}")
+    for one in told.missing:
+        typer.echo(f"missing: {one.how}")
+    if told.runs:
+        typer.echo(f"trainings: {', '.join(told.runs)}")
 
 
 @contextmanager

@@ -96,6 +96,7 @@ class Analysis:
         badges: dataset -> "zero-shot", or why answers of the unadapted base on it are not; None leaves it out.
         warnings: sentences on what contradicts the results, such as a patient in training and test.
         omitted: sentences on questions that were not asked.
+        external: datasets that nobody trained on.
     """
 
     title: str
@@ -106,3 +107,4 @@ class Analysis:
     badges: Mapping[str, str] | None = None
     warnings: Sequence[str] = ()
     omitted: Sequence[str] = ()
+    external: Sequence[str] = ()

@@ -5,7 +5,7 @@ looking at the image, an automatic network that knows no prompts. Evaluation see
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,9 +14,12 @@ import numpy.typing as npt
 from ..imaging.boxes import Point
 from ..imaging.prompts import Prompt, PromptKind
 from ..imaging.volume import Volume
+from ..inference.calibration import Calibration
+from ..inference.confidence import warnings_of
 from ..inference.encodings import Counts
 from ..inference.segmentation import Segmentation
 from ..inference.session import Session
+from ..inference.signs import Surroundings
 from ..models.backbone import BackboneModule, Windows
 
 ContextChoice = Literal["known", "withheld"]
@@ -67,12 +70,22 @@ class Answerer(Protocol):
         """Begin with a volume."""
         ...
 
+    def warnings(self, answer: Segmentation, surroundings: Surroundings) -> int:
+        """How many reasons to doubt an answer a user would be told, beside the answer."""
+        ...
+
 
 @dataclass(frozen=True)
 class NetworkAnswerer:
-    """A promptable network with its adapter attached, in eval mode."""
+    """A promptable network with its adapter attached, in eval mode.
+
+    Attributes:
+        backbone: the network.
+        calibration: what is known of its answers; an empty one leaves out the warnings that it would give.
+    """
 
     backbone: BackboneModule
+    calibration: Calibration = field(default_factory=Calibration)
 
     @property
     def corrects(self) -> bool:
@@ -90,6 +103,10 @@ class NetworkAnswerer:
     def open(self, volume: Volume, *, windows: Windows | None, context: ContextChoice) -> Dialogue:
         """See Answerer."""
         return Session(self.backbone, volume, windows=windows, context=context)
+
+    def warnings(self, answer: Segmentation, surroundings: Surroundings) -> int:
+        """See Answerer: those of `inference.confidence` that ask no further question."""
+        return len(warnings_of(answer, surroundings, self.calibration))
 
 
 class MaskDialogue:

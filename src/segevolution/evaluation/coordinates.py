@@ -30,6 +30,7 @@ LATER: Mapping[str, Any] = {
     "cohort": "",
     "trained_on": 0,
     "predicted_ml": float("nan"),
+    "warnings": float("nan"),
 }
 """Columns that tables of earlier versions lack, with their values there."""
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from ..imaging.boxes import Box
 from ..imaging.prompts import Prompt, PromptKind
 from ..imaging.volume import Volume
+from ..inference.segmentation import Segmentation
+from ..inference.signs import Surroundings
 from ..models.backbone import Windows
 from .answerers import ContextChoice, Dialogue, MaskDialogue
 
@@ -57,6 +59,10 @@ class EllipsoidAnswerer:
     def open(self, volume: Volume, *, windows: Windows | None, context: ContextChoice) -> Dialogue:
         """See Answerer."""
         return MaskDialogue(volume, _answer)
+
+    def warnings(self, answer: Segmentation, surroundings: Surroundings) -> int:
+        """See Answerer: it doubts nothing."""
+        return 0
 
 
 def _answer(prompt: Prompt, structure: str | None) -> npt.NDArray[np.bool_]:

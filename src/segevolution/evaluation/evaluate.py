@@ -21,6 +21,7 @@ from ..imaging.prompts import Prompt, kinds_in
 from ..imaging.simulated_prompts import next_click
 from ..imaging.volume import Volume
 from ..inference.segmentation import Segmentation
+from ..inference.signs import Surroundings
 from ..metrics import METRICS, Comparison, tolerance_mm
 from ..models.backbone import BackboneModule, Windows
 from .answerers import Answerer, ContextChoice, Dialogue, NetworkAnswerer
@@ -163,12 +164,15 @@ class _Interview:
                     plain = (self.about["shift"], click, coordinates) == (NO_SHIFT, 0, first.coordinates(kind))
                     if keeps_mask and kind == questions.drawn and plain:
                         self.masks[structure] = answer.mask
-        for structure in absent_structures(self.case, questions):
+        missing = list(absent_structures(self.case, questions))
+        surroundings = Surroundings.of(self.volume) if missing else None
+        for structure in missing:
             prompt = Prompt(self.case.volume.grid, structure)
             if self._answers("text", prompt, structure):
                 question = {**where, "structure": structure, "prompt": "text", **first.coordinates("text"), "click": 0}
                 answer, work = _timed(dialogue, partial(_first, dialogue, prompt, structure))
-                self.rows.append({**self.about, **question, **work, **self._unjudged(answer.mask)})
+                doubts = math.nan if surroundings is None else self.answerer.warnings(answer, surroundings)
+                self.rows.append({**self.about, **question, **work, **self._unjudged(answer.mask), "warnings": doubts})
 
     def _answers(self, kind: str, prompt: Prompt, structure: str) -> bool:
         named = prompt.text is None or self.answerer.knows(structure)
@@ -214,7 +218,7 @@ class _Interview:
     def _sized(self, answer: Mask) -> dict[str, Any]:
         count = int(answer.sum())
         in_ml = count * self.volume.grid.voxel_volume / 1000 if self.volume.measurable else math.nan
-        return {"predicted_voxels": count, "predicted_ml": in_ml}
+        return {"predicted_voxels": count, "predicted_ml": in_ml, "warnings": math.nan}
 
 
 def _first(dialogue: Dialogue, prompt: Prompt, structure: str) -> Segmentation:

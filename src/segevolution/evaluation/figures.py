@@ -119,7 +119,7 @@ def draw_slice(case: Case, answers: Mapping[str, Mapping[str, Mask]], structures
     figure.text(0.5, 0.99, title, color="white", fontsize=10, ha="center", va="top")
     handles = [Line2D([], [], color=TRUTH, label="label"), *_answer_handles(answers)]
     figure.legend(handles=handles, loc="lower center", ncols=4, frameon=False, labelcolor="white", fontsize=8)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def draw_chart(table: pd.DataFrame, methods: Sequence[str], prompts: Sequence[str]) -> bytes:
@@ -157,7 +157,7 @@ def draw_chart(table: pd.DataFrame, methods: Sequence[str], prompts: Sequence[st
         panel.set_axisbelow(True)
     found_handles = panels[0].get_legend_handles_labels()
     figure.legend(*found_handles, loc="outside lower center", ncols=len(methods), frameon=False)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def _answer_handles(answers: Mapping[str, object]) -> list[Line2D]:
@@ -175,7 +175,8 @@ def _outline(axis: Axes, mask: Array, colour: str) -> None:
         axis.contour(mask.astype(float), levels=[0.5], colors=colour, linewidths=0.9)
 
 
-def _png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as PNG, the same bytes for the same figure."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", facecolor=figure.get_facecolor(), metadata={"Software": None})
     return stream.getvalue()

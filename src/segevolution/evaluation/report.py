@@ -21,6 +21,8 @@ from .findings import Findings, findings
 from .intervals import FEWEST
 from .levels import LevelRow, MetricTable
 from .retention import Retention
+from .sections import sections
+from .sections.results import StudyResults
 from .statistics import Difference, Estimate
 
 MISSING = "–"
@@ -51,7 +53,8 @@ def write_report(table: pd.DataFrame, folder: Path, analysis: Analysis, slices: 
     """
     shown = findings(table, analysis)
     chart = figures.draw_chart(plain_rows(table), shown.methods, list(dict.fromkeys(table["prompt"])))
-    blocks = build(shown, chart, slices)
+    experiments = sections(StudyResults(table, analysis.reference, frozenset(analysis.external)))
+    blocks = build(shown, chart, slices, experiments)
     for block in blocks:
         if isinstance(block, Picture):
             with replacing(folder / "figures" / f"{block.name}.png") as temporary:
@@ -61,13 +64,16 @@ def write_report(table: pd.DataFrame, folder: Path, analysis: Analysis, slices: 
     return folder / "report.html"
 
 
-def build(shown: Findings, chart: bytes, slices: Sequence[Picture] = ()) -> list[Block]:
+def build(
+    shown: Findings, chart: bytes, slices: Sequence[Picture] = (), experiments: Sequence[Block] = ()
+) -> list[Block]:
     """The report as blocks.
 
     Args:
         shown: what the table shows.
         chart: PNG of `figures.draw_chart`.
         slices: pictures of cases.
+        experiments: the sections of the study's experiments.
     """
     analysis = shown.analysis
     blocks: list[Block] = [Heading(f"Study {analysis.title}", 1), *_primary(shown), *_what(shown)]
@@ -80,6 +86,7 @@ def build(shown: Findings, chart: bytes, slices: Sequence[Picture] = ()) -> list
         blocks += [Heading(f"Differences against {reference}"), *text, comparison_rows(shown.against(reference))]
     if shown.retention:
         blocks += [Heading("What was to be kept"), Text((KEPT,)), retention_rows(shown.retention)]
+    blocks += experiments
     for table in shown.metrics:
         if table.metric.name != "dice":
             blocks += [Heading(title_of(table)), level_rows(table, shown.methods)]

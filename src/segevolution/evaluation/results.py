@@ -71,6 +71,7 @@ SCHEMA = pa.schema(
         ("voxels", _WHOLE),  # of the truth; 0 for a structure that is known to lie outside the field of view
         ("predicted_voxels", _WHOLE),  # of the answer
         ("predicted_ml", _REAL),  # the same in millilitres; missing where the spacing is a guess, and in earlier tables
+        ("warnings", _REAL),  # reasons to doubt the answer; missing where it was not judged, and in earlier tables
         ("seconds", _REAL),  # this prompt, with the encodings that it caused
         ("encodings", _WHOLE),  # that this prompt caused
         ("decodings", _WHOLE),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ..errors import VocabularyError
+from ..imaging.case import Part
 from ..vocabulary import Modality
 from .parts import RecipePart, SafeName, Seed
 
@@ -37,6 +38,21 @@ class Simulation(RecipePart):
         return _with_modality(values)
 
 
+class Published(RecipePart):
+    """So many patients of a dataset as its authors count them, for plans that are made before it is there."""
+
+    patients: int = Field(gt=0)
+    scans: int = Field(default=1, gt=0)  # of each patient
+    modality: Modality | None = None
+    part: Part | None = None  # where the authors put them
+    site: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse_modality(cls, values: Any) -> Any:
+        return _with_modality(values)
+
+
 class Dataset(RecipePart):
     """One dataset and what its patients are for; a patient has one role only.
 
@@ -46,7 +62,7 @@ class Dataset(RecipePart):
 
     `split` says who may have which role: "lot", anyone; "original", each role takes from the part where the dataset's
     authors put a patient (`replay` from training; see `data.splits.split_patients` for parts that they left out); or a
-    file that `data split` wrote. `cap` keeps at most so many patients of a role.
+    file that `data split` wrote. `cap` keeps at most so many patients of a role. `sites` takes these sites alone.
     """
 
     name: SafeName
@@ -55,7 +71,10 @@ class Dataset(RecipePart):
     path: str | None = None  # a source's folder, or a prepared store's; relative to the data root
     modality: Modality | None = None  # where the source does not say
     labels: str | None = None  # who made the labels, such as "manual": printed with every figure
+    absent: list[str] = Field(default=[])  # outside every case's field of view; asked for, and nothing is right
     patients: list[str] | None = None  # only these
+    sites: list[str] | None = None  # only patients of these
+    published: list[Published] = Field(default=[])  # how many there are, for `study --plan` before they are
     train: Role = 0
     replay: Role = 0
     validation: Role = 0

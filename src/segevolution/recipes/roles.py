@@ -56,6 +56,10 @@ def assign(dataset: Dataset, records: Sequence[CaseRecord]) -> tuple[RoleSplit, 
     Raises:
         RecipeError: a patient is named that is not there or in two roles, there are too few, or the split is unusable.
     """
+    if dataset.sites is not None:
+        records = [record for record in records if record.site in dataset.sites]
+        if not records:
+            raise RecipeError(f"{dataset.name} has no patient of the sites {', '.join(dataset.sites)}.")
     patients = sorted({record.patient for record in records})
     if dataset.patients is not None:
         _require(dataset, dataset.patients, patients)

@@ -40,9 +40,9 @@ def prepare(job: PrepareJob, workspace: Workspace) -> PreparedStore:
 def measure(job: EvaluateJob, workspace: Workspace) -> int:
     """Measure one run on one case; returns the number of its rows."""
     part = job.part
-    backbone = workspace.network(job.base, part.run, job.needs)
+    model = workspace.answerer(job)
     case = replace(workspace.store(job.store).read(part.case), dataset=part.dataset)
-    run = Run(part.run, job.method, job.seed, job.base)
-    evaluation = evaluate(backbone, case, run, job.questions, job.labels, part.shift, part.strength)
+    run = Run(part.run, job.method, job.seed, job.base, job.family, job.cohort, job.trained_on)
+    evaluation = evaluate(model, case, run, job.questions, job.labels, part.shift, part.strength)
     workspace.results.write(part, evaluation.rows, evaluation.masks)
     return len(evaluation.rows)

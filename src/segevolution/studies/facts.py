@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..data.record import CaseRecord
+from ..imaging.prompts import COMBINATIONS, PromptKind, kinds_in
 from ..inference.load import load
 from ..models.checkpoints import fingerprint
 from ..models.spec import Spec
+from ..recipes.keys import digest
 from ..recipes.stores import StoreRef
+from .rivals import RIVALS, Rival
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,62 @@ class BaseFacts:
     def unknown(self, structures: Iterable[str]) -> list[str]:
         """Those that it was not trained on; none where any text may be tried."""
         return [name for name in structures if self.spec.structures and name not in self.spec.structures]
+
+    def takes(self, kinds: frozenset[PromptKind]) -> bool:
+        """Whether it takes these kinds of prompt together."""
+        return kinds <= self.spec.accepts
+
+    @property
+    def takes_in_words(self) -> str:
+        """What it takes."""
+        return ", ".join(sorted(self.spec.accepts))
+
+    @property
+    def corrects(self) -> bool:
+        """Whether clicks correct its answers."""
+        return PromptKind.POINT in self.spec.accepts
+
+
+@dataclass(frozen=True)
+class RivalFacts:
+    """A method that adapts no network.
+
+    Attributes:
+        name: the kind of method.
+        fingerprint: of the method and its settings, so that another version is measured anew.
+        rival: the kind itself.
+    """
+
+    name: str
+    fingerprint: str
+    rival: Rival
+
+    def unknown(self, structures: Iterable[str]) -> list[str]:
+        """None: it is asked whatever it takes."""
+        return []
+
+    def takes(self, kinds: frozenset[PromptKind]) -> bool:
+        """See Rival."""
+        return self.rival.takes(kinds)
+
+    @property
+    def takes_in_words(self) -> str:
+        """What it takes, of the combinations that are usual."""
+        return ", ".join(prompt for prompt in COMBINATIONS if self.rival.takes(kinds_in(prompt)))
+
+    @property
+    def corrects(self) -> bool:
+        """Whether clicks correct its answers: no."""
+        return False
+
+
+MethodFacts = BaseFacts | RivalFacts
+
+
+def rival_facts(kind: str, settings: Mapping[str, Any]) -> RivalFacts:
+    """What is known of a rival with its settings."""
+    rival = RIVALS[kind]
+    return RivalFacts(kind, digest([rival.mark, dict(settings)]), rival)
 
 
 def read_bases(names: Iterable[str]) -> dict[str, BaseFacts]:

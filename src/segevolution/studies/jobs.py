@@ -9,7 +9,7 @@ what is done is known. Jobs can be pickled and written as JSON, so that they may
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -35,8 +35,8 @@ class TrainJob:
         study: whose run it is, for the adapter's card.
         base: the model's name or folder.
         method: its name in the recipe.
-        kind: "scratch", or a registered adapter.
-        settings: the adapter's own, plain values.
+        kind: "scratch", a registered adapter, or a rival.
+        settings: the adapter's own, or the rival's, plain values.
         fit: how it is trained; None: `start` is taken as it is.
         replay_weight: of the cases of `replay` beside those of `train`.
         seed: of the training.
@@ -70,13 +70,18 @@ class EvaluateJob:
 
     Attributes:
         part: where its rows go, with the key.
-        method: as the tables name it, with the shots, as in "lora (5 shots)".
+        method: as the tables name it, with cohort and shots, as in "lora (mri, 5 shots)".
         seed: of the run's training.
-        base: the model's name or folder.
+        base: the model's name or folder; empty for a rival.
         needs: key of the training that leaves models/<run>/adapter; None: the base as it is.
         store: of the case's dataset.
         labels: where these come from, for the table.
         questions: what is asked.
+        family: the method alone, as the recipe names it.
+        cohort: the training set's name; empty where the study has only one.
+        trained_on: how many patients the run learned from.
+        rival: the kind of a method that adapts no network.
+        settings: the rival's.
     """
 
     part: PartName
@@ -87,6 +92,11 @@ class EvaluateJob:
     store: StoreRef
     labels: str
     questions: Questions
+    family: str = ""
+    cohort: str = ""
+    trained_on: int = 0
+    rival: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def plain(self) -> bool:
@@ -101,7 +111,9 @@ class EvaluateJob:
             "prompt_seed": self.questions.seed,
             "jitter": jitter,
             "jitter_unit": self.questions.box_jitter_unit if jitter else "",
-            "family": self.method,
+            "family": self.family or self.method,
+            "cohort": self.cohort,
+            "trained_on": self.trained_on,
         }
 
 
@@ -116,6 +128,7 @@ class ReportJob:
         badges: dataset -> whether its answers of the unadapted base are zero-shot.
         warnings: sentences on what contradicts the results.
         rivals: method -> others that are compared with it, too.
+        external: datasets that nobody trained on.
         omitted: sentences on questions that a base cannot be asked.
         primary: the question that the study asks first.
         retention: what is to be kept.
@@ -130,6 +143,7 @@ class ReportJob:
     badges: dict[str, str]
     warnings: tuple[str, ...]
     rivals: dict[str, list[str]]
+    external: tuple[str, ...]
     omitted: tuple[str, ...]
     primary: PrimaryQuestion | None
     retention: RetentionQuestion | None

@@ -25,6 +25,7 @@ from ..training.batches import CaseGroup
 from ..training.fit import FitResult, fit, load_group
 from .jobs import SCRATCH, TrainJob
 from .ready_adapter import BEFORE, read_ready
+from .rivals import RIVALS
 from .workspace import Workspace
 
 
@@ -45,6 +46,8 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
     if job.fit is None:
         return _copied(job, place)
     settings = replace(job.fit, seed=job.seed)
+    if job.kind in RIVALS:
+        return _rival(job, place, workspace)
 
     seed_everything(job.seed)
     backbone = load(job.base, device=workspace.device)
@@ -93,6 +96,15 @@ def reinitialise(backbone: BackboneModule, seed: int) -> None:
     for name, parameter in backbone.named_parameters():
         if parameter.requires_grad:
             parameter.copy_(fresh[name])
+
+
+def _rival(job: TrainJob, place: Path, workspace: Workspace) -> Path:
+    """Let a rival learn in the run's folder."""
+    seed_everything(job.seed)
+    with redirect_stdout(sys.stderr):
+        RIVALS[job.kind].train(job, {ref.dataset: workspace.store(ref) for ref in job.stores}, place, workspace.device)
+    write_json(place / "trained.json", {"key": job.key, "run": job.run})
+    return place
 
 
 def _copied(job: TrainJob, place: Path) -> Path:

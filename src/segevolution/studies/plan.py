@@ -5,7 +5,7 @@ exactly what the change touches.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,14 @@ from ..recipes.roles import CaseName, RoleSplit, assign
 from ..recipes.stores import PrepareJob, prepare_job
 from ..training.settings import decisive
 from ..vocabulary import canonical
-from .facts import BaseFacts, DatasetFacts
+from .cohorts import Cohort
+from .facts import BaseFacts, DatasetFacts, MethodFacts, RivalFacts, rival_facts
 from .jobs import EvaluateJob, Plan, ReportJob, TrainJob
 from .questions import drawn_prompt, known_structures, omissions, questions_of, shifts_of
 from .ready_adapter import ReadyAdapter
-from .recipe import UNTRAINED, Method, MethodFit, Recipe
+from .recipe import Method, MethodFit, Recipe
+from .rivals import RIVALS
+from .runs import describe_runs, name_run, taught_datasets
 from .training_cases import learned
 from .warm_start import taught_before
 from .zero_shot import badges, rivals, torn
@@ -73,22 +76,29 @@ class _Planner:
         self.structures = known_structures(recipe, bases, labelled)
         picture_prompt = drawn_prompt(recipe, bases)
         self.drawn = picture_prompt
+        self.facts = {method.name: self._facts(method) for method in recipe.methods}
         self.questions = {
-            name: questions_of(recipe, base, self.structures, picture_prompt) for name, base in bases.items()
+            name: questions_of(recipe, facts, self.structures, picture_prompt) for name, facts in self.facts.items()
         }
+        self.absent = {one.name: tuple(canonical(name) for name in one.absent) for one in recipe.data}
         self.truths = {dataset.name: dataset.truth for dataset in recipe.data}
         self.splits = {dataset.name: assign(dataset, self.records[dataset.name]) for dataset in recipe.data}
         self.folds = max(len(split) for split in self.splits.values())
         if any(len(split) not in (1, self.folds) for split in self.splits.values()):
             raise RecipeError(f"{recipe.name}: datasets have different numbers of folds; give all the same, or 1.")
 
+    def _facts(self, method: Method) -> MethodFacts:
+        """What is known of what a method adapts, or is."""
+        if method.trained_as in RIVALS:
+            return rival_facts(method.trained_as, method.settings)
+        return self.bases[self.recipe.base_of(method)]
+
     def plan(self) -> Plan:
         """All jobs, in the order of the methods."""
         trainings: list[TrainJob] = []
         evaluations: list[EvaluateJob] = []
         for method in self.recipe.methods:
-            untrained = method.trained_as == UNTRAINED or not method.train
-            for training, jobs in [self._measured(method)] if untrained else self._trained(method):
+            for training, jobs in self._trained(method) if method.is_trained else [self._measured(method)]:
                 trainings += [training] if training is not None else []
                 evaluations += jobs
         if not evaluations:
@@ -114,28 +124,35 @@ class _Planner:
         return tuple(name for name in cases if (len(self.splits[name.dataset]) > 1) == (fold is not None))
 
     def _measured(self, method: Method) -> tuple[TrainJob | None, list[EvaluateJob]]:
-        """A base or a ready adapter as it is: once, whatever seeds, shots and folds."""
-        base = self.bases[self.recipe.base_of(method)]
+        """A base, a ready adapter or a rival as it is: once, whatever seeds, cohorts, shots and folds."""
+        base = self.facts[method.name]
         tested = dict.fromkeys(name for fold in range(self.folds) for name in self._cases("test", fold))
         training = None
         if method.start is not None:
             key = digest([base.fingerprint, *self._begun(method)])
             training = self._training(method, method.name, key, self.recipe.seeds[0], None)
-        return training, self._evaluations(method.name, method.name, self.recipe.seeds[0], base, training, tested)
+        asked = _Asked(method, method.name, method.name, self.recipe.seeds[0])
+        return training, self._evaluations(asked, training, tested)
 
     def _trained(self, method: Method) -> Iterable[tuple[TrainJob, list[EvaluateJob]]]:
-        """One run for each number of shots, seed and fold."""
-        recipe, base = self.recipe, self.bases[self.recipe.base_of(method)]
+        """One run for each cohort, number of shots, seed and fold."""
+        recipe, base = self.recipe, self.facts[method.name]
         fit = recipe.fit_of(method)
         new = base.unknown(self.structures)
         numbers: Sequence[int | Literal["all"] | None] = recipe.shots or [None]
         folds: list[int | None] = [*range(self.folds), *([None] if recipe.refit else [])]
-        for shots, seed, fold in product(numbers, recipe.seeds, folds):
-            tag, label = _named(method, shots)
+        for cohort, shots, seed, fold in product(self._cohorts(method), numbers, recipe.seeds, folds):
+            tag, label = name_run(method.name, None if cohort is None else cohort.name, shots)
             run = f"{tag}-s{seed}" + (f"-f{fold}" if self.folds > 1 and fold is not None else "")
-            train = learned(recipe, self._cases("train", fold), self.records, seed, None if shots == "all" else shots)
-            validation = self._cases("validation", fold)
-            replay = self._cases("replay", fold) if fit.replay > 0 else ()
+            may_train, validation, replay = (
+                self._cases(role, fold) if cohort is None else cohort.of(self._cases(role, fold), self.record_of)
+                for role in ("train", "validation", "replay")
+            )
+            if not may_train:
+                raise RecipeError(f"{recipe.name}: no patient of cohort {cohort and cohort.name} has the role train.")
+            count = None if cohort is None else cohort.count
+            train = learned(recipe, may_train, self.records, seed, None if shots == "all" else shots, count)
+            replay = replay if fit.replay > 0 else ()
             datasets = dict.fromkeys(name.dataset for name in (*train, *replay, *validation))
             used = {name: self.data[name].fingerprint for name in datasets}
             taught = [method.trained_as, method.settings, _settings(fit), seed, train, replay, validation]
@@ -143,7 +160,14 @@ class _Planner:
                 [base.fingerprint, used, _case_pairs(taught), *([sorted(new)] if new else []), *self._begun(method)]
             )
             job = self._training(method, run, key, seed, fit, train, replay, validation)
-            yield job, self._evaluations(run, label, seed, base, job, self._tested(fold))
+            people = len({self.record_of[name].person for name in train})
+            asked = _Asked(method, run, label, seed, "" if cohort is None else cohort.name, people)
+            yield job, self._evaluations(asked, job, self._tested(fold))
+
+    def _cohorts(self, method: Method) -> list[Cohort | None]:
+        """Those that a method is trained on; None: all that may train."""
+        chosen = self.recipe.cohorts
+        return [one for one in chosen if method.cohorts is None or one.name in method.cohorts] or [None]
 
     def _begun(self, method: Method) -> list[list[str]]:
         return [] if method.start is None else [["start", self.starts[method.name].mark]]
@@ -164,7 +188,7 @@ class _Planner:
             run=run,
             key=key,
             study=self.recipe.name,
-            base=self.recipe.base_of(method),
+            base="" if method.trained_as in RIVALS else self.recipe.base_of(method),
             method=method.name,
             kind=method.trained_as,
             settings=method.settings,
@@ -179,23 +203,33 @@ class _Planner:
             start=method.start,
         )
 
-    def _evaluations(
-        self, run: str, label: str, seed: int, base: BaseFacts, training: TrainJob | None, tested: Iterable[CaseName]
-    ) -> list[EvaluateJob]:
+    def _evaluations(self, asked: "_Asked", training: TrainJob | None, tested: Iterable[CaseName]) -> list[EvaluateJob]:
         """Each tested case as it is, then at each strength of each shift."""
         jobs = []
-        questions = self.questions[base.name]
+        method = asked.method
+        base = self.facts[method.name]
         needs = None if training is None else training.key
         for name in tested:
             facts = self.data[name.dataset]
+            questions = replace(self.questions[method.name], absent=self.absent[name.dataset])
             made_of = [needs or base.fingerprint, facts.fingerprint, name.dataset, name.case, questions.key_values()]
             for shift, strength in [(PartName.shift, 0.0), *shifts_of(self.recipe, self.record_of[name])]:
                 key = digest(made_of if shift == PartName.shift else [*made_of, shift, strength])
-                job_questions = questions if shift == PartName.shift else _undrawn(questions)
-                part = PartName(run, name.dataset, name.case, key, shift, strength)
                 jobs.append(
                     EvaluateJob(
-                        part, label, seed, base.name, needs, facts.store, self.truths[name.dataset], job_questions
+                        part=PartName(asked.run, name.dataset, name.case, key, shift, strength),
+                        method=asked.label,
+                        seed=asked.seed,
+                        base="" if isinstance(base, RivalFacts) else base.name,
+                        needs=needs,
+                        store=facts.store,
+                        labels=self.truths[name.dataset],
+                        questions=questions if shift == PartName.shift else _of_shifted(questions),
+                        family=method.name,
+                        cohort=asked.cohort,
+                        trained_on=asked.trained_on,
+                        rival=method.trained_as if isinstance(base, RivalFacts) else None,
+                        settings=method.settings if isinstance(base, RivalFacts) else {},
                     )
                 )
         return jobs
@@ -207,10 +241,10 @@ class _Planner:
             *torn(trainings, evaluations, self.records),
             *taught_before(trainings, evaluations, self.starts),
         ]
-        omitted = omissions(recipe, self.bases, self.structures, self.records)
-        first = self.bases.get(recipe.base) or next(iter(self.bases.values()))
+        omitted = omissions(recipe, self.facts, self.structures, self.records)
+        first = self.bases.get(recipe.base) or next(iter(self.bases.values()), None)
         manifest = {
-            "base": {"name": first.name, "fingerprint": first.fingerprint},
+            "base": {} if first is None else {"name": first.name, "fingerprint": first.fingerprint},
             "bases": {name: base.fingerprint for name, base in self.bases.items()},
             "seeds": recipe.seeds,
             "data": {
@@ -222,7 +256,7 @@ class _Planner:
                 }
                 for name, facts in self.data.items()
             },
-            "runs": _runs(trainings, evaluations),
+            "runs": describe_runs(trainings, evaluations),
             "left_out": {
                 f"{name}/{case}": why for name, facts in self.data.items() for case, why in facts.failed.items()
             },
@@ -239,6 +273,7 @@ class _Planner:
             badges=marks,
             warnings=tuple(warnings),
             rivals=rivals(trainings, evaluations),
+            external=tuple(name for name in self.data if name not in taught_datasets(trainings)),
             omitted=omitted,
             primary=self._primary(),
             retention=None if recipe.retention is None else recipe.retention.question(),
@@ -253,39 +288,27 @@ class _Planner:
         shots = primary.shots or (self.recipe.shots[-1] if self.recipe.shots else None)
         methods = {method.name: method for method in self.recipe.methods}
         method, against = (
-            _named(one, shots)[1] if one.trained_as != UNTRAINED and one.train else one.name
+            name_run(one.name, self._primary_cohort(one), shots)[1] if one.is_trained else one.name
             for one in (methods[primary.method], methods[primary.against or self.recipe.reference])
         )
         return primary.question(method, against, self.recipe.contexts)
 
-
-def _runs(trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob]) -> dict[str, Any]:
-    """Run -> its base, who taught it and who tested it, by case."""
-    tested: dict[str, dict[str, None]] = {}
-    bases: dict[str, str] = {}
-    for job in evaluations:
-        tested.setdefault(job.part.run, {})[f"{job.part.dataset}/{job.part.case}"] = None
-        bases[job.part.run] = job.base
-    taught: dict[str, dict[str, Any]] = {
-        job.run: {
-            "key": job.key,
-            **{
-                role: [f"{name.dataset}/{name.case}" for name in getattr(job, role)]
-                for role in ("train", "replay", "validation")
-            },
-        }
-        for job in trainings
-    }
-    return {run: {"base": bases[run], **taught.get(run, {}), "test": list(cases)} for run, cases in tested.items()}
+    def _primary_cohort(self, method: Method) -> str | None:
+        """The training set that the primary question is about: the first of the method's, where there are several."""
+        cohort = self._cohorts(method)[0]
+        return None if cohort is None else cohort.name
 
 
-def _named(method: Method, shots: int | Literal["all"] | None) -> tuple[str, str]:
-    """How a run's name begins, and how the tables name its method."""
-    if shots is None:
-        return method.name, method.name
-    if shots == "all":
-        return f"{method.name}-all", f"{method.name} (all shots)"
-    return f"{method.name}-{shots}shot", f"{method.name} ({shots} shot{'s' if shots > 1 else ''})"
+@dataclass(frozen=True)
+class _Asked:
+    """What is measured: a run of a method, as the tables name it, with its training set."""
+
+    method: Method
+    run: str
+    label: str
+    seed: int
+    cohort: str = ""
+    trained_on: int = 0
 
 
 def _settings(fit: MethodFit) -> dict[str, Any]:
@@ -297,9 +320,9 @@ def _settings(fit: MethodFit) -> dict[str, Any]:
     return values
 
 
-def _undrawn(questions: Questions) -> Questions:
-    """Of shifted scans no masks are kept."""
-    return replace(questions, drawn=None)
+def _of_shifted(questions: Questions) -> Questions:
+    """Of shifted scans no masks are kept, and nothing absent is asked for."""
+    return replace(questions, drawn=None, absent=())
 
 
 def _of_fold(splits: Sequence[RoleSplit], fold: int, role: str, records: Sequence[CaseRecord]) -> list[str]:

@@ -8,8 +8,9 @@ from ..errors import RecipeError
 from ..evaluation.questions import Questions
 from ..imaging.prompts import kinds_in
 from ..vocabulary import Modality, canonical, did_you_mean
-from .facts import BaseFacts
+from .facts import BaseFacts, MethodFacts
 from .recipe import UNTRAINED, Method, Recipe
+from .varied import as_list, box_errors
 
 
 def known_structures(recipe: Recipe, bases: Mapping[str, BaseFacts], labelled: Collection[str] = ()) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def known_structures(recipe: Recipe, bases: Mapping[str, BaseFacts], labelled: C
     return requested or tuple(trained_on)
 
 
-def questions_of(recipe: Recipe, base: BaseFacts, structures: tuple[str, ...], drawn: str) -> Questions:
+def questions_of(recipe: Recipe, base: MethodFacts, structures: tuple[str, ...], drawn: str) -> Questions:
     """All that a base is asked about a case.
 
     Args:
@@ -44,20 +45,21 @@ def questions_of(recipe: Recipe, base: BaseFacts, structures: tuple[str, ...], d
     """
     prompts = accepted(recipe.prompts, base)
     if not prompts:
-        first = sorted(kinds_in(recipe.prompts[0]) - base.spec.accepts)[0]
         raise RecipeError(
-            f"{recipe.name}: prompts hold {first}, which {base.name} does not take, and none that it takes; "
-            f"it takes {', '.join(sorted(base.spec.accepts))}."
+            f"{recipe.name}: prompts hold {', '.join(recipe.prompts)}, which {base.name} does not take, and none "
+            f"that it takes; it takes {base.takes_in_words}."
         )
     first_seed, *more_seeds = recipe.prompt_seeds or [recipe.prompt_seed]
-    jitter, *more_jitters = recipe.box_jitter if isinstance(recipe.box_jitter, list) else [recipe.box_jitter]
+    jitter, *more_jitters = as_list(recipe.box_jitter)
+    points, *more_points = as_list(recipe.points)
+    windows, *more_windows = as_list(recipe.windows)
     return Questions(
         prompts=prompts,
         contexts=tuple(recipe.contexts),
         structures=structures,
-        windows=recipe.windows,
+        windows=windows,
         seed=first_seed,
-        points=recipe.points,
+        points=points,
         box_jitter=jitter or 0,  # an integer zero, as in the keys from before there were several
         tolerance_mm=recipe.surface_tolerance_mm,
         surface=recipe.surface,
@@ -67,12 +69,15 @@ def questions_of(recipe: Recipe, base: BaseFacts, structures: tuple[str, ...], d
         box_jitter_unit=recipe.box_jitter_unit,
         clicks=recipe.clicks,
         centre=recipe.centre,
+        more_points=tuple(more_points),
+        more_boxes=box_errors(recipe.box_errors),
+        more_windows=tuple(more_windows),
     )
 
 
-def accepted(prompts: Sequence[str], base: BaseFacts) -> tuple[str, ...]:
+def accepted(prompts: Sequence[str], base: MethodFacts) -> tuple[str, ...]:
     """Those combinations of which a base takes every kind."""
-    return tuple(prompt for prompt in prompts if kinds_in(prompt) <= base.spec.accepts)
+    return tuple(prompt for prompt in prompts if base.takes(kinds_in(prompt)))
 
 
 def drawn_prompt(recipe: Recipe, bases: Mapping[str, BaseFacts]) -> str:
@@ -99,11 +104,15 @@ def means_something(shift: str, record: CaseRecord) -> bool:
 
 def omissions(
     recipe: Recipe,
-    bases: Mapping[str, BaseFacts],
+    facts: Mapping[str, MethodFacts],
     structures: Sequence[str],
     records: Mapping[str, Sequence[CaseRecord]],
 ) -> tuple[str, ...]:
-    """A sentence for each question that a method or a dataset is not asked, and why; and for a leak."""
+    """A sentence for each question that a method or a dataset is not asked, and why; and for a leak.
+
+    Args:
+        facts: by method.
+    """
     sentences = []
     if recipe.centre == "truth":
         sentences.append(
@@ -111,17 +120,18 @@ def omissions(
             "SAM-Med3D's published evaluation."
         )
     for method in recipe.methods:
-        base = bases[recipe.base_of(method)]
+        base = facts[method.name]
         refused = [prompt for prompt in recipe.prompts if prompt not in accepted(recipe.prompts, base)]
         if refused:
-            takes = ", ".join(sorted(base.spec.accepts))
-            sentences.append(f"{method.name} is not asked by {', '.join(refused)}: {base.name} takes {takes}.")
+            sentences.append(
+                f"{method.name} is not asked by {', '.join(refused)}: {base.name} takes {base.takes_in_words}."
+            )
         unknown = _unknown(method, base, structures)
         if unknown and any("text" in prompt.split("+") for prompt in accepted(recipe.prompts, base)):
             sentences.append(
                 f"{method.name} is not asked by text for {', '.join(unknown)}: {base.name} does not know them."
             )
-        if recipe.clicks and "point" not in base.spec.accepts:
+        if recipe.clicks and not base.corrects:
             sentences.append(f"{method.name} is not corrected by clicks: {base.name} takes no points.")
     for wish in recipe.shifts:
         for dataset, cases in records.items():
@@ -135,6 +145,6 @@ def omissions(
     return tuple(sentences)
 
 
-def _unknown(method: Method, base: BaseFacts, structures: Sequence[str]) -> list[str]:
+def _unknown(method: Method, base: MethodFacts, structures: Sequence[str]) -> list[str]:
     """What a method is not asked for by text: a trained one has learned what its base did not know."""
     return base.unknown(structures) if method.trained_as == UNTRAINED else []

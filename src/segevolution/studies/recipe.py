@@ -27,10 +27,13 @@ from ..recipes.dataset import Dataset
 from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, fit_fault, merged
 from ..training.settings import FitSettings
 from ..vocabulary import did_you_mean
+from .cohorts import Cohort, check_cohorts
 from .jobs import SCRATCH
 from .primary import Primary, RetentionPlan, check_primary
+from .rivals import RIVALS
+from .varied import Amount, BoxErrors, all_box_errors, as_list, check_distinct
 
-Jitter = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(gt=0)]
 
 UNTRAINED = "base"
 
@@ -65,8 +68,9 @@ class MethodFit:
 class Method(RecipePart):
     """One row of the tables.
 
-    `kind` is "base" (not trained), "scratch" (the same network from its initialisation), or the name of a
-    registered adapter such as "lora" or "full", whose own settings `settings` holds; it is `name` unless said.
+    `kind` is "base" (not trained), "scratch" (the same network from its initialisation), the name of a
+    registered adapter such as "lora" or "full", whose own settings `settings` holds, or of a rival that adapts no
+    network, such as "ellipsoid"; it is `name` unless said. With `cohorts` it is trained on these of the study's only.
     `fit` states what differs from the study's `fit`. `base` is the network that is adapted, where it is not the
     study's; with a base of its own, a method whose name is no kind is not trained: {name: sam, base: sam-med3d}.
 
@@ -81,10 +85,11 @@ class Method(RecipePart):
     fit: FitChanges = Field(default={})
     start: str | None = None
     train: bool = True
+    cohorts: list[str] | None = None  # None: all of the study's
 
     @model_validator(mode="after")
     def _start_fits(self) -> "Method":
-        if self.start is not None and self.trained_as in (UNTRAINED, SCRATCH):
+        if self.start is not None and self.trained_as in (UNTRAINED, SCRATCH, *RIVALS):
             raise ValueError(f"{self.trained_as} starts from no adapter; say the kind of the adapter, such as lora")
         if not self.train and (self.start is None or self.settings or self.fit):
             raise ValueError("train: false measures a ready adapter as it is; give start, and neither settings nor fit")
@@ -93,9 +98,15 @@ class Method(RecipePart):
     @property
     def trained_as(self) -> str:
         """The kind, which is the name unless said."""
-        if not self.kind and self.base is not None and self.name not in (SCRATCH, *METHODS):
+        if not self.kind and self.base is not None and self.name not in (SCRATCH, *METHODS, *RIVALS):
             return UNTRAINED
         return self.kind or self.name
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it learns from the training cases."""
+        rival = RIVALS.get(self.trained_as)
+        return self.train and self.trained_as != UNTRAINED and (rival is None or rival.trained)
 
 
 class RequestedShift(RecipePart):
@@ -134,17 +145,19 @@ class Recipe(RecipePart):
     count: int | None = Field(default=None, gt=0)  # of training cases, for round_robin
     refit: bool = False  # with folds: train once more, on all patients of the folds, and test that on the other data
     data: Annotated[list[Dataset], Field(min_length=1)]
+    cohorts: list[Cohort] = Field(default=[])  # named training sets; each method is trained on each
     methods: list[Method] = Field(default=[Method(name=UNTRAINED)], min_length=1)
     fit: FitChanges = Field(default={})  # fields of FitSettings, and replay: the weight of replayed patients
     prompts: list[SimulatedPrompt] = Field(default=list(COMBINATIONS), min_length=1)
     contexts: list[Literal["known", "withheld"]] = Field(default=["known"], min_length=1)
     structures: list[str] = Field(default=[])  # empty: all that a case carries and the base was trained on
-    windows: Windows | None = None  # None: what the base prefers
+    windows: Windows | Annotated[list[Windows], Field(min_length=1)] | None = None  # None: what the base prefers
     prompt_seed: Seed = 0
     prompt_seeds: list[Seed] = Field(default=[])  # in place of prompt_seed; all is asked with each
-    points: int = Field(default=5, gt=0)  # positive points of a point prompt
-    box_jitter: Jitter | Annotated[list[Jitter], Field(min_length=1)] = 0.0  # how far faces may move; 0 = tight boxes
+    points: Count | Annotated[list[Count], Field(min_length=1)] = 5  # positive points of a point prompt
+    box_jitter: Amount | Annotated[list[Amount], Field(min_length=1)] = 0.0  # how far faces may move; 0 = tight boxes
     box_jitter_unit: Unit = "voxel"
+    box_errors: list[BoxErrors] = Field(default=[])  # further errors of boxes, each with its unit
     clicks: int = Field(default=0, ge=0)  # that correct each answer, one after another
     centre: Literal["prompt", "truth"] = "prompt"  # of the window of a network that looks at one place
     shifts: list[RequestedShift] = Field(default=[])  # beside the unchanged scans, which are always measured
@@ -159,8 +172,13 @@ class Recipe(RecipePart):
     @classmethod
     def _off_is_a_word(cls, values: Any) -> Any:
         """YAML 1.1 reads a bare `off` as false."""
-        if isinstance(values, Mapping) and values.get("windows") is False:
+        if not isinstance(values, Mapping):
+            return values
+        windows = values.get("windows")
+        if windows is False:
             return {**values, "windows": "off"}
+        if isinstance(windows, list):
+            return {**values, "windows": ["off" if one is False else one for one in windows]}
         return values
 
     @model_validator(mode="after")
@@ -169,20 +187,24 @@ class Recipe(RecipePart):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"{field_name} holds {', '.join(sorted(twice))} twice; each needs its own name")
-        for field_name, values in (
-            ("prompt_seeds", self.prompt_seeds),
-            ("box_jitter", self.box_jitter if isinstance(self.box_jitter, list) else []),
-            ("shifts", [wish.name for wish in self.shifts]),
-        ):
-            if len(set(values)) < len(values):
-                raise ValueError(f"{field_name} holds a value twice: {', '.join(map(str, values))}")
+        check_distinct(
+            {
+                "prompt_seeds": self.prompt_seeds,
+                "box_jitter": as_list(self.box_jitter),
+                "box_errors": all_box_errors(self.box_jitter, self.box_jitter_unit, self.box_errors),
+                "points": as_list(self.points),
+                "windows": as_list(self.windows),
+                "shifts": [wish.name for wish in self.shifts],
+            }
+        )
         if self.prompt_seeds and "prompt_seed" in self.model_fields_set:
             raise ValueError("prompt_seed and prompt_seeds both seed the prompts; give either")
         if self.reference not in [method.name for method in self.methods]:
             raise ValueError(f'reference is "{self.reference}", which is not among the methods')
         if self.pictures is not None and self.pictures not in self.prompts:
             raise ValueError(f'pictures are of "{self.pictures}", which is not among the prompts')
-        trained = [method.name for method in self.methods if method.trained_as != UNTRAINED and method.train]
+        trained = [method.name for method in self.methods if method.is_trained]
+        check_cohorts(self.cohorts, self.methods, self.data, shots=bool(self.shots), count=self.count)
         if trained and not any(dataset.train for dataset in self.data):
             raise ValueError(f"no patient has the role train, but {', '.join(trained)} would need some")
         if (self.sampler == "round_robin") != (self.count is not None):
@@ -193,15 +215,18 @@ class Recipe(RecipePart):
             raise ValueError("shots and count both choose the training cases; give either")
         if len(set(self.shots)) < len(self.shots):
             raise ValueError(f"shots holds a number twice: {', '.join(map(str, self.shots))}")
-        if self.shots and self.reference in trained:
+        if (self.shots or self.cohorts) and self.reference in trained:
+            what = "shots" if self.shots else "cohorts"
             raise ValueError(
-                f"with shots there are several {self.reference}; compare with a method that is not trained"
+                f"with {what} there are several {self.reference}; compare with a method that is not trained"
             )
         self._decided_before()
         for method in self.methods:
             if method.name in trained:
                 self.fit_of(method)
-            if method.trained_as not in (UNTRAINED, SCRATCH):
+            if method.trained_as in RIVALS:
+                _check_rival(method)
+            elif method.trained_as not in (UNTRAINED, SCRATCH):
                 _checked_adapter(method)
         return self
 
@@ -252,7 +277,17 @@ class Recipe(RecipePart):
     @property
     def bases(self) -> list[str]:
         """The names of all networks of the study, each once."""
-        return list(dict.fromkeys(self.base_of(method) for method in self.methods))
+        return list(dict.fromkeys(self.base_of(one) for one in self.methods if one.trained_as not in RIVALS))
+
+
+def _check_rival(method: Method) -> None:
+    """A rival with settings that it takes; ValueError otherwise."""
+    if method.base is not None:
+        raise ValueError(f"{method.name} adapts no network, so it has no base; leave base out")
+    try:
+        RIVALS[method.trained_as].check(method.settings)
+    except ValueError as error:
+        raise ValueError(f"settings of {method.name}: {error}") from error
 
 
 def _checked_adapter(method: Method) -> None:
@@ -261,7 +296,7 @@ def _checked_adapter(method: Method) -> None:
     Settings that only change a ready adapter's are judged with these, when it is read (`warm_start.py`).
     """
     if method.trained_as not in METHODS:
-        known = [UNTRAINED, SCRATCH, *METHODS]
+        known = [UNTRAINED, SCRATCH, *METHODS, *RIVALS]
         hint = did_you_mean(method.trained_as, known, f"known are {', '.join(known)}")
         raise ValueError(f'"{method.trained_as}" is no kind of method; {hint}')
     if method.start is not None:

@@ -16,6 +16,7 @@ def learned(
     records: Mapping[str, Iterable[CaseRecord]],
     seed: int,
     shots: int | None = None,
+    count: int | None = None,
 ) -> tuple[CaseName, ...]:
     """Those training cases that a run learns from, chosen by its seed as the recipe's shots or sampler say.
 
@@ -23,11 +24,13 @@ def learned(
         train: all that it may learn from, in the order that is kept.
         records: dataset name -> its cases.
         shots: patients of each dataset and modality; None = as many as there are.
+        count: of cases, one of each dataset in turn; None = as the recipe says.
 
     Raises:
         RecipeError: there are fewer than is asked for.
     """
-    if shots is None and recipe.count is None:
+    count = count or recipe.count
+    if shots is None and count is None:
         return train
     allowed = {case_key(name.dataset, name.case) for name in train}
     train_members = [
@@ -38,7 +41,7 @@ def learned(
         chosen_cases = set(few_shot(train_members, shots, seed))
     else:
         try:
-            chosen_cases = set(round_robin(train_members, recipe.count or 0, seed))
+            chosen_cases = set(round_robin(train_members, count or 0, seed))
         except StoreError as error:
             raise RecipeError(f"{recipe.name}: count: {error}") from error
     return tuple(name for name in train if case_key(name.dataset, name.case) in chosen_cases)

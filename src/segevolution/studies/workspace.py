@@ -12,7 +12,10 @@ from rich.console import Console
 
 from ..data.store import Store
 from ..errors import RecipeError
+from ..evaluation.answerers import Answerer, NetworkAnswerer
 from ..evaluation.results import Results
+from ..inference.calibration import Calibration
+from ..inference.confidence import calibration_of
 from ..inference.load import load
 from ..models.backbone import BackboneModule
 from ..recipes.keys import noted_key
@@ -20,6 +23,8 @@ from ..recipes.stores import StoreRef
 from ..training.batches import CaseGroup
 from ..training.fit import FitResult
 from ..training.settings import FitSettings
+from .jobs import EvaluateJob
+from .rivals import RIVALS
 
 
 class FitFunction(Protocol):
@@ -71,6 +76,23 @@ class Workspace:
         """The adapter that a training left, if it was this very training and was finished."""
         place = self.run_folder(run)
         return place / "adapter" if noted_key(place / "trained.json") == key else None
+
+    def answerer(self, job: EvaluateJob) -> Answerer:
+        """What a job measures, ready to answer; raises as `network` does."""
+        if job.rival is None:
+            network = self.network(job.base, job.part.run, job.needs)
+            # What was measured of a bare network says nothing of what an adapter makes of it.
+            return NetworkAnswerer(network, calibration_of(job.base) if job.needs is None else Calibration())
+        wanted = (job.rival, job.part.run, job.needs)
+        if getattr(self._loaded, "name", None) != wanted:
+            self._loaded.name, self._loaded.network = None, None
+            if job.needs is not None and self.trained(job.part.run, job.needs) is None:
+                raise RecipeError(f"{self.run_folder(job.part.run)} holds no trained {job.rival}; train it first.")
+            folder = None if job.needs is None else self.run_folder(job.part.run)
+            self._loaded.network = RIVALS[job.rival].load(job.settings, folder, self.device)
+            self._loaded.name = wanted
+        answerer: Answerer = self._loaded.network
+        return answerer
 
     def network(self, base: str, run: str, needs: str | None) -> BackboneModule:
         """A run's network, ready to answer.

@@ -25,6 +25,8 @@ def badges(evaluations: Iterable[EvaluateJob], records: Mapping[str, Sequence[Ca
     """
     tested: dict[str, dict[str, dict[CaseName, None]]] = {}
     for job in evaluations:
+        if job.rival is not None:
+            continue
         cases = tested.setdefault(job.part.dataset, {}).setdefault(job.base, {})
         cases[CaseName(job.part.dataset, job.part.case)] = None
     by_name = _by_name(records)

@@ -1,0 +1,59 @@
+"""False alarms: what is answered where a structure is asked for that lies outside the field of view."""
+
+import pandas as pd
+
+from ..blocks import Block, Heading, Table, Text
+from ..coordinates import absent, complete
+from ..intervals import interval_of
+from ..statistics import grouped
+from .results import StudyResults, question_in_words
+
+ALARM_ML = 1.0
+
+_HOW = (
+    "Structures that are known to lie outside the field of view are asked for by their names; the right answer is "
+    f"nothing. Alarms: the share of answers above {ALARM_ML:g} ml, each patient's share "
+    "first, then their mean; not warned: those of them beside which a user would be told no reason for doubt (volume, "
+    "place, expected overlap). Median: of all answers, empty ones among them."
+)
+
+
+def absent_section(results: StudyResults) -> list[Block]:
+    """See SECTIONS."""
+    rows = absent(complete(results.table))
+    rows = rows[rows["predicted_ml"].notna()] if len(rows) else rows
+    if rows.empty:
+        return []
+    lines = []
+    for (method, dataset, modality, context), group in grouped(rows, ("method", "dataset", "modality", "context")):
+        where = (method, question_in_words(rows, f"{modality} ({dataset})", context))
+        lines.append((*where, "all", *_cells(group)))
+        for (structure,), part in grouped(group, ("structure",)):
+            lines.append((*where, structure, *_cells(part)))
+    columns = (
+        "method",
+        "data",
+        "asked for",
+        "alarms",
+        "alarms, not warned",
+        "median ml",
+        "largest ml",
+        "answers",
+        "patients",
+    )
+    return [Heading("Structures that are not there"), Text((_HOW,)), Table(columns, tuple(lines))]
+
+
+def _cells(rows: pd.DataFrame) -> tuple[str, ...]:
+    alarms, sizes = rows["predicted_ml"] > ALARM_ML, rows["predicted_ml"]
+    judged = rows["warnings"].notna().all()
+    silent = _share(rows, alarms & (rows["warnings"] == 0)) if judged else "–"
+    people = rows.groupby(["dataset", "patient"]).ngroups
+    return _share(rows, alarms), silent, f"{sizes.median():.1f}", f"{sizes.max():.0f}", str(len(rows)), str(people)
+
+
+def _share(rows: pd.DataFrame, which: "pd.Series[bool]") -> str:
+    """The mean over patients of the share of answers, with its interval."""
+    found = interval_of(which.groupby([rows["dataset"], rows["patient"]]).mean().to_numpy())
+    bounds = f" [{max(0.0, found.low):.2f}, {min(1.0, found.high):.2f}]" if found.shown else ""
+    return f"{found.mean:.2f}{bounds}"

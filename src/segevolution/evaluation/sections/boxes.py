@@ -1,0 +1,107 @@
+"""What inexact boxes cost: Dice against the error of the box, in voxels, in millimetres and as a share of its sides."""
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from ..blocks import Block, Heading, Picture, Table, Text
+from ..coordinates import complete, present
+from ..curves import Curve, Panel, Values, curve, draw_curves, written
+from ..statistics import grouped
+from .results import StudyResults, question_in_words
+
+LOST = 0.05  # Dice
+
+_HOW = (
+    "Each face of a tight box is moved by up to so many whole voxels or millimetres, drawn alike for every method; as "
+    "a share, every side of the box is enlarged, or shrunk below 0, about its middle. Lost: the error at which the "
+    f"mean Dice has first fallen by {LOST:g} from that of exact boxes, on a line between two errors."
+)
+_AXES = {"voxel": "voxels", "mm": "mm", "share": "share of the sides"}
+
+
+def boxes_section(results: StudyResults) -> list[Block]:
+    """See SECTIONS."""
+    rows = present(complete(results.table))
+    rows = rows[(rows["shift"] == "none") & (rows["click"] == 0)]
+    boxed = rows[rows["prompt"].str.split("+").map(lambda kinds: "box" in kinds)]
+    if boxed.groupby("prompt")["jitter"].nunique().max() < 2 if len(boxed) else True:
+        return []
+    blocks: list[Block] = [Heading("Errors of boxes"), Text((_HOW,))]
+    for (dataset, modality, prompt, context, points), group in grouped(
+        boxed, ("dataset", "modality", "prompt", "context", "points")
+    ):
+        panels, lines = [], []
+        for windows, part in _windows(group):
+            for unit, curves in curves_by_unit(part, windows):
+                panels.append(Panel(_titled(unit, windows), _AXES[unit], tuple(curves), even=unit == "voxel"))
+                lines += [_line(unit, one) for one in curves]
+        if panels:
+            name = "-".join(("boxes", dataset, modality, *prompt.split("+"), context, points))
+            question = question_in_words(boxed, prompt, context, points=points)
+            caption = f"{modality} ({dataset}), {question}: Dice against the error of the box."
+            blocks += [Picture(name, caption, draw_curves(panels))]
+            columns = ("unit", "method", "Dice at each error", "lost at", "patients")
+            blocks += [Text((f"{modality} ({dataset}), {question}:",)), Table(columns, tuple(lines))]
+    return blocks
+
+
+def curves_by_unit(group: pd.DataFrame, suffix: str = "") -> Iterator[tuple[str, list[Curve]]]:
+    """(unit, a curve a method) of the answers to one kind of prompt; exact boxes stand at 0 in each unit.
+
+    Args:
+        group: rows that differ in method, case, structure, seeds, and the error of boxes only.
+        suffix: of the lines' labels.
+    """
+    exact = group[group["jitter"] == 0]
+    for unit in _AXES:
+        moved = group[group["jitter_unit"] == unit]
+        curves = []
+        for method in dict.fromkeys(moved["method"]):
+            mine, start = (part[part["method"] == method] for part in (moved, exact))
+            places = sorted(set(mine["jitter"]))
+            parts = [(float(at), mine[mine["jitter"] == at]) for at in places]
+            label = f"{method}, {suffix}" if suffix else method
+            made = curve(label, [*([(0.0, start)] if len(start) else []), *parts])
+            curves += [made] if made is not None else []
+        if curves:
+            yield unit, curves
+
+
+def _windows(group: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """("", all rows), or where windows differ ("windows off", its rows) for each."""
+    if group["windows"].nunique() == 1:
+        yield "", group
+        return
+    for (windows,), part in grouped(group, ("windows",)):
+        yield f"windows {windows or 'as preferred'}", part
+
+
+def _titled(unit: str, windows: str) -> str:
+    return _AXES[unit] + (f", {windows}" if windows else "")
+
+
+def _line(unit: str, one: Curve) -> tuple[str, ...]:
+    """A method's row: Dice at each error in words, and where .05 is lost."""
+    values = "; ".join(f"{at:g}: {written(found)}" for at, found in zip(one.at, one.intervals, strict=True))
+    lost = _lost_at(one)
+    return _AXES[unit], one.label, values, lost, str(len(one.values))
+
+
+def _lost_at(one: Curve) -> str:
+    """The error at which .05 is lost; of shares on either side of 0."""
+    sides = [Curve(one.label, at, values, one.people) for at, values in _sides(one)]
+    places = [side.place_of_loss(LOST) for side in sides]
+    signs = [-1 if side.at[-1] < 0 else 1 for side in sides]
+    found = [f"{sign * abs(place):.3g}" for sign, place in zip(signs, places, strict=True) if math.isfinite(place)]
+    return " and ".join(found) or "never"
+
+
+def _sides(one: Curve) -> Iterator[tuple[tuple[float, ...], Values]]:
+    """The curve from 0 upwards, and from 0 downwards (places negative, in falling order)."""
+    upward = [number for number, at in enumerate(one.at) if at >= 0]
+    downward = [number for number, at in enumerate(one.at) if at <= 0][::-1]
+    for numbers in (downward, upward):
+        if len(numbers) > 1:
+            yield tuple(one.at[number] for number in numbers), one.values[:, numbers]

@@ -1,0 +1,61 @@
+"""How many patients a method needs: Dice against the number of patients it learned from."""
+
+from ..blocks import Block, Heading, Picture, Table, Text
+from ..coordinates import complete, plain_rows
+from ..curves import Panel, curve, draw_curves, written, written_change
+from ..statistics import grouped
+from .results import StudyResults, question_in_words
+
+_HOW = (
+    "The same tested patients at every number. Intervals hold both sources of variance, patients and training seeds. "
+    "What is not trained is a line without slope. Against: paired difference to the reference."
+)
+
+
+def learning_section(results: StudyResults) -> list[Block]:
+    """See SECTIONS."""
+    rows = plain_rows(complete(results.table))
+    trained = rows[rows["trained_on"] > 0]
+    if trained.groupby(["family", "cohort"])["trained_on"].nunique().max() < 2 if len(trained) else True:
+        return []
+    reference = results.reference
+    panels, lines = [], []
+    for (dataset, modality, prompt, context), group in grouped(rows, ("dataset", "modality", "prompt", "context")):
+        question, curves = question_in_words(rows, prompt, context), []
+        numbers = sorted(set(group["trained_on"]) - {0})
+        still = group[group["method"] == reference]
+        for (family, cohort), mine in grouped(group, ("family", "cohort")):
+            label = f"{family} ({cohort})" if cohort else family
+            if (mine["trained_on"] == 0).all():
+                parts = [(float(number), mine) for number in numbers]
+            else:
+                parts = [
+                    (float(number), mine[mine["trained_on"] == number]) for number in sorted(set(mine["trained_on"]))
+                ]
+            made = curve(label, parts)
+            if made is None:
+                continue
+            curves.append(made)
+            before = curve(reference, [(at, still) for at in made.at]) if len(still) and family != reference else None
+            for place, found in enumerate(made.intervals):
+                change = "–"
+                if before is not None:
+                    ours, theirs = made.shared(before)
+                    change = written_change(ours[:, place] - theirs[:, place])
+                if (mine["trained_on"] == 0).all() and place:
+                    continue
+                number = "–" if (mine["trained_on"] == 0).all() else f"{made.at[place]:g}"
+                seeds = str(mine[mine["trained_on"] == made.at[place]]["seed"].nunique() or 1)
+                where = (f"{modality} ({dataset})", question, label, number)
+                lines.append((*where, written(found), change, seeds, str(found.count)))
+        if curves:
+            panels.append(
+                Panel(f"{modality} ({dataset}), {question}", "patients to learn from", tuple(curves), even=True)
+            )
+    columns = ("data", "prompt", "method", "learned from", "Dice", "against", "seeds", "patients")
+    return [
+        Heading("Patients to learn from"),
+        Text((_HOW,)),
+        Picture("learning", "Dice against the number of patients to learn from.", draw_curves(panels)),
+        Table(columns, tuple(lines)),
+    ]
