@@ -5,7 +5,7 @@ import pytest
 
 from segevolution.evaluation.analysis import Analysis
 from segevolution.evaluation.blocks import Picture, Table
-from segevolution.evaluation.curves import Curve, curve
+from segevolution.evaluation.curves import PatientCurve, curve
 from segevolution.evaluation.findings import findings
 from segevolution.evaluation.report import build
 from segevolution.evaluation.sections import SECTIONS, sections
@@ -87,7 +87,7 @@ def test_training_seeds_widen_the_intervals_of_a_curve(make_table):
 
 @pytest.mark.parametrize(("values", "place"), [([0.8, 0.76, 0.7], 1.1666667), ([0.8, 0.9, 0.79], np.inf)])
 def test_the_place_of_a_loss_lies_on_the_line_between_two_places(values, place):
-    found = Curve("m", (0.0, 1.0, 2.0), np.array([values]), (("d", "p"),)).place_of_loss(0.05)
+    found = PatientCurve("m", (0.0, 1.0, 2.0), np.array([values]), (("d", "p"),)).place_of_loss(0.05)
     assert found == pytest.approx(place)
 
 

@@ -22,7 +22,7 @@ Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class PatientCurve:
     """One method's values of the same patients at several places.
 
     Attributes:
@@ -58,7 +58,7 @@ class Curve:
         """(patients,): each patient's area; the value itself where there is one place."""
         return areas(self.values, self.at)
 
-    def shared(self, other: "Curve") -> tuple[Values, Values]:
+    def shared(self, other: "PatientCurve") -> tuple[Values, Values]:
         """The values of both curves of the patients that both have, (patients, places) each."""
         both = [person for person in self.people if person in set(other.people)]
         mine, others = (
@@ -84,7 +84,7 @@ def areas(values: Values, at: Sequence[float]) -> Values:
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class CurvePanel:
     """One chart of a figure.
 
     Attributes:
@@ -95,11 +95,11 @@ class Panel:
 
     title: str
     x_label: str
-    curves: tuple[Curve, ...]
+    curves: tuple[PatientCurve, ...]
     even: bool = False
 
 
-def curve(label: str, parts: Iterable[tuple[float, pd.DataFrame]], metric: str = "dice") -> Curve | None:
+def curve(label: str, parts: Iterable[tuple[float, pd.DataFrame]], metric: str = "dice") -> PatientCurve | None:
     """The curve of the patients that every place has; None where no patient is at all of them.
 
     Args:
@@ -116,7 +116,7 @@ def curve(label: str, parts: Iterable[tuple[float, pd.DataFrame]], metric: str =
         return None
     values = np.array([[one[person] for one in people] for person in shared])
     runs = tuple(_of_seeds(part, shared, metric) for part in rows.values())
-    return Curve(label, tuple(rows), values, tuple(shared), runs)
+    return PatientCurve(label, tuple(rows), values, tuple(shared), runs)
 
 
 def _of_seeds(rows: pd.DataFrame, people: Sequence[tuple[str, str]], metric: str) -> tuple[RunVariance, ...]:
@@ -149,7 +149,7 @@ def written_change(differences: Values) -> str:
     return f"{found.mean:+.3f}" + (f" [{found.low:+.3f}, {found.high:+.3f}]" if found.shown else "")
 
 
-def draw_curves(panels: Sequence[Panel], y_label: str = "Dice", columns: int = 3) -> bytes:
+def draw_curves(panels: Sequence[CurvePanel], y_label: str = "Dice", columns: int = 3) -> bytes:
     """PNG of the panels, row by row; bands are 95 % intervals, and there are none below six patients."""
     count = max(1, len(panels))
     columns = min(columns, count)

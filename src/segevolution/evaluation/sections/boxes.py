@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..blocks import Block, Heading, Picture, Table, Text
 from ..coordinates import complete, present
-from ..curves import Curve, Panel, Values, curve, draw_curves, written
+from ..curves import CurvePanel, PatientCurve, Values, curve, draw_curves, written
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -35,7 +35,7 @@ def boxes_section(results: StudyResults) -> list[Block]:
         panels, lines = [], []
         for windows, part in _windows(group):
             for unit, curves in curves_by_unit(part, windows):
-                panels.append(Panel(_titled(unit, windows), _AXES[unit], tuple(curves), even=unit == "voxel"))
+                panels.append(CurvePanel(_titled(unit, windows), _AXES[unit], tuple(curves), even=unit == "voxel"))
                 lines += [_line(unit, one) for one in curves]
         if panels:
             name = "-".join(("boxes", dataset, modality, *prompt.split("+"), context, points))
@@ -47,7 +47,7 @@ def boxes_section(results: StudyResults) -> list[Block]:
     return blocks
 
 
-def curves_by_unit(group: pd.DataFrame, suffix: str = "") -> Iterator[tuple[str, list[Curve]]]:
+def curves_by_unit(group: pd.DataFrame, suffix: str = "") -> Iterator[tuple[str, list[PatientCurve]]]:
     """(unit, a curve a method) of the answers to one kind of prompt; exact boxes stand at 0 in each unit.
 
     Args:
@@ -82,23 +82,23 @@ def _titled(unit: str, windows: str) -> str:
     return _AXES[unit] + (f", {windows}" if windows else "")
 
 
-def _line(unit: str, one: Curve) -> tuple[str, ...]:
+def _line(unit: str, one: PatientCurve) -> tuple[str, ...]:
     """A method's row: Dice at each error in words, and where .05 is lost."""
     values = "; ".join(f"{at:g}: {written(found)}" for at, found in zip(one.at, one.intervals, strict=True))
     lost = _lost_at(one)
     return _AXES[unit], one.label, values, lost, str(len(one.values))
 
 
-def _lost_at(one: Curve) -> str:
+def _lost_at(one: PatientCurve) -> str:
     """The error at which .05 is lost; of shares on either side of 0."""
-    sides = [Curve(one.label, at, values, one.people) for at, values in _sides(one)]
+    sides = [PatientCurve(one.label, at, values, one.people) for at, values in _sides(one)]
     places = [side.place_of_loss(LOST) for side in sides]
     signs = [-1 if side.at[-1] < 0 else 1 for side in sides]
     found = [f"{sign * abs(place):.3g}" for sign, place in zip(signs, places, strict=True) if math.isfinite(place)]
     return " and ".join(found) or "never"
 
 
-def _sides(one: Curve) -> Iterator[tuple[tuple[float, ...], Values]]:
+def _sides(one: PatientCurve) -> Iterator[tuple[tuple[float, ...], Values]]:
     """The curve from 0 upwards, and from 0 downwards (places negative, in falling order)."""
     upward = [number for number, at in enumerate(one.at) if at >= 0]
     downward = [number for number, at in enumerate(one.at) if at <= 0][::-1]

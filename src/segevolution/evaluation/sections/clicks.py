@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..blocks import Block, Heading, Picture, Table, Text
 from ..coordinates import complete, present
-from ..curves import Panel, curve, draw_curves, written
+from ..curves import CurvePanel, curve, draw_curves, written
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -47,7 +47,7 @@ def clicks_section(results: StudyResults) -> list[Block]:
             where = (f"{modality} ({dataset})", question, method)
             lines.append((*where, *ends, steps, *needed, seconds, str(len(made.values))))
         if curves:
-            panels.append(Panel(f"{modality} ({dataset}), {question}", "clicks", tuple(curves)))
+            panels.append(CurvePanel(f"{modality} ({dataset}), {question}", "clicks", tuple(curves)))
     if not panels:
         return []
     goals = tuple(f"clicks to {goal:.2f}" for goal in GOALS)

@@ -2,7 +2,7 @@
 
 from ..blocks import Block, Heading, Picture, Table, Text
 from ..coordinates import complete, plain_rows
-from ..curves import Panel, curve, draw_curves, written, written_change
+from ..curves import CurvePanel, curve, draw_curves, written, written_change
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -50,7 +50,7 @@ def learning_section(results: StudyResults) -> list[Block]:
                 lines.append((*where, written(found), change, seeds, str(found.count)))
         if curves:
             panels.append(
-                Panel(f"{modality} ({dataset}), {question}", "patients to learn from", tuple(curves), even=True)
+                CurvePanel(f"{modality} ({dataset}), {question}", "patients to learn from", tuple(curves), even=True)
             )
     columns = ("data", "prompt", "method", "learned from", "Dice", "against", "seeds", "patients")
     return [

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ..blocks import Block, Heading, Picture, Table, Text
 from ..coordinates import complete, present
-from ..curves import Panel, curve, draw_curves, written
+from ..curves import CurvePanel, curve, draw_curves, written
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -37,7 +37,7 @@ def points_section(results: StudyResults) -> list[Block]:
             cells = "; ".join(f"{at:g}: {written(found)}" for at, found in zip(made.at, made.intervals, strict=True))
             lines.append((f"{modality} ({dataset})", question, method, cells, _spread(mine), str(len(made.values))))
         if curves:
-            panels.append(Panel(f"{modality} ({dataset}), {question}", "points", tuple(curves), even=True))
+            panels.append(CurvePanel(f"{modality} ({dataset}), {question}", "points", tuple(curves), even=True))
     if not panels:
         return []
     columns = ("data", "prompt", "method", "Dice at each number", "spread of seeds", "patients")

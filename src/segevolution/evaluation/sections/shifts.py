@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..blocks import Block, Heading, Picture, Table, Text
 from ..coordinates import complete, present
-from ..curves import Curve, Panel, areas, curve, draw_curves, written, written_change
+from ..curves import CurvePanel, PatientCurve, areas, curve, draw_curves, written, written_change
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -35,7 +35,7 @@ def shifts_section(results: StudyResults) -> list[Block]:
         question = question_in_words(rows, prompt, context, jitter=jitter, points=points, windows=windows)
         panels = []
         for shift, unit, at, curves in _of(group):
-            panels.append(Panel(f"{shift.replace('_', ' ')}", unit, tuple(curves)))
+            panels.append(CurvePanel(f"{shift.replace('_', ' ')}", unit, tuple(curves)))
             base = next((one for one in curves if one.label == reference), None)
             for one in curves:
                 lines.append((f"{modality} ({dataset})", question, shift, one.label, *_cells(one, base), at))
@@ -47,7 +47,7 @@ def shifts_section(results: StudyResults) -> list[Block]:
     return [*blocks, Table((*columns, "patients", "strengths"), tuple(lines))]
 
 
-def _of(group: pd.DataFrame) -> Iterator[tuple[str, str, str, list[Curve]]]:
+def _of(group: pd.DataFrame) -> Iterator[tuple[str, str, str, list[PatientCurve]]]:
     """(shift, unit, its strengths in words, a curve a method) of the answers to one kind of prompt on one dataset."""
     plain = group[group["shift"] == "none"]
     for (shift, unit), changed in grouped(group[group["shift"] != "none"], ("shift", "unit")):
@@ -63,7 +63,7 @@ def _of(group: pd.DataFrame) -> Iterator[tuple[str, str, str, list[Curve]]]:
             yield shift, unit, f"{strengths} {unit}", curves
 
 
-def _cells(one: Curve, base: Curve | None) -> tuple[str, ...]:
+def _cells(one: PatientCurve, base: PatientCurve | None) -> tuple[str, ...]:
     """Unchanged, area, where .05 is lost, both differences to the reference, patients."""
     lost = one.place_of_loss(LOST)
     where = "never" if math.isinf(lost) else f"{lost:.3g}"

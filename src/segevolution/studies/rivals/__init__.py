@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from .base import Rival
-from .ellipsoid import Ellipsoid
+from .ellipsoid import EllipsoidRival
 
 __all__ = ["RIVALS", "Rival"]
 
-RIVALS: Mapping[str, Rival] = {rival.name: rival for rival in (Ellipsoid(),)}
+RIVALS: Mapping[str, Rival] = {rival.name: rival for rival in (EllipsoidRival(),)}

@@ -13,7 +13,7 @@ from ..jobs import TrainJob
 
 
 @dataclass(frozen=True)
-class Ellipsoid:
+class EllipsoidRival:
     """See `evaluation.ellipsoid`; it takes no settings."""
 
     name: str = "ellipsoid"
