@@ -144,7 +144,7 @@ def test_a_study_of_several_series_is_segmented_series_by_series(run: Run, tmp_p
         dicom_series(tmp_path / "study" / f"s{number}", uid, f"series {number}", number)
     status, _, err = run(tmp_path / "study")
     assert status == 2
-    assert "2 scans were found" in err
+    assert "holds 2 scans (study, study_2)" in err
     assert "--series" in err
     status, _, err = run(tmp_path / "study", "-o", tmp_path / "out")
     assert status == 0, err

@@ -109,14 +109,21 @@ def test_all_structures_leaves_out_what_is_not_believed_and_names_it(
     scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The bright organ has 2 ml: plausible for an adrenal gland and for what no volume is known of, not for a liver."""
-    save_model(TinyBackbone(TinyConfig(structures=("liver", "right adrenal gland", "muscle"))), tmp_path / "three")
-    words = ("segment", scan, "--all", "--model", tmp_path / "three", "-o", tmp_path / "out.nii.gz")
+    save_model(
+        TinyBackbone(
+            TinyConfig(structures=("liver", "kidney", "right kidney", "left kidney", "right adrenal gland", "muscle"))
+        ),
+        tmp_path / "six",
+    )
+    words = ("segment", scan, "--all", "--model", tmp_path / "six", "-o", tmp_path / "out.nii.gz")
     with pytest.raises(SystemExit, match="0"):
         main([str(word) for word in words])
     err = capsys.readouterr().err
     labels = json.loads((tmp_path / "out.json").read_text("utf-8"))["labels"]
-    assert "liver" not in labels.values()
-    assert "doubted and left out, name them with --text to get them: liver" in err
+    assert not {"liver", "kidney"} & set(labels.values())
+    (doubted,) = (line for line in err.splitlines() if line.startswith("doubted and left out"))
+    assert "liver" in doubted
+    assert " kidney" not in doubted.replace("right kidney", "").replace("left kidney", "")  # asked by its sides alone
     assert set(labels) == {str(number) for number in range(1, len(labels) + 1)}
     assert "muscle" in labels.values()
     assert set(np.unique(read_labels(tmp_path / "out.nii.gz").array)) <= {0, *map(int, labels)}
@@ -142,6 +149,14 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(
     assert said in err
     assert len(err.strip().splitlines()) == 1
     assert [path.name for path in scan.parent.iterdir()] == [scan.name]
+
+
+def test_check_asks_once_more_and_says_what_moved(run: Run, scan: Path, tmp_path: Path) -> None:
+    status, _, err = run(scan, *BOX, "--check", "-o", tmp_path / "out.nii.gz")
+    assert status == 0, err
+    assert run(scan, *BOX, "-o", tmp_path / "plain.nii.gz")[0] == 0
+    first, second = (read_labels(tmp_path / f"{name}.nii.gz").array for name in ("out", "plain"))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_largest_keeps_one_piece_and_smooth_rounds_without_erasing() -> None:

@@ -3,12 +3,17 @@
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import OutputError, PromptError
 from .console import MOST_SEED, AsJson, Force, Quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..inference.scan_inputs import ScanInput
 
 app = typer.Typer(add_completion=False)
 
@@ -200,9 +205,10 @@ def segment(
     into_folder = output is not None and not split and output.is_dir()
     if len(scans) > 1 or into_folder or (scans and scans[0].path != images[0]):
         if output is None:
+            what = f"{images[0]} and others hold" if len(images) > 1 else f"{images[0]} holds"
             raise OutputError(
-                f"{len(scans)} scans were found ({', '.join(scan.name for scan in scans[:3])} ...), so give a folder "
-                "for their masks with -o; of a DICOM folder one series can be chosen with --series."
+                f"{what} {_counted(scans)}, so give a folder for the masks with -o; of a DICOM folder one series can "
+                "be chosen with --series."
             )
         segment_several(
             request,
@@ -220,6 +226,13 @@ def segment(
     if part is not None:
         raise PromptError(f"--part shares several images out, but {images[0]} is one.")
     segment_one(replace(request, output=output, preview=preview), statistics=statistics, json=json, quiet=quiet)
+
+
+def _counted(scans: "Sequence[ScanInput]") -> str:
+    names = ", ".join(scan.name for scan in scans[:3])
+    return (
+        f"one scan, {names}" if len(scans) == 1 else f"{len(scans)} scans ({names}{' ...' if len(scans) > 3 else ''})"
+    )
 
 
 def numbers(text: str, count: int, option: str) -> tuple[float, ...]:

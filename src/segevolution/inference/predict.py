@@ -104,7 +104,8 @@ def _of_every_structure(
         raise PromptError(f"{used} has no list of structures, so --all has nothing to ask for; name some with --text.")
     sided = volume.orientation_stated
     names = [name for name in spec.structures if sided or not {"left", "right"} & set(name.split())]
-    return request.of_structures(names)
+    # A voxel has one label, so a pair is asked side by side, and not once more as a whole.
+    return request.of_structures([name for name in names if not {f"left {name}", f"right {name}"} <= set(names)])
 
 
 def _answered(
