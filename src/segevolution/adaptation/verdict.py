@@ -19,6 +19,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -170,7 +171,7 @@ def advise(measured: VerdictEvidence) -> Advice:
     own = [row for row in measured.rows if not row.retention]
     compared = [row for row in own if row.turn != "no before"]
     prices = _prices(measured, own)
-    answer, headline = _answer(measured, own, compared, [price for price, _ in prices])
+    answer, headline = _answer(measured, own, compared, prices)
     reasons = [
         *([_of_gain(measured.gain)] if compared else []),
         *_of_own(own, compared),
@@ -185,36 +186,47 @@ def advise(measured: VerdictEvidence) -> Advice:
             f"This is attempt {measured.attempts} on these patients: with each attempt it is likelier that one of them "
             "gains by chance, and no p here is corrected for it."
         )
-    when_not = [clause for _, clause in prices if clause]
+    when_not = [price.not_for for price in prices]
     when_not += [f"{_kind(own, row)} prompts: no gain was shown" for row in own if row.turn == "no gain"]
     return Advice(answer, headline, tuple(reasons), tuple(when_not))
 
 
-def _prices(measured: VerdictEvidence, own: Sequence[VerdictRow]) -> list[tuple[str, str]]:
-    """What a gain costs: (a clause for the headline, one for the list of what the adapter is not for)."""
+class Price(NamedTuple):
+    """What a gain costs.
+
+    Attributes:
+        clause: for the headline.
+        not_for: for the list of what the adapter is not for.
+        shown: whether a loss is shown; else only that nothing was lost is not.
+    """
+
+    clause: str
+    not_for: str
+    shown: bool
+
+
+def _prices(measured: VerdictEvidence, own: Sequence[VerdictRow]) -> list[Price]:
     again = "ask the base without the adapter"
     prices = [
-        (f"{_kind(own, row)} prompts fell", f"{_kind(own, row)} prompts: they fell; {again}")
+        Price(f"{_kind(own, row)} prompts fell", f"{_kind(own, row)} prompts: they fell; {again}", True)
         for row in own
         if row.turn == "fell"
     ]
-    prices += [(f"{name} fell", f"{name}: it fell") for name in measured.fallen]
+    prices += [Price(f"{name} fell", f"{name}: it fell", True) for name in measured.fallen]
     for one in measured.kept:
         name, change = f"{one.modality} ({one.dataset})", one.change.estimate.mean
         worst = _worst(one, measured)
         if one.verdict is Kept.LOST:
-            prices.append((f"{name} was lost", f"{name}: it lost {-change:.3f} of Dice; {again}"))
+            prices.append(Price(f"{name} was lost", f"{name}: it lost {-change:.3f} of Dice; {again}", True))
         elif one.verdict in (Kept.TOO_FEW, Kept.NOT_SHOWN):
-            prices.append(
-                (
-                    f"that {name} was kept within {MARGIN:g} is not shown",
-                    f"{name}: that it was kept is not shown ({change:+.3f}); {again}",
-                )
-            )
+            clause = f"that {name} was kept within {MARGIN:g} is not shown"
+            prices.append(Price(clause, f"{name}: that it was kept is not shown ({change:+.3f}); {again}", False))
         elif worst is not None:
-            fell = f"{name} by {worst.prompt} fell by {-worst.change.estimate.mean:.3f}"
-            prices.append((fell, f"{fell}; {again}"))
-    return prices if measured.kept else [*prices, ("CT was not measured", "CT: it was not measured; " + again)]
+            clause = f"{name} by {worst.prompt} fell by {-worst.change.estimate.mean:.3f}"
+            prices.append(Price(clause, f"{clause}; {again}", True))
+    if not measured.kept:
+        prices.append(Price("CT was not measured", f"CT: it was not measured; {again}", False))
+    return prices
 
 
 def _worst(one: Retention, measured: VerdictEvidence) -> VerdictRow | None:
@@ -225,7 +237,7 @@ def _worst(one: Retention, measured: VerdictEvidence) -> VerdictRow | None:
 
 
 def _answer(
-    measured: VerdictEvidence, own: Sequence[VerdictRow], compared: Sequence[VerdictRow], prices: Sequence[str]
+    measured: VerdictEvidence, own: Sequence[VerdictRow], compared: Sequence[VerdictRow], prices: Sequence[Price]
 ) -> tuple[Recommendation, str]:
     if not own:
         return (
@@ -252,11 +264,9 @@ def _answer(
             f"{kept} was kept within {MARGIN:g} of Dice."
         )
     if rose:
-        return (
-            Recommendation.CARE,
-            f"Use it with care: Dice over all kinds of prompt rose by {size}, but {_listed(prices)}.",
-        )
-    fell = [price for price in prices if price != "CT was not measured" and "not shown" not in price]
+        but = _listed([price.clause for price in prices])
+        return Recommendation.CARE, f"Use it with care: Dice over all kinds of prompt rose by {size}, but {but}."
+    fell = [price.clause for price in prices if price.shown]
     beside = f", and {_listed(fell)}" if fell else "; the base does as well, as far as these patients show"
     return Recommendation.NOT, f"Do not adapt: no gain of Dice over all kinds of prompt is shown ({size}){beside}."
 
