@@ -284,8 +284,8 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
     """The end of a sentence on an unknown name: the nearest known one, after `prefix`, or what `otherwise` says."""
-    near = closest(name, known)
-    return f'did you mean "{prefix}{near}"?' if near else otherwise
+    nearest = closest(name, known)
+    return f'did you mean "{prefix}{nearest}"?' if nearest else otherwise
 
 
 def require_known(name: str, known: Iterable[str]) -> str:

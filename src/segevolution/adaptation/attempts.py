@@ -57,10 +57,14 @@ def note_attempt(output: Path, work: Path, attempt: Attempt) -> list[Attempt]:
         All attempts that shared a test patient with it, itself among them, each once.
     """
     patients = set(attempt.patients)
-    known = {one.key: one for one in _noted(output)}
-    own = {one.key: one for one in _read(work / NOTE)} | {attempt.key: attempt}
-    write_json(work / NOTE, {"known_attempts": [one.model_dump() for one in own.values()]})
-    return [one for one in (known | own).values() if patients & set(one.patients) or one.key == attempt.key]
+    known = {noted.key: noted for noted in _noted(output)}
+    attempt_by_key = {noted.key: noted for noted in _read(work / NOTE)} | {attempt.key: attempt}
+    write_json(work / NOTE, {"known_attempts": [noted.model_dump() for noted in attempt_by_key.values()]})
+    return [
+        noted
+        for noted in (known | attempt_by_key).values()
+        if patients & set(noted.patients) or noted.key == attempt.key
+    ]
 
 
 def _noted(output: Path) -> Iterator[Attempt]:

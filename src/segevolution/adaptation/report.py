@@ -147,8 +147,8 @@ def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force
         "gain": {**estimate_values(measured.gain.estimate), "p": plain_values(measured.gain.p)},
         "fallen_structures": list(measured.fallen),
         "attempts": measured.attempts,
-        "known_attempts": [one.model_dump() for one in facts.attempts],
-        "ct": [retention_values(one) for one in measured.kept],
+        "known_attempts": [attempt.model_dump() for attempt in facts.attempts],
+        "ct": [retention_values(attempt) for attempt in measured.kept],
         "base_on_these_data": _badges(facts),
         "split": {"how": facts.how, "patients": dict(facts.patients), "cases": asdict(facts.split)},
         "left_out": dict(facts.left_out),
@@ -287,11 +287,11 @@ def _other_metrics(table: pd.DataFrame, methods: Sequence[str]) -> list[Heading 
         if metric.name != "dice" and table[metric.name].notna().any():
             levels = level_table(table, methods, metric)
             blocks += [Heading(title_of(levels), 3), level_rows(levels, methods)]
-    found = [
+    calibrations = [
         calibration_of(rows, method, dataset, modality)
         for (method, dataset, modality), rows in grouped(table, ("method", "dataset", "modality"))
     ]
-    calibrated = [one for one in found if one is not None]
+    calibrated = [calibration for calibration in calibrations if calibration is not None]
     return [*blocks, Heading("Predicted overlap", 3), calibration_rows(calibrated)] if calibrated else blocks
 
 

@@ -25,11 +25,11 @@ class Training:
 def row_values(row: VerdictRow) -> dict[str, Any]:
     """A prompt kind before and after, with what its difference shows."""
     sides = {"before": row.before, "after": row.after, "difference": row.change.estimate}
-    told = {key: estimate_values(found) for key, found in sides.items()}
+    sides_values = {key: estimate_values(estimate) for key, estimate in sides.items()}
     where = {"dataset": row.dataset, "modality": row.modality, "prompt": row.prompt, "retention": row.retention}
     return {
         **where,
-        **told,
+        **sides_values,
         "p": plain_values(row.change.p),
         "corrected_p": plain_values(row.corrected),
         "verdict": row.turn,
@@ -59,8 +59,8 @@ def retention_values(one: Retention) -> dict[str, Any]:
 
 def training_values(trained: Training) -> dict[str, Any]:
     """How the training went."""
-    told = {key: value for key, value in asdict(trained).items() if key != "cost"}
+    values = {key: value for key, value in asdict(trained).items() if key != "cost"}
     if trained.cost is not None:
-        told |= {**asdict(trained.cost), "steps": trained.steps, "seconds_a_step": trained.cost.seconds_a_step}
-        told["measured_steps"] = trained.cost.steps
-    return told
+        values |= {**asdict(trained.cost), "steps": trained.steps, "seconds_a_step": trained.cost.seconds_a_step}
+        values["measured_steps"] = trained.cost.steps
+    return values

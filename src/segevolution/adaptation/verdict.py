@@ -132,15 +132,17 @@ def measure(
         simulated: those of them that are simulated.
         attempts: see VerdictEvidence.
     """
-    own = table[~table["dataset"].isin(list(retention))]
+    own_rows = table[~table["dataset"].isin(list(retention))]
     rows = []
     for (dataset, modality, prompt), part in grouped(table, ("dataset", "modality", "prompt")):
         before, after = (estimate(part[part["method"] == name]) for name in (reference, method))
         change = difference(part, method, reference)
         rows.append(VerdictRow(dataset, modality, prompt, before, after, change, dataset in retention))
-    fallen = [name for (name,), part in grouped(own, ("structure",)) if has_fallen(difference(part, method, reference))]
+    fallen = [
+        name for (name,), part in grouped(own_rows, ("structure",)) if has_fallen(difference(part, method, reference))
+    ]
     return VerdictEvidence(
-        gain=difference(own, method, reference),
+        gain=difference(own_rows, method, reference),
         rows=tuple(corrected(rows)),
         fallen=tuple(fallen),
         kept=tuple(retention_of(table, method, reference, retention, MARGIN)),
@@ -151,8 +153,8 @@ def measure(
 
 def has_fallen(change: Difference) -> bool:
     """Whether the interval of a change lies below zero, and its mean WORTH or more."""
-    found = change.estimate
-    return found.patients >= FEWEST and found.high < 0 and found.mean <= -WORTH
+    estimate = change.estimate
+    return estimate.patients >= FEWEST and estimate.high < 0 and estimate.mean <= -WORTH
 
 
 def corrected(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
@@ -168,18 +170,18 @@ def corrected(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
 
 def advise(measured: VerdictEvidence) -> Advice:
     """Apply the rules."""
-    own = [row for row in measured.rows if not row.retention]
-    compared = [row for row in own if row.turn != "no before"]
-    prices = _prices(measured, own)
-    answer, headline = _answer(measured, own, compared, prices)
+    own_rows = [row for row in measured.rows if not row.retention]
+    compared = [row for row in own_rows if row.turn != "no before"]
+    prices = _prices(measured, own_rows)
+    answer, headline = _answer(measured, own_rows, compared, prices)
     reasons = [
         *([_of_gain(measured.gain)] if compared else []),
-        *_of_own(own, compared),
-        *(_of_retention(one, measured) for one in measured.kept),
+        *_of_own(own_rows, compared),
+        *(_of_retention(retention, measured) for retention in measured.kept),
     ]
     if not measured.kept:
         reasons.append("Whether CT is still answered as before was not measured.")
-    elif {one.dataset for one in measured.kept} <= measured.simulated:
+    elif {retention.dataset for retention in measured.kept} <= measured.simulated:
         reasons.append("Real CT was not measured (--ct STORE measures it).")
     if measured.attempts > 1:
         reasons.append(
@@ -187,7 +189,7 @@ def advise(measured: VerdictEvidence) -> Advice:
             "gains by chance, and no p here is corrected for it."
         )
     when_not = [price.not_for for price in prices]
-    when_not += [f"{_kind(own, row)} prompts: no gain was shown" for row in own if row.turn == "no gain"]
+    when_not += [f"{_kind(own_rows, row)} prompts: no gain was shown" for row in own_rows if row.turn == "no gain"]
     return Advice(answer, headline, tuple(reasons), tuple(when_not))
 
 
@@ -213,12 +215,12 @@ def _prices(measured: VerdictEvidence, own: Sequence[VerdictRow]) -> list[Price]
         if row.turn == "fell"
     ]
     prices += [Price(f"{name} fell", f"{name}: it fell", True) for name in measured.fallen]
-    for one in measured.kept:
-        name, change = f"{one.modality} ({one.dataset})", one.change.estimate.mean
-        worst = _worst(one, measured)
-        if one.verdict is Kept.LOST:
+    for retention in measured.kept:
+        name, change = f"{retention.modality} ({retention.dataset})", retention.change.estimate.mean
+        worst = _worst(retention, measured)
+        if retention.verdict is Kept.LOST:
             prices.append(Price(f"{name} was lost", f"{name}: it lost {-change:.3f} of Dice; {again}", True))
-        elif one.verdict in (Kept.TOO_FEW, Kept.NOT_SHOWN):
+        elif retention.verdict in (Kept.TOO_FEW, Kept.NOT_SHOWN):
             clause = f"that {name} was kept within {MARGIN:g} is not shown"
             prices.append(Price(clause, f"{name}: that it was kept is not shown ({change:+.3f}); {again}", False))
         elif worst is not None:
@@ -258,10 +260,10 @@ def _answer(
     rose = measured.gain.verdict is Verdict.HIGHER and gain.mean >= WORTH
     size = in_brackets(gain, "+")
     if rose and not prices:
-        kept = _listed(sorted({_kept_name(one, measured) for one in measured.kept}))
+        kept_names = _listed(sorted({_kept_name(retention, measured) for retention in measured.kept}))
         return Recommendation.USE, (
             f"Use it: Dice over all kinds of prompt rose by {size}; no kind of prompt and no structure fell, and "
-            f"{kept} was kept within {MARGIN:g} of Dice."
+            f"{kept_names} was kept within {MARGIN:g} of Dice."
         )
     if rose:
         but = _listed([price.clause for price in prices])
@@ -276,9 +278,9 @@ def _kept_name(one: Retention, measured: VerdictEvidence) -> str:
 
 
 def _of_gain(gain: Difference) -> str:
-    found = gain.estimate
-    p = "" if found.patients < FEWEST else f", {p_clause(gain.p)}"
-    return f"Over all kinds of prompt: {in_brackets(found, '+')}{p}, {_counted(found.patients)}. This decides."
+    estimate = gain.estimate
+    p = "" if estimate.patients < FEWEST else f", {p_clause(gain.p)}"
+    return f"Over all kinds of prompt: {in_brackets(estimate, '+')}{p}, {_counted(estimate.patients)}. This decides."
 
 
 def _of_own(own: Sequence[VerdictRow], compared: Sequence[VerdictRow]) -> list[str]:
@@ -286,17 +288,17 @@ def _of_own(own: Sequence[VerdictRow], compared: Sequence[VerdictRow]) -> list[s
         "too few": "too few patients to know",
         "rose": "rose, but not beyond what so many kinds of prompt do by chance",
     }
-    told = []
+    sentences = []
     for row in compared:
         change = row.change.estimate
         word = _level(row) if row.turn == "no gain" else words.get(row.turn, row.turn)
-        told.append(f"{_kind(own, row)}: {word} ({in_brackets(change, '+')}, {_counted(change.patients)}).")
+        sentences.append(f"{_kind(own, row)}: {word} ({in_brackets(change, '+')}, {_counted(change.patients)}).")
     unasked = [_kind(own, row) for row in own if row not in compared]
     if unasked:
-        told.append(
+        sentences.append(
             f"{_listed(unasked)}: the base does not know these names, so there is no before; read the after alone."
         )
-    return told
+    return sentences
 
 
 def _of_retention(one: Retention, measured: VerdictEvidence) -> str:

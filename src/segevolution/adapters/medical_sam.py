@@ -193,13 +193,13 @@ class MedicalSamAdapter(BaseAdapter):
         raise AdapterError("a Medical SAM Adapter is not linear, so it cannot be merged into the base's weights.")
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        own = {
+        block_parameters = {
             f"{name}.{kind}": parameter
             for name, part in self._parts.items()
             for kind, parameter in part.named_parameters()
             if not kind.startswith("base.")
         }
-        return {**own, **self._in_place.parameters}
+        return {**block_parameters, **self._in_place.parameters}
 
     def _encode(self, inner: Encode, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
         """Hooks.encode: (B, 1, K, H, W), of which the middle slice is encoded, with K - 1 neighbours to look at."""

@@ -110,7 +110,7 @@ def prepare_command(
         note(f"skipped {case}: {reason}")
     remarks = list(dict.fromkeys(report.notes.values()))
     for remark in remarks[:SHOWN]:
-        first, *others = [case for case, said in report.notes.items() if said == remark]
+        first, *others = [case for case, case_note in report.notes.items() if case_note == remark]
         alike = f" and {len(others)} more" if others else ""
         note(f"note on {first}{alike}: {remark}", quiet=quiet)
     if len(remarks) > SHOWN:

@@ -68,11 +68,18 @@ def check_command(
         for name, (old, new) in moved.items():
             note(f"moved {name} from {old} to {new}", quiet=quiet)
     if as_json:
-        told = {"stores": [str(path) for path in stores], "cases": audit.cases, "counts": counts(audit.findings)}
-        told |= {"findings": [asdict(finding) for finding in audit.findings]}
-        told |= {"duplicates": [asdict(match) for match in audit.duplicates]}
-        told |= {"moved": {name: list(change) for name, change in moved.items()}, "split": target and str(target)}
-        print_json(told)
+        audit_summary = {
+            "stores": [str(path) for path in stores],
+            "cases": audit.cases,
+            "counts": counts(audit.findings),
+        }
+        audit_summary |= {"findings": [asdict(finding) for finding in audit.findings]}
+        audit_summary |= {"duplicates": [asdict(match) for match in audit.duplicates]}
+        audit_summary |= {
+            "moved": {name: list(change) for name, change in moved.items()},
+            "split": target and str(target),
+        }
+        print_json(audit_summary)
     elif audit.findings:
         print_table(
             ("severity", "check", "what", "what to do"),

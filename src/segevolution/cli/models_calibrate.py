@@ -53,9 +53,9 @@ def calibrate(
     from ..vocabulary import Modality, canonical
 
     opened = [Store.open(path) for path in stores]
-    wanted = None if cases is None else {case.strip() for case in cases.split(",")}
-    chosen = [(store, case) for store in opened for case in store.names if wanted is None or case in wanted]
-    lacking = sorted((wanted or set()) - {case for _, case in chosen})
+    case_names = None if cases is None else {case.strip() for case in cases.split(",")}
+    chosen = [(store, case) for store in opened for case in store.names if case_names is None or case in case_names]
+    lacking = sorted((case_names or set()) - {case for _, case in chosen})
     if lacking:
         raise StoreError(f"no store here has a case {lacking[0]}; see data show.")
     missing = tuple(canonical(word) for word in absent.split(",") if word.strip())
@@ -75,17 +75,17 @@ def calibrate(
             def tell(structure: str, done: int = done, case_name: str = case_name) -> None:
                 bar.update(task, completed=done, description=f"{case_name}: {structure}")
 
-            own = calibration_rows(backbone, case, absent=missing, check=check, progress=tell)
-            rows.setdefault(case.volume.modality, []).extend(own)
+            modality_rows = calibration_rows(backbone, case, absent=missing, check=check, progress=tell)
+            rows.setdefault(case.volume.modality, []).extend(modality_rows)
     names = sorted({dataset for store in opened for dataset in store.datasets} or {store.path.name for store in opened})
     data = f"{', '.join(names)}: {', '.join(case for _, case in chosen)}"
-    found = {modality: fitted(own, modality, data) for modality, own in rows.items()}
-    path = write_calibration(folder if output is None else output, folder / weights, found)
+    curves = {modality: fitted(modality_rows, modality, data) for modality, modality_rows in rows.items()}
+    path = write_calibration(folder if output is None else output, folder / weights, curves)
     if as_json:
-        print_json({str(modality): each.measured.model_dump() for modality, each in found.items()})
+        print_json({str(modality): each.measured.model_dump() for modality, each in curves.items()})
     else:
         columns = ("modality", "prompt", "calibration error before", "after", "poor flagged", "good flagged", "absent")
-        print_table(columns, [row for key, each in found.items() for row in _rows(str(key), each.measured)])
+        print_table(columns, [row for key, each in curves.items() for row in _rows(str(key), each.measured)])
     note(f"wrote {path}", quiet=quiet)
 
 

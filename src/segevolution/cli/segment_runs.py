@@ -110,10 +110,10 @@ def _per_scan(request: SegmentRequest, form: str) -> tuple[SegmentRequest, Path 
 
 
 def _beginning(remaining: int, mine: int, request: SegmentRequest) -> str:
-    what = "every structure" if request.every else ", ".join(request.names)
+    structures_text = "every structure" if request.every else ", ".join(request.names)
     if remaining == mine:
-        return f"{mine} scans, {what}; the first takes longest, as the model is loaded then"
-    return f"{remaining} of {mine} scans are left to do, {what}"
+        return f"{mine} scans, {structures_text}; the first takes longest, as the model is loaded then"
+    return f"{remaining} of {mine} scans are left to do, {structures_text}"
 
 
 def _say(report: SegmentReport, *, quiet: bool) -> None:

@@ -103,11 +103,11 @@ def serve(
     from ..server.settings import Settings
     from ..vocabulary import Modality
 
-    given = tuple(adapter or ())
+    adapter_names = tuple(adapter or ())
     settings = Settings(
         model=model,
-        adapters=given,
-        adapter=default or (Path(given[0]).name if len(given) == 1 else None),
+        adapters=adapter_names,
+        adapter=default or (Path(adapter_names[0]).name if len(adapter_names) == 1 else None),
         device=device,
         windows=windows,
         host=host,

@@ -188,19 +188,20 @@ def _print(done: "StudyOutcome") -> None:
     from ..evaluation.findings import findings
     from ..evaluation.report import comparison_rows, level_rows, retention_rows
 
-    shown = findings(done.table, done.analysis)
-    levels = level_rows(shown.metric("dice"), shown.methods)
+    study_findings = findings(done.table, done.analysis)
+    levels = level_rows(study_findings.metric("dice"), study_findings.methods)
     print_table(("mean Dice: data", *levels.columns[1:]), levels.rows)
-    for reference in dict.fromkeys(one.reference for one in shown.comparisons):
+    for reference in dict.fromkeys(comparison.reference for comparison in study_findings.comparisons):
         typer.echo()
-        compared = comparison_rows(shown.against(reference))
+        compared = comparison_rows(study_findings.against(reference))
         print_table((f"against {reference}: method", *compared.columns[1:]), compared.rows)
-    if shown.retention:
+    if study_findings.retention:
         typer.echo()
-        kept = retention_rows(shown.retention)
-        print_table(("to be kept: method", *kept.columns[1:]), kept.rows)
-    if shown.primary is not None:
-        typer.echo(f"\n{shown.primary.question.words} Answer: {shown.primary.answer}. {shown.primary.sentence}")
+        retentions = retention_rows(study_findings.retention)
+        print_table(("to be kept: method", *retentions.columns[1:]), retentions.rows)
+    primary = study_findings.primary
+    if primary is not None:
+        typer.echo(f"\n{primary.question.words} Answer: {primary.answer}. {primary.sentence}")
 
 
 def _summary(done: "StudyOutcome", name: str) -> dict[str, Any]:
@@ -208,14 +209,14 @@ def _summary(done: "StudyOutcome", name: str) -> dict[str, Any]:
     from ..evaluation.findings import findings
     from ..evaluation.statistics import summarise
 
-    shown = findings(done.table, done.analysis)
+    study_findings = findings(done.table, done.analysis)
     by = ["method", "dataset", "modality", "prompt", "context", *varying(done.table)]
-    primary = shown.primary and {
-        "question": shown.primary.question.words,
-        "answer": shown.primary.answer,
-        "sentence": shown.primary.sentence,
-        **vars(shown.primary.change.estimate),
-        "p": shown.primary.change.p,
+    primary = study_findings.primary and {
+        "question": study_findings.primary.question.words,
+        "answer": study_findings.primary.answer,
+        "sentence": study_findings.primary.sentence,
+        **vars(study_findings.primary.change.estimate),
+        "p": study_findings.primary.change.p,
     }
     return {
         "study": name,
@@ -225,31 +226,31 @@ def _summary(done: "StudyOutcome", name: str) -> dict[str, Any]:
         "primary": primary,
         "differences": [
             {
-                "method": one.method,
-                "reference": one.reference,
-                "dataset": one.question.dataset,
-                "modality": one.question.modality,
-                "prompt": one.question.prompt,
-                "context": one.question.context,
-                "question": one.question.words,
-                **vars(one.change.estimate),
-                "p": one.change.p,
-                "corrected_p": one.corrected,
-                "verdict": one.verdict.value,
+                "method": comparison.method,
+                "reference": comparison.reference,
+                "dataset": comparison.question.dataset,
+                "modality": comparison.question.modality,
+                "prompt": comparison.question.prompt,
+                "context": comparison.question.context,
+                "question": comparison.question.words,
+                **vars(comparison.change.estimate),
+                "p": comparison.change.p,
+                "corrected_p": comparison.corrected,
+                "verdict": comparison.verdict.value,
             }
-            for one in shown.comparisons
+            for comparison in study_findings.comparisons
         ],
         "retention": [
             {
-                "method": one.method,
-                "dataset": one.dataset,
-                "modality": one.modality,
-                **vars(one.change.estimate),
-                "margin": one.equivalence.margin,
-                "corrected_p": one.corrected,
-                "verdict": one.verdict.value,
+                "method": comparison.method,
+                "dataset": comparison.dataset,
+                "modality": comparison.modality,
+                **vars(comparison.change.estimate),
+                "margin": comparison.equivalence.margin,
+                "corrected_p": comparison.corrected,
+                "verdict": comparison.verdict.value,
             }
-            for one in shown.retention
+            for comparison in study_findings.retention
         ],
     }
 

@@ -78,10 +78,16 @@ def view(
     from ..server.running import listening_socket, run, url_of
     from ..server.settings import Settings
 
-    given = tuple(adapter or ())
-    default = Path(given[0]).name if len(given) == 1 else None
-    settings = Settings(model=model, adapters=given, adapter=default, device=device, port=port)
-    said = {"modality": modality, "series": series, "orientation": orientation, "spacing": spacing, "time": time}
+    adapter_names = tuple(adapter or ())
+    default = Path(adapter_names[0]).name if len(adapter_names) == 1 else None
+    settings = Settings(model=model, adapters=adapter_names, adapter=default, device=device, port=port)
+    header_values = {
+        "modality": modality,
+        "series": series,
+        "orientation": orientation,
+        "spacing": spacing,
+        "time": time,
+    }
     failures: list[SegevolutionError] = []
     if "OMP_NUM_THREADS" not in os.environ:
         limit_threads()
@@ -90,7 +96,7 @@ def view(
 
         def show() -> None:
             try:
-                volume = send(url, image, {name: value for name, value in said.items() if value is not None})
+                volume = send(url, image, {name: value for name, value in header_values.items() if value is not None})
             except SegevolutionError as error:
                 failures.append(error)
                 os.kill(os.getpid(), signal.SIGINT)

@@ -66,7 +66,7 @@ def write_example(folder: Path, *, force: bool = False) -> list[Path]:
 
 def _labels(case: Case, names: tuple[str, ...] | list[str]) -> Array:
     """The label map with 1, 2, 3 ... for some structures."""
-    made = np.zeros(case.labels.shape, np.uint8)
+    renumbered = np.zeros(case.labels.shape, np.uint8)
     for value, name in enumerate(names, start=1):
-        made[case.mask(name)] = value
-    return made
+        renumbered[case.mask(name)] = value
+    return renumbered

@@ -65,13 +65,13 @@ def calibration_of(rows: pd.DataFrame, method: str, dataset: str, modality: str)
         return None
     true = rows["dice"] / (2 - rows["dice"])
     gap = rows["predicted_iou"] - true
-    told = rows.assign(true_iou=true, gap=gap, error=gap.abs())
+    answers = rows.assign(true_iou=true, gap=gap, error=gap.abs())
     predicted_level, true_level, gap_level, error_level = (
-        estimate_of(list(by_patient(told, name).values()), len(told))
+        estimate_of(list(by_patient(answers, name).values()), len(answers))
         for name in ("predicted_iou", "true_iou", "gap", "error")
     )
-    predicted = told["predicted_iou"].to_numpy(np.float64)
-    varied = len(told) > 1 and np.ptp(predicted) > 0 and np.ptp(true.to_numpy()) > 0
+    predicted = answers["predicted_iou"].to_numpy(np.float64)
+    varied = len(answers) > 1 and np.ptp(predicted) > 0 and np.ptp(true.to_numpy()) > 0
     correlation = float(stats.spearmanr(predicted, true).statistic) if varied else float("nan")
     return IouCalibration(
         method=method,
@@ -88,9 +88,9 @@ def calibration_of(rows: pd.DataFrame, method: str, dataset: str, modality: str)
 
 def _bins(predicted: Numbers, true: Numbers) -> tuple[Bin, ...]:
     places = np.clip(np.digitize(predicted, EDGES) - 1, 0, len(EDGES) - 2)
-    found = []
+    filled_bins = []
     for place in np.unique(places):
         inside = places == place
         means = float(predicted[inside].mean()), float(true[inside].mean())
-        found.append(Bin(EDGES[place], EDGES[place + 1], int(inside.sum()), *means))
-    return tuple(found)
+        filled_bins.append(Bin(EDGES[place], EDGES[place + 1], int(inside.sum()), *means))
+    return tuple(filled_bins)

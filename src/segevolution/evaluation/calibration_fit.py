@@ -69,12 +69,12 @@ def measured(judged: Sequence[tuple[CalibrationRow, Confidence]], data: str) -> 
     absent = [bool(confidence.warnings) for row, confidence in judged if row.absent]
     before, after = {}, {}
     for kind in sorted({row.kind for row, _ in present}):
-        own = [(row, confidence) for row, confidence in present if row.kind == kind]
-        truth = np.array([row.iou for row, _ in own])
-        predicted = np.array([row.signs.predicted_iou for row, _ in own])
+        kind_rows = [(row, confidence) for row, confidence in present if row.kind == kind]
+        truth = np.array([row.iou for row, _ in kind_rows])
+        predicted = np.array([row.signs.predicted_iou for row, _ in kind_rows])
         if not np.isnan(predicted).any():  # of a network that estimates no overlap there is nothing to compare with
             before[kind] = round(calibration_error(predicted, truth), 4)
-        expected = np.array([confidence.expected_overlap for _, confidence in own], np.float64)
+        expected = np.array([confidence.expected_overlap for _, confidence in kind_rows], np.float64)
         after[kind] = round(calibration_error(expected, truth), 4)
     return Measured(
         answers=len(present),
@@ -119,17 +119,17 @@ def fit_curve(signs: Floats, overlaps: Floats, names: Sequence[str]) -> Curve:
         gradient[1:] += 2 * _RIDGE * parameters[1:]
         return value, gradient
 
-    found = optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
-    weights = {name: round(float(weight), 5) for name, weight in zip(names, found[1:], strict=True)}
-    return Curve(bias=round(float(found[0]), 5), weights=weights)
+    coefficients = optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
+    weights = {name: round(float(weight), 5) for name, weight in zip(names, coefficients[1:], strict=True)}
+    return Curve(bias=round(float(coefficients[0]), 5), weights=weights)
 
 
 def _curves(rows: Sequence[CalibrationRow]) -> dict[str, tuple[Curve, ...]]:
     """Curves by kind of prompt; a kind with too few answers gets those of all kinds together."""
     curves: dict[str, tuple[Curve, ...]] = {}
     for kind in sorted({row.kind for row in rows}):
-        own = [row for row in rows if row.kind == kind]
-        curves[kind] = tuple(_curves_of(own if len(own) >= _LEAST_ANSWERS else rows))
+        kind_rows = [row for row in rows if row.kind == kind]
+        curves[kind] = tuple(_curves_of(kind_rows if len(kind_rows) >= _LEAST_ANSWERS else rows))
     return curves
 
 

@@ -72,14 +72,14 @@ def compare(table: pd.DataFrame, methods: Sequence[str], analysis: Analysis) -> 
     pairs = [(method, analysis.reference) for method in methods if method != analysis.reference]
     pairs = pairs if analysis.reference in methods else []
     pairs += [(method, rival) for rival, others in analysis.rivals.items() for method in others]
-    asked = list(questions_of(table))
-    found = []
+    all_questions = list(questions_of(table))
+    comparisons = []
     for method, reference in pairs:
-        for question, rows in asked:
+        for question, rows in all_questions:
             change = difference(rows, method, reference)
             primary = _is_primary(question, method, reference, analysis.primary)
-            found.append(MethodComparison(method, reference, question, change, change.p, primary))
-    return found
+            comparisons.append(MethodComparison(method, reference, question, change, change.p, primary))
+    return comparisons
 
 
 def _is_primary(question: TableQuestion, method: str, reference: str, primary: PrimaryQuestion | None) -> bool:
@@ -88,8 +88,8 @@ def _is_primary(question: TableQuestion, method: str, reference: str, primary: P
         return False
     if primary.shift != "none" or primary.click:
         return False
-    wanted = (primary.method, primary.reference, primary.dataset, primary.prompt, primary.context)
-    return wanted == (method, reference, question.dataset, question.prompt, question.context)
+    primary_coordinates = (primary.method, primary.reference, primary.dataset, primary.prompt, primary.context)
+    return primary_coordinates == (method, reference, question.dataset, question.prompt, question.context)
 
 
 def correct(
@@ -97,16 +97,19 @@ def correct(
 ) -> tuple[list[MethodComparison], list[Retention], int]:
     """Both with Holm's correction over all that is not the primary question, and how many questions those are."""
     family: dict[str, float] = {}
-    for number, one in enumerate(compared):
-        if not one.primary:
-            enough = one.change.estimate.patients >= FEWEST
-            family[f"compared {number}"] = one.change.p if enough else math.nan
+    for number, comparison in enumerate(compared):
+        if not comparison.primary:
+            enough = comparison.change.estimate.patients >= FEWEST
+            family[f"compared {number}"] = comparison.change.p if enough else math.nan
     for number, kept_one in enumerate(kept):
         family[f"kept {number}"] = math.nan if kept_one.verdict is Kept.UNCHANGED else kept_one.corrected
     corrected = holm(family)
     return (
-        [replace(one, corrected=corrected.get(f"compared {n}", one.corrected)) for n, one in enumerate(compared)],
-        [replace(one, corrected=corrected[f"kept {n}"]) for n, one in enumerate(kept)],
+        [
+            replace(comparison, corrected=corrected.get(f"compared {n}", comparison.corrected))
+            for n, comparison in enumerate(compared)
+        ],
+        [replace(comparison, corrected=corrected[f"kept {n}"]) for n, comparison in enumerate(kept)],
         sum(not math.isnan(p) for p in family.values()),
     )
 
@@ -125,29 +128,29 @@ def primary_finding(table: pd.DataFrame, question: PrimaryQuestion) -> PrimaryFi
     apart = tested.lost or tested.low > tested.margin
     answer = "yes" if tested.kept else "no" if apart else "not shown"
     size = in_brackets(change.estimate, "+")
-    said = {
+    sentences = {
         "yes": f"{question.method} is equal to {question.reference} within {question.margin:g}",
         "no": f"{question.method} differs from {question.reference} by more than {question.margin:g}",
         "not shown": f"That {question.method} is equal to {question.reference} within {question.margin:g} is not shown",
     }[answer]
-    sentence = f"{said} in {metric.title} {question.where}: {size}, n = {change.estimate.patients}."
+    sentence = f"{sentences} in {metric.title} {question.where}: {size}, n = {change.estimate.patients}."
     return PrimaryFinding(question, change, tested, answer, sentence)
 
 
 def claim(method: str, reference: str, metric: Metric, change: Difference, corrected: float, where: str) -> str:
     """What may be said of a difference: that one is better only where it is shown, else what is missing."""
-    verdict, found = change.judged(corrected), change.estimate
-    told = f"{metric.title} {in_brackets(found, '+')}, {p_clause(corrected)}, n = {found.patients}"
+    verdict, estimate = change.judged(corrected), change.estimate
+    numbers_text = f"{metric.title} {in_brackets(estimate, '+')}, {p_clause(corrected)}, n = {estimate.patients}"
     if verdict is Verdict.TOO_FEW:
-        difference_told = f" (difference {found.mean:+.3f})" if found.patients else ""
+        difference_told = f" (difference {estimate.mean:+.3f})" if estimate.patients else ""
         return (
-            f"Nothing is claimed of {method} and {reference} {where}: {found.patients} patients"
+            f"Nothing is claimed of {method} and {reference} {where}: {estimate.patients} patients"
             f"{difference_told}, {FEWEST} are needed."
         )
     if verdict is Verdict.UNDECIDED:
-        return f"It is not shown that {method} and {reference} differ {where}: {told}."
+        return f"It is not shown that {method} and {reference} differ {where}: {numbers_text}."
     better = (verdict is Verdict.HIGHER) == (metric.better == "higher")
-    return f"{method} is {'better' if better else 'worse'} than {reference} {where}: {told}."
+    return f"{method} is {'better' if better else 'worse'} than {reference} {where}: {numbers_text}."
 
 
 def p_in_words(p: float) -> str:

@@ -30,15 +30,15 @@ def inscribed_ellipsoid(box: Box, shape: tuple[int, int, int]) -> npt.NDArray[np
     """
     first, last = (np.asarray(corner) for corner in box.voxels)
     middle, radii = (first + last) / 2, (last - first + 1) / 2
-    near = tuple(slice(int(low), int(high) + 1) for low, high in zip(first, last, strict=True))
+    box_slices = tuple(slice(int(low), int(high) + 1) for low, high in zip(first, last, strict=True))
     axes = [
         ((np.arange(part.start, part.stop) - centre) / radius) ** 2
-        for part, centre, radius in zip(near, middle, radii, strict=True)
+        for part, centre, radius in zip(box_slices, middle, radii, strict=True)
     ]
     mask = np.zeros(shape, bool)
-    mask[near] = axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :] <= 1
+    mask[box_slices] = axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :] <= 1
     if not mask.any():  # two voxels along every axis: no middle lies inside
-        mask[near] = True
+        mask[box_slices] = True
     return mask
 
 

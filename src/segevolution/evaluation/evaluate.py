@@ -197,8 +197,8 @@ class _Interview:
 
     def _judged(self, answer: Mask, truth: Mask, structure: str) -> dict[str, Any]:
         """Every metric; those in millimetres only where the volume has some and surfaces are measured."""
-        own = self.questions.tolerance_mm
-        tolerance = tolerance_mm(structure) if own is None else own
+        organ_tolerance = self.questions.tolerance_mm
+        tolerance = tolerance_mm(structure) if organ_tolerance is None else organ_tolerance
         pair = Comparison(answer, truth, self.volume.grid.spacing, tolerance)
         in_mm = self.questions.surface and self.volume.measurable
         judged: dict[str, Any] = {

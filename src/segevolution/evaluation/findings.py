@@ -82,7 +82,7 @@ class Findings:
 
     def against(self, reference: str) -> tuple[MethodComparison, ...]:
         """The comparisons with one method."""
-        return tuple(one for one in self.comparisons if one.reference == reference)
+        return tuple(comparison for comparison in self.comparisons if comparison.reference == reference)
 
 
 def findings(table: pd.DataFrame, analysis: Analysis) -> Findings:
@@ -91,15 +91,15 @@ def findings(table: pd.DataFrame, analysis: Analysis) -> Findings:
     plain = plain_rows(table)
     methods = tuple(dict.fromkeys(table["method"]))
     compared = compare(table, methods, analysis)
-    kept = [
-        one
+    retentions = [
+        retention
         for method in methods
         if analysis.retention and method != analysis.reference and analysis.reference in methods
-        for one in retention_of(
+        for retention in retention_of(
             table, method, analysis.reference, analysis.retention.datasets, analysis.retention.margin
         )
     ]
-    compared, kept, questions = correct(compared, kept)
+    compared, retentions, questions = correct(compared, retentions)
     return Findings(
         analysis=analysis,
         methods=methods,
@@ -112,20 +112,20 @@ def findings(table: pd.DataFrame, analysis: Analysis) -> Findings:
         structures=tuple(structure_table(plain, methods, prompt) for prompt in dict.fromkeys(plain["prompt"])),
         comparisons=tuple(compared),
         corrected_questions=questions,
-        retention=tuple(kept),
+        retention=tuple(retentions),
         calibration=_calibrations(plain),
         work=_work(table, methods),
     )
 
 
 def _tested(table: pd.DataFrame, badges: Mapping[str, str] | None) -> tuple[Tested, ...]:
-    found = []
+    tested_data = []
     for (dataset, modality), rows in grouped(table, ("dataset", "modality")):
         patients, cases, structures = (int(rows[column].nunique()) for column in ("patient", "case", "structure"))
         labels = tuple(dict.fromkeys(map(str, rows["labels"])))
         badge = None if badges is None else badges.get(dataset, "")
-        found.append(Tested(dataset, modality, patients, cases, structures, labels, badge))
-    return tuple(found)
+        tested_data.append(Tested(dataset, modality, patients, cases, structures, labels, badge))
+    return tuple(tested_data)
 
 
 def _runs(table: pd.DataFrame) -> tuple[MethodRuns, ...]:
@@ -142,18 +142,18 @@ def _runs(table: pd.DataFrame) -> tuple[MethodRuns, ...]:
 
 
 def _calibrations(plain: pd.DataFrame) -> tuple[IouCalibration, ...]:
-    found = []
+    calibrations = []
     for (method, dataset, modality), rows in grouped(plain, ("method", "dataset", "modality")):
-        one = calibration_of(rows, method, dataset, modality)
-        found += [one] if one is not None else []
-    return tuple(found)
+        calibration = calibration_of(rows, method, dataset, modality)
+        calibrations += [calibration] if calibration is not None else []
+    return tuple(calibrations)
 
 
 def _work(table: pd.DataFrame, methods: Sequence[str]) -> tuple[Work, ...]:
-    found = []
+    work_rows = []
     for method in methods:
         mine = table[table["method"] == method]
         cases = mine.groupby(["run", "dataset", "case", "context", "shift", "strength"])
         sums = [float(cases[name].sum().mean()) for name in ("encodings", "decodings", "seconds")]
-        found.append(Work(method, *sums))
-    return tuple(found)
+        work_rows.append(Work(method, *sums))
+    return tuple(work_rows)

@@ -174,10 +174,10 @@ def _ratios(sample: Numbers, level: float, seed: int) -> tuple[float, float]:
     cover .975; there it is held to Student's at twice the error only.
     """
     count = sample.size
-    drawn = sample[_draws(count, seed)]
-    errors = drawn.std(axis=1, ddof=1) / math.sqrt(count)
+    resamples = sample[_draws(count, seed)]
+    errors = resamples.std(axis=1, ddof=1) / math.sqrt(count)
     varied = errors > 1e-9 * float(sample.std())
-    ratios = (drawn.mean(axis=1)[varied] - sample.mean()) / errors[varied]
+    ratios = (resamples.mean(axis=1)[varied] - sample.mean()) / errors[varied]
     low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     student = _student((1 + level) / 2 if count >= 5 else level, count - 1)
     return min(float(low), -student), max(float(high), student)

@@ -51,8 +51,8 @@ def structure_table(plain: pd.DataFrame, methods: Sequence[str], prompt: str) ->
     """Dice of each method on each structure, of plain rows."""
     rows = [
         _levels(question, structure, part, methods, "dice")
-        for question, asked in questions_of(plain[plain["prompt"] == prompt])
-        for (structure,), part in grouped(asked, ("structure",))
+        for question, question_rows in questions_of(plain[plain["prompt"] == prompt])
+        for (structure,), part in grouped(question_rows, ("structure",))
     ]
     return StructureTable(prompt, tuple(rows))
 

@@ -51,10 +51,10 @@ def write_report(table: pd.DataFrame, folder: Path, analysis: Analysis, slices: 
         analysis: what the study decided before.
         slices: pictures of cases, made from the masks that the study kept.
     """
-    shown = findings(table, analysis)
-    chart = figures.draw_chart(plain_rows(table), shown.methods, list(dict.fromkeys(table["prompt"])))
+    study_findings = findings(table, analysis)
+    chart = figures.draw_chart(plain_rows(table), study_findings.methods, list(dict.fromkeys(table["prompt"])))
     experiments = sections(StudyResults(table, analysis.reference, frozenset(analysis.external)))
-    blocks = build(shown, chart, slices, experiments)
+    blocks = build(study_findings, chart, slices, experiments)
     for block in blocks:
         if isinstance(block, Picture):
             with replacing(folder / "figures" / f"{block.name}.png") as temporary:
@@ -81,7 +81,7 @@ def build(
     blocks.append(
         Picture("dice", f"Mean Dice, with its 95 % interval from {FEWEST} patients on; dots are patients.", chart)
     )
-    for reference in dict.fromkeys(one.reference for one in shown.comparisons):
+    for reference in dict.fromkeys(comparison.reference for comparison in shown.comparisons):
         text = (Text((PAIRED,)),) if reference == analysis.reference else ()
         blocks += [Heading(f"Differences against {reference}"), *text, comparison_rows(shown.against(reference))]
     if shown.retention:
@@ -100,7 +100,11 @@ def build(
         chosen = "Chosen by rule: the best, the median and the worst case of each dataset."
         blocks += [Heading("Cases"), Text((chosen,)), *slices]
     work = tuple(
-        (one.method, *(f"{value:.1f}" for value in (one.encodings, one.decodings, one.seconds))) for one in shown.work
+        (
+            comparison.method,
+            *(f"{value:.1f}" for value in (comparison.encodings, comparison.decodings, comparison.seconds)),
+        )
+        for comparison in shown.work
     )
     return [*blocks, Heading("Work"), Table(("method", "encodings a case", "decodings a case", "seconds a case"), work)]
 
@@ -123,24 +127,28 @@ def level_rows(table: MetricTable, methods: Sequence[str]) -> Table:
 def _cells(row: LevelRow, methods: Sequence[str], *, structure: bool = False) -> tuple[str, ...]:
     question = row.question
     where = place(question.dataset, question.modality)
-    what = (where, question.words)
+    words = (where, question.words)
     if structure:
         _, comma, rest = question.words.partition(", ")
-        what = (f"{where}{comma}{rest}", str(row.structure))
+        words = (f"{where}{comma}{rest}", str(row.structure))
     levels = (written(row.levels[method]) if method in row.levels else MISSING for method in methods)
     low, high = row.patients
-    return (*what, *levels, str(low) if low == high else f"{low} to {high}")
+    return (*words, *levels, str(low) if low == high else f"{low} to {high}")
 
 
 def comparison_rows(comparisons: Sequence[MethodComparison]) -> Table:
     """Rows: method, dataset and prompt, each method against the reference on the same questions."""
     rows = []
-    for one in comparisons:
-        change, p = written_difference(one.change)
-        corrected = "primary" if one.primary else written_p(one.corrected)
-        where = (one.method, place(one.question.dataset, one.question.modality), one.question.words)
-        counts = (str(one.change.estimate.patients), str(one.change.estimate.rows))
-        rows.append((*where, change, p, corrected, one.verdict.value, *counts))
+    for comparison in comparisons:
+        change, p = written_difference(comparison.change)
+        corrected = "primary" if comparison.primary else written_p(comparison.corrected)
+        where = (
+            comparison.method,
+            place(comparison.question.dataset, comparison.question.modality),
+            comparison.question.words,
+        )
+        counts = (str(comparison.change.estimate.patients), str(comparison.change.estimate.rows))
+        rows.append((*where, change, p, corrected, comparison.verdict.value, *counts))
     columns = ("method", "data", "prompt", "difference", "p", "corrected p", "verdict", "patients", "pairs")
     return Table(columns, tuple(rows))
 
@@ -148,13 +156,13 @@ def comparison_rows(comparisons: Sequence[MethodComparison]) -> Table:
 def retention_rows(retention: Sequence[Retention]) -> Table:
     """Rows: method and dataset, with both one-sided bounds of the change."""
     rows = []
-    for one in retention:
-        tested, found = one.equivalence, one.change.estimate
-        bounds = MISSING if found.patients < FEWEST else f"{tested.low:+.3f} to {tested.high:+.3f}"
-        change = MISSING if not found.patients else f"{found.mean:+.3f}"
-        where = (one.method, place(one.dataset, one.modality))
-        p = written_p(one.corrected)
-        rows.append((*where, change, bounds, f"{tested.margin:g}", p, one.verdict.value, str(found.patients)))
+    for kept_data in retention:
+        tested, estimate = kept_data.equivalence, kept_data.change.estimate
+        bounds = MISSING if estimate.patients < FEWEST else f"{tested.low:+.3f} to {tested.high:+.3f}"
+        change = MISSING if not estimate.patients else f"{estimate.mean:+.3f}"
+        where = (kept_data.method, place(kept_data.dataset, kept_data.modality))
+        p = written_p(kept_data.corrected)
+        rows.append((*where, change, bounds, f"{tested.margin:g}", p, kept_data.verdict.value, str(estimate.patients)))
     columns = ("method", "data", "change of Dice", "95 % bounds", "margin", "corrected p", "verdict", "patients")
     return Table(columns, tuple(rows))
 
@@ -162,11 +170,26 @@ def retention_rows(retention: Sequence[Retention]) -> Table:
 def calibration_rows(calibration: Sequence[IouCalibration]) -> Table:
     """Rows: method and dataset, over all kinds of prompt."""
     rows = []
-    for one in calibration:
-        bins = "; ".join(f"{part.predicted:.2f}: {part.true:.2f} ({part.answers})" for part in one.bins)
-        means = (written(one.predicted), written(one.true), in_brackets(one.gap, "+"), written(one.error))
-        correlation = MISSING if math.isnan(one.correlation) else f"{one.correlation:.2f}"
-        rows.append((one.method, place(one.dataset, one.modality), *means, correlation, bins))
+    for network_calibration in calibration:
+        bins = "; ".join(f"{part.predicted:.2f}: {part.true:.2f} ({part.answers})" for part in network_calibration.bins)
+        means = (
+            written(network_calibration.predicted),
+            written(network_calibration.true),
+            in_brackets(network_calibration.gap, "+"),
+            written(network_calibration.error),
+        )
+        correlation = (
+            MISSING if math.isnan(network_calibration.correlation) else f"{network_calibration.correlation:.2f}"
+        )
+        rows.append(
+            (
+                network_calibration.method,
+                place(network_calibration.dataset, network_calibration.modality),
+                *means,
+                correlation,
+                bins,
+            )
+        )
     columns = (
         "method",
         "data",
@@ -204,14 +227,14 @@ def place(dataset: str, modality: str) -> str:
 
 def _primary(shown: Findings) -> list[Block]:
     if shown.primary is None:
-        told = (
+        sentence = (
             f"No primary question was named before: all {shown.corrected_questions} questions are corrected together."
         )
-        return [Text((told,))]
-    found = shown.primary
+        return [Text((sentence,))]
+    primary = shown.primary
     return [
         Heading("Primary question"),
-        Text((f"{found.question.words} Answer: {found.answer}. {found.sentence}",)),
+        Text((f"{primary.question.words} Answer: {primary.answer}. {primary.sentence}",)),
     ]
 
 
@@ -220,22 +243,22 @@ def _what(shown: Findings) -> list[Block]:
     badged = analysis.badges is not None
     tested = tuple(
         (
-            place(one.dataset, one.modality),
-            *(str(count) for count in (one.patients, one.cases, one.structures)),
-            ", ".join(one.labels),
-            *((one.badge or MISSING,) if badged else ()),
+            place(tested_data.dataset, tested_data.modality),
+            *(str(count) for count in (tested_data.patients, tested_data.cases, tested_data.structures)),
+            ", ".join(tested_data.labels),
+            *((tested_data.badge or MISSING,) if badged else ()),
         )
-        for one in shown.tested
+        for tested_data in shown.tested
     )
     runs = tuple(
         (
-            one.method,
-            str(one.runs),
-            ", ".join(map(str, one.seeds)) if one.method != analysis.reference else MISSING,
-            str(one.answers),
-            str(one.empty),
+            tested_data.method,
+            str(tested_data.runs),
+            ", ".join(map(str, tested_data.seeds)) if tested_data.method != analysis.reference else MISSING,
+            str(tested_data.answers),
+            str(tested_data.empty),
         )
-        for one in shown.runs
+        for tested_data in shown.runs
     )
     columns = ("tested on", "patients", "cases", "structures", "labels", *(("unadapted base",) if badged else ()))
     return [
@@ -247,8 +270,8 @@ def _what(shown: Findings) -> list[Block]:
 
 def notes(shown: Findings) -> tuple[str, ...]:
     """What the numbers rest on, in sentences."""
-    few = [one.dataset for one in shown.tested if one.patients < FEWEST]
-    told = [
+    few = [tested_data.dataset for tested_data in shown.tested if tested_data.patients < FEWEST]
+    sentences = [
         "Prompts are simulated from the labels, not given by people: text is the structure's name, points are drawn "
         "inside the label, boxes are made round it. Every method was asked the same prompts.",
         "A value is a mean over patients, after averaging over a method's runs (seeds, folds), then over the "
@@ -261,11 +284,11 @@ def notes(shown: Findings) -> tuple[str, ...]:
         "medical device.",
     ]
     if few:
-        told.insert(
+        sentences.insert(
             2,
             f"With fewer than {FEWEST} patients, as in {', '.join(dict.fromkeys(few))}, no interval holds what it "
             "promises: there are dots and differences, and nothing is decided.",
         )
-    told += [f"Warning: {warning}" for warning in shown.analysis.warnings]
-    told += [f"Not asked: {sentence}" for sentence in shown.analysis.omitted]
-    return tuple(told)
+    sentences += [f"Warning: {warning}" for warning in shown.analysis.warnings]
+    sentences += [f"Not asked: {sentence}" for sentence in shown.analysis.omitted]
+    return tuple(sentences)

@@ -68,7 +68,7 @@ def retention_of(
     table: pd.DataFrame, method: str, reference: str, datasets: Collection[str], margin: float
 ) -> list[Retention]:
     """What became of each dataset on which forgetting is measured, before any correction."""
-    found = []
+    retentions = []
     plain = plain_rows(table[table["dataset"].isin(list(datasets))])
     for (dataset, modality), rows in grouped(plain, ("dataset", "modality")):
         change = difference(rows, method, reference)
@@ -78,5 +78,5 @@ def retention_of(
         unchanged = bool(len(before) and before.equals(sides[1]))
         tested = equivalence(change.values, margin, runs=change.runs)
         p = tested.p if change.estimate.patients >= FEWEST else math.nan
-        found.append(Retention(method, reference, dataset, modality, change, tested, unchanged, p))
-    return found
+        retentions.append(Retention(method, reference, dataset, modality, change, tested, unchanged, p))
+    return retentions

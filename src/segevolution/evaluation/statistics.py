@@ -89,16 +89,16 @@ class Difference:
         Higher or lower only where p is below .05 and the interval excludes zero; where a difference is infinite there
         is no interval, and p alone decides. Nothing below FEWEST patients.
         """
-        found = self.estimate
-        if found.patients < FEWEST:
+        estimate = self.estimate
+        if estimate.patients < FEWEST:
             return Verdict.TOO_FEW
         if math.isnan(p) or p >= 1 - LEVEL:
             return Verdict.UNDECIDED
-        if math.isinf(found.mean):
-            return Verdict.HIGHER if found.mean > 0 else Verdict.LOWER
-        if found.low > 0:
+        if math.isinf(estimate.mean):
+            return Verdict.HIGHER if estimate.mean > 0 else Verdict.LOWER
+        if estimate.low > 0:
             return Verdict.HIGHER
-        return Verdict.LOWER if found.high < 0 else Verdict.UNDECIDED
+        return Verdict.LOWER if estimate.high < 0 else Verdict.UNDECIDED
 
 
 def estimate_of(
@@ -117,9 +117,9 @@ def estimate_of(
     count = len(sample) if rows is None else rows
     if np.isinf(sample).any() and not distance:
         return Estimate(_mean(sample.tolist()), math.nan, math.nan, len(sample), count)
-    found = interval_of_median(sample) if distance else interval_of(sample, runs=runs)
-    low, high = (found.low, found.high) if found.shown else (math.nan, math.nan)
-    return Estimate(found.mean, low, high, found.count, count)
+    interval = interval_of_median(sample) if distance else interval_of(sample, runs=runs)
+    low, high = (interval.low, interval.high) if interval.shown else (math.nan, math.nan)
+    return Estimate(interval.mean, low, high, interval.count, count)
 
 
 def difference_of(values: npt.ArrayLike, rows: int | None = None, runs: Sequence[RunVariance] = ()) -> Difference:

@@ -98,7 +98,11 @@ def nonzero_box_z_score(image: Array) -> Image:
     """
     signal = np.asarray(image, np.float32)
     places = [np.flatnonzero((signal != 0).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    box = signal[tuple(slice(found[0], found[-1] + 1) for found in places)] if all(map(len, places)) else signal
+    box = (
+        signal[tuple(slice(positions[0], positions[-1] + 1) for positions in places)]
+        if all(map(len, places))
+        else signal
+    )
     deviation = float(box.std(dtype=np.float64, ddof=1)) if box.size > 1 else 0.0
     return np.asarray((signal - box.mean(dtype=np.float64)) / max(deviation, 1e-8), np.float32)
 

@@ -48,6 +48,6 @@ def smoothed(mask: Mask, spacing: tuple[float, float, float], millimetres: float
     blurred = ndimage.gaussian_filter(mask[block].astype(np.float32), sigma, mode="nearest") > 0.5
     if not blurred.any():
         return mask
-    made = np.zeros_like(mask)
-    made[block] = blurred
-    return made
+    smooth_mask = np.zeros_like(mask)
+    smooth_mask[block] = blurred
+    return smooth_mask

@@ -92,8 +92,8 @@ def outputs_of(
     masks = (path,)
     if candidates:
         masks = tuple(path.with_name(f"{start}_{number}{suffix}") for number in range(1, ALTERNATIVES + 1))
-    kept = ".nrrd" if suffix.lower() == _SLICER else suffix  # Slicer's holds segments, no signal
-    maps = tuple(path.with_name(f"{start}_{file_name(name)}_probability{kept}") for name in names)
+    signal_suffix = ".nrrd" if suffix.lower() == _SLICER else suffix  # Slicer's holds segments, no signal
+    maps = tuple(path.with_name(f"{start}_{file_name(name)}_probability{signal_suffix}") for name in names)
     return Outputs(
         masks,
         path.with_name(f"{start}.json"),

@@ -123,15 +123,15 @@ def _answered(
     for done, (name, prompt) in enumerate(zip(request.names, prompts, strict=True)):
         tell(name, done, len(prompts))
         if request.candidates:
-            found = session.candidates(prompt, keep_logits=True)
+            candidates = session.candidates(prompt, keep_logits=True)
         else:
-            found = [session.segment(prompt, keep_logits=True)]
-        for answer in found:
+            candidates = [session.segment(prompt, keep_logits=True)]
+        for answer in candidates:
             # An alternative is not what the moved prompt would be answered by, so it is not asked again.
             asking = session if request.check and not request.candidates else None
             judged.append(judge(answer, surroundings, calibration, frame=session.frame, session=asking))
-            kept = answer if joined or request.probabilities is not None else replace(answer, logits=None)
-            answers.append(cleaned(kept, smooth_mm=request.smooth, largest=request.largest))
+            kept_answer = answer if joined or request.probabilities is not None else replace(answer, logits=None)
+            answers.append(cleaned(kept_answer, smooth_mm=request.smooth, largest=request.largest))
     return answers, judged
 
 
@@ -160,8 +160,8 @@ def _believed(
         remarks.append(f"not found and left out: {', '.join(empty)}")
     if doubted:
         remarks.append(f"doubted and left out, name them with --text to get them: {', '.join(doubted)}")
-    kept = request.of_structures([request.names[place] for place in places])
-    return kept, [answers[place] for place in places], [judged[place] for place in places], tuple(remarks)
+    believed_request = request.of_structures([request.names[place] for place in places])
+    return believed_request, [answers[place] for place in places], [judged[place] for place in places], tuple(remarks)
 
 
 def _write_masks(
@@ -219,9 +219,9 @@ def _draw(
     """Draw the preview."""
     # Imported when it is asked for: matplotlib takes a quarter of the time of a first answer.
     preview = import_module(".preview", __package__)
-    shown = []
+    panels = []
     for number, (result, mask, answer) in enumerate(zip(results, masks, answers, strict=True), start=1):
         name = f"{result.name}, alternative {number}" if request.candidates else result.name
-        shown.append(preview.PreviewRow(name, mask, answer.prompt, result.expected_overlap, result.warnings))
+        panels.append(preview.PreviewRow(name, mask, answer.prompt, result.expected_overlap, result.warnings))
     title = f"{volume.name} ({volume.modality or 'modality not said'}), {Path(used.model).name}; {PURPOSE}"
-    preview.write_preview(path, volume, shown, title=title)
+    preview.write_preview(path, volume, panels, title=title)

@@ -80,18 +80,18 @@ def draw_preview(volume: Volume, rows: Sequence[PreviewRow], title: str = "") ->
     """
     ordered, turn = volume.canonical()
     colours = [label.colour for label in legend([row.name for row in rows])]
-    found = [(row, colour) for row, colour in zip(rows, colours, strict=True) if row.mask.any()]
+    drawn_rows = [(row, colour) for row, colour in zip(rows, colours, strict=True) if row.mask.any()]
     missing = [row.name for row in rows if not row.mask.any()]
     # Where nothing was found, the scan and the prompt are shown all the same.
-    drawn: list[tuple[PreviewRow, Colour]] = (
-        found or [(PreviewRow("", rows[0].mask, rows[0].prompt), (0, 0, 0))][: len(rows)]
+    coloured_rows: list[tuple[PreviewRow, Colour]] = (
+        drawn_rows or [(PreviewRow("", rows[0].mask, rows[0].prompt), (0, 0, 0))][: len(rows)]
     )
     axis = stack_axis(ordered)
     columns = 3 if axis is None else _SLICES_OF_STACK
-    width, height = _TEXT + _CELL * columns, _HEAD + _CELL * len(drawn) + _FOOT
+    width, height = _TEXT + _CELL * columns, _HEAD + _CELL * len(coloured_rows) + _FOOT
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="black")
     black_to_white = display_range(volume)
-    for number, (row, colour) in enumerate(drawn):
+    for number, (row, colour) in enumerate(coloured_rows):
         mask = turn.apply(row.mask)
         prompt = None if row.prompt is None else row.prompt.turned(ordered.grid, turn)
         window = shown_window(mask, prompt, ordered)

@@ -14,10 +14,10 @@ _ELSEWHERE = frozenset({"output", "preview", "force", "device", "max_gigabytes"}
 
 def question_digest(request: SegmentRequest) -> str:
     """SHA-256 of what is asked of which file, and by which version; the file counts by its size and time of change."""
-    asked = {
+    question_values = {
         field.name: _plain(getattr(request, field.name)) for field in fields(request) if field.name not in _ELSEWHERE
     }
-    text = json.dumps({"version": __version__, "image_state": _state(request.image), **asked}, sort_keys=True)
+    text = json.dumps({"version": __version__, "image_state": _state(request.image), **question_values}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

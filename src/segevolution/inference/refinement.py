@@ -63,9 +63,9 @@ def _grid(mask: npt.NDArray[np.bool_], block: VoxelBlock) -> Voxels:
             step = max(1, round((high - 1 - low) / 4 / 2**halvings))
             axes.append(np.arange(low, high, step))
         places = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-        found = places[mask[tuple(places.T)]]
-        if len(found):
-            return np.asarray(found, np.int64)
+        mask_places = places[mask[tuple(places.T)]]
+        if len(mask_places):
+            return np.asarray(mask_places, np.int64)
     return np.zeros((0, 3), np.int64)
 
 

@@ -54,10 +54,12 @@ def _scans_of(path: Path, notes: list[str]) -> list[tuple[Path, str | None]]:
         return [(path, None)]  # a file that does not exist is named when it is read
     anchor = Path(path.anchor or ".")
     matches = sorted(anchor.glob(str(path.relative_to(anchor) if path.anchor else path)))
-    kept = _without_masks(matches, notes)
-    if not kept:
+    image_matches = _without_masks(matches, notes)
+    if not image_matches:
         raise FormatError(f"{path} matches no file; check the pattern.")
-    return [scan for match in kept for scan in (_scans_in(match, notes) if match.is_dir() else [(match, None)])]
+    return [
+        scan for match in image_matches for scan in (_scans_in(match, notes) if match.is_dir() else [(match, None)])
+    ]
 
 
 def _scans_in(folder: Path, notes: list[str]) -> list[tuple[Path, str | None]]:

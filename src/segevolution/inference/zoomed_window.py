@@ -67,8 +67,10 @@ class ZoomedWindow(Window):
         """A mask (D, H, W) of the image -> of the window, the nearest voxel of each, False outside the image."""
         answer = mask[self.content.slices]
         for axis in range(3):
-            side, wanted = self.view.shape[axis], self.size[axis]
-            places = torch.tensor([min(math.floor(number * side / wanted), side - 1) for number in range(wanted)])
+            side, window_side = self.view.shape[axis], self.size[axis]
+            places = torch.tensor(
+                [min(math.floor(number * side / window_side), side - 1) for number in range(window_side)]
+            )
             places = places + self.view.start[axis] - self.content.start[axis]
             inside = (places >= 0) & (places < answer.shape[axis])
             answer = answer.index_select(axis, places.clamp(0, answer.shape[axis] - 1).to(mask.device))
@@ -78,15 +80,15 @@ class ZoomedWindow(Window):
     def spread(self, mask: Tensor) -> Tensor:
         """A mask (D, H, W) of the window -> of the content, trilinearly, from one half on."""
         _, rows, columns = self.content.shift(self.view.start, -1).slices
-        side, wanted = self.view.shape[0], self.size[0]
+        side, window_side = self.view.shape[0], self.size[0]
         planes = functional.interpolate(mask.float()[:, None], self.view.shape[1:], mode="bilinear")[
             :, 0, rows, columns
         ]
         answer = torch.zeros(self.content.shape, dtype=torch.bool, device=mask.device)
         for number in range(self.content.shape[0]):
             place = number + self.content.start[0] - self.view.start[0]
-            low, share = _between(place, side, wanted)
-            answer[number] = (1 - share) * planes[low] + share * planes[min(low + 1, wanted - 1)] >= 0.5
+            low, share = _between(place, side, window_side)
+            answer[number] = (1 - share) * planes[low] + share * planes[min(low + 1, window_side - 1)] >= 0.5
         return answer
 
     def maps(self, drawn: DrawnPrompt, previous: Tensor) -> Tensor:
@@ -133,8 +135,8 @@ def _laid(values: Tensor, block: VoxelBlock, wide: VoxelBlock) -> Tensor:
 
 def _growth(zoom: float) -> int:
     """Voxels along a side by which points and scribbles grow: the odd number nearest to 2 zoom - 1."""
-    wanted = 2 * zoom - 1
-    for number in (math.ceil(wanted), math.floor(wanted), round(wanted) + 1):
+    least_growth = 2 * zoom - 1
+    for number in (math.ceil(least_growth), math.floor(least_growth), round(least_growth) + 1):
         if number % 2:
             return number
     return 1

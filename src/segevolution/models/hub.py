@@ -140,8 +140,8 @@ def pull(source: str | Path, revision: str | None = None, *, force: bool = False
     folder = local if is_local else _download(name, requested_revision, patterns)
     # huggingface_hub turns a revision into its commit first, and keeps a snapshot under that.
     commit = folder.name if not is_local and _COMMIT.fullmatch(folder.name) else None
-    found = folder.iterdir() if is_local else folder.rglob("*")
-    names = [path.relative_to(folder).as_posix() for path in sorted(found) if path.is_file()]
+    model_files = folder.iterdir() if is_local else folder.rglob("*")
+    names = [path.relative_to(folder).as_posix() for path in sorted(model_files) if path.is_file()]
     hashes = {each: sha256(folder / each) for each in names if any(fnmatch(each, pattern) for pattern in patterns)}
     with replacing(target) as temporary:
         convert(folder, temporary, system=system)

@@ -114,13 +114,13 @@ class SamMaskDecoder(nn.Module):
             Logits (P, 4, ...) at four times the grid and predicted overlaps (P, 4); the first answers one mask, the
             others are alternatives.
         """
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
+        own_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([own_tokens.expand(len(sparse), -1, -1), sparse], dim=1)
         placed = (take(image, rows) + dense).flatten(2).transpose(1, 2)
         if entrances.fuse is not None:
             placed = entrances.fuse(placed)
-        seen = None if present is None else functional.pad(present, (1 + MASKS, 0), value=True)
-        tokens, placed = self.transformer(placed, code.flatten(1).T, tokens, None, seen)
+        visible_tokens = None if present is None else functional.pad(present, (1 + MASKS, 0), value=True)
+        tokens, placed = self.transformer(placed, code.flatten(1).T, tokens, None, visible_tokens)
         mask_tokens = tokens[:, 1 : 1 + MASKS]
         if entrances.adapt is not None:
             mask_tokens = entrances.adapt(mask_tokens)

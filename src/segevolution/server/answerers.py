@@ -80,10 +80,10 @@ class Answerers:
         self.all = tuple(_listed(settings))
         self.default = None
         if settings.adapter is not None:
-            wanted = BASE if settings.adapter == NONE else _plain(Path(settings.adapter).name)
-            if wanted not in self._ids:
+            default_name = BASE if settings.adapter == NONE else _plain(Path(settings.adapter).name)
+            if default_name not in self._ids:
                 raise SettingError(f'--default "{settings.adapter}" is not served; served are {", ".join(self._ids)}.')
-            self.default = wanted
+            self.default = default_name
 
     @property
     def _ids(self) -> list[str]:
@@ -134,8 +134,8 @@ def _listed(settings: Settings) -> list[AnswererChoice]:
     answerers += [
         AnswererChoice(adapter, model, adapter, tuple(known)) for (model, adapter), known in modalities.items()
     ]
-    for given in settings.adapters:
-        folder = find_adapter(given)
+    for adapter_name in settings.adapters:
+        folder = find_adapter(adapter_name)
         model = _base_of(folder, settings.model, [answerer.model for answerer in answerers])
         taken = {answerer.id for answerer in answerers}
         name = folder.resolve().name

@@ -85,17 +85,17 @@ def _on_bad_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"] if part not in ("body", "query", "path"))
-    said = fault["msg"][:1].lower() + fault["msg"][1:]
-    return refused(request.url.path, BadRequest(f"{where or 'the request'}: {said}."), BadRequest.status)
+    sentence = fault["msg"][:1].lower() + fault["msg"][1:]
+    return refused(request.url.path, BadRequest(f"{where or 'the request'}: {sentence}."), BadRequest.status)
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     names = {404: NotFound.__name__, 405: NotFound.__name__, 413: TooLarge.__name__}
     sentence = {404: "there is nothing of that name.", 405: "this route does not take that method."}
-    said = sentence.get(error.status_code, str(error.detail))
+    detail = sentence.get(error.status_code, str(error.detail))
     kind = names.get(error.status_code, BadRequest.__name__)
-    return refused(request.url.path, Exception(said), error.status_code, kind)
+    return refused(request.url.path, Exception(detail), error.status_code, kind)
 
 
 def _on_failure(request: Request, error: Exception) -> Response:

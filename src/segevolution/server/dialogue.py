@@ -155,8 +155,10 @@ class SessionDialogue:
         estimated = self.session.network.spec.estimates_overlap
         self.session.move_to(opened)
         now = self.current
-        given = now is not None and estimated and bool(np.isnan(now.iou))  # a mask to begin with, that nobody answered
-        if not ask_again or now is None or given:
+        is_given_mask = (
+            now is not None and estimated and bool(np.isnan(now.iou))
+        )  # a mask to begin with, that nobody answered
+        if not ask_again or now is None or is_given_mask:
             return MaskChange(self.mask, None, answered=False)
         answer = self.session.take_up(asked(lambda: self.session.segment(now.prompt, structure=now.structure)))
         return MaskChange(answer.mask, answer.changed)

@@ -60,9 +60,9 @@ class Guard:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = MutableHeaders(scope=message)
+                headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    own.setdefault(name, value)
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
@@ -92,9 +92,9 @@ class Guard:
         page = scope["method"] in ("GET", "HEAD") and not guarded
         if self._key is None or path in _OPEN_PATHS or page:
             return
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+        scheme, _, sent_key = headers.get("authorization", "").partition(" ")
         # Hashes have one length, so that the comparison tells nothing of the key's.
-        if not hmac.compare_digest(_hashed(given.strip().encode()), self._key) or scheme.lower() != "bearer":
+        if not hmac.compare_digest(_hashed(sent_key.strip().encode()), self._key) or scheme.lower() != "bearer":
             raise KeyRequired("this server asks for its key: send it as Authorization: Bearer KEY.")
 
     def _limit(self, headers: Mapping[str, str]) -> int:

@@ -31,9 +31,9 @@ def _row(method: str, path: str, route: dict[str, Any]) -> str:
     query = [item["name"] for item in route.get("parameters", []) if item["in"] in ("query", "header")]
     content = route.get("requestBody", {}).get("content", {})
     bodies = [part.get("schema", {}).get("$ref", "").rpartition("/")[2] for part in content.values()]
-    said = escape(route.get("description", ""))
+    description = escape(route.get("description", ""))
     if query:
-        said += "<br>query: " + ", ".join(f"<code>{escape(name)}</code>" for name in query)
+        description += "<br>query: " + ", ".join(f"<code>{escape(name)}</code>" for name in query)
     if any(bodies):
-        said += "<br>body: " + ", ".join(f"<code>{escape(body)}</code>" for body in bodies if body)
-    return f"<tr><td>{method.upper()}</td><td><code>{escape(path)}</code></td><td>{said}</td></tr>"
+        description += "<br>body: " + ", ".join(f"<code>{escape(body)}</code>" for body in bodies if body)
+    return f"<tr><td>{method.upper()}</td><td><code>{escape(path)}</code></td><td>{description}</td></tr>"

@@ -99,8 +99,8 @@ def _without_folders(folder: Path) -> Iterator[None]:
     try:
         yield
     except SegevolutionError as error:
-        shown = str(error).replace(f"{folder}/", "").replace(str(folder), "the upload")
-        raise type(error)(shown) from None
+        message = str(error).replace(f"{folder}/", "").replace(str(folder), "the upload")
+        raise type(error)(message) from None
 
 
 def _unzipped(path: Path, settings: Settings) -> Path:

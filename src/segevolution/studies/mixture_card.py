@@ -137,13 +137,13 @@ def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str
     both = rows[rows["prompt"] == TEXT_AND_BOX]
     if not both.empty:
         retention[TEXT_AND_BOX] = plain_values(asdict(difference(both, method, untrained).estimate))
-    kept = retention_of(rows, method, untrained, datasets, MARGIN)
-    verdicts = {f"{one.dataset}, {one.modality}": one.verdict.value for one in kept}
+    retentions = retention_of(rows, method, untrained, datasets, MARGIN)
+    verdicts = {f"{retained.dataset}, {retained.modality}": retained.verdict.value for retained in retentions}
     return {
         **retention,
         "margin": MARGIN,
         "kept": verdicts,
-        "unchanged": all(one.verdict is Kept.UNCHANGED for one in kept),
+        "unchanged": all(retained.verdict is Kept.UNCHANGED for retained in retentions),
     }
 
 

@@ -113,11 +113,11 @@ def _input(
     """The cases, what is wrong with their records, and the split in names of the cases."""
     if base is not None:
         require_base(base)
-    everyone, found = entries(stores)
+    everyone, input_findings = entries(stores)
     if split is not None:
         split = split.matched(entry.record for entry in everyone)
         check_split(split, everyone, ())
-    return everyone, list(found), split
+    return everyone, list(input_findings), split
 
 
 def _examined(everyone: Sequence[AuditedCase], workers: int) -> Iterator[tuple[str, _CaseFindings]]:

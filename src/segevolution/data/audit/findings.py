@@ -40,11 +40,11 @@ def gathered(findings: Iterable[Finding], dataset_of: Mapping[str, str]) -> tupl
         dataset_of: "store/case" -> its dataset. Findings on several cases, or on a case not in here, stay as they are.
     """
     alike: dict[tuple[str, Severity, str, str], list[Finding]] = defaultdict(list)
-    kept = []
+    gathered_findings = []
     for finding in findings:
         dataset = dataset_of.get(finding.cases[0]) if len(finding.cases) == 1 else None
         if dataset is None:
-            kept.append(finding)
+            gathered_findings.append(finding)
         else:
             alike[finding.check, finding.severity, dataset, finding.remedy].append(finding)
     sizes: dict[str, int] = defaultdict(int)
@@ -53,12 +53,12 @@ def gathered(findings: Iterable[Finding], dataset_of: Mapping[str, str]) -> tupl
     for (check, severity, dataset, remedy), members in alike.items():
         cases = tuple(dict.fromkeys(member.cases[0] for member in members))
         if len(cases) < _MANY:
-            kept += members
+            gathered_findings += members
         else:
             first = members[0]
             message = f"{len(cases)} of {sizes[dataset]} cases of {dataset}, for example {first.message}"
-            kept.append(Finding(check, severity, cases, message, remedy))
-    return tuple(sorted(kept, key=_order))
+            gathered_findings.append(Finding(check, severity, cases, message, remedy))
+    return tuple(sorted(gathered_findings, key=_order))
 
 
 def counts(findings: Sequence[Finding]) -> dict[Severity, int]:

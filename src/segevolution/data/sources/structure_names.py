@@ -141,9 +141,9 @@ def structure_names(
             raise StoreError(f"{path}: the label {value!r:.60} has no name; give it one.")
         if tidied(name) in ("background", "ignore"):
             if tidied(name) == "background" and 0 not in numbers:
-                shown = ", ".join(map(str, numbers))
+                numbers_text = ", ".join(map(str, numbers))
                 raise StoreError(
-                    f"{path} calls {shown} the background, which is 0 in a label map; mend labels or files."
+                    f"{path} calls {numbers_text} the background, which is 0 in a label map; mend labels or files."
                 )
             continue
         if numbers == (0,):

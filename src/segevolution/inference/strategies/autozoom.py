@@ -144,10 +144,10 @@ class ZoomRun:
 
     def look(self, window: ZoomedWindow, previous: Tensor) -> Tensor:
         """(D, H, W) logits of a window, told an answer before it (D, H, W of the image)."""
-        told = FramePrompt(maps=window.maps(self._drawn, previous))
+        window_prompt = FramePrompt(maps=window.maps(self._drawn, previous))
         features = self._encodings.at(window)
         self.looks += 1
-        return self._encodings.decode([features], [told], [self._context])[0][0, 0]
+        return self._encodings.decode([features], [window_prompt], [self._context])[0][0, 0]
 
     def _refine(self, coarse_window: ZoomedWindow, coarse: Tensor, place: list[int], *, initial: bool) -> None:
         content = coarse_window.content
@@ -200,8 +200,10 @@ def strokes_of(prompt: FramePrompt, radius: int) -> list[Stroke]:
         for positive in (False, True):
             voxels = region.positive if positive else region.negative
             if len(voxels):
-                drawn = MapKind.REGION if kind is PromptKind.LASSO else MapKind.SCRIBBLE
-                parts[kind].append(Stroke.filled(drawn, torch.from_numpy(voxels.astype(np.int64)), positive=positive))
+                map_kind = MapKind.REGION if kind is PromptKind.LASSO else MapKind.SCRIBBLE
+                parts[kind].append(
+                    Stroke.filled(map_kind, torch.from_numpy(voxels.astype(np.int64)), positive=positive)
+                )
     for point, label in zip(prompt.points, prompt.labels, strict=True):
         parts[PromptKind.POINT].append(Stroke.point(point, positive=label == POSITIVE, radius=radius))
     return [stroke for kind in sorted(_ORDER, key=lambda kind: kind is prompt.newest) for stroke in parts[kind]]
@@ -227,5 +229,5 @@ def first_look(
             block = prompt.box
     block = block.meet(VoxelBlock.whole(before.shape))
     place = [round((low + high) / 2) for low, high in zip(block.start, block.stop, strict=True)]
-    wide = max((side + wanted // 3) / wanted for side, wanted in zip(block.shape, patch, strict=True))
+    wide = max((side + patch_side // 3) / patch_side for side, patch_side in zip(block.shape, patch, strict=True))
     return place, min(WIDEST, max(1.0, wide))

@@ -94,8 +94,8 @@ class SlicePlacement(Window):
         (top, bottom), (left, right) = (
             (covered.start, covered.stop)
             for covered in (
-                _covered(max(0, int(first) - origin), min(side, int(stop) - origin), side, wanted)
-                for first, stop, origin, side, wanted in sides
+                _covered(max(0, int(first) - origin), min(side, int(stop) - origin), side, window_side)
+                for first, stop, origin, side, window_side in sides
             )
         )
         return (0, top, left), (1, bottom, right)

@@ -84,8 +84,8 @@ class SliceStrategy(Strategy):
         _, labels = case.plane(number)
         planes = [case.plane(each)[0].astype(np.float32) for each in window.numbers(d)]
         image = np.concatenate([plane_window.cut(torch.from_numpy(plane), case.pad).numpy() for plane in planes])
-        shown = [name for name in names if number in case.planes_with(name)]
-        outlines = {name: plane_window.section(*case.extent(name)) for name in shown}
+        visible_names = [name for name in names if number in case.planes_with(name)]
+        outlines = {name: plane_window.section(*case.extent(name)) for name in visible_names}
         return View(image, plane_window.labels(labels), outlines)
 
 

@@ -46,8 +46,8 @@ class ZoomStrategy(Strategy):
     name: ClassVar[str] = "zoom"
 
     def _opened(self, encodings: Encodings, options: StrategyOptions) -> OpenImage:
-        own = encodings.backbone.spec.windows
-        return ZoomImage(encodings, own if options.windows in (None, "propagate") else options.windows)
+        preferred_windows = encodings.backbone.spec.windows
+        return ZoomImage(encodings, preferred_windows if options.windows in (None, "propagate") else options.windows)
 
     def overview(self, image: Tensor, pad: float, spec: Spec) -> Tensor:
         """See Strategy.overview: the whole image, as zoom-out sees it."""

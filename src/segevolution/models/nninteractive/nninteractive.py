@@ -93,9 +93,9 @@ def drawn_window(prompts: PromptBatch, window: Triple, spec: Spec) -> Tensor:
     if prompts.masks is not None:
         maps[:, :1] = (prompts.masks > 0).to(maps)  # where there is none it is NaN, which is not above 0
     for row in range(len(prompts)):
-        drawn = DrawnPrompt(_strokes(prompts, row, spec.maps), spec.maps)
+        drawn_prompt = DrawnPrompt(_strokes(prompts, row, spec.maps), spec.maps)
         for channel in range(CHANNELS):
-            values = drawn.seen(channel, (0, 0, 0), window, device)
+            values = drawn_prompt.seen(channel, (0, 0, 0), window, device)
             if values is not None:
                 maps[row, 1 + channel] = values
     return maps

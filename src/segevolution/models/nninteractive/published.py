@@ -87,40 +87,43 @@ def _model_in(source: Path) -> Path:
 
 def _config(source: Path) -> NnInteractiveConfig:
     """The official sizes, with prompts drawn as the folder says."""
-    found = next((source / name for name in SETTINGS if (source / name).is_file()), None)
-    if found is None:
+    settings_file = next((source / name for name in SETTINGS if (source / name).is_file()), None)
+    if settings_file is None:
         raise CheckpointError(f"{source} is no model of nnInteractive: it has neither {' nor '.join(SETTINGS)}.")
-    content = read_json(found, Any, error=CheckpointError)
+    content = read_json(settings_file, Any, error=CheckpointError)
     if isinstance(content, str):
         return replace(OFFICIAL, decay=_BARE_STRING_DECAY)
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{found} says nothing of how prompts are drawn.")
+        raise CheckpointError(f"{settings_file} says nothing of how prompts are drawn.")
     for key in ("channel_mapping", "interaction_channels"):
         if content.get(key) not in (None, 7, [], {}):
             raise CheckpointError(
-                f"{found} orders the prompts' channels by {key}, which this version does not read: {content[key]!r}."
+                f"{settings_file} orders the prompts' channels by {key}, which this version does not read: "
+                f"{content[key]!r}."
             )
     radius, decay = content.get("point_radius", OFFICIAL.point_radius), content.get("interaction_decay", OFFICIAL.decay)
     if not isinstance(radius, int) or not isinstance(decay, int | float):
         raise CheckpointError(
-            f"{found} draws points of radius {radius!r:.40} that fade by {decay!r:.40}; get it again."
+            f"{settings_file} draws points of radius {radius!r:.40} that fade by {decay!r:.40}; get it again."
         )
     if content.get("pad_mode_image", "constant") != "constant":
-        raise CheckpointError(f"{found} pads images in a way that this version does not know: it knows constant.")
+        raise CheckpointError(
+            f"{settings_file} pads images in a way that this version does not know: it knows constant."
+        )
     return replace(OFFICIAL, point_radius=radius, decay=float(decay))
 
 
 def _without_copies(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     """Each tensor once; raises CheckpointError where two that are one differ."""
     originals = {name: _original(name) for name in state}
-    own = {name: state[name] for name, original in originals.items() if name == original}
+    kept_tensors = {name: state[name] for name, original in originals.items() if name == original}
     for name, original in originals.items():
         value = state[name]
-        if original not in own or not torch.equal(own[original], value):
+        if original not in kept_tensors or not torch.equal(kept_tensors[original], value):
             raise CheckpointError(
                 f"{source / CHECKPOINT} says two things of {original}; it is damaged: fetch it again."
             )
-    return own
+    return kept_tensors
 
 
 def _original(name: str) -> str:

@@ -123,10 +123,10 @@ class CubicAttention(nn.Module):
 
     def _relative(self, query: Tensor, first: int) -> Tensor:
         """(B, heads, n, n, n, d) -> (B, heads, first^3, n^3)."""
-        seen = query[:, :, :first, :first]
-        along_d = torch.einsum("...dhwe,dce->...dhwc", seen[..., :first, :], _table(self.rel_pos_d)[:first])
-        along_h = torch.einsum("...dhae,hce->...dhac", seen, _table(self.rel_pos_h)[:first])
-        along_w = torch.einsum("...dhbe,bce->...dhbc", seen, _table(self.rel_pos_w))
+        inner_query = query[:, :, :first, :first]
+        along_d = torch.einsum("...dhwe,dce->...dhwc", inner_query[..., :first, :], _table(self.rel_pos_d)[:first])
+        along_h = torch.einsum("...dhae,hce->...dhac", inner_query, _table(self.rel_pos_h)[:first])
+        along_w = torch.einsum("...dhbe,bce->...dhbc", inner_query, _table(self.rel_pos_w))
         everywhere = along_h.unsqueeze(-2) + along_w.unsqueeze(-3)  # (..., d, h, a, b, c)
         bias = along_d[..., None, None, :] + everywhere.unsqueeze(-4)  # (..., d, h, w, a, b, c)
         return bias.flatten(-3).flatten(2, 4)

@@ -102,14 +102,14 @@ class SamMed3d(BackboneModule):
         points = None if prompts.points is None else prompts.points.flip(-1)
         sparse, present = self.prompt_encoder.sparse(points, prompts.labels, len(prompts))
         side = self.config.lowres
-        told = sparse.new_zeros(len(prompts), 1, side, side, side)
+        mask_logits = sparse.new_zeros(len(prompts), 1, side, side, side)
         if prompts.masks is not None:
-            told = _turned(prompts.masks.to(sparse).nan_to_num(0.0))
+            mask_logits = _turned(prompts.masks.to(sparse).nan_to_num(0.0))
         logits, overlaps = self.mask_decoder(
             _turned(features.tokens.transpose(1, 2).unflatten(2, features.grid)).contiguous(),
             self.prompt_encoder.grid_code(),
             sparse,
-            self.prompt_encoder.dense(told),
+            self.prompt_encoder.dense(mask_logits),
             prompts.image_index,
             None if bool(present.all()) else present,
             self._entrances(features.grid, contexts),

@@ -190,7 +190,7 @@ class SegVolConfig:
         """Strides that lead from voxels to tokens; short patch sides start halving late: 4x8x8 -> 1,2,2 2,2,2 2,2,2."""
         halvings = [side.bit_length() - 1 for side in self.patch]
         total = max(halvings)
-        return tuple(triple(2 if step >= total - own else 1 for own in halvings) for step in range(total))
+        return tuple(triple(2 if step >= total - count else 1 for count in halvings) for step in range(total))
 
     @classmethod
     def published(cls) -> "SegVolConfig":

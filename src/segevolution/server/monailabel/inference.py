@@ -101,6 +101,8 @@ def _wanted(service: Service, answerer: AnswererChoice, params: InferParams) -> 
     known = structures_of(service, answerer)
     if not known:
         raise NotFound(f'"{answerer.id}" takes no text; choose "{answerer.id}{CLICKS}" and set points.')
-    said = params.label or params.structures or ALL
-    names = said if isinstance(said, list) else [part.strip() for part in said.split(",") if part.strip()]
+    requested = params.label or params.structures or ALL
+    names = (
+        requested if isinstance(requested, list) else [part.strip() for part in requested.split(",") if part.strip()]
+    )
     return list(known) if names == [ALL] or not names else list(dict.fromkeys(names))

@@ -66,8 +66,8 @@ def labels_reply(content: bytes, extension: str, params: dict[str, Any]) -> Resp
         f'name="image"; filename="{name}"': ("application/octet-stream", content),
     }
     parts = []
-    for said, (kind, part) in heads.items():
-        head = f"--{boundary}\r\nContent-Disposition: form-data; {said}\r\nContent-Type: {kind}\r\n\r\n"
+    for heading, (kind, part) in heads.items():
+        head = f"--{boundary}\r\nContent-Disposition: form-data; {heading}\r\nContent-Type: {kind}\r\n\r\n"
         parts += [head.encode(), part, b"\r\n"]
     parts.append(f"--{boundary}--\r\n".encode())
     return Response(b"".join(parts), media_type=f"multipart/form-data; boundary={boundary}")

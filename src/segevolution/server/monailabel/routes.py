@@ -94,9 +94,9 @@ async def infer(
         file = form.get("file")
         if session_id is None and not isinstance(file, UploadFile):
             raise NotFound("this server has no datastore; send the image in a session, or with the question.")
-        found = await run_in_threadpool(_asked, service, session_id, file, model, params)
-    told = {"label_names": found.label_names, "result_extension": params.result_extension}
-    return labels_reply(found.content, params.result_extension, told)
+        inferred_labels = await run_in_threadpool(_asked, service, session_id, file, model, params)
+    reply_values = {"label_names": inferred_labels.label_names, "result_extension": params.result_extension}
+    return labels_reply(inferred_labels.content, params.result_extension, reply_values)
 
 
 @router.get("/train/")

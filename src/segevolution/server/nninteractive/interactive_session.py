@@ -102,9 +102,9 @@ class InteractiveSession:
         Raises:
             BadRequest: no image was set, or the buffer has another shape.
         """
-        own = self._current.session.volume.grid.shape[::-1]
-        if tuple(shape) != own:
-            raise BadRequest(f"the target buffer has shape {tuple(shape)}, the image {own}; they must agree.")
+        volume_shape = self._current.session.volume.grid.shape[::-1]
+        if tuple(shape) != volume_shape:
+            raise BadRequest(f"the target buffer has shape {tuple(shape)}, the image {volume_shape}; they must agree.")
 
     def reset(self) -> None:
         """Forget all prompts; the client has emptied its buffer itself."""
@@ -209,7 +209,9 @@ def _placed(drawn: Array, ranges: Ranges | None, shape: tuple[int, int, int]) ->
     starts = [0, 0, 0] if ranges is None else [low for low, _ in ranges]
     whole = np.zeros(shape[::-1], bool)
     lows = [max(0, start) for start in starts]
-    highs = [min(side, start + own) for start, own, side in zip(starts, drawn.shape, whole.shape, strict=True)]
+    highs = [
+        min(side, start + drawn_side) for start, drawn_side, side in zip(starts, drawn.shape, whole.shape, strict=True)
+    ]
     if all(low < high for low, high in zip(lows, highs, strict=True)):
         inside = tuple(slice(low, high) for low, high in zip(lows, highs, strict=True))
         source = tuple(slice(low - s, high - s) for low, high, s in zip(lows, highs, starts, strict=True))

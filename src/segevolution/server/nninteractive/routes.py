@@ -263,9 +263,9 @@ async def _drawn(kind: str, request: Request, service: Service, token: str | Non
 
     def work(session: InteractiveSession) -> Patch:
         meta = meta_of(request, DrawnMeta)
-        drawn = unpack_array(body, service.settings.volume_bytes)
+        drawn_array = unpack_array(body, service.settings.volume_bytes)
         return session.add_drawn(
-            kind, drawn, meta.interaction_bbox, positive=meta.include_interaction, run=meta.run_prediction
+            kind, drawn_array, meta.interaction_bbox, positive=meta.include_interaction, run=meta.run_prediction
         )
 
     return patch_reply(await in_session(service, token, work))

@@ -109,9 +109,9 @@ def labels(
 @router.post("/{session}/structures", status_code=201, tags=["structures"])
 def add_structure(session: str, service: Served, body: NewStructure | None = None) -> dict[str, Any]:
     """A new structure; its name asks for nothing."""
-    wanted = body or NewStructure()
+    new_structure = body or NewStructure()
     with service.using(session, SessionWorkspace) as (_, workspace):
-        return structure_reply(workspace.add_structure(wanted.name, wanted.colour))
+        return structure_reply(workspace.add_structure(new_structure.name, new_structure.colour))
 
 
 @router.patch("/{session}/structures/{number}", tags=["structures"])
@@ -181,8 +181,8 @@ def mask(session: str, number: Number, service: Served) -> dict[str, Any]:
     with service.using(session, SessionWorkspace) as (_, workspace):
         begun = time.perf_counter()
         structure = workspace.structure(number)
-        shown = structure.dialogue.mask
-        return _answer(structure, MaskChange(shown, difference(shown, None)), begun)
+        shown_mask = structure.dialogue.mask
+        return _answer(structure, MaskChange(shown_mask, difference(shown_mask, None)), begun)
 
 
 @router.put("/{session}/structures/{number}/mask", tags=["structures"])
@@ -205,10 +205,10 @@ async def begin_with_mask(
 def _taken_up(service: Service, session: str, number: int, path: Any, label: int | None) -> dict[str, Any]:
     with service.using(session, SessionWorkspace) as (_, workspace):
         structure = workspace.structure(number)
-        found = read_label_upload(path, service.settings)
-        if not workspace.handle.volume.grid.close_to(found.grid, tolerance=1e-2):
+        label_upload = read_label_upload(path, service.settings)
+        if not workspace.handle.volume.grid.close_to(label_upload.grid, tolerance=1e-2):
             raise PromptError(f"{path.name} lies on another grid than the volume; resample it first.")
-        chosen = found.array > 0 if label is None else found.array == label
+        chosen = label_upload.array > 0 if label is None else label_upload.array == label
         return _step(workspace, structure, lambda: structure.dialogue.begin_with(np.asarray(chosen)))
 
 
