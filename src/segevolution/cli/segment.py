@@ -149,10 +149,10 @@ def segment(
 ) -> None:
     """Segment structures in scans by text, points or a box; no label is ever needed.
 
-    All structures of a scan share one encoding of it. Masks lie on exactly the scan's grid: one label map, its key
-    (JSON) beside it. Several images, a folder, a pattern or a DICOM study with several series go into the folder -o,
-    with a table (segmentations.csv); the same call goes on where an earlier one was stopped, and the exit status is 1
-    where an image could not be segmented.
+    All structures share one encoding of the whole scan; a closer look is one more each. Masks lie on exactly the scan's
+    grid: one label map, its key (JSON) beside it. Several images, a folder, a pattern or a DICOM study with several
+    series go into the folder -o, with a table (segmentations.csv); the same call goes on where an earlier one was
+    stopped, and the exit status is 1 where an image could not be segmented.
 
     For research; not a medical device.
 

@@ -1,7 +1,7 @@
 """A request to segment: what, in which image, and where the answer goes; checked before any network is loaded.
 
-One structure a text, all from one encoding; points and a box say more about a single structure. Outputs follow
-TotalSegmentator's habit: one label map, or with `split` a folder with one file a structure.
+One structure a text, all from one encoding of the whole scan; points and a box say more about a single structure.
+Outputs follow TotalSegmentator's habit: one label map, or with `split` a folder with one file a structure.
 """
 
 import math
