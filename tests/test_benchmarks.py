@@ -35,6 +35,7 @@ SCRIPTS = (
     "scale",
     "server_load",
     "networks",
+    "structures",
 )
 
 
@@ -314,3 +315,10 @@ def test_networks_are_measured_against_segvol(benchmark):
     assert [row.network for row in rows] == ["segvol", "sam_med3d"]
     assert (rows[0].first_ratio, rows[0].next_ratio) == (1, 1)
     assert rows[1].first_ratio == rows[1].first_cpu / rows[0].first_cpu
+
+
+def test_structures_are_measured_in_processes_of_their_own(benchmark):
+    rows = benchmark("structures").measure((24, 24, 16), [1, 2], None)
+    assert [row.structures for row in rows] == [1, 2]
+    assert rows[0].ratio == 1
+    assert rows[1].peak_gb > 0

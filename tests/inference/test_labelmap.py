@@ -1,5 +1,7 @@
 """Several masks as one label map: each voxel has one owner."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from segevolution.errors import PromptError
 from segevolution.imaging.framing import Frame
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import Prompt
-from segevolution.inference.labelmap import label_map
+from segevolution.inference.labelmap import LabelMapBuilder, LabelMasks, label_map
 from segevolution.inference.segmentation import Segmentation
 
 SHAPE = (6, 5, 4)
@@ -44,3 +46,34 @@ def test_one_mask_needs_no_logits_but_several_do() -> None:
     np.testing.assert_array_equal(label_map([answer(1.0, 2, 5, keep=False)], FRAME) == 1, answer(1.0, 2, 5).mask)
     with pytest.raises(PromptError, match="keep_logits"):
         label_map([answer(1.0, 2, 5), answer(1.0, 2, 5, keep=False)], FRAME)
+
+
+def test_answers_folded_in_one_after_another_make_the_same_map_with_any_values() -> None:
+    found = [answer(1.0, 1, 4), answer(3.0, 3, 5), answer(2.0, 2, 5)]
+    builder = LabelMapBuilder(FRAME, len(found))
+    assert [builder.add(each) for each in found] == [1, 2, 3]
+    expected = label_map(found, FRAME)
+    np.testing.assert_array_equal(builder.labels(), expected)
+    named = builder.labels({1: 5, 2: 300, 3: 7})
+    np.testing.assert_array_equal(named, np.array([0, 5, 300, 7], np.uint16)[expected])
+    masks = LabelMasks(named, [5, 300, 7])
+    assert len(masks) == 3
+    for label, mask in enumerate(masks, start=1):
+        np.testing.assert_array_equal(mask, expected == label)
+
+
+def test_what_is_kept_does_not_grow_with_the_answers() -> None:
+    shape = (40, 40, 40)
+    grid = Grid(shape, np.eye(4))
+    frame = Frame(np.ones(shape, np.float32), (0, 0, 0), grid.canonical()[1], grid)
+    builder = LabelMapBuilder(frame, 100)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(20):
+        mask = np.zeros(shape, bool)
+        mask[number : number + 9] = True
+        logits = np.full(shape, number, np.float16)
+        builder.add(Segmentation(mask, grid, Prompt(grid, "liver"), "liver", 0.9, logits))
+        del mask, logits
+    assert tracemalloc.get_traced_memory()[0] - before < np.prod(shape)  # bytes, where one mask has so many
+    tracemalloc.stop()

@@ -1,13 +1,68 @@
-"""Several masks of one volume as one label map with a key."""
+"""Several masks of one volume as one label map, into which they are folded as they come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import PromptError
-from ..imaging.framing import Frame
+from ..imaging.framing import Frame, foreground_box
 from ..imaging.grid import Array
 from .segmentation import Segmentation
+
+
+class LabelMapBuilder:
+    """A label map that takes one answer after another, so that no answer's mask or logits need to be kept.
+
+    A voxel that several claim goes to the one with the highest logit, the first among equals. Memory is that of the
+    labels and of one logit a voxel, however many answers there are.
+
+    Args:
+        frame: of the session that answers.
+        most: how many answers will come at most.
+    """
+
+    def __init__(self, frame: Frame, most: int) -> None:
+        self._frame = frame
+        self._labels = np.zeros(frame.cropped, np.uint8 if most <= 255 else np.uint16)
+        # Logits are kept in half precision; only where they are resampled they need more.
+        self._best: npt.NDArray[np.floating] | None = None
+        if most > 1:
+            self._best = np.full(frame.cropped, -np.inf, np.float16 if frame.resampling is None else np.float32)
+        self.count = 0
+
+    def add(self, answer: Segmentation) -> int:
+        """Fold an answer in; returns its label, 1 for the first.
+
+        Raises:
+            PromptError: there may be several, and its logits were not kept.
+        """
+        self.count += 1
+        mask = self._frame.crop(answer.mask)
+        block = tuple(slice(low, high) for low, high in zip(*foreground_box(mask), strict=True))
+        mask = mask[block]
+        if self._best is not None:
+            if answer.logits is None:
+                raise PromptError("masks can be joined only if their logits were kept; segment with keep_logits=True.")
+            logits = self._frame.on_crop(answer.logits)[block]
+            best = self._best[block]
+            mask = mask & (logits > best)
+            best[mask] = logits[mask]
+        self._labels[block][mask] = self.count
+        return self.count
+
+    def labels(self, values: Mapping[int, int] | None = None) -> Array:
+        """(X, Y, Z) on the volume's grid: 0 background, elsewhere the label of the answer that has the voxel.
+
+        Args:
+            values: what each label of `add` becomes, 1 to 255 (65,535 with more than 255 labels); None keeps them.
+        """
+        if values is None:
+            return self._frame.restore(self._labels)
+        table = np.zeros(self.count + 1, np.uint8 if max(values.values(), default=0) <= 255 else np.uint16)
+        for label, value in values.items():
+            table[label] = value
+        return self._frame.restore(table[self._labels])
 
 
 def label_map(found: Sequence[Segmentation], frame: Frame) -> Array:
@@ -24,15 +79,25 @@ def label_map(found: Sequence[Segmentation], frame: Frame) -> Array:
     Raises:
         PromptError: an answer's logits were not kept.
     """
-    labels = np.zeros(frame.cropped, np.uint8 if len(found) <= 255 else np.uint16)
-    best = np.full(frame.cropped, -np.inf, np.float32) if len(found) > 1 else None
-    for label, answer in enumerate(found, start=1):
-        mask = frame.crop(answer.mask)
-        if best is not None:
-            if answer.logits is None:
-                raise PromptError("masks can be joined only if their logits were kept; segment with keep_logits=True.")
-            logits = frame.on_crop(answer.logits)
-            mask = mask & (logits > best)
-            best[mask] = logits[mask]
-        labels[mask] = label
-    return frame.restore(labels)
+    builder = LabelMapBuilder(frame, len(found))
+    for answer in found:
+        builder.add(answer)
+    return builder.labels()
+
+
+class LabelMasks(Sequence[Array]):
+    """The masks of a label map, each made when it is asked for.
+
+    Args:
+        labels: of any shape.
+        values: of the masks, in order.
+    """
+
+    def __init__(self, labels: Array, values: Sequence[int]) -> None:
+        self._labels, self._values = labels, values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, place: int) -> Array:  # type: ignore[override]
+        return np.asarray(self._labels == self._values[place])

@@ -21,7 +21,7 @@ from ..imaging.volume import Volume
 from .calibration import Calibration
 from .cleaning import cleaned, largest_piece
 from .confidence import Confidence, judge
-from .labelmap import label_map
+from .labelmap import LabelMapBuilder, LabelMasks
 from .networks import Networks, answering
 from .question_digest import question_digest
 from .request import SegmentRequest
@@ -34,6 +34,8 @@ __all__ = ["Progress", "SegmentReport", "StructureResult", "as_plain", "predict"
 
 Progress = Callable[[str, int, int], None]
 
+_FOLDED = np.ones((1, 1, 1), np.bool_)  # in place of a mask that is not empty and stands in the label map
+_EMPTY = np.zeros((1, 1, 1), np.bool_)
 _OUTSIDE = -20.0  # logit of what lies outside the network's view
 
 
@@ -68,7 +70,9 @@ def predict(
     # Only now: what exists already is said of input that could be answered, and before any work of the network.
     request.check_outputs()
     surroundings = Surroundings.of(volume)
-    answers, judged = _answered(request, session, prompts, surroundings, calibration, tell)
+    answers, judged, joined = _answered(
+        request, session, prompts, surroundings, calibration, tell, believed_only=asked_for_every
+    )
     remarks: tuple[str, ...] = ()
     if asked_for_every:
         request, answers, judged, remarks = _believed(request, answers, judged)
@@ -78,7 +82,7 @@ def predict(
         places = dict(zip(outputs.files, temporary, strict=True))
         names = request.names * (len(answers) if request.candidates else 1)
         labels = legend(request.names)
-        masks = _write_masks(request, [places[path] for path in outputs.masks], session, answers, labels)
+        masks = _write_masks(request, [places[path] for path in outputs.masks], session, answers, labels, joined)
         values = [1 if request.candidates else label.value for label in labels] * (len(names) // len(labels))
         results = measure(names, values, outputs, volume, masks, answers, judged)
         doubts = tuple(f"{result.name}: {clause}" for result in results for clause in result.warnings)
@@ -115,9 +119,15 @@ def _answered(
     surroundings: Surroundings,
     calibration: Calibration,
     tell: Progress,
-) -> tuple[list[Segmentation], list[Confidence]]:
-    """The answers, cleaned as was asked, each with what is thought of it."""
-    joined = len(prompts) > 1 and not request.split
+    *,
+    believed_only: bool,
+) -> tuple[list[Segmentation], list[Confidence], LabelMapBuilder | None]:
+    """The answers, cleaned as was asked, each with what is thought of it, and the label map that they are folded into.
+
+    Answers that are in the label map hold neither mask nor logits any more; with `believed_only`, those that are empty
+    or doubted are left out of it.
+    """
+    builder = None if request.split or request.candidates else LabelMapBuilder(session.frame, len(prompts))
     answers: list[Segmentation] = []
     judged: list[Confidence] = []
     for done, (name, prompt) in enumerate(zip(request.names, prompts, strict=True)):
@@ -130,9 +140,17 @@ def _answered(
             # An alternative is not what the moved prompt would be answered by, so it is not asked again.
             asking = session if request.check and not request.candidates else None
             judged.append(judge(answer, surroundings, calibration, frame=session.frame, session=asking))
-            kept_answer = answer if joined or request.probabilities is not None else replace(answer, logits=None)
-            answers.append(cleaned(kept_answer, smooth_mm=request.smooth, largest=request.largest))
-    return answers, judged
+            answer = cleaned(answer, smooth_mm=request.smooth, largest=request.largest)
+            if builder is not None:
+                if not believed_only or _is_believed(answer, judged[-1]):
+                    builder.add(answer)
+                answer = replace(answer, mask=_FOLDED if answer.mask.any() else _EMPTY)
+            answers.append(answer if request.probabilities is not None else replace(answer, logits=None))
+    return answers, judged, builder
+
+
+def _is_believed(answer: Segmentation, confidence: Confidence) -> bool:
+    return bool(answer.mask.any()) and not confidence.warnings
 
 
 def _believed(
@@ -170,7 +188,8 @@ def _write_masks(
     session: Session,
     answers: Sequence[Segmentation],
     labels: Sequence[Label],
-) -> list[Array]:
+    joined: LabelMapBuilder | None,
+) -> Sequence[Array]:
     """Write the masks; each as it is in its file, one an answer."""
     volume = session.volume
     if request.candidates:
@@ -182,14 +201,14 @@ def _write_masks(
             value = np.min_scalar_type(label.value).type(label.value)
             write_mask(answer.mask * value, volume, path, labels=[label])
         return [answer.mask for answer in answers]
-    joined = label_map(answers, session.frame)
-    masks = [joined == label.value for label in labels]
-    if request.largest and len(masks) > 1:  # another structure may have cut one in two
-        masks = [largest_piece(mask) for mask in masks]
-        for mask, label in zip(masks, labels, strict=True):
-            joined[(joined == label.value) & ~mask] = 0
-    write_mask(joined, volume, paths[0], labels=labels)
-    return masks
+    assert joined is not None
+    array = joined.labels({place: label.value for place, label in enumerate(labels, start=1)})
+    if request.largest and len(labels) > 1:  # another structure may have cut one in two
+        for label in labels:
+            mask = array == label.value
+            array[mask & ~largest_piece(mask)] = 0
+    write_mask(array, volume, paths[0], labels=labels)
+    return LabelMasks(array, [label.value for label in labels])
 
 
 def _write_probability(path: Path, session: Session, answer: Segmentation, *, percent: bool) -> None:
