@@ -653,7 +653,7 @@ MUTATIONS = (
     Mutation(
         "a study asks a base what it does not take",
         "studies/questions.py",
-        "if kinds_in(prompt) <= base.spec.accepts",
+        "if base.takes(kinds_in(prompt))",
         "if kinds_in(prompt)",
         "studies/test_plan.py",
     ),
