@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from segevolution.adapters import create, load_adapter, save_adapter
+from segevolution.data.store import Store
 from segevolution.data.windows import FramedCase
 from segevolution.errors import CheckpointError
 from segevolution.evaluation.questions import Questions, asked_prompts
@@ -25,6 +26,8 @@ from segevolution.models.checkpoints import load_model, save_model
 from segevolution.models.sam_med3d import published
 from segevolution.models.sam_med3d.config import SamMed3dConfig
 from segevolution.models.sam_med3d.sam_med3d import SamMed3d
+from segevolution.studies.recipe import Recipe
+from segevolution.studies.study import run_study
 from segevolution.training.batches import CaseGroup
 from segevolution.training.fit import fit
 from segevolution.training.settings import FitSettings
@@ -197,3 +200,29 @@ def test_a_study_may_hold_the_window_round_the_truth_and_nowhere_else_is_answere
     asked = Questions(prompts=("point",), centre="truth")
     (_, prompt, _) = next(iter(asked_prompts(case(), "liver", asked)))
     assert np.abs(np.array(prompt.centre) - truth).max() <= 1
+
+
+def test_a_study_corrects_it_by_clicks_and_names_the_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
+    monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
+    save_model(network(), tmp_path / "model")
+    store = Store.create(tmp_path / "toy")
+    for name in ("a", "b"):
+        store.add(replace(case(), name=name, patient=name))
+    recipe = Recipe.model_validate(
+        {
+            "name": "toy",
+            "base": str(tmp_path / "model"),
+            "data": [{"name": "toy", "path": "toy", "labels": "exact", "train": 1, "test": 1}],
+            "methods": [{"name": "base"}, {"name": "lora", "settings": {"rank": 2}}],
+            "fit": {"steps": 1, "warmup": 1, "sample": {"views": 1, "structures": 1}, "prompt": {"clicks": 1}},
+            "prompts": ["point"],
+            "points": 1,
+            "clicks": 2,
+            "centre": "truth",
+        }
+    )
+    done = run_study(recipe, tmp_path / "out", root=tmp_path, device="cpu", quiet=True)
+    assert len(done.table) == 2 * 3  # base and LoRA, the first answer and two after clicks
+    assert done.table["predicted_iou"].isna().all()
+    assert "centred on the truth" in (tmp_path / "out" / "report.md").read_text()
