@@ -117,6 +117,7 @@ def test_absent_structures_are_asked_for_and_judged_by_size_and_warnings(experim
     assert asked["warnings"].notna().all()
     lines = section(report, "Structures that are not there")
     assert "alarms, not warned" in lines
+    assert "doubted, Dice 0.5 or better" in lines
 
 
 def test_retention_measures_real_and_simulated_ct_of_nobody_that_was_replayed(experiment):

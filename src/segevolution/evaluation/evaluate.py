@@ -144,6 +144,8 @@ class _Interview:
         first: Variant = next(questions.variants())
         dialogue = self.answerer.open(self.volume, windows=windows, context=context)
         where = {"context": context, "windows": windows or ""}
+        missing = list(absent_structures(self.case, questions))
+        surroundings = Surroundings.of(self.volume) if missing else None
         keeps_mask = context == questions.contexts[0] and windows == questions.windows
         for structure, kind_prompts in self.prompts.items():
             truth = self.case.mask(structure)
@@ -159,20 +161,23 @@ class _Interview:
                             "click": click,
                             **work,
                             **self._judged(answer.mask, truth, structure),
+                            **self._doubts(answer, None if click else surroundings),
                         }
                     )
                     plain = (self.about["shift"], click, coordinates) == (NO_SHIFT, 0, first.coordinates(kind))
                     if keeps_mask and kind == questions.drawn and plain:
                         self.masks[structure] = answer.mask
-        missing = list(absent_structures(self.case, questions))
-        surroundings = Surroundings.of(self.volume) if missing else None
         for structure in missing:
             prompt = Prompt(self.case.volume.grid, structure)
             if self._answers("text", prompt, structure):
                 question = {**where, "structure": structure, "prompt": "text", **first.coordinates("text"), "click": 0}
                 answer, work = _timed(dialogue, partial(_first, dialogue, prompt, structure))
-                doubts = math.nan if surroundings is None else self.answerer.warnings(answer, surroundings)
-                self.rows.append({**self.about, **question, **work, **self._unjudged(answer.mask), "warnings": doubts})
+                doubts = self._doubts(answer, surroundings)
+                self.rows.append({**self.about, **question, **work, **self._unjudged(answer.mask), **doubts})
+
+    def _doubts(self, answer: Segmentation, surroundings: Surroundings | None) -> dict[str, float]:
+        """How many warnings a user would be told; missing in a study that asks for nothing absent."""
+        return {"warnings": math.nan if surroundings is None else self.answerer.warnings(answer, surroundings)}
 
     def _answers(self, kind: str, prompt: Prompt, structure: str) -> bool:
         named = prompt.text is None or self.answerer.knows(structure)
@@ -218,7 +223,7 @@ class _Interview:
     def _sized(self, answer: Mask) -> dict[str, Any]:
         count = int(answer.sum())
         in_ml = count * self.volume.grid.voxel_volume / 1000 if self.volume.measurable else math.nan
-        return {"predicted_voxels": count, "predicted_ml": in_ml, "warnings": math.nan}
+        return {"predicted_voxels": count, "predicted_ml": in_ml}
 
 
 def _first(dialogue: Dialogue, prompt: Prompt, structure: str) -> Segmentation:

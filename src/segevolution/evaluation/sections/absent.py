@@ -3,12 +3,13 @@
 import pandas as pd
 
 from ..blocks import Block, Heading, Table, Text
-from ..coordinates import absent, complete
+from ..coordinates import absent, complete, present
 from ..intervals import interval_of
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
 ALARM_ML = 1.0
+GOOD = 0.5  # Dice
 
 _HOW = (
     "Structures that are known to lie outside the field of view are asked for by their names; the right answer is "
@@ -41,7 +42,26 @@ def absent_section(results: StudyResults) -> list[Block]:
         "answers",
         "patients",
     )
-    return [Heading("Structures that are not there"), Text((_HOW,)), Table(columns, tuple(lines))]
+    return [
+        Heading("Structures that are not there"),
+        Text((_HOW,)),
+        Table(columns, tuple(lines)),
+        *_warned(present(complete(results.table))),
+    ]
+
+
+def _warned(rows: pd.DataFrame) -> list[Block]:
+    """What the warnings cost: how many good answers about structures that are there are doubted, too."""
+    judged = rows[rows["warnings"].notna()]
+    lines = []
+    for (method, dataset, modality, prompt), group in grouped(judged, ("method", "dataset", "modality", "prompt")):
+        good, bad = group[group["dice"] >= GOOD], group[group["dice"] < GOOD]
+        cells = [f"{int((part['warnings'] > 0).sum())} of {len(part)}" for part in (good, bad)]
+        lines.append((method, f"{modality} ({dataset})", prompt, *cells))
+    if not lines:
+        return []
+    columns = ("method", "data", "prompt", f"doubted, Dice {GOOD:g} or better", f"doubted, Dice below {GOOD:g}")
+    return [Text(("Warnings beside answers about structures that are there:",)), Table(columns, tuple(lines))]
 
 
 def _cells(rows: pd.DataFrame) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from ..curves import written_change
 from ..statistics import by_patient, grouped, paired
 from .results import StudyResults, question_in_words
 
+_SAME = ("run", "case", "structure", "prompt_seed")
+
 _HOW = (
     "Paired difference of Dice between two ways to look closer at the same question, averaged within patients. Boxes "
     "of each error stand apart. Where the gain is there with exact boxes only, the second look passes on what the box "
@@ -33,6 +35,8 @@ def windows_section(results: StudyResults) -> list[Block]:
     for (method, dataset, modality, prompt, context), group in grouped(
         rows, ("method", "dataset", "modality", "prompt", "context")
     ):
+        if group.groupby([*_SAME, *coordinates], observed=True)["dice"].nunique().max() < 2:
+            continue  # a method that never looks closer
         exact: dict[tuple[str, tuple[str, str]], float] = {}
         for _, part in group.groupby([*coordinates] or ["prompt"], sort=False, observed=True):
             values = [str(part[name].iloc[0]) for name in coordinates]
