@@ -67,7 +67,7 @@ def test_the_command_that_is_told_works_on_a_new_scan(place, capsys):
         "segevolution segment new.nii.gz --modality MRI --model tiny --adapter adapters/Task99_Toy-mixture "
         '--text "liver"'
     )
-    assert "2 patients to learn from" in shown.err
+    assert "3 patients, cross-validated in 3 folds" in shown.err
     assert run(*shlex.split(told)[1:], "--device", "cpu") == 0
     answer = nib.load(place / "new_seg.nii.gz")
     assert answer.shape == (16, 16, 8)
