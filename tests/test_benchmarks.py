@@ -35,6 +35,7 @@ SCRIPTS = (
     "scale",
     "server_load",
     "networks",
+    "page",
     "structures",
 )
 
