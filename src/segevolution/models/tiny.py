@@ -10,9 +10,9 @@ It comes in one variant for each strategy of `inference/strategies/`, see VARIAN
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from ..errors import CheckpointError, PromptError
 from ..imaging.prompts import PromptKind
 from ..vocabulary import STRUCTURES, Context, Modality, require_known
 from .backbone import NEGATIVE, POSITIVE, BackboneModule, DecoderSizes, Features, Masks, PromptBatch, Spec, Triple
+from .network_config import NetworkConfig
 
 Framing = Literal["zoom", "click", "slices", "sliding"]
 
@@ -35,7 +36,7 @@ ADAPTABLE = (*ENCODING, *DECODING)
 
 
 @dataclass(frozen=True)
-class TinyConfig:
+class TinyConfig(NetworkConfig):
     """Sizes of a TinyBackbone.
 
     Attributes:
@@ -48,6 +49,8 @@ class TinyConfig:
     Raises:
         CheckpointError: the window cannot be cut into patches, or the framing is not known.
     """
+
+    described: ClassVar[str] = "a tiny network"
 
     window: Triple = (8, 32, 32)
     structures: tuple[str, ...] = STRUCTURES
@@ -71,21 +74,6 @@ class TinyConfig:
     def grid(self) -> Triple:
         """Tokens along each axis."""
         return _divided(self.window, self.patch)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "TinyConfig":
-        """From what `to_dict` gave, possibly through JSON; raises CheckpointError on an unknown key."""
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise CheckpointError(f"the configuration of a tiny network has no {', '.join(unknown)}; remove it.")
-        plain: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        return cls(**plain)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return asdict(self)
 
 
 VARIANTS: dict[str, TinyConfig] = {

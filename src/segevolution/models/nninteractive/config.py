@@ -1,17 +1,17 @@
 """Sizes of nnInteractive's network, and the official ones."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 from ...errors import CheckpointError
 from ...imaging.grid import Triple
+from ..network_config import NetworkConfig
 
 INPUTS, CLASSES = 8, 2  # image, earlier answer, six channels of prompts; background and foreground
 
 
 @dataclass(frozen=True)
-class NnInteractiveConfig:
+class NnInteractiveConfig(NetworkConfig):
     """Sizes of one network and how its prompts are drawn.
 
     Attributes:
@@ -24,6 +24,8 @@ class NnInteractiveConfig:
     Raises:
         CheckpointError: sizes that cannot be.
     """
+
+    described: ClassVar[str] = "nnInteractive"
 
     patch: Triple = (192, 192, 192)
     features: tuple[int, ...] = (32, 64, 128, 256, 320, 320)
@@ -42,21 +44,6 @@ class NnInteractiveConfig:
             raise CheckpointError(f"nnInteractive's patch {self.patch} must be multiples of {step}, up to 512.")
         if not 0.5 <= self.decay <= 1:
             raise CheckpointError(f"nnInteractive's prompts cannot fade by {self.decay}; give 0.5 to 1.")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "NnInteractiveConfig":
-        """From what `to_dict` gave, possibly through JSON; raises CheckpointError for another key."""
-        unknown = sorted(set(values) - {part.name for part in fields(cls)})
-        if unknown:
-            raise CheckpointError(f"the configuration of nnInteractive has no {', '.join(unknown)}; remove it.")
-        plain: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        return cls(**plain)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return asdict(self)
 
 
 OFFICIAL = NnInteractiveConfig()

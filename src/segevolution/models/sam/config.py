@@ -1,10 +1,10 @@
 """Sizes of the SAM family's networks, and the published ones."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal
 
 from ...errors import CheckpointError
+from ..network_config import NetworkConfig
 
 Encoder = Literal["vit", "tiny_vit"]
 Preparation = Literal["sam", "sam_med2d", "medsam", "lite_medsam"]
@@ -15,7 +15,7 @@ COLOUR_DEVIATIONS = (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
-class SamConfig:
+class SamConfig(NetworkConfig):
     """Sizes of one network.
 
     Attributes:
@@ -38,6 +38,8 @@ class SamConfig:
     Raises:
         CheckpointError: sizes that cannot be.
     """
+
+    described: ClassVar[str] = "a SAM network"
 
     preparation: Preparation = "sam"
     encoder: Encoder = "vit"
@@ -76,24 +78,6 @@ class SamConfig:
     def lowres(self) -> int:
         """Pixels along a side of the decoder's masks."""
         return 4 * self.grid
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "SamConfig":
-        """From what `to_dict` gave, possibly through JSON; raises CheckpointError for another key."""
-        unknown = sorted(set(values) - {part.name for part in fields(cls)})
-        if unknown:
-            raise CheckpointError(f"the configuration of a SAM network has no {', '.join(unknown)}; remove it.")
-        plain: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        try:
-            return cls(**plain)
-        except TypeError as error:
-            raise CheckpointError(f"the configuration of a SAM network cannot be read: {error}.") from error
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return asdict(self)
 
 
 SAM_VIT_B = SamConfig()

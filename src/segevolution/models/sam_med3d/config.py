@@ -1,16 +1,16 @@
 """Sizes of SAM-Med3D, and the published one."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from ...errors import CheckpointError
+from ..network_config import NetworkConfig
 
 SPACING = 1.5  # millimetres, along each axis
 
 
 @dataclass(frozen=True)
-class SamMed3dConfig:
+class SamMed3dConfig(NetworkConfig):
     """Sizes of one network.
 
     Attributes:
@@ -30,6 +30,8 @@ class SamMed3dConfig:
     Raises:
         CheckpointError: sizes that cannot be.
     """
+
+    described: ClassVar[str] = "a SAM-Med3D network"
 
     image: int = 128
     patch: int = 16
@@ -72,21 +74,6 @@ class SamMed3dConfig:
     def lowres(self) -> int:
         """Voxels along a side of the decoder's masks."""
         return 4 * self.grid
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "SamMed3dConfig":
-        """From what `to_dict` gave, possibly through JSON; raises CheckpointError for another key."""
-        unknown = sorted(set(values) - {part.name for part in fields(cls)})
-        if unknown:
-            raise CheckpointError(f"the configuration of a SAM-Med3D network has no {', '.join(unknown)}; remove it.")
-        plain: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        return cls(**plain)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return asdict(self)
 
 
 SAM_MED3D = SamMed3dConfig()
