@@ -124,7 +124,10 @@ def test_retention_measures_real_and_simulated_ct_of_nobody_that_was_replayed(ex
     recipe = load_recipe("retention")
     assert {dataset.name for dataset in recipe.data} == {"btcv", "chaos", "ct_slab", "simulated_ct"}
     assert all(not dataset.replay for dataset in recipe.data if dataset.name != "btcv")
-    done, _ = experiment("retention", prompts=["text"])
+    assert recipe.retention is not None
+    assert recipe.retention.data == ["btcv", "ct_slab", "simulated_ct"]
+    done, report = experiment("retention", prompts=["text"])
+    assert "What was to be kept" in report
     assert set(done.table[done.table["modality"] == "CT"]["dataset"]) >= {"btcv", "simulated_ct"}
 
 
