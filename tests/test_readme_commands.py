@@ -29,6 +29,7 @@ def test_commands_on_a_scan_run_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("uvicorn.Server.run", lambda _, sockets: None)  # a page is served until it is stopped
     for kind, text in (block for title in _RUN for block in _blocks(title)):
         if kind == "python":
             exec(compile(text, "README.md", "exec"), {})
