@@ -116,7 +116,7 @@ def peak_gigabytes() -> float:
     """Of this process, at its largest; where the system can tell, without what its parent held when it began."""
     status = Path("/proc/self/status")
     if status.is_file():
-        for line in status.read_text().splitlines():
+        for line in status.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024 / 1e9
     unit = 1 if sys.platform == "darwin" else 1024

@@ -98,7 +98,7 @@ def processor_seconds(parents: list[int]) -> float:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                fields = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             except OSError:
                 continue  # it has just ended
             known[int(folder.name)] = int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS

@@ -188,7 +188,7 @@ class ProtocolClient:
 
 def resident(process: int) -> float:
     """Megabytes that a process has in memory."""
-    text = Path(f"/proc/{process}/status").read_text()
+    text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
 
 

@@ -36,7 +36,7 @@ def within_memory() -> Callable[[float], AbstractContextManager[None]]:
     @contextmanager
     def limited(further: float) -> Iterator[None]:
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        own = int(status.read_text().split()[0]) * resource.getpagesize()
+        own = int(status.read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (own + int(further), hard))
         try:
             yield

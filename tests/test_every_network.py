@@ -108,7 +108,7 @@ def test_the_command_line_segments(root: Path, tmp_path: Path, framing: str) -> 
     truth = patient.labels > 0 if framing == "sliding" else patient.mask("liver")
     assert mask.shape == truth.shape
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.7
-    assert json.loads(out.with_name("mask.json").read_text())["model"] == str(root / framing)
+    assert json.loads(out.with_name("mask.json").read_text(encoding="utf-8"))["model"] == str(root / framing)
 
 
 def trained(framing: str, root: Path, folder: Path) -> tuple[TinyBackbone, Adapter]:

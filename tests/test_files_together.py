@@ -9,7 +9,9 @@ from segevolution.files import replacing_together
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def write_all(paths: list[Path], beside: str | None = None, *, force: bool = True) -> None:

@@ -81,7 +81,7 @@ def task(miniature: Any, tmp_path: Path) -> Path:
 
 def test_any_dataset_json_of_the_decathlon(task: Path) -> None:
     header = task / "dataset.json"
-    check_sentences(use_dataset, task, header, json.loads(header.read_text()), 1)
+    check_sentences(use_dataset, task, header, json.loads(header.read_text(encoding="utf-8")), 1)
 
 
 @pytest.mark.parametrize("listed", [False, True])
@@ -115,7 +115,7 @@ def test_any_file_of_a_store(task: Path, tmp_path: Path, file: str) -> None:
     prepare(open_source("msd", task), store)
     places = {"case.json": store.path / "cases" / "hippocampus_001" / file, "store.json": store.path / file}
     path = places.get(file, store.path / file / "hippocampus.json")
-    value = json.loads(path.read_text())
+    value = json.loads(path.read_text(encoding="utf-8"))
 
     def use(folder: Path) -> None:
         use_store(folder)

@@ -28,4 +28,4 @@ def test_an_example_is_the_same_each_time_and_replaces_only_an_example(
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(OutputError, match="is no example of this package"):
         write_example(tmp_path / "mine", force=True)
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+    assert (tmp_path / "mine" / "thesis.txt").read_text(encoding="utf-8") == "precious"

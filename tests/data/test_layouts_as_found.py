@@ -53,7 +53,7 @@ def test_nnunet_v1_is_told_from_the_decathlon_by_the_numbers_of_its_channels(min
     stems = ("case_001", "case_002")
     header["training"] = [{"image": f"./imagesTr/{s}.nii.gz", "label": f"./labelsTr/{s}.nii.gz"} for s in stems]
     folder = nnunet(miniature, tmp_path / "v1", stems, **header)
-    raw = json.loads((folder / "dataset.json").read_text())
+    raw = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     described(folder, **{key: value for key, value in raw.items() if key not in ("channel_names", "file_ending")})
     source = open_source("auto", folder)
     assert isinstance(source, NnUNetSource)

@@ -76,7 +76,7 @@ def moved(adapter: BaseAdapter, network: BackboneModule, seed: int) -> BaseAdapt
 def adapters(network: BackboneModule) -> list[BaseAdapter | None]:
     prior = ContextPriorAdapter(ContextPriorConfig(lora_rank=2, modalities=("CT", "MRI")))
     prior.add_structures(STRUCTURES)
-    gated = MixtureConfig(rank=2, experts=("MRI", "CT"), gate="learned+modality", top=2, confidence=0.0)
+    gated = MixtureConfig(rank=2, experts=("MRI", "CT"), gate="learned+modality", top_k=2, confidence=0.0)
     return [
         moved(MixtureAdapter(gated), network, 1),
         moved(prior, network, 2),

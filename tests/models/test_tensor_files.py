@@ -114,7 +114,7 @@ def test_sizes_that_the_weights_have_not_are_refused_before_memory_is_taken(
     tmp_path: Path, key: str, value: object, sentence: str, within_memory
 ) -> None:
     save_model(SegVol.fresh(SMALL, 0), tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
     with within_memory(200e6), pytest.raises(CheckpointError) as caught:
         load_model(tmp_path)
@@ -127,7 +127,7 @@ def test_sizes_that_the_weights_have_not_are_refused_before_memory_is_taken(
     ("key", "value"), [("width", 10**9), ("window", 3), ("window", ["8", 32, 32]), ("structures", {}), ("seed", 1.5)]
 )
 def test_a_tiny_network_is_held_to_its_types_and_weights(folder: Path, key: str, value: object, within_memory) -> None:
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {key: value}))
     with within_memory(200e6), pytest.raises(CheckpointError):
         load_model(folder)

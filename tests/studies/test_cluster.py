@@ -30,7 +30,7 @@ class FitThatKillsOnce:
     def __call__(self, backbone, groups, settings, folder, *, validation=(), device="auto", quiet=False):
         with self.note.open("a") as stream:
             stream.write(f"{os.getpid()} {folder.parent.name}\n")
-        if self.note.read_text().count("\n") == 1 and self.note.name == "kill":
+        if self.note.read_text(encoding="utf-8").count("\n") == 1 and self.note.name == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
         with torch.no_grad():
@@ -65,7 +65,7 @@ def test_a_killed_worker_loses_its_job_only_and_the_table_is_the_same(
     steady = [name for name in here.table.columns if name != "seconds"]
     assert there.table[steady].equals(here.table[steady])
     assert (there.measured, there.trained, there.missing) == (12, ("lora-s0", "lora-s1"), 0)
-    trained = [line.split() for line in (tmp_path / "kill").read_text().splitlines()]
+    trained = [line.split() for line in (tmp_path / "kill").read_text(encoding="utf-8").splitlines()]
     assert len(trained) == 3
     assert trained[0][1] in {run for _, run in trained[1:]}
     assert {run for _, run in trained} == {"lora-s0", "lora-s1"}

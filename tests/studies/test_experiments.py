@@ -37,7 +37,7 @@ def experiment(toy_root, tmp_path, quick_fit):
         small = {"data": data, "methods": methods, "fit": SMALL, "structures": ORGANS, "seeds": [0], "shifts": shifts}
         recipe = Recipe.model_validate({**values, "base": str(toy_root / "tiny"), **small, **changes})
         done = run_study(recipe, tmp_path / name, root=toy_root, device="cpu", quiet=True, fit=quick_fit)
-        return done, (tmp_path / name / "report.md").read_text()
+        return done, (tmp_path / name / "report.md").read_text(encoding="utf-8")
 
     return experiment
 
@@ -161,7 +161,7 @@ def test_seed_tables_trains_each_method_on_each_training_set_and_sets_external_d
     lines = section(report, "Table 1: method and training set")
     assert "| MRI, external | lora | mri_ct |" in lines
     assert "lora (mri_ct)" in section(report, "Table 2: structure and method")
-    manifest = json.loads((done.report.parent / "manifest.json").read_text())
+    manifest = json.loads((done.report.parent / "manifest.json").read_text(encoding="utf-8"))
     taught = {
         run: {name.split("/")[0] for name in about["train"]}
         for run, about in manifest["runs"].items()

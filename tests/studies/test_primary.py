@@ -108,7 +108,7 @@ def test_a_question_named_after_the_measurements_is_said_to_be(tmp_path):
     assert note_primary(tmp_path, asked, 12) == (
         "the primary question was named after 12 evaluations had been measured."
     )
-    assert json.loads((tmp_path / NOTE).read_text())["measured_before"] == 12
+    assert json.loads((tmp_path / NOTE).read_text(encoding="utf-8"))["measured_before"] == 12
     (tmp_path / NOTE).unlink()
     assert note_primary(tmp_path, None, 0) is None
     assert "without one" in note_primary(tmp_path, asked, 12)

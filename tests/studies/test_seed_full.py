@@ -112,7 +112,7 @@ def test_the_full_study_runs_whole_on_miniatures_of_all_ten_layouts(
     assert (done.missing, dict(done.left_out)) == (0, {})
     assert set(done.table["dataset"]) == set(SETS)
     assert set(done.trained) == {"lora-mri_ct-s0", "lora-mri_prostate-s0", "lora-cases_200-s0"}
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     taught = {run: about["train"] for run, about in manifest["runs"].items() if "train" in about}
     assert len(taught["lora-cases_200-s0"]) == 8
     assert {name.split("/")[0] for name in taught["lora-mri_prostate-s0"]} == {
@@ -121,7 +121,7 @@ def test_the_full_study_runs_whole_on_miniatures_of_all_ten_layouts(
     assert not any("UCL" in name for names in taught.values() for name in names)
     sites = done.table[done.table["dataset"] == "saml"]["case"].str.split("_").str[0]
     assert set(sites) <= {"BMC", "I2CVB"}
-    report = (tmp_path / "out" / "report.md").read_text()
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "## Table 1: method and training set" in report
     assert "| MRI | prostate |" in report
 

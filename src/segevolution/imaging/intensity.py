@@ -20,6 +20,7 @@ BYTE_WINDOW = (-160.0, 240.0)  # HU; level 40, width 400
 SOFT_TISSUE_WINDOW = (-125.0, 275.0)  # HU; the window in which nnU-Net's and Swin UNETR's BTCV recipes lie
 # MR magnitude is never negative, so a signal this low can only be HU.
 LOWEST_SIGNAL_OF_MR = -100.0
+_PLANES = 32  # of an image, worked on at a time
 
 
 def foreground_normalise(
@@ -52,14 +53,21 @@ def foreground_normalise(
         raise VolumeError("a constant image cannot be normalised.")
     lowest, highest = np.percentile(foreground, (low, high))
     mean, deviation = foreground.mean(), max(foreground.std(), 1e-8)
-    return np.asarray((np.clip(signal, lowest, highest) - mean) / deviation, np.float32)
+    del foreground
+    standardised = np.empty(signal.shape, np.float32)
+    for start in range(0, len(signal), _PLANES):  # by parts, as each step takes as much memory as what it works on
+        part = slice(start, start + _PLANES)
+        standardised[part] = (np.clip(signal[part], lowest, highest) - mean) / deviation
+    return standardised
 
 
 def min_max(image: Array) -> Image:
     """Scale linearly to [0, 1]; a constant image becomes zero. float32, same shape."""
     signal = np.asarray(image, np.float32)
     low, high = signal.min(), signal.max()
-    return np.asarray((signal - low) / max(high - low, np.float32(1e-8)), np.float32)
+    scaled = np.asarray(signal - low)
+    scaled /= max(high - low, np.float32(1e-8))
+    return scaled
 
 
 def z_score(image: Array, *, measured: Array | None = None) -> Image:
@@ -108,8 +116,12 @@ def nonzero_box_z_score(image: Array) -> Image:
 
 
 def window(image: Array, low: float, high: float) -> Image:
-    """Clip to [low, high] and scale to [0, 1]. float32, same shape."""
-    return np.asarray((np.clip(np.asarray(image, np.float32), low, high) - low) / max(high - low, 1e-8), np.float32)
+    """Clip to [low, high] and scale to [0, 1]. float32, same shape; takes the memory of its result and no more."""
+    scaled = np.array(image, np.float32)
+    np.clip(scaled, low, high, out=scaled)
+    scaled -= low
+    scaled /= max(high - low, 1e-8)
+    return scaled
 
 
 def soft_tissue(image: Array, modality: Modality | None = None, *, measured: Array | None = None) -> Image:

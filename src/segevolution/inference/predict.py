@@ -146,6 +146,7 @@ def _answered(
                     builder.add(answer)
                 answer = replace(answer, mask=_FOLDED if answer.mask.any() else _EMPTY)
             answers.append(answer if request.probabilities is not None else replace(answer, logits=None))
+        del candidates, answer  # their logits, before the next structure is asked for
     return answers, judged, builder
 
 

@@ -199,7 +199,7 @@ def test_an_official_folder_becomes_a_model_folder(settings, expected, tmp_path:
     loaded = load_model(tmp_path / "model")
     assert loaded.config == expected
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in network(3).state_dict().items())
-    assert "CC BY-NC-SA 4.0" in (tmp_path / "model" / "README.md").read_text()
+    assert "CC BY-NC-SA 4.0" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
 
 def _two_things(weights):

@@ -121,7 +121,7 @@ def close(ours: torch.Tensor, golden: np.ndarray, tolerance: float = 2e-5) -> No
     ("file", "config"), [("sam_vit_b", SAM_VIT_B), ("sam_med2d", SAM_MED2D), ("lite_medsam", LITE_MEDSAM)]
 )
 def test_published_names_and_shapes_are_ours(file, config):
-    published = json.loads((GOLDEN / f"{file}_state_dict.json").read_text())
+    published = json.loads((GOLDEN / f"{file}_state_dict.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
         ours = Sam(config).state_dict()
     assert {name: list(value.shape) for name, value in ours.items()} == {

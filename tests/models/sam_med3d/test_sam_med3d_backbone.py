@@ -165,7 +165,7 @@ def test_the_published_file_is_fetched_and_converted_with_its_arguments(
     assert asked == [[published.FILE]]
     loaded = load_model(folder)
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in small_published.items())
-    assert "Apache-2.0" in (folder / "README.md").read_text()
+    assert "Apache-2.0" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 def _more(state, file):
@@ -225,4 +225,4 @@ def test_a_study_corrects_it_by_clicks_and_names_the_leak(tmp_path: Path, monkey
     done = run_study(recipe, tmp_path / "out", root=tmp_path, device="cpu", quiet=True)
     assert len(done.table) == 2 * 3  # base and LoRA, the first answer and two after clicks
     assert done.table["predicted_iou"].isna().all()
-    assert "centred on the truth" in (tmp_path / "out" / "report.md").read_text()
+    assert "centred on the truth" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")

@@ -89,7 +89,7 @@ def case_of(name: str) -> PromptBatch:
 
 
 def test_published_names_and_shapes_are_ours():
-    published = json.loads((GOLDEN / "sam_med3d_state_dict.json").read_text())
+    published = json.loads((GOLDEN / "sam_med3d_state_dict.json").read_text(encoding="utf-8"))
     with outlined():
         model = SamMed3d(SAM_MED3D)
     assert {name: list(value.shape) for name, value in model.state_dict().items()} == {
