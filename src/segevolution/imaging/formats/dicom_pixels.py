@@ -2,7 +2,9 @@
 
 pydicom unpacks what is not compressed, RLE, JPEG Baseline and JPEG 2000. GDCM, which SimpleITK brings along, unpacks
 the rest: JPEG Lossless, JPEG-LS, 12-bit JPEG and high-throughput JPEG 2000. It would also rescale the values and turn
-MONOCHROME1 over, so it is given a copy that holds nothing but the pixels: what comes back is what was stored.
+MONOCHROME1 over, so it is given a copy that holds nothing but the pixels: what comes back is what was stored. Which
+of the two unpacks what does not depend on the plugins of pydicom that happen to be installed: with pyjpegls, signed
+JPEG-LS of 12 bits would lose its sign.
 """
 
 import re
@@ -14,7 +16,7 @@ import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, JPEGExtended12Bit, SecondaryCaptureImageStorage
+from pydicom.uid import JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless, SecondaryCaptureImageStorage
 
 from ...errors import FormatError
 from ..grid import Array
@@ -31,6 +33,7 @@ _KEPT = (
     "PixelData",
 )
 _ANY_UID = UID("1.2.3")
+_BY_PYDICOM = frozenset({RLELossless, JPEGBaseline8Bit, JPEG2000Lossless, JPEG2000})
 _DAMAGE = ("premature end", "bad Huffman code")  # what libjpeg says of a stream that it fills up with inventions
 
 
@@ -56,12 +59,7 @@ def stored_pixels(data: pydicom.Dataset, file: Path) -> Array:
 
 
 def _pydicom_decodes(syntax: UID) -> bool:
-    if syntax == JPEGExtended12Bit:  # by Pillow, which takes 8 bits only and prints so
-        return False
-    try:
-        return bool(get_decoder(syntax).is_available)
-    except NotImplementedError:
-        return False
+    return syntax in _BY_PYDICOM and bool(get_decoder(syntax).is_available)
 
 
 def _by_gdcm(data: pydicom.Dataset, file: Path) -> Array:
