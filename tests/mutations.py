@@ -837,7 +837,7 @@ def main() -> int:
         return 0
     lost = misplaced(mutations)
     for one in lost:
-        print(f'MISPLACED  {one.file}: "{one.old}" does not stand ends exactly once ({one.name})')
+        print(f'MISPLACED  {one.file}: "{one.old}" does not stand exactly once ({one.name})')
     survivors = [one for one in mutations if one not in lost and survives(one)]
     print(f"{len(mutations) - len(lost)} mutations, {len(survivors)} survivors, {len(lost)} misplaced")
     return 1 if survivors or lost else 0
