@@ -7,7 +7,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+import pydicom
 import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from segevolution.adapters.artifact import save_adapter
 from segevolution.adapters.lora import LoraAdapter
@@ -102,6 +105,64 @@ def test_the_mask_is_written_in_the_format_of_its_name(run: Run, scan: Path, tmp
     assert labels.array.shape == SHAPE
     assert labels.array[ORGAN] == 1
     assert labels.grid.close_to(read(scan).grid)
+
+
+def series(folder: Path) -> Path:
+    """The scan's voxels as a DICOM series whose file names run against the stack."""
+    folder.mkdir()
+    array = signal().astype(np.int16)
+    for number in range(array.shape[2]):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
+        meta.MediaStorageSOPInstanceUID = f"1.2.9.{number + 1}"
+        data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+        data.SOPClassUID, data.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
+        data.SeriesInstanceUID, data.StudyInstanceUID, data.FrameOfReferenceUID = "1.2.3", "1.2.4", "1.2.5"
+        data.Modality, data.PatientID, data.InstanceNumber = "CT", "P7", number + 1
+        data.ImagePositionPatient, data.ImageOrientationPatient = [-30, -20, 3 * number], [1, 0, 0, 0, 1, 0]
+        data.PixelSpacing, data.Rows, data.Columns = [1.25, 1.5], array.shape[1], array.shape[0]
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.BitsAllocated = data.BitsStored = 16
+        data.HighBit, data.PixelRepresentation = 15, 1
+        data.PixelData = np.ascontiguousarray(array[:, :, number].T).tobytes()
+        data.save_as(folder / f"{99 - number}.dcm", enforce_file_format=True)
+    return folder
+
+
+def test_a_dicom_series_gets_a_dicom_segmentation(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    folder = series(tmp_path / "series")
+    words = ("--text", "liver", "--text", "right kidney", "--colours", "--probabilities", "percent")
+    assert run(folder, *words, "-o", tmp_path / "mask.dcm")[0] == 0
+    assert run(folder, *words, "-o", tmp_path / "mask.nii.gz", "--force")[0] == 0
+    expected = read_labels(tmp_path / "mask.nii.gz").array
+    data = pydicom.dcmread(tmp_path / "mask.dcm")
+    assert [segment.SegmentLabel for segment in data.SegmentSequence] == ["liver", "right kidney"]
+    assert data.PatientID == "P7"
+    found = np.zeros_like(expected)
+    for frame, group in zip(data.pixel_array, data.PerFrameFunctionalGroupsSequence, strict=True):
+        number = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        depth = round(float(group.PlanePositionSequence[0].ImagePositionPatient[2]) / 3)
+        found[:, :, depth][frame.T > 0] = number
+    np.testing.assert_array_equal(found, expected)
+    assert found.any()
+    assert (tmp_path / "mask_liver_probability.nii.gz").is_file()
+
+
+def test_a_dicom_segmentation_of_what_is_no_series_is_refused_before_the_model_is_looked_for(
+    run: Run, scan: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("highdicom")
+    words = ("--text", "liver", "--model", "no-such-model", "-o", tmp_path / "mask.dcm")
+    assert_refused(run, tmp_path, "refers to a DICOM series, and scan is none", scan, *words)
+
+
+def test_without_the_extra_a_dicom_segmentation_is_refused(
+    run: Run, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segevolution.imaging.formats.dicom_seg.find_spec", lambda name: None)
+    words = ("--text", "liver", "-o", tmp_path / "mask.dcm")
+    assert_refused(run, tmp_path, 'pip install "segevolution[dicom]"', scan, *words)
 
 
 def test_a_point_in_millimetres_equals_the_voxel_it_names(run: Run, scan: Path, tmp_path: Path) -> None:

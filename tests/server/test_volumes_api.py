@@ -14,6 +14,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from segevolution.files import PARTIAL, process_name
+from segevolution.imaging.formats import read_labels
 from segevolution.imaging.volume import Volume
 from segevolution.memory import MemoryBudget
 
@@ -71,6 +72,34 @@ def test_a_zip_of_dicom_says_its_modality_itself(serve: Serve) -> None:
     image = nib.Nifti1Image.from_bytes(client.get(volume["image"]).content)
     np.testing.assert_array_equal(np.asanyarray(image.dataobj), sent.array)
     assert "Somebody" not in str(volume)
+
+
+def test_label_maps_of_a_dicom_series_are_saved_as_dicom(serve: Serve, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    client, sent = serve(), scan()
+    assert "dcm" in client.get("/api/server").json()["formats"]["labels"]
+    address = begun(client, uploaded(client, dicom_zip(sent), "series.zip", modality=""))
+    client.post(f"{address}/structures", json={"name": "liver"})
+    body = {"kind": "box", "corners": [[0, 0, 0], [5, 6, 7]]}
+    assert client.post(f"{address}/structures/1/prompts", json=body).status_code == 200
+    reply = client.get(f"{address}/labels", params={"format": "dcm"})
+    assert reply.headers["content-disposition"] == 'attachment; filename="series_seg.dcm"'
+    data = pydicom.dcmread(io.BytesIO(reply.content))
+    assert (data.Modality, data.PatientName) == ("SEG", "Somebody")
+    (tmp_path / "a.nii").write_bytes(client.get(f"{address}/labels", params={"format": "nii"}).content)
+    count = int((read_labels(tmp_path / "a.nii").array > 0).sum())
+    assert int(data.pixel_array.sum()) == count > 0
+
+
+def test_a_label_map_of_another_file_is_not_saved_as_dicom(serve: Serve, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    client = serve()
+    address = begun(client, uploaded(client, file_bytes(scan(), tmp_path / "a.nii"), "a.nii"))
+    client.post(f"{address}/structures", json={"name": "liver"})
+    reply = client.get(f"{address}/labels", params={"format": "dcm"})
+    assert reply.status_code == 400
+    assert "refers to a DICOM series" in reply.text
+    assert "/tmp" not in reply.text
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint64, np.float64, np.float32])

@@ -2,14 +2,34 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import VolumeError
 from ..vocabulary import Modality, has_side
-from .grid import CANONICAL, Array, Grid, Turn
+from .grid import CANONICAL, Array, Floats, Grid, Turn
+
+if TYPE_CHECKING:
+    import pydicom
 
 WITHOUT_PLACE = "npy"
+
+
+@dataclass(frozen=True, eq=False)
+class DicomSource:
+    """What a DICOM series said beside pixels, kept so that a segmentation can refer to it when its files are gone.
+
+    Attributes:
+        headers: the data sets of its files without pixels and private tags; one a slice, or one in all, whose frames
+            are the slices.
+        order: which header, or which frame of the one, is slice 0, 1, 2 ... of the volume.
+        affine: (4, 4), (column, row, slice) -> RAS+ millimetres.
+    """
+
+    headers: "tuple[pydicom.Dataset, ...]"
+    order: tuple[int, ...]
+    affine: Floats
 
 
 @dataclass(frozen=True)
@@ -23,6 +43,7 @@ class Origin:
         header: a NIfTI header as it stood in the file, with its units and both of its transforms.
         series: SeriesInstanceUID of a DICOM series.
         orientation: what a person said of the axes where the file did not, such as "LAS".
+        source: what a DICOM series said.
     """
 
     path: Path
@@ -30,6 +51,7 @@ class Origin:
     header: bytes | None = field(default=None, repr=False)
     series: str | None = None
     orientation: str | None = None
+    source: DicomSource | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from ..imaging.formats.base import stem
 
 ALTERNATIVES = 3
 KEY_OF_FOLDER = "segmentation.json"
-_SLICER = ".seg.nrrd"
+_LABELS_ONLY = {".seg.nrrd": ".nrrd", ".dcm": ".nii.gz"}  # formats without signal -> what holds it instead
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def outputs_of(
     masks = (path,)
     if candidates:
         masks = tuple(path.with_name(f"{start}_{number}{suffix}") for number in range(1, ALTERNATIVES + 1))
-    signal_suffix = ".nrrd" if suffix.lower() == _SLICER else suffix  # Slicer's holds segments, no signal
+    signal_suffix = _LABELS_ONLY.get(suffix.lower(), suffix)
     maps = tuple(path.with_name(f"{start}_{file_name(name)}_probability{signal_suffix}") for name in names)
     return Outputs(
         masks,
@@ -123,4 +123,4 @@ def _suffix_like(image: Path) -> str:
         suffix = suffix_of(image)
     except OutputError:
         return ".nii.gz"
-    return suffix if suffix.lower() != _SLICER else ".nii.gz"
+    return suffix if suffix.lower() not in _LABELS_ONLY else ".nii.gz"

@@ -11,7 +11,7 @@ from scipy import special
 from ..adapters.shipped import ShippedExpert
 from ..errors import PromptError
 from ..files import replacing_together, write_json
-from ..imaging.formats import write_mask, write_volume
+from ..imaging.formats import check_mask_output, write_mask, write_volume
 from ..imaging.formats.label_tables import write_itk_snap_table
 from ..imaging.grid import Array
 from ..imaging.legend import Label, legend
@@ -55,6 +55,8 @@ def predict(
     tell = progress or (lambda what, done, total: None)
     tell("reading the image", 0, len(request.names))
     volume = request.read_image()
+    if request.output is not None and not request.split:
+        check_mask_output(request.output, volume)
     networks = networks or Networks(request.device)
     used, is_expert = answering(request.model, request.adapter, volume.modality)
     question = question_digest(request)

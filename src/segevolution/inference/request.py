@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import OutputError, PromptError
-from ..imaging.formats import read
+from ..imaging.formats import dicom_seg, read
 from ..imaging.formats.mrk_json import read_markups
 from ..imaging.grid import Grid
 from ..imaging.prompts import Prompt
@@ -113,8 +113,8 @@ class SegmentRequest:
             raise PromptError(f"--candidates are of one structure, but {len(self.texts)} texts were given; give one.")
         if self.candidates and self.split:
             raise PromptError("--candidates and --split do not go together; give either.")
-        if self.output is not None and not self.split:
-            suffix_of(self.output)
+        if self.output is not None and not self.split and suffix_of(self.output).lower() == dicom_seg.SUFFIX:
+            dicom_seg.require_installed(self.output)
         if self.preview is not None and self.preview.suffix.lower() != ".png":
             raise OutputError(f"{self.preview} cannot be the preview; its name must end in .png.")
 

@@ -7,14 +7,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ..imaging.formats import write_mask, write_volume
+from ..imaging.formats import dicom_seg, write_mask, write_volume
 from ..imaging.formats.base import SUFFIXES
 from ..imaging.grid import Array
 from ..imaging.legend import Label
 from ..imaging.volume import Volume
 from .faults import NotFound
 
-FORMATS = ("nii.gz", "nii", "seg.nrrd")
+FORMATS = ("nii.gz", "nii", "seg.nrrd", *(("dcm",) if dicom_seg.is_installed() else ()))
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ def saved_labels(labels: Array, volume: Volume, key: Sequence[Label], form: str)
 
     Raises:
         NotFound: there is no such format.
+        OutputError: "dcm", and the volume is no DICOM series.
     """
     if form not in FORMATS:
         raise NotFound(f'label maps are not saved as "{form[:20]}"; there are {", ".join(FORMATS)}.')

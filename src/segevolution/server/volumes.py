@@ -207,6 +207,8 @@ class Volumes:
 def _digest(volume: Volume, secret: bytes) -> bytes:
     """Equal for volumes that answers and files cannot tell apart."""
     header = None if volume.origin is None else (volume.origin.format, volume.origin.header, volume.origin.orientation)
+    source = None if volume.origin is None else volume.origin.source
+    slices = None if source is None else [str(header.get("SOPInstanceUID")) for header in source.headers]
     facts = (
         volume.array.shape,
         volume.array.dtype.str,
@@ -215,6 +217,7 @@ def _digest(volume: Volume, secret: bytes) -> bytes:
         volume.spacing_stated,
         volume.remarks,
         header,
+        slices,  # a saved segmentation refers to them
     )
     digest = hashlib.blake2b(repr(facts).encode(), key=secret, digest_size=32)
     digest.update(volume.grid.affine.tobytes())

@@ -16,6 +16,7 @@ from ...vocabulary import Modality
 from ..grid import Array
 from ..legend import Label
 from ..volume import Volume
+from . import dicom_seg
 from .base import Format, ReadOptions, placed, sides
 from .dicom import DICOM, SeriesInfo, list_series
 from .metaimage import METAIMAGE
@@ -25,7 +26,17 @@ from .nrrd import NRRD
 from .seg_nrrd import SEG_NRRD
 from .stored_bytes import StoredBytes
 
-__all__ = ["FORMATS", "Format", "SeriesInfo", "list_series", "read", "read_labels", "write_mask", "write_volume"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "SeriesInfo",
+    "check_mask_output",
+    "list_series",
+    "read",
+    "read_labels",
+    "write_mask",
+    "write_volume",
+]
 
 _LABEL_NOISE = 1e-3
 
@@ -112,18 +123,28 @@ def write_mask(
 
     Args:
         mask: (X, Y, Z) booleans or labels from 0, in `like`'s axis order.
-        path: .nii, .nii.gz, .seg.nrrd, .nrrd, .mha or .mhd.
+        path: .nii, .nii.gz, .seg.nrrd, .nrrd, .mha, .mhd, or .dcm (a DICOM segmentation of a DICOM series).
         force: replace an existing file.
-        labels: what the values mean, kept by NIfTI (a header extension) and .seg.nrrd.
+        labels: what the values mean, kept by NIfTI (a header extension), .seg.nrrd and .dcm.
 
     Raises:
         VolumeError: the mask has another shape than `like`, or values that are not labels.
-        OutputError: unknown suffix, unwritable place, or an existing file without `force`.
+        OutputError: unknown suffix, unwritable place, an existing file without `force`, or as `check_mask_output`.
     """
     highest = int(mask.max()) if mask.size else 0
     if mask.dtype.kind not in "bui" or (mask.size and mask.min() < 0) or highest > 65535:
         raise VolumeError(f"a mask holds booleans or labels from 0 to 65535; this one is {mask.dtype}.")
     _write(mask.astype(np.uint8 if highest <= 255 else np.uint16), like, Path(path), force, labels)
+
+
+def check_mask_output(path: Path, like: Volume) -> None:
+    """Refuse, before any work, a file that cannot hold a mask of a volume.
+
+    Raises:
+        OutputError: it is a DICOM segmentation (.dcm), and the extra [dicom] is absent or `like` is no DICOM series.
+    """
+    if path.name.lower().endswith(dicom_seg.SUFFIX):
+        dicom_seg.check(like, path)
 
 
 def write_volume(volume: Volume, path: str | Path, *, force: bool = False) -> None:
@@ -132,6 +153,8 @@ def write_volume(volume: Volume, path: str | Path, *, force: bool = False) -> No
     Raises:
         OutputError: unknown suffix, unwritable place, or an existing file without `force`.
     """
+    if Path(path).name.lower().endswith(dicom_seg.SUFFIX):
+        raise OutputError(f"{path} would be a DICOM segmentation, which holds no signal; write .nii.gz or .nrrd.")
     array = volume.array
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)

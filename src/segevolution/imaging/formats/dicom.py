@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import SegmentationStorage
 
 from ...errors import FormatError, SegevolutionError, VocabularyError
 from ...files import sha256
 from ...memory import MemoryBudget
 from ...vocabulary import Modality
 from ..grid import Array
-from ..volume import Origin, Volume
+from ..volume import DicomSource, Origin, Volume
+from . import dicom_seg
 from .base import Format, ReadOptions, check_spacing, make_volume, scaled
 from .dicom_deflated import check_deflated
 from .dicom_geometry import Plane, stack
@@ -86,13 +88,17 @@ def read(path: Path, options: ReadOptions) -> Volume:
         info, files = all_series[_chosen(all_series, options.series, path)]
         files, copies = _without_copies(files)
         slices: list[_Slice] = []
+        headers = []
         for file in files:
             with _blaming(file):
-                slices.extend(_slices(file, len(files), options.memory))
+                data = _with_pixels(file, options.memory)
+                slices.extend(_slices(data, file, len(files), options.memory))
+                headers.append(_without_pixels(data))
     order, affine = stack([part.plane for part in slices], path)
     slices = [slices[index] for index in order]
     array, padded = _signal(slices, path, info.modality)
-    volume = make_volume(array, affine, path, Origin(path, "dicom", series=info.uid))
+    source = DicomSource(tuple(headers), tuple(order), affine)
+    volume = make_volume(array, affine, path, Origin(path, "dicom", series=info.uid, source=source))
     remarks = []
     if copies:
         remarks.append(f"{path}: {copies} files are byte-identical copies of others; one of each was read")
@@ -147,6 +153,8 @@ def _series(path: Path, memory: MemoryBudget) -> dict[str, tuple[SeriesInfo, lis
             header = _load(file, memory, pixels=False)
             if header is None or not _is_image(header, file):
                 continue
+            if path.is_dir() and header.get("SOPClassUID") == SegmentationStorage:
+                continue  # a mask of a series, not one
             uid, frames = str(header.get("SeriesInstanceUID", "unknown")), int(header.get("NumberOfFrames", None) or 1)
             new = SeriesInfo(uid, str(header.get("SeriesDescription", "")), str(header.get("Modality", "")), 0)
         info, members = series_by_uid.get(uid, (new, []))
@@ -199,11 +207,22 @@ def _chosen(found: dict[str, tuple[SeriesInfo, list[Path]]], series: str | None,
     return next(iter(found))
 
 
-def _slices(file: Path, files: int, memory: MemoryBudget) -> Iterator[_Slice]:
-    """The slices of one file, of so many: one, or the frames of an enhanced multi-frame object."""
+def _with_pixels(file: Path, memory: MemoryBudget) -> pydicom.Dataset:
     data = _load(file, memory, pixels=True)
     if data is None or "PixelData" not in data:
         raise FormatError(f"{file} has no pixels; it is truncated, so copy it again.")
+    return data
+
+
+def _without_pixels(data: pydicom.Dataset) -> pydicom.Dataset:
+    """The same data set, which loses its pixels, overlays and private tags; no other tag is decoded."""
+    for tag in [tag for tag in data.keys() if tag.is_private or tag.group >= 0x6000]:  # noqa: SIM118
+        del data[tag]
+    return data
+
+
+def _slices(data: pydicom.Dataset, file: Path, files: int, memory: MemoryBudget) -> Iterator[_Slice]:
+    """The slices of one file, of so many: one, or the frames of an enhanced multi-frame object."""
     if int(data.get("SamplesPerPixel", 1)) != 1 or data.get("PhotometricInterpretation") == "PALETTE COLOR":
         raise FormatError(f"{file} holds colours (RGB); a volume needs one grey value a voxel.")
     if "ModalityLUTSequence" in data:
@@ -293,4 +312,6 @@ def _modality(tag: str) -> Modality | None:
         return None
 
 
-DICOM = Format("dicom", _DICOM_SUFFIXES, lambda start: start[128:132] == b"DICM", read)
+DICOM = Format(
+    "dicom", _DICOM_SUFFIXES, lambda start: start[128:132] == b"DICM", read, dicom_seg.write, (dicom_seg.SUFFIX,)
+)
