@@ -171,7 +171,7 @@ def test_a_failed_write_leaves_nothing(suffix: str, tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["mask.png", "mask", "mask.dcm", "mask.nhdr", "mask.gz"])
+@pytest.mark.parametrize("name", ["mask.png", "mask", "mask.nhdr", "mask.gz"])
 def test_an_unknown_suffix_is_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
     volume = _small()
     with pytest.raises(OutputError, match=r"\.nii, \.nii\.gz, \.seg\.nrrd, \.nrrd, \.mha, \.mhd"):
