@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,7 +173,13 @@ def _record(value: _RecordFile) -> CaseRecord:
 
 def _origin_to_json(origin: Origin) -> dict[str, Any]:
     header = base64.b64encode(origin.header).decode() if origin.header else None
-    return asdict(origin) | {"path": str(origin.path), "header": header}
+    return {
+        "path": str(origin.path),
+        "format": origin.format,
+        "header": header,
+        "series": origin.series,
+        "orientation": origin.orientation,
+    }
 
 
 def record_of(case: Case, source_grid: Grid) -> CaseRecord:
@@ -196,7 +202,7 @@ def record_of(case: Case, source_grid: Grid) -> CaseRecord:
         source_shape=source_grid.shape,
         source_affine=source_grid.affine,
         sha256="",
-        origin=case.volume.origin,
+        origin=case.volume.origin and replace(case.volume.origin, source=None),  # a store keeps no headers
         part=case.part,
         remark=case.remark,
         spacing_stated=case.volume.spacing_stated,
