@@ -57,12 +57,12 @@ def note_attempt(output: Path, work: Path, attempt: Attempt) -> list[Attempt]:
         All attempts that shared a test patient with it, itself among them, each once.
     """
     patients = set(attempt.patients)
-    known = {noted.key: noted for noted in _noted(output)}
+    noted_runs = {noted.key: noted for noted in _noted(output)}
     attempt_by_key = {noted.key: noted for noted in _read(work / NOTE)} | {attempt.key: attempt}
     write_json(work / NOTE, {"known_attempts": [noted.model_dump() for noted in attempt_by_key.values()]})
     return [
         noted
-        for noted in (known | attempt_by_key).values()
+        for noted in (noted_runs | attempt_by_key).values()
         if patients & set(noted.patients) or noted.key == attempt.key
     ]
 

@@ -8,6 +8,7 @@ import typer
 
 from ..errors import RecipeError
 from .console import MOST_SEED, AsJson, Device, Force, Quiet, note, print_json, print_table, progress_bar
+from .options import DatasetModality, DatasetSequence, PatientRule
 
 app = typer.Typer(add_completion=False)
 
@@ -35,17 +36,9 @@ def adapt(
         int | None, typer.Option(min=1, metavar="N", help="Learn from so many patients of each modality only.")
     ] = None,
     source: Annotated[str, typer.Option(help="Layout of the dataset, where it is not recognised.")] = "auto",
-    modality: Annotated[str | None, typer.Option(help="CT, MRI, PET or US, where the dataset does not say.")] = None,
-    sequence: Annotated[str | None, typer.Option(help="MR sequence of every case, such as T2.")] = None,
-    patients: Annotated[
-        str | None,
-        typer.Option(
-            "--patient-from",
-            "--patients",
-            help="Who is the patient: a regular expression whose group, in a file name, says it, or a table of file "
-            "names and patients (.csv, .tsv, .json).",
-        ),
-    ] = None,
+    modality: DatasetModality = None,
+    sequence: DatasetSequence = None,
+    patients: PatientRule = None,
     structures: Annotated[
         str | None, typer.Option(metavar="NAME,NAME,...", help="What to learn and measure; default all labelled.")
     ] = None,

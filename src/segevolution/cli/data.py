@@ -13,6 +13,7 @@ from .data_export import export_command
 from .data_simulate import simulate_command
 from .data_split import split_command
 from .data_synthesise import synthesise_command
+from .options import DatasetModality, DatasetSequence, PatientRule
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -28,18 +29,10 @@ def prepare_command(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Store to fill; made if it is not there.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes that read and write.")] = 1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first case that cannot be used.")] = False,
-    modality: Annotated[str | None, typer.Option(help="CT, MRI, PET or US, where the dataset does not say.")] = None,
-    sequence: Annotated[str | None, typer.Option(help="MR sequence of every case, such as T2.")] = None,
+    modality: DatasetModality = None,
+    sequence: DatasetSequence = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the dataset in the store.")] = None,
-    patients: Annotated[
-        str | None,
-        typer.Option(
-            "--patient-from",
-            "--patients",
-            help="Who is the patient: a regular expression whose group, in a file name, says it, or a table of file "
-            "names and patients (.csv, .tsv, .json).",
-        ),
-    ] = None,
+    patients: PatientRule = None,
     split: Annotated[
         Path | None,
         typer.Option(

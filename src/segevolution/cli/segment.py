@@ -9,6 +9,7 @@ import typer
 
 from ..errors import OutputError, PromptError
 from .console import MOST_SEED, AsJson, Force, Quiet
+from .options import ImageModality, ModelName, Orientation, SeriesUid, TimePoint, VoxelSpacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,33 +57,18 @@ def segment(
     mm: Annotated[
         bool, typer.Option("--mm", help="Points and box are patient millimetres (RAS+), not voxels of the file.")
     ] = False,
-    modality: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="CT, MRI, PET or US. DICOM says it itself; other files cannot, so name it."),
-    ] = None,
-    series: Annotated[
-        str | None, typer.Option(metavar="UID", help="SeriesInstanceUID, where a DICOM folder holds several.")
-    ] = None,
-    orientation: Annotated[
-        str | None,
-        typer.Option(metavar="CODES", help="Where the image's axes point, such as LAS, if its file does not say it."),
-    ] = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, if the file does not say them."),
-    ] = None,
-    time: Annotated[
-        int | None, typer.Option(metavar="N", help="Which time point of a 4-D file, counted from 0.")
-    ] = None,
+    modality: ImageModality = None,
+    series: SeriesUid = None,
+    orientation: Orientation = None,
+    spacing: VoxelSpacing = None,
+    time: TimePoint = None,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Let a header name a data file outside its own folder.")
     ] = False,
     max_gigabytes: Annotated[
         float | None, typer.Option(metavar="GB", help="Memory that the image may take; default half of what is free.")
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME", help="A name (see: segevolution models list) or a model folder.")
-    ] = "segvol-mini",
+    model: ModelName = "segvol-mini",
     adapter: Annotated[
         str | None,
         typer.Option(

@@ -82,10 +82,11 @@ def segment_several(
     failed = [result for result in results if result.failure is not None]
     _print_several(results, table, statistics=statistics, json=json)
     seconds = time.monotonic() - started
-    done = len(results) - len(failed)
+    succeeded = len(results) - len(failed)
     skipped = mine - len(remaining)
     note(
-        f"{done} scans segmented in {seconds:.0f} s, {len(failed)} failed, {skipped} were done before; table: {table}",
+        f"{succeeded} scans segmented in {seconds:.0f} s, {len(failed)} failed, {skipped} were done before; "
+        f"table: {table}",
         quiet=quiet,
     )
     note("for research, not a medical device", quiet=quiet)

@@ -1,7 +1,6 @@
 """`segevolution serve`: a server for 3D Slicer, napari and a page in the browser."""
 
 import contextlib
-import os
 import threading
 import webbrowser
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ import typer
 
 from ..errors import OutputError
 from .console import Device, Quiet, note
+from .options import ModelName
 
 app = typer.Typer(add_completion=False)
 
@@ -20,9 +20,7 @@ _KEY = "SEGEVOLUTION_KEY"
 
 @app.command()
 def serve(
-    model: Annotated[
-        str, typer.Option(metavar="NAME", help="A name (see: segevolution models list) or a model folder.")
-    ] = "segvol-mini",
+    model: ModelName = "segvol-mini",
     adapter: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,7 +96,6 @@ def serve(
     require_server_packages()
 
     from ..memory import GIGABYTE, MemoryBudget
-    from ..runtime import limit_threads
     from ..server.running import listening_socket, run, url_of
     from ..server.settings import Settings
     from ..vocabulary import Modality
@@ -122,8 +119,6 @@ def serve(
         modality=None if modality is None else Modality.parse(modality),
         orientation=orientation,
     )
-    if "OMP_NUM_THREADS" not in os.environ:
-        limit_threads()
     with contextlib.closing(listening_socket(settings)) as listener:
         url = url_of(listener)
         page = url if settings.key is None else f"{url}/#key={settings.key}"

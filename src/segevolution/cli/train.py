@@ -57,12 +57,12 @@ def train(
     training_recipe = load_pretraining(recipe, changes or [])
     folder = output or Path("runs") / training_recipe.name
     if pack is not None:
-        done = pack_training(training_recipe, pack, folder, root=data, force=force)
+        packed_file = pack_training(training_recipe, pack, folder, root=data, force=force)
         if as_json:
-            print_json({"pack": str(done.path), "bytes": done.size, "cases": done.cases})
+            print_json({"pack": str(packed_file.path), "bytes": packed_file.size, "cases": packed_file.cases})
         else:
-            note(", ".join(f"{cases} cases of {name}" for name, cases in done.cases.items()), quiet=quiet)
-            typer.echo(f"{done.path}: {done.size / 1e6:.1f} MB")
+            note(", ".join(f"{cases} cases of {name}" for name, cases in packed_file.cases.items()), quiet=quiet)
+            typer.echo(f"{packed_file.path}: {packed_file.size / 1e6:.1f} MB")
         return
     outcome = pretrain(training_recipe, folder, root=data, packed=packed, encoder=encoder, device=device, quiet=quiet)
     if as_json:
@@ -94,11 +94,11 @@ def _without_labels(
             f"{simmim_recipe.name} makes an encoder and takes none; give --encoder to a training with labels."
         )
     folder = output or Path("runs") / simmim_recipe.name
-    done = pretrain_simmim(simmim_recipe, folder, root=data, device=device, quiet=quiet)
+    training_run = pretrain_simmim(simmim_recipe, folder, root=data, device=device, quiet=quiet)
     if as_json:
-        print_json({"made": done.made and str(done.made), "fit": vars(done.result)})
-    elif done.made is None:
+        print_json({"made": training_run.made and str(training_run.made), "fit": vars(training_run.result)})
+    elif training_run.made is None:
         note(f"stopped before the end; the same command goes on from {folder}.", quiet=quiet)
     else:
-        note(f"reconstructions are drawn in {done.picture}", quiet=quiet)
-        typer.echo(f"{done.made}")
+        note(f"reconstructions are drawn in {training_run.picture}", quiet=quiet)
+        typer.echo(f"{training_run.made}")

@@ -16,6 +16,7 @@ import typer
 
 from ..errors import FormatError, SegevolutionError
 from .console import Device, Quiet, note
+from .options import ImageModality, ModelName, Orientation, SeriesUid, TimePoint, VoxelSpacing
 from .serve import require_server_packages
 
 app = typer.Typer(add_completion=False)
@@ -27,26 +28,12 @@ def view(
         Path,
         typer.Argument(metavar="IMAGE", help="A NIfTI, NRRD or MetaImage file, or a DICOM folder.", show_default=False),
     ],
-    modality: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="CT, MRI, PET or US. DICOM says it itself; other files cannot, so name it."),
-    ] = None,
-    series: Annotated[
-        str | None, typer.Option(metavar="UID", help="SeriesInstanceUID, where a DICOM folder holds several.")
-    ] = None,
-    orientation: Annotated[
-        str | None,
-        typer.Option(metavar="CODES", help="Where the image's axes point, such as LAS, if its file does not say it."),
-    ] = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, if the file does not say them.")
-    ] = None,
-    time: Annotated[
-        int | None, typer.Option(metavar="N", help="Which time point of a 4-D file, counted from 0.")
-    ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME", help="A name (see: segevolution models list) or a model folder.")
-    ] = "segvol-mini",
+    modality: ImageModality = None,
+    series: SeriesUid = None,
+    orientation: Orientation = None,
+    spacing: VoxelSpacing = None,
+    time: TimePoint = None,
+    model: ModelName = "segvol-mini",
     adapter: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="An adapter folder, or the name of one that ships; give it again for more."),
@@ -74,7 +61,6 @@ def view(
     if not image.exists():
         raise FormatError(f"{image} is not there.")
 
-    from ..runtime import limit_threads
     from ..server.running import listening_socket, run, url_of
     from ..server.settings import Settings
 
@@ -89,8 +75,6 @@ def view(
         "time": time,
     }
     failures: list[SegevolutionError] = []
-    if "OMP_NUM_THREADS" not in os.environ:
-        limit_threads()
     with contextlib.closing(listening_socket(settings)) as listener:
         url = url_of(listener)
 

@@ -97,8 +97,8 @@ def calibration_error(predicted: Floats, true: Floats) -> float:
     In each of ten equal bins of the prediction the mean prediction is held against the mean truth; the mean of these
     distances, weighted by the answers in a bin. Answers without a prediction are left out.
     """
-    known = np.isfinite(predicted)
-    predicted, true = predicted[known], true[known]
+    finite = np.isfinite(predicted)
+    predicted, true = predicted[finite], true[finite]
     bins = np.clip((predicted * BINS).astype(int), 0, BINS - 1)
     return float(
         sum(

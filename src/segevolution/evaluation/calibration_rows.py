@@ -68,14 +68,14 @@ def calibration_rows(
     """
     session = Session(backbone, case.volume)
     surroundings = Surroundings.of(case.volume)
-    known, accepts = backbone.spec.structures, backbone.spec.accepts
+    structures, accepts = backbone.spec.structures, backbone.spec.accepts
     for structure in asked_structures(case, PRECISE):
         if progress is not None:
             progress(structure)
         truth = case.mask(structure)
         for questions in (PRECISE, IMPRECISE):
             for kind, prompt in simulated_prompts(case, structure, questions).items():
-                speaks = prompt.text is None or not known or structure in known
+                speaks = prompt.text is None or not structures or structure in structures
                 if kinds_in(kind) <= accepts and speaks:
                     row = _row(session, surroundings, prompt, structure, check=check)
                     if row is not None:

@@ -124,10 +124,12 @@ def _of_seeds(rows: pd.DataFrame, people: Sequence[tuple[str, str]], metric: str
     seeds = sorted(set(rows["seed"]))
     if len(seeds) < 2:
         return ()
-    found = [by_patient(rows[rows["seed"] == seed], metric) for seed in seeds]
-    common = [person for person in people if all(person in values for values in found)]
+    seed_means = [by_patient(rows[rows["seed"] == seed], metric) for seed in seeds]
+    common = [person for person in people if all(person in values for values in seed_means)]
     added = (
-        seed_variance([float(np.mean([values[person] for person in common])) for values in found]) if common else None
+        seed_variance([float(np.mean([values[person] for person in common])) for values in seed_means])
+        if common
+        else None
     )
     return () if added is None else (added,)
 
@@ -145,8 +147,8 @@ def written_change(differences: Values) -> str:
     """ "+0.104 [+0.061, +0.150]" of the patients' paired differences; a dash without patients."""
     if not len(differences):
         return "–"
-    found = interval_of(differences)
-    return f"{found.mean:+.3f}" + (f" [{found.low:+.3f}, {found.high:+.3f}]" if found.shown else "")
+    interval = interval_of(differences)
+    return f"{interval.mean:+.3f}" + (f" [{interval.low:+.3f}, {interval.high:+.3f}]" if interval.shown else "")
 
 
 def draw_curves(panels: Sequence[CurvePanel], y_label: str = "Dice", columns: int = 3) -> bytes:

@@ -180,8 +180,8 @@ class _Interview:
         return {"warnings": math.nan if surroundings is None else self.answerer.warnings(answer, surroundings)}
 
     def _answers(self, kind: str, prompt: Prompt, structure: str) -> bool:
-        named = prompt.text is None or self.answerer.knows(structure)
-        return named and self.answerer.takes(kinds_in(kind))
+        askable = prompt.text is None or self.answerer.knows(structure)
+        return askable and self.answerer.takes(kinds_in(kind))
 
     def _rounds(
         self, dialogue: Dialogue, prompt: Prompt, structure: str, truth: Mask

@@ -291,7 +291,7 @@ def _run_variances(
     for one in seeds:
         common = set(values).intersection(*one)
         if common:
-            part = seed_variance([fmean(found[person] for person in sorted(common)) for found in one])
+            part = seed_variance([fmean(means[person] for person in sorted(common)) for means in one])
             parts += [part] if part is not None else []
     of_folds = fold_variance(list(values.values()), [folds.get(person) for person in values])
     if of_folds is not None and of_folds.variance > sum(part.variance for part in parts):

@@ -56,12 +56,12 @@ def legend(names: Sequence[str]) -> tuple[Label, ...]:
 
     Beyond the 39 colours that there are, colours repeat.
     """
-    taken: set[Colour] = set()
+    colours_taken: set[Colour] = set()
     labels = []
     for value, name in enumerate(names, start=1):
-        free = [colour for colour in (*_own(name), *_FURTHER) if colour not in taken]
+        free = [colour for colour in (*_own(name), *_FURTHER) if colour not in colours_taken]
         colour = free[0] if free else _FURTHER[value % len(_FURTHER)]
-        taken.add(colour)
+        colours_taken.add(colour)
         labels.append(Label(value, name, colour))
     return tuple(labels)
 

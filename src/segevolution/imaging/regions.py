@@ -115,9 +115,9 @@ class Region:
         high = np.clip(np.ceil(ends.max(axis=0)) + 1, low, target.shape).astype(int)
         fine = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), -1).reshape(-1, 3)
         origin = np.floor(source.to_voxel(target.to_mm(fine)) + 0.5).astype(int) - first
-        known = ((origin >= 0) & (origin < target_signs.shape)).all(axis=1)
+        inside = ((origin >= 0) & (origin < target_signs.shape)).all(axis=1)
         labels = np.zeros(len(fine), np.int8)
-        labels[known] = target_signs[tuple(origin[known].T)]
+        labels[inside] = target_signs[tuple(origin[inside].T)]
         centres = np.floor(target.to_voxel(source.to_mm(self.voxels)) + 0.5).astype(int)
         in_target = ((centres >= 0) & (centres < target.shape)).all(axis=1)
         voxels = np.concatenate([fine[labels > 0], centres[in_target]])

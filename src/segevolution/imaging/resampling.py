@@ -51,8 +51,8 @@ class Resampling:
         """From voxels of one size in millimetres to another; the new array is as long as the old, to half a voxel."""
         step = np.asarray(wanted, np.float64) / np.asarray(spacing, np.float64)
         d, h, w = (max(1, round(side / pace)) for side, pace in zip(shape, step.tolist(), strict=True))
-        left = np.asarray(shape) - np.asarray((d, h, w)) * step
-        return cls(shape, (d, h, w), step, left / 2, tuple(against))
+        remainder = np.asarray(shape) - np.asarray((d, h, w)) * step
+        return cls(shape, (d, h, w), step, remainder / 2, tuple(against))
 
     @property
     def bytes_needed(self) -> int:

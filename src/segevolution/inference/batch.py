@@ -143,12 +143,12 @@ class Batch:
             SegevolutionError: the model, adapter, device or a structure's name is wrong, for every scan.
         """
         networks = Networks(next(iter(self._requests.values())).device) if self._requests else None
-        for done, scan in enumerate(scans):
+        for number, scan in enumerate(scans):
             # What a killed call left of this scan is replaced; `__init__` made sure that it answers the same question.
             request = replace(self._requests[scan], force=self._requests[scan].force or self._has_key(scan))
             failed = _failure_file(request.outputs)
             try:
-                report = predict(request, progress(scan, done) if progress else None, networks)
+                report = predict(request, progress(scan, number) if progress else None, networks)
             except _EVERYWHERE:
                 raise
             except (SegevolutionError, OSError, MemoryError, RuntimeError) as error:

@@ -115,10 +115,10 @@ class Calibration:
 
     def expected_of(self, signs: Signs, kind: str, modality: Modality | None) -> float | None:
         """The same for a kind of prompt, such as "text+box"."""
-        known = None if modality is None else self.modalities.get(modality)
-        if known is None:
+        modality_curves = None if modality is None else self.modalities.get(modality)
+        if modality_curves is None:
             return None
-        for curve in known.curves.get(kind, ()):
+        for curve in modality_curves.curves.get(kind, ()):
             expected = curve.expected(signs)
             if expected is not None:
                 return expected
@@ -126,8 +126,8 @@ class Calibration:
 
     def doubtful_below(self, modality: Modality | None) -> float | None:
         """Expected overlap below which an answer is doubted; None where nothing is known."""
-        known = None if modality is None else self.modalities.get(modality)
-        return None if known is None else known.doubtful
+        modality_curves = None if modality is None else self.modalities.get(modality)
+        return None if modality_curves is None else modality_curves.doubtful
 
 
 def kind_of(prompt: Prompt) -> str:

@@ -121,10 +121,10 @@ def calibrated_doubt(expected: float | None, calibration: Calibration, modality:
 
 
 def _unseen(calibration: Calibration, surroundings: Surroundings) -> str | None:
-    known, modality = calibration.modalities, surroundings.modality
-    if not known or modality is None or modality in known:
+    modalities, modality = calibration.modalities, surroundings.modality
+    if not modalities or modality is None or modality in modalities:
         return None
-    return f"nothing is known of this model's answers on {modality}: it was measured on {', '.join(known)} only"
+    return f"nothing is known of this model's answers on {modality}: it was measured on {', '.join(modalities)} only"
 
 
 def _unusual_volume(name: str | None, signs: Signs) -> str | None:

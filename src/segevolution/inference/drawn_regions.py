@@ -68,8 +68,8 @@ def rescaled(region: Region | None, source: Triple, target: Triple) -> Region | 
     stop = np.clip(np.ceil((high + 1) * scale).astype(int), first + 1, last + 1)
     finer = np.stack(np.meshgrid(*map(np.arange, first, stop), indexing="ij"), -1).reshape(-1, 3)
     origin = np.floor((finer + 0.5) / scale).astype(int) - low
-    known = ((origin >= 0) & (origin < signs.shape)).all(axis=1)
-    finer, labels = finer[known], signs[tuple(origin[known].T)]
+    inside = ((origin >= 0) & (origin < signs.shape)).all(axis=1)
+    finer, labels = finer[inside], signs[tuple(origin[inside].T)]
     middles = np.minimum(np.floor((region.voxels + 0.5) * scale).astype(int), last)
     voxels = np.concatenate([finer[labels > 0], middles])
     all_labels = np.concatenate([labels[labels > 0] - 1, region.labels])

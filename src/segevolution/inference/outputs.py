@@ -105,11 +105,11 @@ def outputs_of(
 
 def suffix_of(path: Path) -> str:
     """The suffix that names a writable image format; raises OutputError where there is none."""
-    known = [suffix for form in FORMATS for suffix in form.writes]
-    for suffix in sorted(known, key=len, reverse=True):
+    suffixes = [suffix for form in FORMATS for suffix in form.writes]
+    for suffix in sorted(suffixes, key=len, reverse=True):
         if path.name.lower().endswith(suffix):
             return path.name[-len(suffix) :]
-    raise OutputError(f"{path} has no suffix that can be written; known are {', '.join(known)}.")
+    raise OutputError(f"{path} has no suffix that can be written; known are {', '.join(suffixes)}.")
 
 
 def file_name(structure: str) -> str:

@@ -132,8 +132,8 @@ def _answered(
     builder = None if request.split or request.candidates else LabelMapBuilder(session.frame, len(prompts))
     answers: list[Segmentation] = []
     judged: list[Confidence] = []
-    for done, (name, prompt) in enumerate(zip(request.names, prompts, strict=True)):
-        tell(name, done, len(prompts))
+    for number, (name, prompt) in enumerate(zip(request.names, prompts, strict=True)):
+        tell(name, number, len(prompts))
         if request.candidates:
             candidates = session.candidates(prompt, keep_logits=True)
         else:

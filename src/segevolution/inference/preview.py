@@ -113,9 +113,10 @@ def draw_preview(volume: Volume, rows: Sequence[PreviewRow], title: str = "") ->
 
 def display_range(volume: Volume) -> tuple[float, float]:
     """Signal shown as black and as white: a soft-tissue window for CT, else the 1st and 99.5th percentile."""
+    if volume.modality is Modality.CT:
+        return SOFT_TISSUE
     measured = usable_signal(volume.array, volume.modality).measured
-    lowest = float(measured.min())
-    if volume.modality is Modality.CT or (volume.modality is None and lowest < LOWEST_SIGNAL_OF_MR):
+    if volume.modality is None and float(measured.min()) < LOWEST_SIGNAL_OF_MR:
         return SOFT_TISSUE
     low, high = np.percentile(measured, (1, 99.5))
     return float(low), float(max(high, low + 1e-6))

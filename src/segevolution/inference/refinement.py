@@ -44,15 +44,15 @@ def covering(differences: Tensor, patch: Triple, rng: np.random.RandomState) -> 
     block = tight(differences)
     if block is None:
         return
-    left = differences.cpu().numpy().copy()
-    candidates = _grid(left, block)
+    remaining = differences.cpu().numpy().copy()
+    candidates = _grid(remaining, block)
     tries = _TRIED if len(candidates) else _TRIED_LAST
-    yield from _greedy(left, candidates, patch)
-    while left.any():
-        places = np.argwhere(left)
+    yield from _greedy(remaining, candidates, patch)
+    while remaining.any():
+        places = np.argwhere(remaining)
         tried = places[rng.randint(0, len(places), tries)]
-        best = _best(left, tried, patch)
-        yield _take(left, tried[best], patch)
+        best = _best(remaining, tried, patch)
+        yield _take(remaining, tried[best], patch)
 
 
 def _grid(mask: npt.NDArray[np.bool_], block: VoxelBlock) -> Voxels:

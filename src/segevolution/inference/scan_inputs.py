@@ -103,16 +103,16 @@ def _named(scans: Sequence[tuple[Path, str | None]]) -> tuple[ScanInput, ...]:
         for place in alike:
             depth[place] += 1
             names[place] = _name(scans[place][0], depth[place])
-    taken: set[str] = set()
-    named = []
+    names_taken: set[str] = set()
+    named_scans = []
     for (path, series), name in zip(scans, names, strict=True):
         candidate, number = name, 1
-        while candidate.lower() in taken:
+        while candidate.lower() in names_taken:
             number += 1
             candidate = f"{name}_{number}"
-        taken.add(candidate.lower())
-        named.append(ScanInput(path, candidate, series))
-    return tuple(named)
+        names_taken.add(candidate.lower())
+        named_scans.append(ScanInput(path, candidate, series))
+    return tuple(named_scans)
 
 
 def _name(path: Path, depth: int) -> str:

@@ -107,10 +107,9 @@ def notes_of(
     request: SegmentRequest, volume: Volume, results: Sequence[StructureResult], answers: Sequence[Segmentation]
 ) -> tuple[str, ...]:
     """What a person should know beside the warnings."""
-    lowest = float(usable_signal(volume.array, volume.modality).measured.min())
     if volume.modality is not None:
         modality = f"modality: {volume.modality}, as {'you said' if request.modality else 'the DICOM header says'}"
-    elif lowest < LOWEST_SIGNAL_OF_MR:
+    elif (lowest := float(usable_signal(volume.array).measured.min())) < LOWEST_SIGNAL_OF_MR:
         modality = f"modality: not said; with values down to {lowest:.0f} it looks like CT; name it with --modality"
     else:
         modality = "modality: not said, and its values are not those of CT; name it, for instance with --modality MRI"

@@ -336,10 +336,10 @@ class Session:
         self, prompts: Sequence[Prompt], structure: str | None, *, keep_logits: bool = False, multimask: bool = False
     ) -> list[Segmentation]:
         opened = self._opened
-        asked = [opened.understood(prompt) for prompt in prompts]
+        questions = [opened.understood(prompt) for prompt in prompts]
         each = 3 if multimask else 1
         with opened.lock:
             return [
-                opened.segmentation(asked[place // each], answer, name, keep_logits=keep_logits)
-                for place, (answer, name) in enumerate(opened.ask(asked, structure, multimask=multimask))
+                opened.segmentation(questions[place // each], answer, name, keep_logits=keep_logits)
+                for place, (answer, name) in enumerate(opened.ask(questions, structure, multimask=multimask))
             ]

@@ -36,3 +36,22 @@ class SamMlp(nn.Module):
         """(..., W) -> the same shape."""
         changed: Tensor = self.lin2(functional.gelu(self.lin1(values)))
         return changed
+
+
+def mask_downscaling(convolution: type[nn.Conv2d] | type[nn.Conv3d], channels: int, out: int) -> nn.Sequential:
+    """What embeds a mask: two halvings, then `out` channels; (P, 1, 4 g, ...) -> (P, out, g, ...).
+
+    Args:
+        convolution: of the mask's dimensions.
+        channels: after the second halving.
+        out: channels of the image tokens.
+    """
+    return nn.Sequential(
+        convolution(1, channels // 4, 2, 2),
+        ChannelNorm(channels // 4),
+        nn.GELU(),
+        convolution(channels // 4, channels, 2, 2),
+        ChannelNorm(channels),
+        nn.GELU(),
+        convolution(channels, out, 1),
+    )

@@ -113,9 +113,9 @@ class Spec:
 
     def __post_init__(self) -> None:
         _require(_sides(self.window), f"the window {self.window}", "three whole numbers of at least 1")
-        known = {kind.value for kind in PromptKind}
+        kinds = {kind.value for kind in PromptKind}
         _require(
-            len(self.accepts) > 0 and set(self.accepts) <= known,
+            len(self.accepts) > 0 and set(self.accepts) <= kinds,
             f"the kinds of prompt {sorted(self.accepts)}",
             f"some of {', '.join(PromptKind)}",
         )

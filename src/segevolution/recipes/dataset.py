@@ -35,7 +35,7 @@ class Simulation(RecipePart):
     @model_validator(mode="before")
     @classmethod
     def _parse_modality(cls, values: Any) -> Any:
-        return _with_modality(values)
+        return with_modality(values)
 
 
 class Published(RecipePart):
@@ -50,7 +50,7 @@ class Published(RecipePart):
     @model_validator(mode="before")
     @classmethod
     def _parse_modality(cls, values: Any) -> Any:
-        return _with_modality(values)
+        return with_modality(values)
 
 
 class Dataset(RecipePart):
@@ -87,7 +87,7 @@ class Dataset(RecipePart):
     @model_validator(mode="before")
     @classmethod
     def _parse_modality(cls, values: Any) -> Any:
-        return _with_modality(values)
+        return with_modality(values)
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Dataset":
@@ -115,7 +115,8 @@ class Dataset(RecipePart):
         return self.labels or ("exact (simulated)" if self.simulate else "origin not stated")
 
 
-def _with_modality(values: Any) -> Any:
+def with_modality(values: Any) -> Any:
+    """A recipe's part with the modality that its word names; a word that names none is a `ValueError`."""
     if isinstance(values, Mapping) and isinstance(values.get("modality"), str):
         try:
             return {**values, "modality": Modality.parse(values["modality"])}

@@ -132,16 +132,17 @@ def _listed(settings: Settings) -> list[AnswererChoice]:
         if model == settings.model and expert.adapter is not None:
             modalities.setdefault((expert.model, expert.adapter), []).append(modality)
     answerers += [
-        AnswererChoice(adapter, model, adapter, tuple(known)) for (model, adapter), known in modalities.items()
+        AnswererChoice(adapter, model, adapter, tuple(expert_modalities))
+        for (model, adapter), expert_modalities in modalities.items()
     ]
     for adapter_name in settings.adapters:
         folder = find_adapter(adapter_name)
         model = _base_of(folder, settings.model, [answerer.model for answerer in answerers])
-        taken = {answerer.id for answerer in answerers}
+        ids_taken = {answerer.id for answerer in answerers}
         name = folder.resolve().name
         if any(answerer.adapter == name for answerer in answerers):
             continue  # ships, and is listed already
-        answerers.append(AnswererChoice(_free(name, taken), model, folder))
+        answerers.append(AnswererChoice(_free(name, ids_taken), model, folder))
     # What an adapter changed is seen beside its own base, which need not be the model that is served.
     for model in dict.fromkeys(answerer.model for answerer in answerers if answerer.model != settings.model):
         answerers.append(AnswererChoice(_free(Path(model).name, {answerer.id for answerer in answerers}), model))

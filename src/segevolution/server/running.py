@@ -1,10 +1,12 @@
 """A server process: its socket, and its run from the first request to the last."""
 
+import os
 import socket
 from collections.abc import Callable
 
 import uvicorn
 
+from ..runtime import limit_threads
 from .app import create_app
 from .faults import SettingError
 from .settings import Settings
@@ -39,7 +41,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 def run(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None) -> None:
-    """Serve on a socket until the process is told to end.
+    """Serve on a socket until the process is told to end, with a thread a core unless OMP_NUM_THREADS says otherwise.
 
     Args:
         ready: called when the first request would be answered.
@@ -47,6 +49,8 @@ def run(settings: Settings, listener: socket.socket, ready: Callable[[], None] |
     Raises:
         SettingError, CheckpointError, AdapterError: it cannot be served so.
     """
+    if "OMP_NUM_THREADS" not in os.environ:
+        limit_threads()
     app = create_app(settings)
     config = uvicorn.Config(
         app,

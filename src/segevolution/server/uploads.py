@@ -112,7 +112,7 @@ def _unzipped(path: Path, settings: Settings) -> Path:
     """
     folder = path.with_name("dicom")
     folder.mkdir()
-    left = settings.volume_bytes
+    bytes_left = settings.volume_bytes
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir() and _is_wanted(member.filename)]
@@ -124,8 +124,8 @@ def _unzipped(path: Path, settings: Settings) -> Path:
                 suffix = ".dcm" if member.filename.lower().endswith(".dcm") else ""
                 with archive.open(member) as source, (folder / f"{number:05d}{suffix}").open("wb") as target:
                     while chunk := source.read(_CHUNK):
-                        left -= len(chunk)
-                        if left < 0:
+                        bytes_left -= len(chunk)
+                        if bytes_left < 0:
                             raise TooLarge(
                                 f"{path.name} unpacks to more than {settings.volume_bytes / GIGABYTE:g} GB, which is "
                                 "what this server takes."

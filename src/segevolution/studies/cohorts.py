@@ -15,8 +15,7 @@ from typing import Any, Protocol
 from pydantic import Field, model_validator
 
 from ..data.record import CaseRecord
-from ..errors import VocabularyError
-from ..recipes.dataset import Dataset
+from ..recipes.dataset import Dataset, with_modality
 from ..recipes.parts import RecipePart, SafeName
 from ..recipes.roles import CaseName
 from ..vocabulary import Modality, did_you_mean
@@ -33,12 +32,7 @@ class Cohort(RecipePart):
     @model_validator(mode="before")
     @classmethod
     def _parse_modality(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and isinstance(values.get("modality"), str):
-            try:
-                return {**values, "modality": Modality.parse(values["modality"])}
-            except VocabularyError as error:
-                raise ValueError(str(error)) from error
-        return values
+        return with_modality(values)
 
     def of(self, cases: Iterable[CaseName], records: Mapping[CaseName, CaseRecord]) -> tuple[CaseName, ...]:
         """Those of the cases that belong to it, in their order; `count` is not looked at."""

@@ -179,9 +179,9 @@ def _prepared(dataset: Dataset, folder: Path, key: str, root: str | None) -> Sto
             place = None
         if place is not None and (place / "store.json").is_file():
             return Store.open(place)
-    made = folder / "data" / dataset.name
-    if noted_key(folder / "data" / f"{dataset.name}.json") == key and (made / "store.json").is_file():
-        store = Store.open(made)
+    store_folder = folder / "data" / dataset.name
+    if noted_key(folder / "data" / f"{dataset.name}.json") == key and (store_folder / "store.json").is_file():
+        store = Store.open(store_folder)
         return store if len(store) else None
     return None
 
@@ -197,7 +197,7 @@ def _how(dataset: Dataset, why: str) -> str:
 
 def _expected(dataset: Dataset, names: Sequence[str]) -> list[ExpectedCase]:
     """Cases that stand in for a dataset's own: as published, else one patient a case that lies there."""
-    named = [name for role in ROLES if isinstance(value := getattr(dataset, role), list) for name in value]
+    case_names = [name for role in ROLES if isinstance(value := getattr(dataset, role), list) for name in value]
     if dataset.simulate is not None:
         simulated = range(dataset.simulate.patients)
         return [_case(dataset, number, 0, dataset.simulate.modality, None) for number in simulated]
@@ -206,14 +206,14 @@ def _expected(dataset: Dataset, names: Sequence[str]) -> list[ExpectedCase]:
         for group in dataset.published:
             for _ in range(group.patients):
                 modality = group.modality or dataset.modality
-                person = named[number] if number < len(named) else None
+                person = case_names[number] if number < len(case_names) else None
                 cases += [
                     _case(dataset, number, scan, modality, group.part, person, group.site)
                     for scan in range(group.scans)
                 ]
                 number += 1
         return cases
-    people = [*named, *(name for name in names if name not in named)]
+    people = [*case_names, *(name for name in names if name not in case_names)]
     return [_case(dataset, number, 0, dataset.modality, None, name) for number, name in enumerate(people)]
 
 
@@ -274,13 +274,13 @@ def _measuring_seconds(
         return 0.0
     encode, decode = speeds[job.base]
     questions = job.questions
-    wanted = min(structures, len(questions.structures)) if questions.structures else structures
-    asked = sum(len(variant.prompts) for variant in questions.variants()) * (1 + questions.clicks)
+    structure_count = min(structures, len(questions.structures)) if questions.structures else structures
+    question_count = sum(len(variant.prompts) for variant in questions.variants()) * (1 + questions.clicks)
     seconds = 0.0
     for windows in questions.all_windows:
         closer = (windows or bases[job.base].spec.windows) != "off"
         answer = decode + (encode + decode if closer else 0.0)
-        seconds += encode + (wanted * asked + len(questions.absent)) * answer
+        seconds += encode + (structure_count * question_count + len(questions.absent)) * answer
     return seconds * len(questions.contexts)
 
 

@@ -131,8 +131,8 @@ class _Planner:
         if method.start is not None:
             key = digest([base.fingerprint, *self._begun(method)])
             training = self._training(method, method.name, key, self.recipe.seeds[0], None)
-        asked = _Asked(method, method.name, method.name, self.recipe.seeds[0])
-        return training, self._evaluations(asked, training, tested)
+        method_run = _Asked(method, method.name, method.name, self.recipe.seeds[0])
+        return training, self._evaluations(method_run, training, tested)
 
     def _trained(self, method: Method) -> Iterable[tuple[TrainJob, list[EvaluateJob]]]:
         """One run for each cohort, number of shots, seed and fold."""
@@ -161,8 +161,8 @@ class _Planner:
             )
             job = self._training(method, run, key, seed, fit, train, replay, validation)
             people = len({self.record_of[name].person for name in train})
-            asked = _Asked(method, run, label, seed, "" if cohort is None else cohort.name, people)
-            yield job, self._evaluations(asked, job, self._tested(fold))
+            method_run = _Asked(method, run, label, seed, "" if cohort is None else cohort.name, people)
+            yield job, self._evaluations(method_run, job, self._tested(fold))
 
     def _cohorts(self, method: Method) -> list[Cohort | None]:
         """Those that a method is trained on; None: all that may train."""

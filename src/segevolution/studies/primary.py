@@ -109,15 +109,15 @@ def check_primary(
     if METRICS[primary.metric].needs_mm and not surface:
         raise ValueError(f"primary asks for {primary.metric}, which is not measured with surface: false")
     if primary.shots is not None and primary.shots not in shots:
-        known = ", ".join(map(str, shots)) or "none, so leave it out"
-        raise ValueError(f"primary.shots is {primary.shots}; the recipe's shots are {known}")
+        values = ", ".join(map(str, shots)) or "none, so leave it out"
+        raise ValueError(f"primary.shots is {primary.shots}; the recipe's shots are {values}")
     if (primary.shift is None) != (primary.strength is None):
         raise ValueError("primary.shift and primary.strength go together")
     if primary.shift is not None:
         _among("shift", primary.shift, [name for name in strengths if name in SHIFTS])
         if primary.strength not in strengths[primary.shift]:
-            known = ", ".join(f"{value:g}" for value in strengths[primary.shift])
-            raise ValueError(f"primary.strength is {primary.strength:g}; {primary.shift} is measured at {known}")
+            values = ", ".join(f"{value:g}" for value in strengths[primary.shift])
+            raise ValueError(f"primary.strength is {primary.strength:g}; {primary.shift} is measured at {values}")
     if primary.click > clicks:
         raise ValueError(f"primary.click is {primary.click}, but there are {clicks} clicks")
 

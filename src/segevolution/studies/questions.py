@@ -135,12 +135,14 @@ def omissions(
             sentences.append(f"{method.name} is not corrected by clicks: {base.name} takes no points.")
     for wish in recipe.shifts:
         for dataset, cases in records.items():
-            left = [record for record in cases if not means_something(wish.name, record)]
-            if left:
-                modalities = ", ".join(dict.fromkeys(str(record.modality or "an unknown modality") for record in left))
+            meaningless = [record for record in cases if not means_something(wish.name, record)]
+            if meaningless:
+                modalities = ", ".join(
+                    dict.fromkeys(str(record.modality or "an unknown modality") for record in meaningless)
+                )
                 sentences.append(
-                    f"{wish.name} is not applied to {len(left)} of {len(cases)} cases of {dataset}: it means nothing "
-                    f"on {modalities}."
+                    f"{wish.name} is not applied to {len(meaningless)} of {len(cases)} cases of {dataset}: it means "
+                    f"nothing on {modalities}."
                 )
     return tuple(sentences)
 

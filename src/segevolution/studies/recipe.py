@@ -296,8 +296,8 @@ def _checked_adapter(method: Method) -> None:
     Settings that only change a ready adapter's are judged with these, when it is read (`warm_start.py`).
     """
     if method.trained_as not in METHODS:
-        known = [UNTRAINED, SCRATCH, *METHODS, *RIVALS]
-        hint = did_you_mean(method.trained_as, known, f"known are {', '.join(known)}")
+        method_kinds = [UNTRAINED, SCRATCH, *METHODS, *RIVALS]
+        hint = did_you_mean(method.trained_as, method_kinds, f"known are {', '.join(method_kinds)}")
         raise ValueError(f'"{method.trained_as}" is no kind of method; {hint}')
     if method.start is not None:
         return

@@ -101,8 +101,8 @@ def report(
 
 def _slices(table: pd.DataFrame, job: ReportJob, workspace: Workspace) -> list[Picture]:
     """Pictures of the cases that the rule of `choose_cases` picks for the first method beside the reference."""
-    asked = table[table["prompt"] == job.drawn]["method"]
-    others = [name for name in dict.fromkeys(asked) if name != job.reference]
+    methods = table[table["prompt"] == job.drawn]["method"]
+    others = [name for name in dict.fromkeys(methods) if name != job.reference]
     method = others[0] if others else job.reference
     plain = [evaluation for evaluation in job.evaluations if evaluation.plain]
     pictures = []

@@ -97,9 +97,9 @@ def run_study(
         workspace.console.print(f"warning: {sentence}")
     for sentence in study_plan.report.omitted:
         workspace.console.print(f"not asked: {sentence}")
-    done = sum(workspace.results.has(job.part) for job in study_plan.evaluations)
-    workspace.console.print(_ahead(study_plan, workspace, done))
-    late = note_primary(folder, study_plan.report.primary, done)
+    evaluations_done = sum(workspace.results.has(job.part) for job in study_plan.evaluations)
+    workspace.console.print(_ahead(study_plan, workspace, evaluations_done))
+    late = note_primary(folder, study_plan.report.primary, evaluations_done)
     late_warnings = [] if late is None else [late]
     work = executor.run(study_plan, workspace)
     if work.missing:

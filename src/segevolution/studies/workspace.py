@@ -83,14 +83,14 @@ class Workspace:
             network = self.network(job.base, job.part.run, job.needs)
             # What was measured of a bare network says nothing of what an adapter makes of it.
             return NetworkAnswerer(network, calibration_of(job.base) if job.needs is None else Calibration())
-        wanted = (job.rival, job.part.run, job.needs)
-        if getattr(self._loaded, "name", None) != wanted:
+        answerer_key = (job.rival, job.part.run, job.needs)
+        if getattr(self._loaded, "name", None) != answerer_key:
             self._loaded.name, self._loaded.network = None, None
             if job.needs is not None and self.trained(job.part.run, job.needs) is None:
                 raise RecipeError(f"{self.run_folder(job.part.run)} holds no trained {job.rival}; train it first.")
             folder = None if job.needs is None else self.run_folder(job.part.run)
             self._loaded.network = RIVALS[job.rival].load(job.settings, folder, self.device)
-            self._loaded.name = wanted
+            self._loaded.name = answerer_key
         answerer: Answerer = self._loaded.network
         return answerer
 

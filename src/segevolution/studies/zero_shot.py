@@ -41,10 +41,10 @@ def badges(evaluations: Iterable[EvaluateJob], records: Mapping[str, Sequence[Ca
 
 
 def _badge(base: str, dataset: str, cases: Sequence[CaseRecord]) -> str:
-    known = base_of(base)
-    if known is None:
+    base_facts = base_of(base)
+    if base_facts is None:
         return f"not zero-shot: what {base} was trained on is not known"
-    seen_data = [data_name for record in cases if (data_name := seen_by(known, dataset, record))]
+    seen_data = [data_name for record in cases if (data_name := seen_by(base_facts, dataset, record))]
     parts = " and ".join(dict.fromkeys(seen_data))
     return (
         f"not zero-shot: {len(seen_data)} of {len(cases)} cases seen in training ({parts})" if seen_data else ZERO_SHOT

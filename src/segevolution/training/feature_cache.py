@@ -215,8 +215,8 @@ class FeatureCache:
         if case not in self._keys:
             content = hashlib.sha256(np.ascontiguousarray(case.image).data)
             content.update(np.ascontiguousarray(case.labels).data)
-            named = [case.name, case.modality, sorted(case.structures.items()), sorted(case.absent)]
-            key_text = json.dumps([self._told, named, content.hexdigest()], sort_keys=True, default=str)
+            case_facts = [case.name, case.modality, sorted(case.structures.items()), sorted(case.absent)]
+            key_text = json.dumps([self._told, case_facts, content.hexdigest()], sort_keys=True, default=str)
             self._keys[case] = hashlib.sha256(key_text.encode()).hexdigest()[:24]
         return self._keys[case]
 

@@ -64,8 +64,8 @@ class MaskSettings:
         """From plain values, such as a recipe's; RecipeError names an unknown key and its nearest."""
         for key in values:
             if key not in cls.__dataclass_fields__:
-                known = cls.__dataclass_fields__
-                hint = did_you_mean(str(key), known, f"known are {', '.join(known)}.")
+                field_names = cls.__dataclass_fields__
+                hint = did_you_mean(str(key), field_names, f"known are {', '.join(field_names)}.")
                 raise RecipeError(f'"simmim.{key}" is no key here; {hint}')
         tidy: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()

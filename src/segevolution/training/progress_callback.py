@@ -39,12 +39,12 @@ class TrainingProgress(Callback):
         """Tell of the step."""
         step = trainer.global_step
         self._bar.update(self._task, completed=step, total=trainer.max_steps)
-        done = step - self._first_step
+        steps_done = step - self._first_step
         part = step * _PARTS // max(1, trainer.max_steps)
-        if not self._bar.disable or (done != _FIRST and part <= self._told) or done < _FIRST:
+        if not self._bar.disable or (steps_done != _FIRST and part <= self._told) or steps_done < _FIRST:
             return
         self._told = max(part, self._told)
-        rest = (time.monotonic() - self._start) / done * (trainer.max_steps - step)
+        rest = (time.monotonic() - self._start) / steps_done * (trainer.max_steps - step)
         self._write(f"step {step} of {trainer.max_steps}, about {duration(rest)} left")
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -268,10 +268,10 @@ class ContextPriorAdapter(BaseAdapter):
         if (kind, name) not in self.stand_ins:
             nearest_name = nearest(name, pool.names(kind), self.backbone)
             self.stand_ins[kind, name] = nearest_name
-            taken = (
+            tokens_taken = (
                 f'those of "{nearest_name}", the nearest known'
                 if nearest_name
                 else f"those of an unknown {_KINDS[kind]}"
             )
-            _LOG.warning('this adapter has learned no tokens for "%s" and takes %s.', name, taken)
+            _LOG.warning('this adapter has learned no tokens for "%s" and takes %s.', name, tokens_taken)
         return self.stand_ins[kind, name]

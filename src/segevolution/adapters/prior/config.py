@@ -105,13 +105,13 @@ class ContextPriorConfig(AdapterConfig):
     also_train: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, known in (
+        for name, choices in (
             ("fusion", get_args(Kind)),
             ("prototype", get_args(Prototype)),
             ("token_init", get_args(Start)),
         ):
-            if getattr(self, name) not in known:
-                hint = did_you_mean(str(getattr(self, name)), known, f"use one of {', '.join(known)}.")
+            if getattr(self, name) not in choices:
+                hint = did_you_mean(str(getattr(self, name)), choices, f"use one of {', '.join(choices)}.")
                 raise AdapterError(f'{name} "{getattr(self, name)}" is not known; {hint}')
         for name in ("blocks", "heads", "width", "mlp", "hidden", "structure_tokens", "modality_tokens"):
             value = getattr(self, name)

@@ -44,12 +44,14 @@ class TokenPool(nn.Module):
             name: canonical.
             like: a name of the same kind, whose tokens it starts from; None draws them.
         """
-        held = self._held(kind)
-        if key(name) in held:
+        held_tokens = self._held(kind)
+        if key(name) in held_tokens:
             return
         values = first(kind, name, self.counts[kind], self.width, self.start, self.seed)
-        place = next(iter(held.values())).device if len(held) else values.device
-        held[key(name)] = nn.Parameter(values.to(place) if like is None else held[key(like)].detach().clone())
+        place = next(iter(held_tokens.values())).device if len(held_tokens) else values.device
+        held_tokens[key(name)] = nn.Parameter(
+            values.to(place) if like is None else held_tokens[key(like)].detach().clone()
+        )
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Those that have tokens, the unknown left out."""
@@ -57,8 +59,8 @@ class TokenPool(nn.Module):
 
     def forward(self, kind: str, names: Sequence[str | None]) -> Tensor:
         """P names -> (P, T, w), or (P, M, w) for modalities; None takes the tokens of the unknown."""
-        held = self._held(kind)
-        tokens = torch.stack([held[key(name or UNKNOWN)] for name in names])
+        held_tokens = self._held(kind)
+        tokens = torch.stack([held_tokens[key(name or UNKNOWN)] for name in names])
         return tokens.view(len(names), self.counts[kind], self.width)
 
     def _held(self, kind: str) -> nn.ParameterDict:

@@ -211,7 +211,7 @@ def modality_of_scanner(model: str) -> Modality | None:
     "Philips INGENIA 3.0T" -> MRI; None for a model that is none of SCANNERS.
     """
     modalities = {
-        modality for known, modality in SCANNERS.items() if _letters_and_digits(known) in _letters_and_digits(model)
+        modality for scanner, modality in SCANNERS.items() if _letters_and_digits(scanner) in _letters_and_digits(model)
     }
     return modalities.pop() if len(modalities) == 1 else None
 

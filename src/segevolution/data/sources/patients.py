@@ -83,11 +83,11 @@ def group_patients(names: Iterable[str], patient_from: str | None = None) -> Gro
     names = list(dict.fromkeys(names))
     if patient_from is not None:
         return _as_said(names, patient_from)
-    known = {name: match.group(1) for name in names if (match := _scheme(name)) is not None}
-    parsed = {name: _Parsed.of(name) for name in names if name not in known}
-    patients = known | {name: parse.rest for name, parse in parsed.items()}
+    patient_by_scheme = {name: match.group(1) for name in names if (match := _scheme(name)) is not None}
+    parsed = {name: _Parsed.of(name) for name in names if name not in patient_by_scheme}
+    patients = patient_by_scheme | {name: parse.rest for name, parse in parsed.items()}
     left_off = {kind for parse in parsed.values() for kind in parse.left_off}
-    if known:
+    if patient_by_scheme:
         left_off.add("number of a scan")
     rule = _rule(left_off) if any(name != patient for name, patient in patients.items()) else "their whole names"
     rests = sorted({parse.rest for parse in parsed.values()})
@@ -219,8 +219,8 @@ def _shared_stem(rests: Sequence[str]) -> str | None:
 def _may_be_a_person(stem: str) -> bool:
     """Whether a beginning that names share says more than "case", "CT_scan" or a count's leading zeros."""
     words = [word.lower() for word in re.findall(r"[^_\-\s.]+", stem)]
-    known = GENERIC | MODALITIES | SEQUENCES | FILES | TIMES | NUMBERED | VIEWS
-    return any(len(word) > 1 and not re.fullmatch(r"0*", word) and word not in known for word in words)
+    known_words = GENERIC | MODALITIES | SEQUENCES | FILES | TIMES | NUMBERED | VIEWS
+    return any(len(word) > 1 and not re.fullmatch(r"0*", word) and word not in known_words for word in words)
 
 
 def _second_numbers(rests: Sequence[str]) -> Grouping | None:

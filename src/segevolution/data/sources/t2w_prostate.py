@@ -104,8 +104,8 @@ class T2WProstateSource(PairedSource):
         steps: list[float] = []
         sources: dict[str, None] = {}
         for axis, letter in enumerate("xyz"):
-            known = [(spacing[axis], name) for spacing, name in (*spacings, (tags, "the TIFF's tags"))]
-            step, source = next(((step, name) for step, name in known if step is not None), (None, ""))
+            stated_spacings = [(spacing[axis], name) for spacing, name in (*spacings, (tags, "the TIFF's tags"))]
+            step, source = next(((step, name) for step, name in stated_spacings if step is not None), (None, ""))
             if step is None:
                 raise StoreError(
                     f"{case}: neither a table nor {image.name} tells the voxel spacing along {letter}; write it into "

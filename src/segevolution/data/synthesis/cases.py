@@ -157,5 +157,5 @@ def _anatomy(
         source_labels = np.where(np.isin(source.array, list(FREESURFER)), source.array, 0)
         return from_freesurfer(source, rng, spacing=spacing, bend=bend), source_labels, ()
     source_labels = np.where(np.isin(source.array, list(names)), source.array, 0)  # what has no name is made up anew
-    named = replace(source, array=source_labels)
-    return from_label_map(named, names, rng, spacing=spacing, bend=bend, surround=detail), source_labels, ()
+    named_volume = replace(source, array=source_labels)
+    return from_label_map(named_volume, names, rng, spacing=spacing, bend=bend, surround=detail), source_labels, ()

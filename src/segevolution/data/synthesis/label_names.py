@@ -92,8 +92,8 @@ def describe_labels(values: Iterable[int], names: Names) -> Described:
     tissues: dict[int, str] = {}
     unknown = []
     for value in (value for value in numbers if value in names):
-        structures[value], tissues[value], known = describe_any(names[value])
-        if not known:
+        structures[value], tissues[value], is_known = describe_any(names[value])
+        if not is_known:
             unknown.append(names[value])
     nameless = [value for value in numbers if value not in names]
     notes = []
@@ -105,16 +105,16 @@ def describe_labels(values: Iterable[int], names: Names) -> Described:
 
 
 def _freesurfer(numbers: list[int]) -> Described:
-    known = {
+    known_names = {
         value: freesurfer_label
         for value in numbers
         if (freesurfer_label := FREESURFER.get(value) or freesurfer_parcel(value))
     }
-    strange = [value for value in numbers if value not in known]
+    strange = [value for value in numbers if value not in known_names]
     notes = (f"FreeSurfer's numbers {_listed(strange)} are not known here: left to the made-up body.",)
     return Described(
-        {value: name for value, (name, _) in known.items() if name is not None},
-        {value: tissue for value, (_, tissue) in known.items()},
+        {value: name for value, (name, _) in known_names.items() if name is not None},
+        {value: tissue for value, (_, tissue) in known_names.items()},
         notes if strange else (),
     )
 

@@ -74,6 +74,6 @@ def _cells(rows: pd.DataFrame) -> tuple[str, ...]:
 
 def _share(rows: pd.DataFrame, which: "pd.Series[bool]") -> str:
     """The mean over patients of the share of answers, with its interval."""
-    found = interval_of(which.groupby([rows["dataset"], rows["patient"]]).mean().to_numpy())
-    bounds = f" [{max(0.0, found.low):.2f}, {min(1.0, found.high):.2f}]" if found.shown else ""
-    return f"{found.mean:.2f}{bounds}"
+    interval = interval_of(which.groupby([rows["dataset"], rows["patient"]]).mean().to_numpy())
+    bounds = f" [{max(0.0, interval.low):.2f}, {min(1.0, interval.high):.2f}]" if interval.shown else ""
+    return f"{interval.mean:.2f}{bounds}"

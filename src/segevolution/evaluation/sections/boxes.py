@@ -63,8 +63,8 @@ def curves_by_unit(group: pd.DataFrame, suffix: str = "") -> Iterator[tuple[str,
             places = sorted(set(mine["jitter"]))
             parts = [(float(at), mine[mine["jitter"] == at]) for at in places]
             label = f"{method}, {suffix}" if suffix else method
-            made = curve(label, [*([(0.0, start)] if len(start) else []), *parts])
-            curves += [made] if made is not None else []
+            drawn_curve = curve(label, [*([(0.0, start)] if len(start) else []), *parts])
+            curves += [drawn_curve] if drawn_curve is not None else []
         if curves:
             yield unit, curves
 
@@ -84,7 +84,7 @@ def _titled(unit: str, windows: str) -> str:
 
 def _line(unit: str, one: PatientCurve) -> tuple[str, ...]:
     """A method's row: Dice at each error in words, and where .05 is lost."""
-    values = "; ".join(f"{at:g}: {written(found)}" for at, found in zip(one.at, one.intervals, strict=True))
+    values = "; ".join(f"{at:g}: {written(interval)}" for at, interval in zip(one.at, one.intervals, strict=True))
     lost = _lost_at(one)
     return _AXES[unit], one.label, values, lost, str(len(one.values))
 
@@ -94,8 +94,10 @@ def _lost_at(one: PatientCurve) -> str:
     sides = [PatientCurve(one.label, at, values, one.people) for at, values in _sides(one)]
     places = [side.place_of_loss(LOST) for side in sides]
     signs = [-1 if side.at[-1] < 0 else 1 for side in sides]
-    found = [f"{sign * abs(place):.3g}" for sign, place in zip(signs, places, strict=True) if math.isfinite(place)]
-    return " and ".join(found) or "never"
+    places_in_words = [
+        f"{sign * abs(place):.3g}" for sign, place in zip(signs, places, strict=True) if math.isfinite(place)
+    ]
+    return " and ".join(places_in_words) or "never"
 
 
 def _sides(one: PatientCurve) -> Iterator[tuple[tuple[float, ...], Values]]:

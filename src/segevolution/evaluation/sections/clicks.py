@@ -35,17 +35,20 @@ def clicks_section(results: StudyResults) -> list[Block]:
         for method in dict.fromkeys(exact["method"]):
             mine = exact[exact["method"] == method]
             numbers = sorted(set(mine["click"]))
-            made = curve(method, [(float(number), mine[mine["click"] == number]) for number in numbers])
-            if made is None or len(numbers) < 2:
+            click_curve = curve(method, [(float(number), mine[mine["click"] == number]) for number in numbers])
+            if click_curve is None or len(numbers) < 2:
                 continue
-            curves.append(made)
+            curves.append(click_curve)
             after = mine[(mine["click"] > 0) & (mine["decodings"] > 0)]["seconds"]
             seconds = f"{after.median():.2f}" if len(after) else "–"
             needed = [_needed(mine, goal) for goal in GOALS]
-            steps = "; ".join(f"{at:g}: {found.mean:.3f}" for at, found in zip(made.at, made.intervals, strict=True))
-            ends = (written(made.intervals[0]), written(made.intervals[-1]))
+            steps = "; ".join(
+                f"{at:g}: {interval.mean:.3f}"
+                for at, interval in zip(click_curve.at, click_curve.intervals, strict=True)
+            )
+            ends = (written(click_curve.intervals[0]), written(click_curve.intervals[-1]))
             where = (f"{modality} ({dataset})", question, method)
-            lines.append((*where, *ends, steps, *needed, seconds, str(len(made.values))))
+            lines.append((*where, *ends, steps, *needed, seconds, str(len(click_curve.values))))
         if curves:
             panels.append(CurvePanel(f"{modality} ({dataset}), {question}", "clicks", tuple(curves)))
     if not panels:

@@ -32,22 +32,24 @@ def learning_section(results: StudyResults) -> list[Block]:
                 parts = [
                     (float(number), mine[mine["trained_on"] == number]) for number in sorted(set(mine["trained_on"]))
                 ]
-            made = curve(label, parts)
-            if made is None:
+            shot_curve = curve(label, parts)
+            if shot_curve is None:
                 continue
-            curves.append(made)
-            before = curve(reference, [(at, still) for at in made.at]) if len(still) and family != reference else None
-            for place, found in enumerate(made.intervals):
+            curves.append(shot_curve)
+            before = (
+                curve(reference, [(at, still) for at in shot_curve.at]) if len(still) and family != reference else None
+            )
+            for place, interval in enumerate(shot_curve.intervals):
                 change = "–"
                 if before is not None:
-                    ours, theirs = made.shared(before)
+                    ours, theirs = shot_curve.shared(before)
                     change = written_change(ours[:, place] - theirs[:, place])
                 if (mine["trained_on"] == 0).all() and place:
                     continue
-                number = "–" if (mine["trained_on"] == 0).all() else f"{made.at[place]:g}"
-                seeds = str(mine[mine["trained_on"] == made.at[place]]["seed"].nunique() or 1)
+                number = "–" if (mine["trained_on"] == 0).all() else f"{shot_curve.at[place]:g}"
+                seeds = str(mine[mine["trained_on"] == shot_curve.at[place]]["seed"].nunique() or 1)
                 where = (f"{modality} ({dataset})", question, label, number)
-                lines.append((*where, written(found), change, seeds, str(found.count)))
+                lines.append((*where, written(interval), change, seeds, str(interval.count)))
         if curves:
             panels.append(
                 CurvePanel(f"{modality} ({dataset}), {question}", "patients to learn from", tuple(curves), even=True)

@@ -30,12 +30,17 @@ def points_section(results: StudyResults) -> list[Block]:
         for method in dict.fromkeys(exact["method"]):
             mine = exact[exact["method"] == method]
             numbers = sorted(set(mine["points"]))
-            made = curve(method, [(float(number), mine[mine["points"] == number]) for number in numbers])
-            if made is None:
+            point_curve = curve(method, [(float(number), mine[mine["points"] == number]) for number in numbers])
+            if point_curve is None:
                 continue
-            curves.append(made)
-            cells = "; ".join(f"{at:g}: {written(found)}" for at, found in zip(made.at, made.intervals, strict=True))
-            lines.append((f"{modality} ({dataset})", question, method, cells, _spread(mine), str(len(made.values))))
+            curves.append(point_curve)
+            cells = "; ".join(
+                f"{at:g}: {written(interval)}"
+                for at, interval in zip(point_curve.at, point_curve.intervals, strict=True)
+            )
+            lines.append(
+                (f"{modality} ({dataset})", question, method, cells, _spread(mine), str(len(point_curve.values)))
+            )
         if curves:
             panels.append(CurvePanel(f"{modality} ({dataset}), {question}", "points", tuple(curves), even=True))
     if not panels:

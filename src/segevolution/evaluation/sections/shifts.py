@@ -56,8 +56,8 @@ def _of(group: pd.DataFrame) -> Iterator[tuple[str, str, str, list[PatientCurve]
             mine = changed[changed["method"] == method]
             start = plain[(plain["method"] == method) & plain["case"].isin(set(mine["case"]))]
             parts = [(0.0, start), *((float(at), mine[mine["strength"] == at]) for at in sorted(set(mine["strength"])))]
-            made = curve(method, parts)
-            curves += [made] if made is not None else []
+            shift_curve = curve(method, parts)
+            curves += [shift_curve] if shift_curve is not None else []
         if curves:
             strengths = ", ".join(f"{at:g}" for at in curves[0].at[1:])
             yield shift, unit, f"{strengths} {unit}", curves

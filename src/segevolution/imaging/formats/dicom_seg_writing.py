@@ -39,12 +39,12 @@ def write(array: Array, like: Volume, path: Path, labels: Sequence[Label]) -> No
     assert like.origin is not None
     source = like.origin.source
     assert source is not None
-    known = {label.value: label for label in labels}
-    values = sorted({*(int(value) for value in np.unique(array) if value), *known})
+    label_of_value = {label.value: label for label in labels}
+    values = sorted({*(int(value) for value in np.unique(array) if value), *label_of_value})
     if not values:
         raise ValueError("the label map is empty and names no structure")
-    unnamed = iter(legend([f"label {value}" for value in values if value not in known]))
-    segments = [known.get(value) or next(unnamed) for value in values]
+    unnamed = iter(legend([f"label {value}" for value in values if value not in label_of_value]))
+    segments = [label_of_value.get(value) or next(unnamed) for value in values]
     numbers = np.zeros(values[-1] + 1, np.min_scalar_type(len(values)))
     numbers[values] = np.arange(1, len(values) + 1)
     slices = np.ascontiguousarray(numbers[array].transpose(2, 1, 0))  # (slices, rows, columns), along the normal

@@ -25,10 +25,12 @@ def write(array: Array, like: Volume, path: Path, force: bool, labels: Sequence[
     Raises:
         OutputError: the place cannot be written, or exists without `force`.
     """
-    known = {label.value: label for label in labels}
+    label_of_value = {label.value: label for label in labels}
     values = [int(value) for value in np.unique(array) if value]
-    unnamed = iter(legend([f"label {value}" for value in values if value not in known]))
-    segments = [known.get(value) or _numbered(next(unnamed), value) for value in sorted({*values, *known})]
+    unnamed = iter(legend([f"label {value}" for value in values if value not in label_of_value]))
+    segments = [
+        label_of_value.get(value) or _numbered(next(unnamed), value) for value in sorted({*values, *label_of_value})
+    ]
     write_itk(array, like, path, force, fields=_fields(array, segments))
 
 

@@ -151,10 +151,10 @@ class ZoomRun:
 
     def _refine(self, coarse_window: ZoomedWindow, coarse: Tensor, place: list[int], *, initial: bool) -> None:
         content = coarse_window.content
-        known = self._before.clone()
-        known[content.slices] = coarse_window.spread(coarse)
-        differences = torch.zeros_like(known)
-        differences[content.slices] = opened(known[content.slices] != self._before[content.slices])
+        running_mask = self._before.clone()
+        running_mask[content.slices] = coarse_window.spread(coarse)
+        differences = torch.zeros_like(running_mask)
+        differences[content.slices] = opened(running_mask[content.slices] != self._before[content.slices])
         if initial:
             differences |= self._before
         patch = self._encodings.window
@@ -163,9 +163,9 @@ class ZoomRun:
             ZoomedWindow.round(place, 1.0, patch, self._shape)
         ]
         for window in windows:
-            logits = self.look(window, known)
+            logits = self.look(window, running_mask)
             self._write(window, logits)
-            known[window.content.slices] = self.mask[window.content.slices]
+            running_mask[window.content.slices] = self.mask[window.content.slices]
 
     def _write(self, window: ZoomedWindow, logits: Tensor) -> None:
         """What a window at the image's own voxels says replaces what was known there."""

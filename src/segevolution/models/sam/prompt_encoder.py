@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..sam_layers import ChannelNorm
+from ..sam_layers import mask_downscaling
 from .config import SamConfig
 
 _FILLER = -1  # the label of a token that says "not a point"
@@ -23,16 +23,7 @@ class SamPromptEncoder(nn.Module):
         self.pe_layer = PositionCode(config.out // 2)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, config.out) for _ in range(4))
         self.not_a_point_embed = nn.Embedding(1, config.out)
-        channels = config.mask_channels
-        self.mask_downscaling = nn.Sequential(
-            nn.Conv2d(1, channels // 4, 2, 2),
-            ChannelNorm(channels // 4),
-            nn.GELU(),
-            nn.Conv2d(channels // 4, channels, 2, 2),
-            ChannelNorm(channels),
-            nn.GELU(),
-            nn.Conv2d(channels, config.out, 1),
-        )
+        self.mask_downscaling = mask_downscaling(nn.Conv2d, config.mask_channels, config.out)
         self.no_mask_embed = nn.Embedding(1, config.out)
 
     def dense(self, masks: Tensor | None) -> Tensor:

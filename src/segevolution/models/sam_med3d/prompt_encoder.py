@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..backbone import ABSENT, PADDING
-from ..sam_layers import ChannelNorm
+from ..sam_layers import mask_downscaling
 from .config import SamMed3dConfig
 
 
@@ -22,16 +22,7 @@ class SamMed3dPromptEncoder(nn.Module):
         self.pe_layer = CubicPositionCode(config.out // 3)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, config.out) for _ in range(2))
         self.not_a_point_embed = nn.Embedding(1, config.out)
-        channels = config.mask_channels
-        self.mask_downscaling = nn.Sequential(
-            nn.Conv3d(1, channels // 4, 2, 2),
-            ChannelNorm(channels // 4),
-            nn.GELU(),
-            nn.Conv3d(channels // 4, channels, 2, 2),
-            ChannelNorm(channels),
-            nn.GELU(),
-            nn.Conv3d(channels, config.out, 1),
-        )
+        self.mask_downscaling = mask_downscaling(nn.Conv3d, config.mask_channels, config.out)
         self.no_mask_embed = nn.Embedding(1, config.out)  # published, and never trained: a mask always comes along
 
     def sparse(self, points: Tensor | None, labels: Tensor | None, count: int) -> tuple[Tensor, Tensor]:

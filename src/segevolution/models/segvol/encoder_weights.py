@@ -96,17 +96,19 @@ def load_encoder(network: BackboneModule, path: Path) -> LoadedEncoder:
     known = network.state_dict()
     parts = {_part(name) for name in known}
     # A tensor beside known ones can be left out; a whole block cannot: that would be another network.
-    taken = {name: value for name, value in _encoder_of(weights).items() if name in known or _part(name) not in parts}
-    dropped += sorted(weights.keys() - taken.keys())
-    if not taken:
+    encoder_weights = {
+        name: value for name, value in _encoder_of(weights).items() if name in known or _part(name) not in parts
+    }
+    dropped += sorted(weights.keys() - encoder_weights.keys())
+    if not encoder_weights:
         raise CheckpointError(f"{file} holds no image encoder of SegVol; give what pre-training wrote.")
     grid: Triple | None = None
-    if sizes is not None and POSITIONS in taken and sizes != network.config.grid:
+    if sizes is not None and POSITIONS in encoder_weights and sizes != network.config.grid:
         grid = sizes
-        taken[POSITIONS] = interpolated(taken[POSITIONS], grid, network.config.grid, 3)
+        encoder_weights[POSITIONS] = interpolated(encoder_weights[POSITIONS], grid, network.config.grid, 3)
     others = {name: value for name, value in known.items() if not name.startswith(ENCODER)}
-    load_state(network, {**others, **taken}, where=str(file))
-    return LoadedEncoder(file, len(taken), tuple(dropped), grid)
+    load_state(network, {**others, **encoder_weights}, where=str(file))
+    return LoadedEncoder(file, len(encoder_weights), tuple(dropped), grid)
 
 
 def _find(path: Path) -> tuple[Path, Triple | None]:

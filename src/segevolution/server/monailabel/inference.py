@@ -98,11 +98,11 @@ def _clicked(session: Session, params: InferParams) -> tuple[list[str], list[Any
 
 
 def _wanted(service: Service, answerer: AnswererChoice, params: InferParams) -> list[str]:
-    known = structures_of(service, answerer)
-    if not known:
+    structures = structures_of(service, answerer)
+    if not structures:
         raise NotFound(f'"{answerer.id}" takes no text; choose "{answerer.id}{CLICKS}" and set points.')
     requested = params.label or params.structures or ALL
     names = (
         requested if isinstance(requested, list) else [part.strip() for part in requested.split(",") if part.strip()]
     )
-    return list(known) if names == [ALL] or not names else list(dict.fromkeys(names))
+    return list(structures) if names == [ALL] or not names else list(dict.fromkeys(names))

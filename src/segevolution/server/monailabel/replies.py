@@ -27,12 +27,12 @@ def info_reply(service: Service) -> dict[str, Any]:
     models: dict[str, Any] = {}
     names: list[str] = []
     for answerer in service.answerers.all:
-        known = structures_of(service, answerer)
-        names += [name for name in known if name not in names]
-        if known:
+        structures = structures_of(service, answerer)
+        names += [name for name in structures if name not in names]
+        if structures:
             models[answerer.id] = {
                 "type": "segmentation",
-                "labels": list(known),
+                "labels": list(structures),
                 "dimension": 3,
                 "description": f"{answerer.title}: structures by name",
                 "config": {"structures": ALL},
