@@ -126,6 +126,19 @@ def check_dataset(job: PrepareJob) -> None:
         _source(job, place)
 
 
+def made_patients(job: PrepareJob) -> tuple[str, ...]:
+    """The patient of each case that a dataset will have once it is made; empty where it is not made.
+
+    Raises:
+        RecipeError, StoreError: as `open_dataset`, as far as it shows without making cases.
+    """
+    if job.simulation is None:
+        return ()
+    source = _source(job, find(job.dataset, job.simulation.labels, job.root) if job.simulation.labels else None)
+    names = source.index()
+    return tuple(name.rsplit("_", 1)[0] for name in names) if isinstance(source, SynthesisedSource) else tuple(names)
+
+
 def open_dataset(job: PrepareJob, folder: Path, progress: Progress | None = None) -> PreparedStore:
     """The store of a dataset, with every case in it; of several processes that ask at once, one prepares.
 

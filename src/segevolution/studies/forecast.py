@@ -27,7 +27,7 @@ from ..models.backbone import BackboneModule
 from ..recipes.dataset import Dataset
 from ..recipes.keys import noted_key
 from ..recipes.roles import ROLES
-from ..recipes.stores import StoreRef, find, prepare_job
+from ..recipes.stores import StoreRef, find, made_patients, prepare_job
 from ..vocabulary import Modality
 from .facts import BaseFacts, DatasetFacts, read_bases
 from .jobs import EvaluateJob, Plan, TrainJob
@@ -159,6 +159,8 @@ def _dataset(dataset: Dataset, folder: Path, root: Path | None) -> tuple[Dataset
                 names = tuple(open_source(dataset.source or "auto", place).index())
         except (RecipeError, StoreError) as error:
             state, how = "missing", _how(dataset, str(error))
+    if dataset.simulate is not None and state != "missing":
+        names = made_patients(job)
     records = _expected(dataset, names)
     standing_in = cast(list[CaseRecord], records)  # all that planning asks of a record is in them
     facts = DatasetFacts(standing_in, "expected", StoreRef(dataset.name, f"data/{dataset.name}"))
@@ -199,8 +201,9 @@ def _expected(dataset: Dataset, names: Sequence[str]) -> list[ExpectedCase]:
     """Cases that stand in for a dataset's own: as published, else one patient a case that lies there."""
     case_names = [name for role in ROLES if isinstance(value := getattr(dataset, role), list) for name in value]
     if dataset.simulate is not None:
-        simulated = range(dataset.simulate.patients)
-        return [_case(dataset, number, 0, dataset.simulate.modality, None) for number in simulated]
+        patients = names or [f"patient {number + 1}" for number in range(dataset.simulate.patients)]
+        modality = dataset.simulate.modality
+        return [_case(dataset, number, number, modality, None, patient) for number, patient in enumerate(patients)]
     if dataset.published:
         cases, number = [], 0
         for group in dataset.published:
