@@ -3,6 +3,7 @@
 from .adapter import MixtureAdapter
 from .combine import combine
 from .config import MixtureConfig
+from .extract import extract
 from .report import gate_card, gate_report
 
-__all__ = ["MixtureAdapter", "MixtureConfig", "combine", "gate_card", "gate_report"]
+__all__ = ["MixtureAdapter", "MixtureConfig", "combine", "extract", "gate_card", "gate_report"]
