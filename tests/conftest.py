@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(1)
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Sums depend on the number of threads, and commands that ran in an earlier test may have set it."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
