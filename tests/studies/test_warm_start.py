@@ -14,8 +14,10 @@ from segevolution.files import sha256
 from segevolution.inference.load import load
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone
-from segevolution.studies.recipe import Method
+from segevolution.studies.facts import read_bases
+from segevolution.studies.recipe import Method, Recipe
 from segevolution.studies.study import run_study
+from segevolution.studies.warm_start import starts_of
 
 
 @pytest.fixture
@@ -136,7 +138,11 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_done(study, lor
             parameter.add_(1.0)
     save_model(other, tmp_path / "other")
     for method, values, sentence in [
-        ({"kind": "lora", "start": str(tmp_path / "none")}, {}, "methods.m.start: .*none is not a folder"),
+        (
+            {"kind": "lora", "start": str(tmp_path / "none")},
+            {},
+            "methods.m.start: .*none is neither an adapter folder nor the name of an adapter that ships",
+        ),
         ({"kind": "lora", "start": str(both)}, {}, "is a mixture adapter, not lora; say kind: mixture"),
         ({"kind": "lora", "start": folder}, {"base": str(tmp_path / "other")}, "belongs to another base"),
         ({"kind": "lora", "start": folder, "settings": {"rnk": 3}}, {}, 'methods.m.settings: "rnk".*"rank"'),
@@ -165,3 +171,19 @@ def test_all_patients_can_stand_beside_numbers_of_them(study, quick_fit):
     assert done.trained == ("lora-1shot-s0", "lora-all-s0")
     assert list(dict.fromkeys(done.table["method"])) == ["base", "lora (1 shot)", "lora (all shots)"]
     assert [len(call["groups"][0][1]) for call in quick_fit.calls] == [1, 2]
+
+
+def test_an_adapter_that_ships_is_started_from_by_its_name(toy_root):
+    values = {
+        "name": "expert",
+        "base": "segvol-mini-2",
+        "data": [{"name": "ct", "path": str(toy_root / "ct")}],
+        "methods": [
+            {"name": "base"},
+            {"name": "expert", "kind": "mixture", "start": "segvol-mini-mri", "train": False},
+        ],
+    }
+    recipe = Recipe.model_validate(values)
+    start = starts_of(recipe, read_bases(recipe.bases))["expert"]
+    assert "btcv/btcv_00" in start.taught
+    assert list(start.licences)

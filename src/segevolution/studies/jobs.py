@@ -43,7 +43,7 @@ class TrainJob:
         train, replay, validation: cases; none of them is ever tested by this run.
         stores: of the datasets of these cases.
         structures: that are taught, beside all that the cases carry.
-        start: folder of the ready adapter that training goes on from.
+        start: the ready adapter that training goes on from, a folder or the name of one that ships.
     """
 
     run: str

@@ -12,6 +12,7 @@ import torch
 
 from ..adapters import create, describe, load_adapter, save_adapter
 from ..adapters.artifact import copy_with_card
+from ..adapters.shipped import find_adapter
 from ..data.store import Store
 from ..errors import RecipeError
 from ..files import replacing, safe_name, write_json
@@ -52,7 +53,7 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
     seed_everything(job.seed)
     backbone = load(job.base, device=workspace.device)
     if job.start is not None:
-        adapter = load_adapter(Path(job.start), backbone, settings=job.settings)
+        adapter = load_adapter(find_adapter(job.start), backbone, settings=job.settings)
     else:
         adapter = create("full") if job.kind == SCRATCH else create(job.kind, job.settings)
         adapter.attach(backbone)
@@ -109,11 +110,11 @@ def _rival(job: TrainJob, place: Path, workspace: Workspace) -> Path:
 
 def _copied(job: TrainJob, place: Path) -> Path:
     """A ready adapter as the run's own, with its own card under the run's title."""
-    start = Path(str(job.start))
-    card = {**describe(start)["card"], "title": f"{job.run} of the study {job.study}", "started_from": str(start)}
+    start = find_adapter(str(job.start))
+    card = {**describe(start)["card"], "title": f"{job.run} of the study {job.study}", "started_from": job.start}
     with replacing(place / "adapter") as temporary:
         copy_with_card(start, temporary, card)
-    write_json(place / "trained.json", {"key": job.key, "run": job.run, "start": str(start)})
+    write_json(place / "trained.json", {"key": job.key, "run": job.run, "start": job.start})
     return place / "adapter"
 
 
@@ -135,7 +136,7 @@ def _card(job: TrainJob, stores: Mapping[str, Store], result: FitResult) -> dict
     ended = "to the end" if result.finished else "until its time was up"
     before: list[str] = []
     if job.start is not None:
-        known = read_ready(Path(job.start))
+        known = read_ready(find_adapter(job.start))
         before, licences = [f"{name} {BEFORE}" for name in known.taught], {**known.licences, **licences}
     return {
         "base": job.base,

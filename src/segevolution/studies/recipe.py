@@ -74,8 +74,9 @@ class Method(RecipePart):
     `fit` states what differs from the study's `fit`. `base` is the network that is adapted, where it is not the
     study's; with a base of its own, a method whose name is no kind is not trained: {name: sam, base: sam-med3d}.
 
-    With `start`, the folder of a ready adapter of that kind on the same base, training goes on from its weights, and
-    `settings` states what differs from its own. `train: false` measures it as it is, once, whatever seeds and shots.
+    With `start`, the folder of a ready adapter of that kind on the same base or the name of one that ships, training
+    goes on from its weights, and `settings` states what differs from its own. `train: false` measures it as it is,
+    once, whatever seeds and shots.
     """
 
     name: SafeName

@@ -5,12 +5,13 @@ So the gate of combined experts is trained, an adapter from unlabelled data is t
     methods:
       - {name: gated, kind: mixture, start: adapters/both, fit: {steps: 60}}
       - {name: simmim, kind: lora, start: runs/simmim_mri/adapter, train: false}
+      - {name: expert, base: segvol-mini-2, kind: mixture, start: segvol-mini-mri, train: false}  # one that ships
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from ..adapters import METHODS, describe
+from ..adapters.shipped import find_adapter
 from ..errors import AdapterError, RecipeError
 from .facts import BaseFacts
 from .jobs import EvaluateJob, TrainJob
@@ -32,8 +33,9 @@ def starts_of(recipe: Recipe, bases: Mapping[str, BaseFacts]) -> dict[str, Ready
         if method.start is None:
             continue
         where = f"{recipe.name}: methods.{method.name}.start"
-        folder, base = Path(method.start), bases[recipe.base_of(method)]
+        base = bases[recipe.base_of(method)]
         try:
+            folder = find_adapter(method.start)
             about = describe(folder)
             start = read_ready(folder)
         except AdapterError as error:
