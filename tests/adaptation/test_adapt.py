@@ -8,11 +8,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from segevolution.adaptation.adapt import adapt
 from segevolution.adaptation.data import PatientCounts, PreparedDataset, Shares, sizes
 from segevolution.adaptation.recipe import RETAIN, AdaptRequest, chosen_layers, make_recipe
-from segevolution.adapters import describe, trainable
+from segevolution.adaptation.start import Beginning
+from segevolution.adapters import create, describe, save_adapter, trainable
 from segevolution.data.sources import Overrides
 from segevolution.data.splits import Split
 from segevolution.data.store import Store
@@ -379,13 +381,14 @@ def test_names_new_to_the_base_are_learned_faster_and_by_the_text_tower_too(requ
     model = load("segvol-mini", device="cpu")
     brought = PreparedDataset(Store.open(toy_root / "ct"), "ours")
     recipe, _ = make_recipe(
-        request_of(base="segvol-mini"), brought, names, brought.store.cases, model.spec, chosen_layers(model), HELD_OUT
+        *(request_of(base="segvol-mini"), brought, names, brought.store.cases, model.spec),
+        *(chosen_layers(model), HELD_OUT, Beginning("segvol-mini")),
     )
     assert recipe.fit["learning_rate"] == rate
     assert ("text" in recipe.methods[1].settings["targets"]) is words
     decoder, _ = make_recipe(
         *(request_of(base="segvol-mini", method="decoder"), brought, names, brought.store.cases, model.spec),
-        *(chosen_layers(model), HELD_OUT),
+        *(chosen_layers(model), HELD_OUT, Beginning("segvol-mini")),
     )
     assert ("text" in decoder.methods[1].settings.get("parts", ())) is words
     assert recipe.fit["view"]["focus"] > 0  # as segvol-mini looks at a case
@@ -483,3 +486,24 @@ def test_time_ends_a_training_that_has_no_number_of_steps(request_of):
     assert report["training"]["finished"] is False
     assert report["training"]["steps"] >= 1
     assert Store.open(request_of().work / "dataset").names == ("p00", "p01")
+
+
+def test_a_mixture_goes_on_from_an_adapter_and_is_compared_with_it(request_of, toy_root, tmp_path):
+    backbone = load(toy_root / "tiny", device="cpu")
+    mixture = create("mixture", {"experts": ["MRI"], "rank": 2})
+    mixture.attach(backbone)
+    state = mixture.state()
+    generator = torch.Generator().manual_seed(0)
+    mixture.load_state({key: torch.randn(value.shape, generator=generator) for key, value in state.items()})
+    save_adapter(mixture, backbone, tmp_path / "expert", {"base": str(toy_root / "tiny"), "data": ["other/o1"]})
+    done = run(request_of(method="mixture", start=str(tmp_path / "expert")))
+    assert describe(done.folder)["settings"]["rank"] == 2
+    assert describe(done.folder)["card"]["started_from"] == str(tmp_path / "expert")
+    assert done.report["beginning"] == f"Begun with {tmp_path / 'expert'}."
+    bare = run(request_of(method="mixture", start="none", output=tmp_path / "out" / "bare"))
+    mri = [row for row in done.report["measured"] if row["modality"] == "MRI"]
+    bare_mri = [row for row in bare.report["measured"] if row["modality"] == "MRI"]
+    assert [row["before"]["mean"] for row in mri] != [row["before"]["mean"] for row in bare_mri]
+    ct, bare_ct = ([row for row in each.report["measured"] if row["modality"] == "CT"] for each in (done, bare))
+    assert [row["before"]["mean"] for row in ct] == [row["before"]["mean"] for row in bare_ct]  # identity answers CT
+    assert all(row["difference"]["mean"] == 0 for row in ct)

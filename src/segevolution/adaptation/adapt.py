@@ -33,6 +33,7 @@ from .cost import MeasuredFit
 from .data import PreparedDataset, Shares, bring, check_dataset, share_out, structures_in
 from .recipe import METHODS, NONE, SIMULATED, AdaptRequest, chosen_layers, make_recipe, replay_in_words
 from .report import REPORT, AdaptFacts, write_adapter
+from .start import choose_beginning
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,23 @@ def adapt(
     records = brought.store.cases
     say(_in_words(brought, shares))
     taught = [record for record in records if record.name in split.train]
-    recipe, retention = make_recipe(request, brought, structures, taught, spec, layers, shares)
+    beginning = choose_beginning(
+        request.base, request.start, request.method, [record.modality for record in taught], structures, spec, work
+    )
+    if beginning.sentence:
+        say(beginning.sentence)
+    if beginning.base != request.base:
+        base = load(beginning.base, device="cpu")
+        spec, layers = base.spec, chosen_layers(base)
+        del base
+    recipe, retention = make_recipe(request, brought, structures, taught, spec, layers, shares, beginning)
     key = digest([_in_first_names(recipe), brought.store.fingerprint(), asdict(split)])
     before = _report_of(request.output)
     if before is not None and before.get("key") == key:
         return AdaptOutcome(request.output, before, False)
     if before is not None and not force:
         raise RecipeError(
-            f"{request.output} was made from other patients than {request.dataset} holds now; "
+            f"{request.output} was made from other patients than {request.dataset} holds now, or begun elsewhere; "
             "use --force to replace it, or choose another -o."
         )
     tested = people_of(records, split.train if shares.folds > 1 else split.test)
@@ -161,7 +171,8 @@ def adapt(
         attempts=attempts,
         replay=replay_in_words(request, recipe),
         method=request.method,
-        base=request.base,
+        base=beginning.base,
+        beginning=beginning.sentence,
         run=f"{request.method}-s{request.seed}",
         study=work / "study",
     )

@@ -17,6 +17,7 @@ from ..models.backbone import BackboneModule, Spec
 from ..studies.recipe import UNTRAINED, Recipe
 from ..vocabulary import Modality
 from .data import PatientCounts, PreparedDataset, Shares, name_of
+from .start import Beginning
 
 MethodName = Literal["lora", "mixture", "prior", "full", "decoder", "bias"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
@@ -55,6 +56,8 @@ class AdaptRequest:
             takes simulated CT where the method needs it.
         simulated: simulated CT patients on which forgetting is measured; 0 = none.
         ct: a store of real CT on which it is measured too.
+        start: an adapter that training begins with, a folder or a name that ships; "none" begins at the bare base;
+            None takes the expert that answers these scans where one ships, see `start.choose_beginning`.
     """
 
     dataset: Path
@@ -71,6 +74,7 @@ class AdaptRequest:
     replay: str | None = None
     simulated: int = 6
     ct: Path | None = None
+    start: str | None = None
 
     @property
     def work(self) -> Path:
@@ -82,6 +86,8 @@ class AdaptRequest:
         values = asdict(self)
         del values["output"]
         values["dataset"] = str(self.dataset.resolve())
+        if values["start"] is None:
+            del values["start"]
         plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
         return plain
 
@@ -94,6 +100,7 @@ def make_recipe(
     spec: Spec,
     layers: Mapping[str, list[str]],
     shares: Shares,
+    beginning: Beginning,
 ) -> tuple[Recipe, tuple[str, ...]]:
     """The study that answers a request, and which of its datasets tell what was forgotten.
 
@@ -105,6 +112,7 @@ def make_recipe(
         spec: of the base.
         layers: of `chosen_layers`.
         shares: who learns, who chooses and who tests.
+        beginning: which base, and what the training begins with.
 
     Raises:
         AdapterError: the method cannot learn from these patients.
@@ -140,11 +148,11 @@ def make_recipe(
             retention_names += [name for name in labelled if not spec.structures or name in spec.structures]
     values = {
         "name": request.output.name,
-        "about": f"{request.method} on {request.base}, by segevolution adapt",
-        "base": request.base,
+        "about": f"{request.method} on {beginning.base}, by segevolution adapt",
+        "base": beginning.base,
         "seeds": [request.seed],
         "data": [own_dataset, *others],
-        "methods": [{"name": UNTRAINED}, {"name": request.method, **_method(request.method, modalities, layers)}],
+        "methods": [_before(beginning), _trained(request.method, modalities, layers, beginning)],
         "fit": {
             **_fit(request, bool(shares.split.validation), spec.windows, new),
             "objective": _objective(others, modalities),
@@ -175,6 +183,22 @@ def replay_in_words(request: AdaptRequest, recipe: Recipe) -> str:
             "keeps it better (--replay STORE)."
         )
     return f"CT of {entry.name} was replayed, so that CT is not forgotten."
+
+
+def _before(beginning: Beginning) -> dict[str, Any]:
+    """The method that the trained one is compared with: the base, or what answers these scans in its place."""
+    if beginning.before is None:
+        return {"name": UNTRAINED}
+    return {"name": UNTRAINED, "kind": beginning.kind, "start": beginning.before, "train": False}
+
+
+def _trained(
+    method: MethodName, modalities: set[Modality | None], layers: Mapping[str, list[str]], beginning: Beginning
+) -> dict[str, Any]:
+    """The method that learns."""
+    if beginning.start is not None:  # the settings are those of the adapter that it begins with
+        return {"name": method, "start": beginning.start}
+    return {"name": method, **_method(method, modalities, layers)}
 
 
 def _method(method: MethodName, modalities: set[Modality | None], layers: Mapping[str, list[str]]) -> dict[str, Any]:

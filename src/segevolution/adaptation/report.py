@@ -68,7 +68,7 @@ class AdaptFacts:
         retention: datasets that tell what was forgotten; `simulated`: those of them that are simulated.
         attempts: adapters that were measured on some of these patients, this one among them.
         replay: in words.
-        method, base: by name.
+        method, base: by name; `beginning`: where the training began, in words, empty at the bare base.
         run: of the study, whose folder is `study`.
     """
 
@@ -89,6 +89,7 @@ class AdaptFacts:
     replay: str
     method: str
     base: str
+    beginning: str
     run: str
     study: Path
 
@@ -155,6 +156,7 @@ def write_adapter(facts: AdaptFacts, table: pd.DataFrame, output: Path, *, force
         "remarks": dict(facts.remarks),
         "training": training_values(trained),
         "replay": facts.replay,
+        "beginning": facts.beginning,
         "use": command,
         "study": str(facts.study),
     }
@@ -216,6 +218,7 @@ def _page(
     notes = [
         f"{_patients(facts)}; {len(facts.left_out)} cases were left out (report.json names all).",
         facts.replay,
+        *([facts.beginning] if facts.beginning else []),
         *([f"The unadapted base on {facts.dataset}: {badge}."] if badge else []),
         "Prompts are simulated from the labels: a tight box and points inside know more than a person's do.",
         "Intervals are 95 % (on each side the wider of Student's t and the studentised bootstrap over patients), p of "

@@ -71,6 +71,14 @@ def adapt(
             help="CT mixed in so that it is not forgotten: a store, simulated (the default but for mixture), or none.",
         ),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADAPTER",
+            help="What training begins with: a folder, an adapter that ships, or none for the bare model; default the "
+            "expert that answers these scans, where one ships.",
+        ),
+    ] = None,
     simulated: Annotated[
         int, typer.Option(min=0, metavar="N", help="Simulated CT patients on which forgetting is measured.")
     ] = 6,
@@ -120,6 +128,7 @@ def adapt(
         replay=replay,
         simulated=simulated,
         ct=ct,
+        start=start,
     )
     bar = progress_bar(quiet)
     task = bar.add_task("prepare", total=None)
