@@ -1,12 +1,12 @@
 """Device, seed and threads: what a run needs to be repeatable on this machine."""
 
-import os
 import random
 
 import numpy as np
 import torch
 
 from .errors import DeviceError
+from .processors import usable_processors
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -41,9 +41,7 @@ def seed_everything(seed: int) -> np.random.Generator:
 
 
 def limit_threads(count: int | None = None) -> int:
-    """Let torch use `count` threads (default: every core this process may run on); returns the number."""
-    threads = (
-        count or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count or os.cpu_count() or 1
-    )
+    """Let torch use `count` threads (default: see `usable_processors`); returns the number."""
+    threads = count or usable_processors()
     torch.set_num_threads(threads)
     return threads

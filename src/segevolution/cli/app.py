@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from ..errors import SegevolutionError
+from ..processors import prepare_threads
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "segment": ("segevolution.cli.segment", "Segment structures in a scan by text, points or a box."),
@@ -85,6 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             # What the terminal's encoding lacks is escaped, not a traceback.
             stream.reconfigure(errors="backslashreplace")
+    prepare_threads()
     try:
         app(arguments, prog_name="segevolution")
     except SegevolutionError as error:
