@@ -1,18 +1,23 @@
 """SimMIM: what is hidden stays hidden, only that is learned from, and a run that was stopped goes on."""
 
 import csv
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from segevolution.adapters import LoraAdapter, LoraConfig, create, load_adapter, save_adapter
 from segevolution.data.store import Store
-from segevolution.data.windows import ViewSettings
+from segevolution.data.streaming import ArrayCache
+from segevolution.data.windows import FramedCase, ViewSettings
 from segevolution.errors import AdapterError, CheckpointError, RecipeError, StoreError
 from segevolution.imaging.case import Case
+from segevolution.imaging.framing import frame
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 from segevolution.models.segvol.config import SegVolConfig, StemConfig
@@ -191,12 +196,71 @@ def test_a_batch_is_drawn_from_its_number_alone_and_shows_all_of_an_image(pools:
     assert torch.equal(one[4].images, accumulated[8].images)
 
 
-def test_the_pool_forgets_images_that_do_not_fit_its_memory(store: Store) -> None:
-    whole = UnlabelledImages(store, store.names, "foreground")
-    tight = UnlabelledImages(store, store.names, "foreground", memory=1)
-    for place in (0, 1, 2, 0, 3):
-        np.testing.assert_array_equal(tight[place].image, whole[place].image)
-    assert (len(tight._kept), len(whole._kept)) == (1, 4)
+def in_memory(store: Store) -> list[FramedCase]:
+    """As images were framed and kept before they were read by part."""
+    cases = []
+    for name in store.names:
+        case = store.read(name)
+        bare = replace(case, labels=np.zeros(case.labels.shape, np.uint8), structures={})
+        cases.append(FramedCase.make(bare, frame(bare.volume, "foreground")))
+    return cases
+
+
+@pytest.mark.parametrize("limit", [0, 60_000, 10**9])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_those_of_images_in_memory_bit_for_bit_whatever_the_cache_holds(
+    store: Store, limit: int, workers: int
+) -> None:
+    class Kept(UnlabelledImages):
+        def __getitem__(self, place: int) -> FramedCase:
+            return cases[place]
+
+    cases, cache = in_memory(store), ArrayCache(limit)
+    streamed = UnlabelledImages(store, store.names, "foreground").kept_in(cache)
+    one, other = (
+        MaskedDataset([pool], (8, 16, 16), (2, 2, 2), MaskSettings(), 12, 3)
+        for pool in (Kept(store, store.names, "foreground"), streamed)
+    )
+    for number, batch in enumerate(DataLoader(other, batch_size=None, num_workers=workers)):
+        assert torch.equal(one[number].images, batch.images)
+        assert torch.equal(one[number].hidden, batch.hidden)
+    assert cache.size <= limit
+
+
+def test_images_beyond_the_cache_take_no_memory(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "many")
+    rng = np.random.default_rng(0)
+    for number in range(9):
+        signal = rng.integers(0, 900, (48, 48, 32)).astype(np.int16)
+        volume = Volume(signal, Grid(signal.shape, np.eye(4)), Modality.MRI, "scan")
+        store.add(Case(f"scan{number}", f"p{number}", "images", volume, np.zeros(signal.shape, np.uint8)))
+    each = 2 * signal.size
+    cache = ArrayCache(3 * each)
+    pool = UnlabelledImages(store, store.names, "foreground").kept_in(cache)
+    for place in range(len(pool)):
+        pool[place]  # framed once
+    dataset = MaskedDataset([pool], (8, 16, 16), (2, 2, 2), MaskSettings(), 30, 3)
+    tracemalloc.start()
+    for index in range(len(dataset)):
+        dataset[index]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert cache.size == 3 * each
+    assert peak < 6 * each < len(pool) * each
+
+
+def test_images_with_labels_are_drawn_from_the_copies_that_training_with_labels_made(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "labelled")
+    signal = np.random.default_rng(0).integers(0, 900, (20, 18, 9)).astype(np.int16)
+    volume = Volume(signal, Grid(signal.shape, np.eye(4)), Modality.MRI, "scan")
+    store.add(Case("scan", "p", "images", volume, (signal > 700).astype(np.uint8), {"liver": (1,)}))
+    group = load_group(store, store.names, network().spec)
+    copies = sorted((store.path / "framed").iterdir())
+    image = UnlabelledImages(store, store.names, network().spec.intensity)[0]
+    assert sorted((store.path / "framed").iterdir()) == copies
+    np.testing.assert_array_equal(np.asarray(image.image), np.asarray(group.cases[0].image))
+    assert not image.structures
+    assert not np.asarray(image.labels).any()
 
 
 def test_training_with_labels_refuses_images_without(store: Store) -> None:

@@ -44,6 +44,11 @@ _BOUNDS = 6  # numbers of a row of the index between its value and its counts
 _Side = Annotated[int, Field(gt=0)]
 
 
+def frame_key(intensity: str, spacing: Sequence[float] | None = None) -> tuple[object, ...]:
+    """What decides `imaging.framing.frame` beside the volume, as values that JSON can say."""
+    return "frame", intensity, spacing, *(() if spacing is None else ("centred",))
+
+
 class FramedFile(Document):
     """framed.json.
 

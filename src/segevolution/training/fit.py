@@ -137,7 +137,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     torch.manual_seed(settings.seed)
-    cache = ArrayCache(int(settings.cache_megabytes * 1e6 / (settings.workers + 1)))  # each worker has its own
+    cache = ArrayCache(settings.cache_bytes)
     groups, validation = ([group.kept_in(cache) for group in part] for part in (groups, validation))
     head = _semantic_head(backbone, groups, settings)
     module = PromptableModule(backbone, settings, head)

@@ -4,7 +4,6 @@ As in training with labels, a step's batch is drawn from its number alone, so th
 the same images and the same masks.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
@@ -16,7 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..data.augment import AugmentSettings, augment_view
+from ..data.framed_copies import FramedCopies, frame_key
 from ..data.store import Store
+from ..data.streaming import ArrayCache
 from ..data.windows import FramedCase, ViewSettings, draw_view
 from ..errors import RecipeError
 from ..imaging.framing import frame
@@ -25,8 +26,6 @@ from ..vocabulary import did_you_mean
 
 Rng = np.random.Generator
 Bools = npt.NDArray[np.bool_]
-
-MEMORY = 4 * 1024**3  # bytes of framed images that a process keeps
 
 
 @dataclass(frozen=True)
@@ -101,45 +100,57 @@ def draw_mask(grid: Triple, rng: Rng, settings: MaskSettings) -> Bools:
 
 
 class UnlabelledImages:
-    """Images of a store without their labels, framed when they are first drawn; the least used make room.
+    """Images of a store without their labels, framed once beside it when they are first drawn, and read by part.
+
+    The framed copies are those of training with labels, see `data.framed_copies`.
 
     Args:
         store: cases with or without labels.
         names: of those to draw from.
         intensity: a name in imaging.intensity.NORMALISERS.
         weight: how often it is drawn from, relative to other pools.
-        memory: bytes of framed images to keep.
+        cache: where images are kept whole, as far as they fit; None reads parts only.
     """
 
     def __init__(
-        self, store: Store, names: Sequence[str], intensity: str, weight: float = 1.0, memory: int = MEMORY
+        self,
+        store: Store,
+        names: Sequence[str],
+        intensity: str,
+        weight: float = 1.0,
+        cache: ArrayCache | None = None,
     ) -> None:
-        self.names = tuple(record.name for record in store.select(names=names))
-        self.store, self.intensity, self.weight, self.memory = store, intensity, weight, memory
-        self._kept: OrderedDict[str, FramedCase] = OrderedDict()
+        self._records = tuple(store.select(names=names))
+        self.store, self.intensity, self.weight, self.cache = store, intensity, weight, cache
+        self._cases: dict[str, FramedCase] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its images, sorted."""
+        return tuple(record.name for record in self._records)
+
+    def kept_in(self, cache: ArrayCache) -> "UnlabelledImages":
+        """The same images, kept in this cache as far as they fit."""
+        return UnlabelledImages(self.store, self.names, self.intensity, self.weight, cache)
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self._records)
 
     def __getitem__(self, place: int) -> FramedCase:
         """One image with an empty label map.
 
         Raises:
             StoreError, VolumeError: the case is damaged or constant.
+            OutputError: its framed copy cannot be written, for instance because the disk is full.
         """
-        name = self.names[place]
-        if name not in self._kept:
-            case = self.store.read(name)
-            bare = replace(case, labels=np.zeros(case.labels.shape, np.uint8), structures={})
-            self._kept[name] = FramedCase.make(bare, frame(bare.volume, self.intensity))
-            while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > self.memory:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(name)
-        return self._kept[name]
-
-
-def _size(case: FramedCase) -> int:
-    return int(case.image.nbytes + case.labels.nbytes)
+        record = self._records[place]
+        if record.name not in self._cases:
+            copies = FramedCopies(self.store, frame_key(self.intensity), lambda volume: frame(volume, self.intensity))
+            case = copies.case(record, frozenset(), frozenset())
+            empty = np.broadcast_to(np.uint8(0), case.image.shape)  # takes no memory
+            case = replace(case, labels=empty, structures={}, absent=())
+            self._cases[record.name] = case if self.cache is None else case.kept_in(self.cache)
+        return self._cases[record.name]
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,11 @@ class FitSettings:
     validation: ValidationSettings = ValidationSettings()
 
     @property
+    def cache_bytes(self) -> int:
+        """Bytes of images and labels that one process keeps; each worker has its own."""
+        return int(self.cache_megabytes * 1e6 / (self.workers + 1))
+
+    @property
     def chooses(self) -> bool:
         """Whether the validation score decides anything."""
         return self.schedule == "plateau" or self.patience > 0 or self.keep_weights == "best"

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from ..adapters.switch import attached
 from ..data.augment import AugmentSettings
+from ..data.streaming import ArrayCache
 from ..errors import AdapterError, CheckpointError
 from ..files import sweep, write_json
 from ..models.backbone import BackboneModule, Triple
@@ -219,6 +220,8 @@ def learn(
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     started = time.monotonic()
+    cache = ArrayCache(settings.cache_bytes)
+    pools, validation = ([pool.kept_in(cache) for pool in part] for part in (pools, validation))
     with (
         _learning(network, masking),
         recomputing(network, on=settings.gradient_checkpointing),
