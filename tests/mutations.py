@@ -420,8 +420,8 @@ MUTATIONS = (
     Mutation(
         "zoom windows are summed",
         ZOOM,
-        "total /= count.clamp_(min=1)",
-        "total /= 1",
+        "total[there] /= count[there].clamp_(min=1)",
+        "total[there] /= 1",
         "inference/strategies/test_zoom_arithmetic.py",
     ),
     Mutation(

@@ -8,11 +8,15 @@ import pytest
 import torch
 
 from segevolution.errors import PromptError, VocabularyError, VolumeError
+from segevolution.imaging import table_image
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import Prompt, PromptKind
+from segevolution.imaging.table_image import TableImage
 from segevolution.imaging.volume import Volume
+from segevolution.inference import stretched_logits
 from segevolution.inference.segmentation import Segmentation
 from segevolution.inference.session import Session
+from segevolution.models.spec import Windows
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.vocabulary import Modality
 
@@ -59,6 +63,32 @@ def network() -> TinyBackbone:
 
 FIRST_MM = tuple(np.array([10, 12, 6]) * SPACING + (-30, -20, 15))
 SECOND_MM = tuple(np.array([28, 22, 12]) * SPACING + (-30, -20, 15))
+
+
+@pytest.mark.parametrize("windows", ["roi", "lattice", "focus", "off"])
+def test_a_large_volume_is_answered_by_parts_and_bit_for_bit_as_in_one_piece(
+    network: TinyBackbone, windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = patient()
+    counted = np.rint(whole.array * 1000).astype(np.int16)
+    scan = stored_as(Volume(counted, whole.grid, Modality.MRI), (2, 0, 1), (-1, 1, 1))
+    answers = []
+    for large in (False, True):
+        if large:
+            monkeypatch.setattr(stretched_logits, "WHOLE", 0)
+            monkeypatch.setattr(table_image, "LEAST", 0)
+        session = Session(network, scan, windows=windows)
+        assert isinstance(session.frame.image, TableImage) is large
+        answers.append(session.segment(points=[FIRST_MM], negative_points=[SECOND_MM], mm=True, keep_logits=True))
+    small, large_answer = answers
+    assert small.mask.any()
+    np.testing.assert_array_equal(small.mask, large_answer.mask)
+    assert small.logits is not None
+    assert large_answer.logits is not None
+    np.testing.assert_array_equal(small.logits.view(np.uint16), large_answer.logits.view(np.uint16))
+    assert small.iou == large_answer.iou
+    assert small.mask.flags.c_contiguous
+    assert large_answer.mask.flags.c_contiguous
 
 
 @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)

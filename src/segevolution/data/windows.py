@@ -70,7 +70,7 @@ class FramedCase:
         return cls(
             case.name,
             case.volume.modality,
-            framed.image.astype(np.float16),
+            np.asarray(framed.image).astype(np.float16),
             labels,
             structures,
             absent,

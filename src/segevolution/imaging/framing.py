@@ -7,7 +7,7 @@ masks travel both ways exactly. This is the only place where (X, Y, Z) becomes (
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..memory import MemoryBudget
 from .grid import BODY_AXIS, CANONICAL, Array, Floats, Grid, Triple, Turn
 from .intensity import NORMALISERS, Image, normalise
 from .resampling import Resampling
+from .table_image import TableImage
 from .volume import Volume
 
 Spacing = tuple[float, float, float]
@@ -29,7 +30,7 @@ class Frame:
     """A normalised image in network order and the way back to its volume.
 
     Attributes:
-        image: (D, H, W) float32, cropped, then resampled if it is.
+        image: (D, H, W) float32, cropped, then resampled if it is; see `without_copy`.
         start: first voxel of the crop in the uncropped (D, H, W) array.
         turn: file order -> the frame's order, both (X, Y, Z).
         grid: of the volume in file order.
@@ -38,13 +39,24 @@ class Frame:
         bounds: the smallest and largest number that it may hold: its normaliser's, else its own.
     """
 
-    image: Image
+    image: Image | TableImage
     start: Triple
     turn: Turn
     grid: Grid
     resampling: Resampling | None = None
     pad: float = 0.0
     bounds: tuple[float, float] = (0.0, 1.0)
+
+    def without_copy(self, signal: Array) -> "Frame":
+        """The same frame, whose image is looked up in the signal where that is possible and spares much memory.
+
+        Args:
+            signal: of the volume, (X, Y, Z) in file order.
+        """
+        if self.resampling is not None or isinstance(self.image, TableImage):
+            return self
+        table = TableImage.of(self.image, self.crop(signal))
+        return self if table is None else replace(self, image=table)
 
     @property
     def cropped(self) -> Triple:
@@ -88,10 +100,9 @@ class Frame:
 
     def restore(self, array: Array, fill: float = 0) -> Array:
         """(D, H, W) of the crop -> (X, Y, Z) in file order on the volume's own grid; `fill` outside the crop."""
-        full_shape = tuple(self.grid.shape[axis] for axis in self.turn.axes)[::-1]
-        full = np.full(full_shape, fill, array.dtype)
-        full[tuple(slice(s, s + n) for s, n in zip(self.start, array.shape, strict=True))] = array
-        return np.ascontiguousarray(self.turn.undo(full.transpose(2, 1, 0)))
+        full = np.full(self.grid.shape, fill, array.dtype)
+        self.crop(full)[...] = array
+        return full
 
     def labels(self, array: Array) -> Array:
         """A label map in file order (X, Y, Z) -> (D, H, W) of this frame, each voxel from the nearest one."""
@@ -148,7 +159,7 @@ def _whole(values: Sequence[int] | Floats) -> Triple:
 
 def foreground_box(image: Array) -> tuple[Triple, Triple]:
     """First and one-past-last voxel of the box around voxels above 0; the whole image if there are none."""
-    above = image > 0
+    above = image if image.dtype == np.bool_ else image > 0
     starts, stops = [], []
     for axis in range(3):
         hits = np.flatnonzero(above.any(axis=tuple(other for other in range(3) if other != axis)))

@@ -11,13 +11,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..adapters.switch import AdaptedNetwork
 from ..models.backbone import BackboneModule, Features
 from ..vocabulary import Context, Modality
 from .frame_prompt import FramePrompt, collate
-from .windows import Window
+from .windows import FrameImage, VoxelBlock, Window, picked
 
 Precision = Literal["fp32", "bf16"]
 
@@ -38,7 +37,7 @@ class Encodings:
 
     Args:
         backbone: in eval mode; a bare network answers by the adapter that is on at this moment, also later.
-        image: (D, H, W) float32 of a frame.
+        image: (D, H, W) float32 of a frame, on the network's device, or as a table in the processor's memory.
         modality: what the encoder may know.
         pad: the number that stands outside the image.
         precision: "bf16" runs the network under autocast; answers are float32 either way.
@@ -49,7 +48,7 @@ class Encodings:
     def __init__(
         self,
         backbone: BackboneModule | AdaptedNetwork,
-        image: Tensor,
+        image: FrameImage,
         modality: Modality | None,
         *,
         pad: float = 0.0,
@@ -71,6 +70,11 @@ class Encodings:
         self._planned: list[Window] = []
 
     @property
+    def device(self) -> torch.device:
+        """Where the image, features and answers are."""
+        return self.image.device if isinstance(self.image, Tensor) else torch.device("cpu")
+
+    @property
     def window(self) -> tuple[int, int, int]:
         """(D, H, W) of the network."""
         return self.backbone.spec.window
@@ -79,8 +83,8 @@ class Encodings:
         """The image resized to the window by nearest-exact, encoded once."""
         self._forget_other_weights()
         if self._whole is None:
-            small = functional.interpolate(self.image[None, None], self.window, mode="nearest-exact")
-            self._whole = self._encode(small)
+            small = picked(self.image, VoxelBlock.whole(self.image.shape), self.window)
+            self._whole = self._encode(small[None, None])
         return self._whole
 
     def plan(self, windows: Iterable[Window]) -> None:
@@ -148,7 +152,7 @@ class Encodings:
             return self.backbone.encode(images, [self._modality] * len(images))
 
     def _autocast(self) -> AbstractContextManager[None]:
-        return torch.autocast(self.image.device.type, torch.bfloat16, enabled=self._precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bf16")
 
     def _forget_other_weights(self) -> None:
         """Drop what was encoded with weights that the adapter no longer has."""

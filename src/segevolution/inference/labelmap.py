@@ -10,6 +10,8 @@ from ..imaging.framing import Frame, foreground_box
 from ..imaging.grid import Array
 from .segmentation import Segmentation
 
+_PLANES = 32  # worked on at a time
+
 
 class LabelMapBuilder:
     """A label map that takes one answer after another, so that no answer's mask or logits need to be kept.
@@ -39,16 +41,21 @@ class LabelMapBuilder:
         """
         self.count += 1
         mask = self._frame.crop(answer.mask)
-        block = tuple(slice(low, high) for low, high in zip(*foreground_box(mask), strict=True))
-        mask = mask[block]
+        (low, *lows), (high, *highs) = foreground_box(mask)
+        sides = tuple(slice(*span) for span in zip(lows, highs, strict=True))
+        logits = None
         if self._best is not None:
             if answer.logits is None:
                 raise PromptError("masks can be joined only if their logits were kept; segment with keep_logits=True.")
-            logits = self._frame.on_crop(answer.logits)[block]
-            best = self._best[block]
-            mask = mask & (logits > best)
-            best[mask] = logits[mask]
-        self._labels[block][mask] = self.count
+            logits = self._frame.on_crop(answer.logits)
+        for start in range(low, high, _PLANES):  # by parts, as each step takes as much memory as what it works on
+            part = (slice(start, min(start + _PLANES, high)), *sides)
+            won = mask[part]
+            if self._best is not None and logits is not None:
+                best = self._best[part]
+                won = won & (logits[part] > best)
+                best[won] = logits[part][won]
+            self._labels[part][won] = self.count
         return self.count
 
     def labels(self, values: Mapping[int, int] | None = None) -> Array:
@@ -62,7 +69,10 @@ class LabelMapBuilder:
         table = np.zeros(self.count + 1, np.uint8 if max(values.values(), default=0) <= 255 else np.uint16)
         for label, value in values.items():
             table[label] = value
-        return self._frame.restore(table[self._labels])
+        labels = self._frame.restore(self._labels).astype(table.dtype, copy=False)
+        for start in range(0, len(labels), _PLANES):
+            labels[start : start + _PLANES] = table[labels[start : start + _PLANES]]
+        return labels
 
 
 def label_map(found: Sequence[Segmentation], frame: Frame) -> Array:

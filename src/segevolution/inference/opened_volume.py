@@ -9,12 +9,14 @@ from dataclasses import replace
 from threading import RLock
 from typing import Literal
 
+import numpy as np
 import torch
 
 from ..adapters.protocol import Adapter
 from ..adapters.switch import AdaptedNetwork
 from ..imaging.framing import Frame
 from ..imaging.prompts import Prompt, PromptKind
+from ..imaging.table_image import TableImage
 from ..imaging.volume import Volume
 from ..memory import MemoryBudget
 from ..models.backbone import BackboneModule, Windows
@@ -61,10 +63,13 @@ class OpenVolume:
         self.windows: Windows = windows or self.network.spec.windows
         strategy = strategy_of(self.network.spec)
         self.frame: Frame = strategy.prepare(volume, self.network.spec, MemoryBudget.of(max_gigabytes))
+        if self.network.device.type == "cpu":
+            self.frame = self.frame.without_copy(volume.array)
+        image = self.frame.image
         self._told = context == "known"
         self._image: OpenImage = strategy.open(
             self.network,
-            torch.from_numpy(self.frame.image).to(self.network.device),
+            image if isinstance(image, TableImage) else torch.from_numpy(image).to(self.network.device),
             self.frame.pad,
             volume.modality if self._told else None,
             StrategyOptions(self.windows, precision, batch, memory),
@@ -114,8 +119,17 @@ class OpenVolume:
 
     def mask_of(self, answer: Answer, *, keep_logits: bool = False) -> tuple[Mask, Logits | None]:
         """The mask in file order, and the logits on the frame where they are to be kept."""
-        mask = self.frame.restore(self.frame.on_crop(answer.logits.cpu().numpy()) > 0)
-        return mask, answer.logits.half().cpu().numpy() if keep_logits else None
+        if self.frame.resampling is not None:
+            resampled = answer.logits
+            mask = self.frame.restore(self.frame.on_crop(resampled.cpu().numpy()) > 0)
+            return mask, resampled.half().cpu().numpy() if keep_logits else None
+        mask = np.zeros(self.frame.grid.shape, np.bool_)
+        crop, kept = self.frame.crop(mask), np.empty(self.frame.cropped, np.float16) if keep_logits else None
+        for part, logits in answer.parts():  # by planes: logits of a large CT take 839 MB
+            crop[part] = (logits > 0).cpu().numpy()
+            if kept is not None:
+                kept[part] = logits.half().cpu().numpy()
+        return mask, kept
 
     def segmentation(
         self, asked: PreparedPrompt, answer: Answer, structure: str | None, *, keep_logits: bool = False

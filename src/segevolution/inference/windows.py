@@ -9,12 +9,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ..imaging.grid import triple
+from ..imaging.table_image import TableImage
 from ..models.backbone import Triple
+
+FrameImage = Tensor | TableImage
 
 OVERLAP = 0.5  # of neighbouring windows, as published
 FOCUS_MARGIN = 1.5  # of what it looks at, at least, a focus view's sides
@@ -87,9 +91,9 @@ class Window:
     view: VoxelBlock
     content: VoxelBlock
 
-    def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
+    def cut(self, image: FrameImage, pad: float = 0.0) -> Tensor:
         """Its voxels (..., D, H, W) of an image (..., d, h, w), `pad` where it shows nothing."""
-        inside = image[(..., *self.content.slices)]
+        inside = torch.as_tensor(image[(..., *self.content.slices)])
         margins = [
             margin
             for axis in (2, 1, 0)
@@ -120,16 +124,26 @@ class Focus(Window):
         """A block inside the frame."""
         return cls(block, block, size)
 
-    def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
+    def cut(self, image: FrameImage, pad: float = 0.0) -> Tensor:
         """Its voxels picked to the network's size, as the whole image's are."""
-        inside = image[(..., *self.content.slices)]
-        return functional.interpolate(inside[None, None], self.size, mode="nearest-exact")[0, 0]
+        return picked(image, self.content, self.size)
 
     def carry(self, answer: Tensor) -> Tensor:
         """Logits of the network's size -> of the block's, trilinearly."""
         return functional.interpolate(answer[None, None], self.content.shape, mode="trilinear", align_corners=False)[
             0, 0
         ]
+
+
+def picked(image: FrameImage, block: VoxelBlock, size: Triple) -> Tensor:
+    """The voxels (D, H, W) of a block of an image, picked to a size as torch's "nearest-exact" does."""
+    if isinstance(image, Tensor):
+        return functional.interpolate(image[block.slices][None, None], size, mode="nearest-exact")[0, 0]
+    places = []
+    for first, side, wanted_side in zip(block.start, block.shape, size, strict=True):
+        numbers = torch.arange(side, dtype=torch.float32)[None, None]
+        places.append(first + functional.interpolate(numbers, wanted_side, mode="nearest-exact")[0, 0].long().numpy())
+    return torch.from_numpy(image[np.ix_(*places)])
 
 
 def tight(mask: Tensor) -> VoxelBlock | None:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from ..models.backbone import Triple
 from ..models.prompt_maps import CHANNELS, DrawnPrompt, MapKind
 from .refinement import round_place
-from .windows import VoxelBlock, Window
+from .windows import FrameImage, VoxelBlock, Window
 
 Squeeze = Literal["linear", "area"]
 
@@ -48,9 +48,9 @@ class ZoomedWindow(Window):
         view = round_place(place, (d, h, w))
         return cls(view, view.meet(VoxelBlock.whole(shape)), patch, zoom)
 
-    def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
+    def cut(self, image: FrameImage, pad: float = 0.0) -> Tensor:
         """Its voxels (D, H, W) of an image; `pad` must be 0."""
-        return self.squeezed(image[self.content.slices], self.content, "linear")
+        return self.squeezed(torch.as_tensor(image[self.content.slices]), self.content, "linear")
 
     def squeezed(self, values: Tensor, block: VoxelBlock, how: Squeeze) -> Tensor:
         """Float values of a block inside the view, 0 in the rest of it -> (D, H, W) of the window."""

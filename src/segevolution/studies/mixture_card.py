@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -103,7 +104,7 @@ def whole_views(
         modality, images = case.volume.modality, None
         if mixture.config.learned:
             framed = strategy.prepare(case.volume, backbone.spec)
-            image = torch.from_numpy(framed.image).to(backbone.device)
+            image = torch.from_numpy(np.asarray(framed.image)).to(backbone.device)
             images = strategy.overview(image, framed.pad, backbone.spec)
         yield WholeView(images, (modality,), tuple(Context(modality, name) for name in carried))
 

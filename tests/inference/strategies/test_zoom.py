@@ -13,7 +13,8 @@ from torch import Tensor
 from segevolution.inference.encodings import Encodings
 from segevolution.inference.frame_prompt import FramePrompt, resized
 from segevolution.inference.strategies.base import Answer
-from segevolution.inference.strategies.zoom import answers, to_frame
+from segevolution.inference.strategies.zoom import answers
+from segevolution.inference.stretched_logits import stretched
 from segevolution.inference.windows import Focus, VoxelBlock, focus_around, tight
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch, Windows
 from segevolution.models.segvol.config import SegVolConfig
@@ -156,7 +157,7 @@ def test_several_prompts_and_alternatives_are_those_of_each_alone(network: Recor
 
 def test_coarse_logits_keep_their_place_on_the_frame() -> None:
     ramp = torch.arange(8.0)[:, None, None].expand(8, 4, 4)
-    carried = to_frame(ramp.contiguous(), (16, 4, 4))[:, 0, 0]
+    carried = stretched(ramp.contiguous(), (16, 4, 4))[:, 0, 0]
     np.testing.assert_allclose(carried[1:-1], (np.arange(1, 15) + 0.5) / 2 - 0.5, atol=1e-6)
 
 

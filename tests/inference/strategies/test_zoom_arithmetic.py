@@ -12,7 +12,8 @@ from segevolution.imaging.prompts import PromptKind
 from segevolution.inference.encodings import Encodings
 from segevolution.inference.frame_prompt import FramePrompt
 from segevolution.inference.strategies.base import Answer
-from segevolution.inference.strategies.zoom import answers, to_frame
+from segevolution.inference.strategies.zoom import answers
+from segevolution.inference.stretched_logits import stretched
 from segevolution.inference.windows import VoxelBlock, region_around, tight, windows_over
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch, Spec
 from segevolution.models.spec import Windows
@@ -53,7 +54,7 @@ def ask(values: Tensor, windows: Windows) -> Answer:
 
 def coarse_of(values: Tensor) -> Tensor:
     small = functional.interpolate(values[None, None], WINDOW, mode="nearest-exact")[0, 0]
-    return to_frame(small - 0.5, (*values.shape,))  # type: ignore[arg-type]
+    return stretched(small - 0.5, (*values.shape,))  # type: ignore[arg-type]
 
 
 WIDE = VoxelBlock((0, 2, 2), (8, 20, 20))

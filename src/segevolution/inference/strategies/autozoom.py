@@ -75,13 +75,13 @@ class AutoZoomImage(OpenImage):
         for prompt, context in zip(prompts, contexts, strict=True):
             answer = self._answer(prompt, context)
             for _ in range(3 if multimask else 1):
-                yield replace(answer, logits=answer.logits.clone()) if multimask else answer
+                yield replace(answer, frame_logits=answer.logits.clone()) if multimask else answer
 
     def _answer(self, prompt: FramePrompt, context: Context) -> Answer:
         image, spec = self.encodings.image, self.encodings.backbone.spec
         shape: Triple = (image.shape[0], image.shape[1], image.shape[2])
         assert spec.maps is not None
-        before = torch.zeros(shape, dtype=torch.bool, device=image.device)
+        before = torch.zeros(shape, dtype=torch.bool, device=self.encodings.device)
         if prompt.previous is not None:
             before = prompt.previous.on(VoxelBlock.whole(shape), shape) > 0
         strokes = strokes_of(prompt, spec.maps.point_radius)

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from ...adapters.switch import AdaptedNetwork
+from ...data.framed_copies import frame_key
 from ...data.windows import FramedCase, View, ViewSettings
 from ...errors import CheckpointError
 from ...imaging.framing import Frame, frame
@@ -25,7 +26,8 @@ from ...vocabulary import Context, Modality
 from ..encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Encodings, Precision
 from ..frame_prompt import FramePrompt
 from ..previous_answer import PreviousAnswer
-from ..windows import VoxelBlock, Window
+from ..stretched_logits import PLANES, StretchedLogits
+from ..windows import FrameImage, VoxelBlock, Window
 
 
 @dataclass(frozen=True)
@@ -50,16 +52,31 @@ class Answer:
     """What the network says to one prompt (or one alternative of it).
 
     Attributes:
-        logits: (D, H, W) float32 on the frame; foreground is > 0.
+        frame_logits: (D, H, W) float32 on the frame, or what they are made of; foreground is > 0.
         iou: predicted overlap with the truth, the mean over the windows that answered.
         windows: number of windows that answered beside a first look at the whole image.
         previous: the answer as it is told back with the next prompt, for a network that accepts that.
     """
 
-    logits: Tensor
+    frame_logits: Tensor | StretchedLogits
     iou: float
     windows: int
     previous: PreviousAnswer | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """(D, H, W) float32 on the frame, whole; where planes will do, `parts` takes less memory."""
+        return self.frame_logits.whole() if isinstance(self.frame_logits, StretchedLogits) else self.frame_logits
+
+    def parts(self) -> Iterator[tuple[slice, Tensor]]:
+        """The planes of the frame, some at a time: which, and (planes, H, W) of the logits."""
+        if isinstance(self.frame_logits, StretchedLogits):
+            yield from self.frame_logits.parts()
+            return
+        depth = len(self.frame_logits)
+        for start in range(0, depth, PLANES):
+            part = slice(start, min(start + PLANES, depth))
+            yield part, self.frame_logits[part]
 
 
 class OpenImage(ABC):
@@ -129,13 +146,12 @@ class Strategy(ABC):
     def preparation(self, spec: Spec) -> tuple[object, ...]:
         """All that `prepare` reads of a network, as values that JSON can say: where they are equal, frames are."""
         strategy_key = () if type(self).prepare is Strategy.prepare else (self.name, spec.axis)
-        placed = () if spec.spacing is None else ("centred",)
-        return "frame", spec.intensity, spec.spacing, *placed, *strategy_key
+        return *frame_key(spec.intensity, spec.spacing), *strategy_key
 
     def open(
         self,
         backbone: BackboneModule | AdaptedNetwork,
-        image: Tensor,
+        image: FrameImage,
         pad: float,
         modality: Modality | None,
         options: StrategyOptions,
@@ -144,7 +160,7 @@ class Strategy(ABC):
 
         Args:
             backbone: in eval mode.
-            image: (D, H, W) float32 of a frame, on the network's device.
+            image: (D, H, W) float32 of a frame, on the network's device, or as a table in the processor's memory.
             pad: the number that stands outside it.
             modality: what the encoder may know.
             options: see StrategyOptions.

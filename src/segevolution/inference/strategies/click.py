@@ -75,7 +75,7 @@ class ClickImage(OpenImage):
 
     def _answer(self, prompt: FramePrompt, context: Context, alternative: int | None) -> Answer:
         shape = triple(self.encodings.image.shape)
-        canvas = _LogitCanvas(shape, self.encodings.image.device)
+        canvas = _LogitCanvas(shape, self.encodings.device)
         views = self._first_views(prompt, shape)
         first, limit = views[0], len(views) + MOST_WINDOWS
         self.encodings.plan(_window(view, shape) for view in views)

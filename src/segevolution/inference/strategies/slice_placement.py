@@ -14,7 +14,7 @@ from ...imaging.grid import Array
 from ...imaging.resizing import Resizing, area_taps
 from ...models.backbone import Spec, Triple
 from ..previous_answer import OUTSIDE
-from ..windows import VoxelBlock, Window
+from ..windows import FrameImage, VoxelBlock, Window
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class SlicePlacement(Window):
         )
         return rows, columns
 
-    def cut(self, image: Tensor, pad: float = 0.0) -> Tensor:
+    def cut(self, image: FrameImage, pad: float = 0.0) -> Tensor:
         """Its voxels (1 + 2 neighbours, H, W): the content resized as the network wants it, then padded."""
         _, height, width = self.content.slices
-        plane = image[self.numbers(image.shape[0]), height, width]
+        plane = torch.as_tensor(image[self.numbers(image.shape[0]), height, width])
         rows, columns = self.shown
         resized = resized_plane(plane, (rows.stop - rows.start, columns.stop - columns.start), self.resizing)
         return self._laid(resized, pad)

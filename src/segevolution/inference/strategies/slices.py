@@ -280,7 +280,7 @@ class SliceImage(OpenImage):
 
     def _joined(self, sections: Iterable[_Section]) -> Answer:
         """The slices' answers as one, OUTSIDE in the slices that were not asked."""
-        logits = torch.full(self._shape, OUTSIDE, device=self.encodings.image.device)
+        logits = torch.full(self._shape, OUTSIDE, device=self.encodings.device)
         ordered_sections = sorted(sections, key=lambda section: section.number)
         if not ordered_sections:
             return Answer(logits, 0.0, 0)

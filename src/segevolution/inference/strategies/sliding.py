@@ -5,6 +5,7 @@ in whose middle it lies. Source: nnU-Net (Isensee et al. 2021), as in MONAI's `s
 "gaussian"). One pass over the image serves all structures as far as memory allows.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -81,7 +82,7 @@ class SlidingImage(OpenImage):
     ) -> Iterator[Answer]:
         """See OpenImage.answers."""
         structures = self.encodings.backbone.spec.structures
-        each = 4 * self.encodings.image.numel() * (3 if multimask else 1)
+        each = 4 * math.prod(self.encodings.image.shape) * (3 if multimask else 1)
         together = max(1, self._memory // each)
         for prompt, context in zip(prompts, contexts, strict=True):
             place = structures.index(require_known(prompt.structure or "", structures))
@@ -92,12 +93,14 @@ class SlidingImage(OpenImage):
                 self._forget()
             self._passes.move_to_end(pass_key)
             for answer in self._passes[pass_key][place - first]:
-                yield replace(answer, logits=answer.logits.float())
+                yield replace(answer, frame_logits=answer.logits.float())
 
     def _answered(self, wanted: _Pass, structures: Sequence[str]) -> list[list[Answer]]:
         structure_contexts = [(name, Context(wanted.modality, name if wanted.named else None)) for name in structures]
         fresh = slide(self.encodings, wanted.multimask, structure_contexts)
-        return [[replace(answer, logits=answer.logits.half()) for answer in pass_answers] for pass_answers in fresh]
+        return [
+            [replace(answer, frame_logits=answer.logits.half()) for answer in pass_answers] for pass_answers in fresh
+        ]
 
     def _forget(self) -> None:
         """Drop the oldest passes until the rest fit into memory, but keep the newest."""
@@ -122,13 +125,13 @@ def slide(encodings: Encodings, multimask: bool, asked: Sequence[tuple[str, Cont
     Returns:
         For each question its answers, in order: one, or three alternatives.
     """
-    image, size = encodings.image, encodings.window
+    image, size, device = encodings.image, encodings.window, encodings.device
     whole = VoxelBlock.whole(image.shape)
     windows = windows_over(whole, size)
-    weights = gaussian(size).to(image.device)
+    weights = gaussian(size).to(device)
     masks = 3 if multimask else 1
-    total = torch.zeros(len(asked), masks, *image.shape, device=image.device)
-    weight = torch.zeros(image.shape, device=image.device)
+    total = torch.zeros(len(asked), masks, *image.shape, device=device)
+    weight = torch.zeros(image.shape, device=device)
     overlap = np.zeros((len(asked), masks))
     voxels = np.zeros((len(asked), masks))
     prompts, contexts = [FramePrompt(name) for name, _ in asked], [context for _, context in asked]

@@ -29,11 +29,12 @@ from torch.nn import functional
 
 from ...data.windows import FramedCase, View, ViewSettings, draw_view
 from ...imaging.grid import triple
-from ...models.backbone import Triple, Windows
+from ...models.backbone import Windows
 from ...models.spec import Spec
 from ...vocabulary import Context
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, resized, seen_from, voxel
+from ..stretched_logits import StretchedLogits
 from ..windows import Focus, VoxelBlock, Window, focus_around, region_around, tight, windows_over
 from .base import Answer, OpenImage, Strategy, StrategyOptions
 
@@ -150,8 +151,8 @@ def _plan(
     nothing = _PendingAnswer(coarse, iou, context, alternative, None, ())
     if windows == "off":
         return nothing
-    mask = to_frame(coarse, shape) > 0
-    mask_bounds = tight(to_frame(_main(coarse), shape) > 0 if windows == "focus" else mask)
+    mask = StretchedLogits(_main(coarse) if windows == "focus" else coarse, shape).above()
+    mask_bounds = tight(mask)
     places = [voxel(point) for point in prompt.positive]
     if mask_bounds is None and prompt.box is not None:
         places.append(prompt.box)
@@ -209,11 +210,11 @@ def _main(coarse: Tensor) -> Tensor:
 
 def _answer(encodings: Encodings, job: _PendingAnswer, *, multimask: bool) -> Answer:
     """Look through the job's windows and average what they say over the coarse answer."""
-    logits = to_frame(job.coarse, triple(encodings.image.shape))
+    coarse = StretchedLogits(job.coarse, triple(encodings.image.shape))
     if job.region is None or not job.looks:
-        return Answer(logits, job.iou, 0)
-    total = torch.zeros(job.region.shape, device=logits.device)
-    count = torch.zeros(job.region.shape, dtype=torch.uint8, device=logits.device)  # 27 at most, 3 along an axis
+        return Answer(coarse, job.iou, 0)
+    total = torch.zeros(job.region.shape, device=job.coarse.device)
+    count = torch.zeros(job.region.shape, dtype=torch.uint8, device=job.coarse.device)  # 27 at most, 3 along an axis
     overlap, weights = 0.0, 0
     for start in range(0, len(job.looks), encodings.batch):
         looks = job.looks[start : start + encodings.batch]
@@ -228,15 +229,15 @@ def _answer(encodings: Encodings, job: _PendingAnswer, *, multimask: bool) -> An
             count[where] += 1
             overlap += float(estimate) * max(look.weight, 1)
             weights += max(look.weight, 1)
-    inside, answered = logits[job.region.slices], count > 0
-    total /= count.clamp_(min=1)  # in place: at the size of a large CT each copy is 400 MB
-    if job.share < 1:
-        total.lerp_(inside, 1 - job.share)
-    logits[job.region.slices] = torch.where(answered, total, inside, out=total)
+    depth, height, width = job.region.slices
+    for part, logits in coarse.parts(
+        depth.start, depth.stop
+    ):  # in place: at the size of a large CT each copy is 400 MB
+        there = slice(part.start - depth.start, part.stop - depth.start)
+        inside, answered = logits[:, height, width], count[there] > 0
+        total[there] /= count[there].clamp_(min=1)
+        if job.share < 1:
+            total[there].lerp_(inside, 1 - job.share)
+        torch.where(answered, total[there], inside, out=total[there])
     overlap = job.share * overlap / weights + (1 - job.share) * job.iou
-    return Answer(logits, overlap, len(job.looks))
-
-
-def to_frame(coarse: Tensor, shape: Triple) -> Tensor:
-    """Window logits (D, H, W) carried to the frame trilinearly, in one piece with the decoder's own upsampling."""
-    return functional.interpolate(coarse[None, None], shape, mode="trilinear", align_corners=False)[0, 0]
+    return Answer(replace(coarse, region=job.region, inside=total), overlap, len(job.looks))
