@@ -1,12 +1,13 @@
 """Four more prompts on a volume after the first, in time and memory. Goals: under 10 % of the first each, 2.5 GB.
 
 SegVol at its published size, random weights, a volume of 64x320x320 (D, H, W), through `inference.Session`, for each
-way of looking for windows ("off", "roi", "lattice", see inference/strategies/zoom.py). Each way runs in a process of
-its own, so that its peak memory (ru_maxrss) is its own; the model is warmed up on another image.
+way of looking for windows ("off", "roi", "lattice", "central", see inference/strategies/zoom.py). Each way runs in a
+process of its own, so that its peak memory (ru_maxrss) is its own; the model is warmed up on another image.
 
 - first: the liver, by text and box, on a fresh session.
 - more: spleen, both kidneys and the aorta, likewise, on the same session. "roi" lays windows round each structure and
-  must encode them anew; "lattice" reuses those that an earlier structure has touched.
+  must encode them anew; "lattice" reuses those that an earlier structure has touched; "central" does so, and touches
+  the fewest that hold a structure.
 - clicks: four points added to the liver's box, as a person corrects; the windows are those of the liver.
 
 Baseline, in the same run: the reference's way, `inference/published.py`, which encodes everything again for every
@@ -49,7 +50,7 @@ from segevolution.models.segvol.segvol import SegVol
 from segevolution.vocabulary import Context, Modality
 
 REFERENCE = "reference"
-WAYS = (REFERENCE, "off", "roi", "lattice")
+WAYS = (REFERENCE, "off", "roi", "lattice", "central")
 SHAPE: Triple = (320, 320, 64)  # (X, Y, Z)
 TOY_SHAPE: Triple = (40, 40, 16)
 

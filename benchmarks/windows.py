@@ -1,8 +1,8 @@
 """Windows of zoom-in against each other: encodings, decodings, seconds and Dice, on the same questions.
 
 "roi" lays windows round each coarse mask, as SegVol's authors do, and is the baseline; "lattice" takes them from a
-fixed lattice, so that prompts share encodings; "focus" looks once at each structure and its surroundings; "off"
-answers with the zoom-out alone. See inference/strategies/zoom.py.
+fixed lattice, so that prompts share encodings; "central" takes the fewest of these; "focus" looks once at each
+structure and its surroundings; "off" answers with the zoom-out alone. See inference/strategies/zoom.py.
 
 The cases come from a store (`--store`, `--cases`) or are simulated; prompts are simulated from their labels. Dice
 differences are paired by question and averaged by patient, with a 95 % interval from six patients on. Encodings

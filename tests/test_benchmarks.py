@@ -146,7 +146,8 @@ def test_ways_differ_in_what_they_encode(benchmark):
     assert rows["roi"].more_encodings >= 4
     assert rows["reference"].more_encodings > rows["roi"].more_encodings
     assert rows["lattice"].more_encodings < rows["roi"].more_encodings
-    assert [rows[way].clicks_encodings for way in ("off", "roi", "lattice")] == [0, 0, 0]
+    assert rows["central"].first_encodings < rows["lattice"].first_encodings
+    assert [rows[way].clicks_encodings for way in ("off", "roi", "lattice", "central")] == [0, 0, 0, 0]
     assert math.isnan(rows["reference"].clicks_percent)
 
 
@@ -175,8 +176,8 @@ def test_windows_are_compared_on_the_same_questions(benchmark, tmp_path):
     model = TinyBackbone(TinyConfig(window=(8, 16, 16))).eval()
     table = windows.answers(model, [found], ("text", "box"), ("liver", "spleen"))
     rows = windows.compare(table)
-    ways = ("roi", "lattice", "focus", "off")
-    assert [(row.prompt, row.windows) for row in rows[:5]] == [*(("all", way) for way in ways), ("text", "roi")]
+    ways = ("roi", "lattice", "central", "focus", "off")
+    assert [(row.prompt, row.windows) for row in rows[:6]] == [*(("all", way) for way in ways), ("text", "roi")]
     everything = {row.windows: row for row in rows if row.prompt == "all"}
     assert {row.prompts for row in everything.values()} == {4}
     assert everything["off"].encodings == 1
@@ -192,7 +193,7 @@ def test_windows_script_reads_a_model_folder_and_prints_json(tmp_path):
     line = [sys.executable, FOLDER / "windows.py", "--model", tmp_path / "model", "--store", tmp_path / "store"]
     extra = ["--prompts", "box", "--structures", "liver", "--threads", "1", "--json"]
     said = subprocess.run([*line, *extra], check=True, capture_output=True, text=True).stdout
-    assert {row["windows"] for row in json.loads(said)["rows"]} == {"roi", "lattice", "focus", "off"}
+    assert {row["windows"] for row in json.loads(said)["rows"]} == {"roi", "lattice", "central", "focus", "off"}
 
 
 def test_startup_runs_each_command_and_stops_at_one_that_fails(benchmark):

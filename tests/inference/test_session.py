@@ -65,7 +65,7 @@ FIRST_MM = tuple(np.array([10, 12, 6]) * SPACING + (-30, -20, 15))
 SECOND_MM = tuple(np.array([28, 22, 12]) * SPACING + (-30, -20, 15))
 
 
-@pytest.mark.parametrize("windows", ["roi", "lattice", "focus", "off"])
+@pytest.mark.parametrize("windows", ["roi", "lattice", "central", "focus", "off"])
 def test_a_large_volume_is_answered_by_parts_and_bit_for_bit_as_in_one_piece(
     network: TinyBackbone, windows: Windows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +107,7 @@ def test_one_patient_gets_one_mask_in_patient_space_however_the_file_is_stored(
 
 
 @pytest.mark.parametrize("shape", [(35, 50, 35), (20, 17, 3), (90, 70, 20), (32, 32, 8), (33, 31, 9)])
-@pytest.mark.parametrize("windows", ["roi", "lattice", "off"])
+@pytest.mark.parametrize("windows", ["roi", "lattice", "central", "off"])
 def test_volumes_of_any_size_are_answered_on_their_own_grid(
     network: TinyBackbone, shape: tuple[int, int, int], windows: str
 ) -> None:

@@ -118,11 +118,11 @@ def segment(
     ] = False,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     windows: Annotated[
-        Literal["roi", "lattice", "focus", "off", "propagate"] | None,
+        Literal["roi", "lattice", "central", "focus", "off", "propagate"] | None,
         typer.Option(
-            help="How to zoom in: scan round each structure, on a lattice that structures share, one look at each "
-            "structure and its surroundings, or not at all; propagate: how a 2-D model walks through a box. "
-            "Default: what the model prefers."
+            help="How to zoom in: scan round each structure, on a lattice that structures share, by the fewest windows "
+            "of that lattice, one look at each structure and its surroundings, or not at all; propagate: how a 2-D "
+            "model walks through a box. Default: what the model prefers."
         ),
     ] = None,
     seed: Annotated[

@@ -73,7 +73,7 @@ def serve(
         typer.Option(metavar="GB", help="What all images together may take; default half of what is free."),
     ] = None,
     windows: Annotated[
-        Literal["roi", "lattice", "focus", "off", "propagate"] | None,
+        Literal["roi", "lattice", "central", "focus", "off", "propagate"] | None,
         typer.Option(help="How to zoom in; default: as the model prefers."),
     ] = None,
     device: Device = "auto",

@@ -46,7 +46,7 @@ class Questions:
             `imaging.simulated_prompts`.
         contexts: "known" tells an adapter modality and structure, "withheld" neither.
         structures: those asked for where a case carries them; empty = all.
-        windows: "roi", "lattice", "focus" or "off", see `inference.strategies.zoom`, or "propagate", see
+        windows: "roi", "lattice", "central", "focus" or "off", see `inference.strategies.zoom`, or "propagate", see
             `inference.strategies.slices`; None takes what the model prefers.
         seed: of the simulated prompts.
         more_seeds: further seeds; each asks all of it once more.

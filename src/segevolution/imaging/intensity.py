@@ -47,18 +47,23 @@ def foreground_normalise(
     signal = np.asarray(image, np.float32)
     if signal.size == 0 or not np.isfinite(signal).all():
         raise VolumeError("an image that is empty or holds NaN or infinity cannot be normalised.")
-    sample = signal if measured is None else np.asarray(measured, np.float32)
+    sample = _sample(image, signal, measured)
     foreground = sample[sample > sample.mean()]
     if foreground.size == 0:
         raise VolumeError("a constant image cannot be normalised.")
     lowest, highest = np.percentile(foreground, (low, high))
     mean, deviation = foreground.mean(), max(foreground.std(), 1e-8)
     del foreground
-    standardised = np.empty(signal.shape, np.float32)
+    standardised = np.empty(signal.shape, np.float32) if np.may_share_memory(signal, image) else signal
     for start in range(0, len(signal), _PLANES):  # by parts, as each step takes as much memory as what it works on
         part = slice(start, start + _PLANES)
         standardised[part] = (np.clip(signal[part], lowest, highest) - mean) / deviation
     return standardised
+
+
+def _sample(image: Array, signal: Image, measured: Array | None) -> Image:
+    """What statistics are taken of, in single precision; `signal`, which is the image so, where that is all of it."""
+    return signal if measured is None or measured is image else np.asarray(measured, np.float32)
 
 
 def min_max(image: Array) -> Image:
@@ -77,7 +82,7 @@ def z_score(image: Array, *, measured: Array | None = None) -> Image:
         measured: the voxels that statistics are taken of; None = all. See usable_signal.py.
     """
     signal = np.asarray(image, np.float32)
-    sample = signal if measured is None else np.asarray(measured, np.float32)
+    sample = _sample(image, signal, measured)
     body = sample[sample > 0] if (sample > 0).any() else sample
     mean, deviation = body.mean(), max(body.std(), 1e-8)
     del body  # before the result is made, and that in place: at the size of a large CT each copy is 839 MB
@@ -95,7 +100,7 @@ def scaled_signal(image: Array, *, measured: Array | None = None) -> Image:
         measured: the voxels that statistics are taken of; None = all. See usable_signal.py.
     """
     signal = np.asarray(image, np.float32)
-    sample = signal if measured is None else np.asarray(measured, np.float32)
+    sample = _sample(image, signal, measured)
     body = sample[sample > 0] if (sample > 0).any() else sample
     deviation = max(body.std(), 1e-8)
     del body
@@ -174,7 +179,7 @@ def eight_bits(image: Array, modality: Modality | None = None, *, measured: Arra
     is given.
     """
     signal = np.asarray(image, np.float32)
-    sample = signal if measured is None else np.asarray(measured, np.float32)
+    sample = _sample(image, signal, measured)
     if modality is None and float(sample.min()) < LOWEST_SIGNAL_OF_MR:
         modality = Modality.CT
     if modality is Modality.CT:

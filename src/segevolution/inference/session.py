@@ -37,8 +37,8 @@ class Session:
     Args:
         backbone: in eval mode; see `load`.
         volume: signal as measured, in its file's own order.
-        windows: "roi", "lattice", "focus" or "off", how a network that zooms looks closer, see strategies/zoom.py, or
-            "propagate", how a 2-D network walks through a box, see strategies/slices.py;
+        windows: "roi", "lattice", "central", "focus" or "off", how a network that zooms looks closer, see
+            strategies/zoom.py, or "propagate", how a 2-D network walks through a box, see strategies/slices.py;
             None takes what the model prefers. Other strategies do not read it.
         precision: "bf16" runs the network under autocast.
         batch: windows encoded, and prompts decoded, in one call of the network.

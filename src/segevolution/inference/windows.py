@@ -234,3 +234,19 @@ def windows_over(region: VoxelBlock, window: Triple, overlap: float = OVERLAP) -
     origin = triple(low - margin[0] for low, margin in zip(region.start, margins, strict=True))
     views = (VoxelBlock.whole(window).shift(start).shift(origin) for start in scan(padded, window, overlap))
     return [Window(view, view.meet(region)) for view in views]
+
+
+def central(windows: Sequence[Window], block: VoxelBlock) -> list[Window]:
+    """Of a scan's windows the fewest for a block: along each axis the one in whose middle it lies, if one holds it.
+
+    Along an axis where none holds the block, all stay, as they overlap there for its sake.
+    """
+    views = [window.view for window in windows]
+    for axis in range(3):
+        low, high = block.start[axis], block.stop[axis]
+        sides = {(view.start[axis], view.stop[axis]) for view in views}
+        holding = [side for side in sides if side[0] <= low and high <= side[1]]
+        if holding:
+            best = min(holding, key=lambda side: (abs(side[0] + side[1] - low - high), side))
+            views = [view for view in views if (view.start[axis], view.stop[axis]) == best]
+    return [window for window in windows if window.view in views]

@@ -19,7 +19,7 @@ from .prompt_maps import PromptMaps, possible
 Axis = Literal["x", "y", "z"]
 
 # How the strategy "zoom" looks closer after the whole image: see inference/strategies/zoom.py.
-Windows = Literal["roi", "lattice", "focus", "off", "propagate"]
+Windows = Literal["roi", "lattice", "central", "focus", "off", "propagate"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from segevolution.inference.frame_prompt import FramePrompt
 from segevolution.inference.strategies.base import Answer
 from segevolution.inference.strategies.zoom import answers
 from segevolution.inference.stretched_logits import stretched
-from segevolution.inference.windows import VoxelBlock, region_around, tight, windows_over
+from segevolution.inference.windows import VoxelBlock, central, region_around, tight, windows_over
 from segevolution.models.backbone import BackboneModule, Features, Masks, PromptBatch, Spec
 from segevolution.models.spec import Windows
 from segevolution.vocabulary import Context, Modality
@@ -60,7 +60,7 @@ def coarse_of(values: Tensor) -> Tensor:
 WIDE = VoxelBlock((0, 2, 2), (8, 20, 20))
 
 
-@pytest.mark.parametrize("windows", ["roi", "lattice"])
+@pytest.mark.parametrize("windows", ["roi", "lattice", "central"])
 def test_windows_that_overlap_are_averaged_so_that_what_all_of_them_say_stands(windows: Windows) -> None:
     values = image(WIDE)
     answer = ask(values, windows)
@@ -119,3 +119,20 @@ def test_a_second_part_of_some_size_is_looked_at_too() -> None:
     assert seen is not None
     assert not seen.meet(SECOND).empty
     assert seen.stop[1] >= SECOND.stop[1]
+
+
+def test_central_windows_are_the_one_of_the_lattice_in_whose_middle_a_block_lies() -> None:
+    lattice = windows_over(VoxelBlock.whole((8, 32, 40)), (8, 16, 16))
+    (only,) = central(lattice, VoxelBlock((2, 10, 22), (6, 17, 30)))
+    assert only.view.start == (0, 8, 16)
+    along_rows = central(lattice, VoxelBlock((2, 3, 22), (6, 30, 30)))
+    assert [window.view.start for window in along_rows] == [(0, 0, 16), (0, 8, 16), (0, 16, 16)]
+
+
+def test_central_windows_are_fewer_than_the_lattices_and_say_what_they_see() -> None:
+    values = image(VoxelBlock((0, 9, 9), (8, 15, 15)))
+    one, many = (ask(values, windows) for windows in ("central", "lattice"))
+    assert one.windows < many.windows
+    found = tight(coarse_of(values) > 0)
+    assert found is not None
+    torch.testing.assert_close(one.logits[found.slices], values[found.slices] - 0.5)

@@ -29,13 +29,13 @@ from torch.nn import functional
 
 from ...data.windows import FramedCase, View, ViewSettings, draw_view
 from ...imaging.grid import triple
-from ...models.backbone import Windows
+from ...models.backbone import Triple, Windows
 from ...models.spec import Spec
 from ...vocabulary import Context
 from ..encodings import Encodings
 from ..frame_prompt import FramePrompt, resized, seen_from, voxel
 from ..stretched_logits import StretchedLogits
-from ..windows import Focus, VoxelBlock, Window, focus_around, region_around, tight, windows_over
+from ..windows import Focus, VoxelBlock, Window, central, focus_around, region_around, tight, windows_over
 from .base import Answer, OpenImage, Strategy, StrategyOptions
 
 _NEARLY_ALL = 0.7  # of the image
@@ -97,7 +97,8 @@ def answers(
         prompts: prompts in frame voxels.
         contexts: one a prompt.
         windows: "roi" scans the region round each coarse mask, as published; "lattice" takes windows from a fixed
-            lattice over the image, so that prompts share them; "focus" looks once, at the coarse mask and what
+            lattice over the image, so that prompts share them; "central" takes of the lattice's the fewest, in whose
+            middle a structure lies; "focus" looks once, at the coarse mask and what
             surrounds it, resized to the window, and averages that with the zoom-out; "off" answers with the
             zoom-out alone.
         multimask: three alternatives a prompt, in order, instead of one answer.
@@ -165,9 +166,8 @@ def _plan(
     if windows == "focus":
         return _focus(encodings, prompt, nothing, whole, mask_bounds)
     region = region_around(whole, encodings.window, shape)
-    scanned = region if windows == "roi" else VoxelBlock.whole(shape)
     looks = []
-    for window in windows_over(scanned, encodings.window):
+    for window in _laid(windows, whole, region, encodings.window, shape):
         content = window.content.meet(region)
         inside = None if content.empty else tight(mask[content.slices])
         if inside is not None:
@@ -177,6 +177,14 @@ def _plan(
         weight = 0 if inside is None else int(mask[inside.slices].sum())
         looks.append(_ZoomView(window, seen_from(prompt, window.view, inside, mask_bounds), weight))
     return _PendingAnswer(coarse, iou, context, alternative, region, tuple(looks))
+
+
+def _laid(windows: Windows, block: VoxelBlock, region: VoxelBlock, window: Triple, shape: Triple) -> list[Window]:
+    """The windows that may look at a region round a block."""
+    if windows == "roi":
+        return windows_over(region, window)
+    lattice = windows_over(VoxelBlock.whole(shape), window)
+    return central(lattice, block) if windows == "central" else lattice
 
 
 def _focus(
