@@ -173,3 +173,14 @@ def test_the_file_is_read_by_safetensors_alone(toy, tmp_path):
     assert json.loads(header["__metadata__"]["state"])["global_step"] == 2
     with pytest.raises(pickle.UnpicklingError):
         pickle.loads(content)
+
+
+def test_a_checkpoint_whose_first_byte_is_that_of_a_pickle_is_read(tmp_path):
+    for pad in range(64):  # the first byte is the length of the header, in steps of eight
+        path = tmp_path / f"{pad}.ckpt"
+        parts = {"state_dict": {}, "average": {}, "loops": {}, "callbacks": {"pad": "x" * 8 * pad}}
+        write_checkpoint(path, {"global_step": 1, "optimizer_states": [], "lr_schedulers": [], **parts})
+        if path.read_bytes()[:1] == b"\x80":
+            assert read_checkpoint(path)["global_step"] == 1
+            return
+    pytest.fail("no header of that length was made")

@@ -132,16 +132,16 @@ def _contents(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[s
             beginning = stream.read(2)
         if not beginning:
             raise _damaged(path, "it is empty")
-        if beginning.startswith(_PICKLE_BEGINNINGS):
-            raise CheckpointError(
-                f"{path} is a pickle, as versions before this one wrote, which could run code when opened; it was not "
-                "opened. Begin in a new folder, or delete it to begin this run again."
-            )
         with safe_open(path, framework="pt") as stored:
             metadata: dict[str, str] = stored.metadata() or {}
             names = stored.keys() if with_tensors else ()
             tensors = {name: stored.get_tensor(name).clone() for name in names}
-    except SafetensorError as error:
+    except SafetensorError as error:  # asked first: the length of its header may begin as a pickle does
+        if beginning.startswith(_PICKLE_BEGINNINGS):
+            raise CheckpointError(
+                f"{path} is a pickle, as versions before this one wrote, which could run code when opened; it was not "
+                "opened. Begin in a new folder, or delete it to begin this run again."
+            ) from error
         raise _damaged(path, str(error).removeprefix("Error while deserializing header: ")) from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
