@@ -17,6 +17,8 @@ from .sam_med3d.sam_med3d import SamMed3d
 from .segvol import folder as segvol_folder
 from .segvol.segvol import SegVol
 from .tiny import TinyBackbone, TinyConfig
+from .unet.config import UnetConfig
+from .unet.unet import Unet
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ NETWORKS: dict[str, NetworkType] = {
         sized("sam", Sam, SamConfig),
         sized("sam_med3d", SamMed3d, SamMed3dConfig),
         sized("nninteractive", NnInteractive, NnInteractiveConfig),
+        sized("unet", Unet, UnetConfig),
         sized("tiny", TinyBackbone, TinyConfig),
     )
 }

@@ -59,15 +59,20 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return values
 
 
-def fit_fault(error: ValidationError) -> str:
-    """What is wrong with a `fit`, in one clause that names the key, and the nearest known one."""
+def fit_fault(error: ValidationError, settings: Any = None) -> str:
+    """What is wrong with settings, in one clause that names the key, and the nearest known one.
+
+    Args:
+        error: of their schema.
+        settings: valid ones, whose keys are the known ones; None = those of a `fit`.
+    """
     first = error.errors(include_url=False)[0]
     *parents, last = first["loc"]
     place = ".".join(str(step) for step in first["loc"])
     if first["type"] != "unexpected_keyword_argument":
         return f"{place}: {str(first['msg']).removeprefix('Value error, ')}"
-    known: Any = FitSettings()
+    known: Any = FitSettings() if settings is None else settings
     for step in parents:
         known = getattr(known, str(step))
-    names = [*vars(known), *(() if parents else ("replay",))]
+    names = [*vars(known), *(() if parents or settings is not None else ("replay",))]
     return f'"{place}" is no key here; ' + did_you_mean(str(last), names, f"known are {', '.join(names)}")

@@ -66,44 +66,47 @@ class BaseFacts:
 
 @dataclass(frozen=True)
 class RivalFacts:
-    """A method that adapts no network.
+    """A method that trains no adapter.
 
     Attributes:
         name: the kind of method.
-        fingerprint: of the method and its settings, so that another version is measured anew.
+        fingerprint: of the method, its settings and its base, so that another version is measured anew.
         rival: the kind itself.
+        base: that it stands on, if any.
     """
 
     name: str
     fingerprint: str
     rival: Rival
+    base: BaseFacts | None = None
 
     def unknown(self, structures: Iterable[str]) -> list[str]:
-        """None: it is asked whatever it takes."""
-        return []
+        """Those that its base does not know; without a base it is asked whatever it takes."""
+        return [] if self.base is None else self.base.unknown(structures)
 
     def takes(self, kinds: frozenset[PromptKind]) -> bool:
         """See Rival."""
-        return self.rival.takes(kinds)
+        return self.rival.takes(kinds) and (self.base is None or self.base.takes(kinds))
 
     @property
     def takes_in_words(self) -> str:
         """What it takes, of the combinations that are usual."""
-        return ", ".join(prompt for prompt in COMBINATIONS if self.rival.takes(kinds_in(prompt)))
+        return ", ".join(prompt for prompt in COMBINATIONS if self.takes(kinds_in(prompt)))
 
     @property
     def corrects(self) -> bool:
-        """Whether clicks correct its answers: no."""
-        return False
+        """Whether clicks correct its answers: those of a base."""
+        return self.base is not None and self.base.corrects
 
 
 MethodFacts = BaseFacts | RivalFacts
 
 
-def rival_facts(kind: str, settings: Mapping[str, Any]) -> RivalFacts:
-    """What is known of a rival with its settings."""
+def rival_facts(kind: str, settings: Mapping[str, Any], base: BaseFacts | None = None) -> RivalFacts:
+    """What is known of a rival with its settings, and the base that it stands on."""
     rival = RIVALS[kind]
-    return RivalFacts(kind, digest([rival.mark, dict(settings)]), rival)
+    marks = [rival.mark, dict(settings), *([] if base is None else [base.fingerprint])]
+    return RivalFacts(kind, digest(marks), rival, base)
 
 
 def read_bases(names: Iterable[str]) -> dict[str, BaseFacts]:

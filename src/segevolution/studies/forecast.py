@@ -33,6 +33,7 @@ from .facts import BaseFacts, DatasetFacts, read_bases
 from .jobs import EvaluateJob, Plan, TrainJob
 from .plan import plan
 from .recipe import Recipe
+from .rivals import RIVALS
 from .warm_start import starts_of
 
 State = Literal["prepared", "to be prepared", "to be made", "missing"]
@@ -260,7 +261,7 @@ def estimate_hours(
 
 
 def _training_seconds(job: TrainJob, speeds: Mapping[str, tuple[float, float]]) -> float:
-    if job.fit is None or job.base not in speeds:
+    if job.fit is None or job.kind in RIVALS or job.base not in speeds:
         return 0.0
     encode, decode = speeds[job.base]
     sample = job.fit.sample

@@ -46,9 +46,9 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
     write_json(place / "job.json", {"key": job.key, "run": job.run})
     if job.fit is None:
         return _copied(job, place)
-    settings = replace(job.fit, seed=job.seed)
     if job.kind in RIVALS:
         return _rival(job, place, workspace)
+    settings = replace(job.fit, seed=job.seed)
 
     seed_everything(job.seed)
     backbone = load(job.base, device=workspace.device)
@@ -103,8 +103,9 @@ def _rival(job: TrainJob, place: Path, workspace: Workspace) -> Path:
     """Let a rival learn in the run's folder."""
     seed_everything(job.seed)
     with redirect_stdout(sys.stderr):
-        RIVALS[job.kind].train(job, {ref.dataset: workspace.store(ref) for ref in job.stores}, place, workspace.device)
-    write_json(place / "trained.json", {"key": job.key, "run": job.run})
+        stores = {ref.dataset: workspace.store(ref) for ref in job.stores}
+        facts = RIVALS[job.kind].train(job, stores, place, workspace.device)
+    write_json(place / "trained.json", {**facts, "key": job.key, "run": job.run})
     return place
 
 

@@ -60,12 +60,15 @@ def note_gates(report: ReportJob, table: pd.DataFrame, workspace: Workspace) -> 
     """
     plain = [job for job in report.evaluations if job.plain]
     rows = plain_rows(table)
+    trained = {job.run for job in report.trainings}
     noted = []
     for job in report.trainings:
         adapter = workspace.trained(job.run, job.key) if job.kind == MixtureAdapter.method else None
         if adapter is None:
             continue
-        untrained = next((other.method for other in plain if other.needs is None and other.base == job.base), None)
+        untrained = next(
+            (other.method for other in plain if other.part.run not in trained and other.base == job.base), None
+        )
         base = [other for other in plain if other.method == untrained]
         tested = [other for other in plain if other.part.run == job.run]
         if not tested:

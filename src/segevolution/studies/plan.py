@@ -90,7 +90,8 @@ class _Planner:
     def _facts(self, method: Method) -> MethodFacts:
         """What is known of what a method adapts, or is."""
         if method.trained_as in RIVALS:
-            return rival_facts(method.trained_as, method.settings)
+            base = self.recipe.base_of(method)
+            return rival_facts(method.trained_as, method.settings, self.bases[base] if base else None)
         return self.bases[self.recipe.base_of(method)]
 
     def plan(self) -> Plan:
@@ -188,7 +189,7 @@ class _Planner:
             run=run,
             key=key,
             study=self.recipe.name,
-            base="" if method.trained_as in RIVALS else self.recipe.base_of(method),
+            base=self.recipe.base_of(method),
             method=method.name,
             kind=method.trained_as,
             settings=method.settings,
@@ -208,9 +209,10 @@ class _Planner:
         jobs = []
         method = asked.method
         base = self.facts[method.name]
-        needs = None if training is None else training.key
         for name in tested:
             facts = self.data[name.dataset]
+            is_on = method.modalities is None or self.record_of[name].modality in method.modalities
+            needs = training.key if training is not None and is_on else None
             questions = replace(self.questions[method.name], absent=self.absent[name.dataset])
             made_of = [needs or base.fingerprint, facts.fingerprint, name.dataset, name.case, questions.key_values()]
             for shift, strength in [(PartName.shift, 0.0), *shifts_of(self.recipe, self.record_of[name])]:
@@ -220,7 +222,7 @@ class _Planner:
                         part=PartName(asked.run, name.dataset, name.case, key, shift, strength),
                         method=asked.label,
                         seed=asked.seed,
-                        base="" if isinstance(base, RivalFacts) else base.name,
+                        base=self.recipe.base_of(method),
                         needs=needs,
                         store=facts.store,
                         labels=self.truths[name.dataset],

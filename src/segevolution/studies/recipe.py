@@ -23,10 +23,10 @@ from ..errors import AdapterError, PromptError, SegevolutionError
 from ..imaging.prompts import COMBINATIONS, kinds_in
 from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit
 from ..models.backbone import Windows
-from ..recipes.dataset import Dataset
+from ..recipes.dataset import Dataset, with_modality
 from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, fit_fault, merged
 from ..training.settings import FitSettings
-from ..vocabulary import did_you_mean
+from ..vocabulary import Modality, did_you_mean
 from .cohorts import Cohort, check_cohorts
 from .jobs import SCRATCH
 from .primary import Primary, RetentionPlan, check_primary
@@ -69,14 +69,17 @@ class Method(RecipePart):
     """One row of the tables.
 
     `kind` is "base" (not trained), "scratch" (the same network from its initialisation), the name of a
-    registered adapter such as "lora" or "full", whose own settings `settings` holds, or of a rival that adapts no
-    network, such as "ellipsoid"; it is `name` unless said. With `cohorts` it is trained on these of the study's only.
-    `fit` states what differs from the study's `fit`. `base` is the network that is adapted, where it is not the
-    study's; with a base of its own, a method whose name is no kind is not trained: {name: sam, base: sam-med3d}.
+    registered adapter such as "lora" or "full", whose own settings `settings` holds, or of a rival that trains no
+    adapter, such as "ellipsoid" or "unet"; it is `name` unless said. With `cohorts` it is trained on these of the
+    study's only. `fit` states what differs from the study's `fit`. `base` is the network that is adapted, where it is
+    not the study's; with a base of its own, a method whose name is no kind is not trained, as in
+    {name: sam, base: sam-med3d}.
 
     With `start`, the folder of a ready adapter of that kind on the same base or the name of one that ships, training
     goes on from its weights, and `settings` states what differs from its own. `train: false` measures it as it is,
     once, whatever seeds and shots.
+
+    With `modalities`, the adapter is on for scans of these alone; the base as it is answers all others.
     """
 
     name: SafeName
@@ -87,6 +90,14 @@ class Method(RecipePart):
     start: str | None = None
     train: bool = True
     cohorts: list[str] | None = None  # None: all of the study's
+    modalities: list[Modality] | None = Field(default=None, min_length=1)  # None: on for every scan
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse_modalities(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("modalities"), list):
+            return values
+        return {**values, "modalities": [with_modality({"modality": one})["modality"] for one in values["modalities"]]}
 
     @model_validator(mode="after")
     def _start_fits(self) -> "Method":
@@ -94,6 +105,8 @@ class Method(RecipePart):
             raise ValueError(f"{self.trained_as} starts from no adapter; say the kind of the adapter, such as lora")
         if not self.train and (self.start is None or self.settings or self.fit):
             raise ValueError("train: false measures a ready adapter as it is; give start, and neither settings nor fit")
+        if self.modalities is not None and self.trained_as in (UNTRAINED, SCRATCH, *RIVALS):
+            raise ValueError(f"modalities say where an adapter is on, and {self.trained_as} is none; leave them out")
         return self
 
     @property
@@ -272,18 +285,19 @@ class Recipe(RecipePart):
         return MethodFit(settings, float(replay))
 
     def base_of(self, method: Method) -> str:
-        """The name of the network that a method adapts, or measures as it is."""
-        return method.base or self.base
+        """The name of the network that a method adapts, stands on, or measures as it is; empty where there is none."""
+        rival = RIVALS.get(method.trained_as)
+        return method.base or self.base if rival is None or rival.on_base else ""
 
     @property
     def bases(self) -> list[str]:
         """The names of all networks of the study, each once."""
-        return list(dict.fromkeys(self.base_of(one) for one in self.methods if one.trained_as not in RIVALS))
+        return list(dict.fromkeys(name for method in self.methods if (name := self.base_of(method))))
 
 
 def _check_rival(method: Method) -> None:
     """A rival with settings that it takes; ValueError otherwise."""
-    if method.base is not None:
+    if method.base is not None and not RIVALS[method.trained_as].on_base:
         raise ValueError(f"{method.name} adapts no network, so it has no base; leave base out")
     try:
         RIVALS[method.trained_as].check(method.settings)

@@ -89,7 +89,7 @@ class Workspace:
             if job.needs is not None and self.trained(job.part.run, job.needs) is None:
                 raise RecipeError(f"{self.run_folder(job.part.run)} holds no trained {job.rival}; train it first.")
             folder = None if job.needs is None else self.run_folder(job.part.run)
-            self._loaded.network = RIVALS[job.rival].load(job.settings, folder, self.device)
+            self._loaded.network = RIVALS[job.rival].load(job.settings, folder, self.device, job.base)
             self._loaded.name = answerer_key
         answerer: Answerer = self._loaded.network
         return answerer

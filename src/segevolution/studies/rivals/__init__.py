@@ -1,10 +1,15 @@
-"""Methods of a study that adapt no base network. A new one is one file here and one line in RIVALS."""
+"""Methods of a study that train no adapter. A new one is one file here and one line in RIVALS."""
 
 from collections.abc import Mapping
 
+from .adabn import AdaBnRival
 from .base import Rival
 from .ellipsoid import EllipsoidRival
+from .percentile import PercentileRival
+from .unet import UnetRival
 
 __all__ = ["RIVALS", "Rival"]
 
-RIVALS: Mapping[str, Rival] = {rival.name: rival for rival in (EllipsoidRival(),)}
+RIVALS: Mapping[str, Rival] = {
+    rival.name: rival for rival in (EllipsoidRival(), PercentileRival(), AdaBnRival(), UnetRival())
+}

@@ -10,6 +10,7 @@ from ...evaluation.answerers import Answerer
 from ...evaluation.ellipsoid import EllipsoidAnswerer
 from ...imaging.prompts import PromptKind
 from ..jobs import TrainJob
+from .base import RunFacts
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class EllipsoidRival:
     name: str = "ellipsoid"
     summary: str = "the ellipsoid inscribed in the box, without looking at the image"
     trained: bool = False
+    on_base: bool = False
     mark: str = "ellipsoid 1"
 
     def check(self, settings: Mapping[str, Any]) -> None:
@@ -30,9 +32,10 @@ class EllipsoidRival:
         """See Rival."""
         return EllipsoidAnswerer().takes(kinds)
 
-    def train(self, job: TrainJob, stores: Mapping[str, Store], folder: Path, device: str) -> None:
+    def train(self, job: TrainJob, stores: Mapping[str, Store], folder: Path, device: str) -> RunFacts:
         """See Rival: there is nothing to learn."""
+        return {}
 
-    def load(self, settings: Mapping[str, Any], folder: Path | None, device: str) -> Answerer:
+    def load(self, settings: Mapping[str, Any], folder: Path | None, device: str, base: str) -> Answerer:
         """See Rival."""
         return EllipsoidAnswerer()

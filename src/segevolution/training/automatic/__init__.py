@@ -1,0 +1,1 @@
+"""Automatic networks trained from scratch: planned, trained and kept as nnU-Net does, without any setting by hand."""
