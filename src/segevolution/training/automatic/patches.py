@@ -25,7 +25,7 @@ FLAT = 3  # a patch that has so many times fewer planes than voxels in a plane's
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
+class TrainingPatch:
     """One input of an automatic network.
 
     Attributes:
@@ -68,12 +68,12 @@ class PatchSampler:
         self.mirrored = not any(name.startswith(("left ", "right ")) for name in structures)
         self._flat = max(window) > FLAT * window[0]
 
-    def batch(self, step: int, size: int) -> list[Patch]:
+    def batch(self, step: int, size: int) -> list[TrainingPatch]:
         """The patches of a step; the last ones are centred on a structure."""
         first_centred = round(size * (1 - self.oversample))
         return [self.draw(step, row, centred=row >= first_centred) for row in range(size)]
 
-    def draw(self, step: int, row: int, *, centred: bool) -> Patch:
+    def draw(self, step: int, row: int, *, centred: bool) -> TrainingPatch:
         """One patch, before its intensities are changed."""
         rng = np.random.default_rng((self.seed, step, row))
         case = self.cases[rng.integers(len(self.cases))]
@@ -83,7 +83,7 @@ class PatchSampler:
         if not self.mirrored:
             return patch
         axes = tuple(np.flatnonzero(rng.random(3) < 0.5).tolist())
-        return Patch(np.flip(patch.image, axes).copy(), np.flip(patch.classes, axes).copy())
+        return TrainingPatch(np.flip(patch.image, axes).copy(), np.flip(patch.classes, axes).copy())
 
     def _matrix(self, rng: np.random.Generator) -> Floats:
         """(3, 3): from places in the patch to places in the case, both from their middle."""
@@ -108,7 +108,7 @@ class PatchSampler:
         return np.where(whole, (size - 1) / 2, np.clip(middle, low, high))
 
 
-def cut(case: FramedCase, window: Triple, matrix: Floats, middle: Floats, structures: Sequence[str]) -> Patch:
+def cut(case: FramedCase, window: Triple, matrix: Floats, middle: Floats, structures: Sequence[str]) -> TrainingPatch:
     """A patch of a case: signal trilinearly, classes from the nearest voxel; padding outside of the case.
 
     Args:
@@ -130,7 +130,7 @@ def cut(case: FramedCase, window: Triple, matrix: Floats, middle: Floats, struct
     for number, name in enumerate(structures, start=1):
         for value in case.structures.get(name, ()):
             classes[labels == value] = number
-    return Patch(
+    return TrainingPatch(
         ndimage.affine_transform(image, matrix, offset, window, order=1, mode="constant", cval=case.pad),
         ndimage.affine_transform(classes, matrix, offset, window, order=0, mode="constant", cval=0),
     )
