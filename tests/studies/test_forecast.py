@@ -20,11 +20,12 @@ def maps(tmp_path):
     return tmp_path
 
 
-def recipe_of(patients):
+def recipe_of(patients, **changes):
     made = {"patients": 4, "modality": "MRI", "sequence": "random", "labels": "maps", "names": {"1": "liver"}}
     data = [{"name": "made", "simulate": made, "patients": patients, "train": 1, "test": "rest"}]
     methods = [{"name": "base"}, {"name": "lora"}]
-    return Recipe.model_validate({"name": "plan", "base": "segvol-mini", "data": data, "methods": methods})
+    values = {"name": "plan", "base": "segvol-mini", "data": data, "methods": methods}
+    return Recipe.model_validate(values | changes)
 
 
 def test_images_that_are_to_be_made_belong_to_the_patients_of_their_label_maps(maps):
@@ -36,3 +37,20 @@ def test_images_that_are_to_be_made_belong_to_the_patients_of_their_label_maps(m
 def test_a_patient_without_a_label_map_is_named(maps):
     with pytest.raises(RecipeError, match='"carl"'):
         forecast(recipe_of(["anna", "carl"]), maps / "study", root=maps)
+
+
+def test_a_structure_that_the_base_does_not_know_may_be_labelled_by_what_is_still_to_be_prepared(maps):
+    planned = forecast(recipe_of(["anna", "bert"], structures=["left knee"]), maps / "study", root=maps)
+    assert planned.evaluations == 4
+    assert planned.measuring_hours > 0
+
+
+def test_a_folder_is_read_with_the_modality_that_the_recipe_says(maps):
+    for part in ("images", "labels"):
+        (maps / "own" / part).mkdir(parents=True)
+        (maps / "own" / part / "carl.nii.gz").write_bytes((maps / "maps" / "anna.nii.gz").read_bytes())
+    (maps / "own" / "labels.json").write_text('{"1": "liver"}')
+    own = {"name": "own", "source": "folder", "path": "own", "modality": "CT"}
+    methods = [{"name": "base"}]
+    planned = forecast(recipe_of(None, data=[own], methods=methods), maps / "study", root=maps)
+    assert [(one.state, one.cases) for one in planned.datasets] == [("to be prepared", 1)]

@@ -126,15 +126,14 @@ def check_dataset(job: PrepareJob) -> None:
         _source(job, place)
 
 
-def made_patients(job: PrepareJob) -> tuple[str, ...]:
-    """The patient of each case that a dataset will have once it is made; empty where it is not made.
+def expected_patients(job: PrepareJob) -> tuple[str, ...]:
+    """The patient of each case that a dataset will have once it is prepared, as far as that shows without reading one.
 
     Raises:
-        RecipeError, StoreError: as `open_dataset`, as far as it shows without making cases.
+        RecipeError, StoreError: as `open_dataset`, as far as it shows without reading or making cases.
     """
-    if job.simulation is None:
-        return ()
-    source = _source(job, find(job.dataset, job.simulation.labels, job.root) if job.simulation.labels else None)
+    path = job.path or (job.simulation and job.simulation.labels)
+    source = _source(job, find(job.dataset, path, job.root) if path else None)
     names = source.index()
     return tuple(name.rsplit("_", 1)[0] for name in names) if isinstance(source, SynthesisedSource) else tuple(names)
 

@@ -7,14 +7,14 @@ cases turn out to be unusable. Nothing is written.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
 
 from ..data.record import CaseRecord
-from ..data.sources import SOURCES, open_source
+from ..data.sources import SOURCES
 from ..data.store import Store
 from ..errors import RecipeError, StoreError
 from ..imaging.case import Part
@@ -27,8 +27,8 @@ from ..models.backbone import BackboneModule
 from ..recipes.dataset import Dataset
 from ..recipes.keys import noted_key
 from ..recipes.roles import ROLES
-from ..recipes.stores import StoreRef, find, made_patients, prepare_job
-from ..vocabulary import Modality
+from ..recipes.stores import StoreRef, expected_patients, find, prepare_job
+from ..vocabulary import Modality, canonical
 from .facts import BaseFacts, DatasetFacts, read_bases
 from .jobs import EvaluateJob, Plan, TrainJob
 from .plan import plan
@@ -120,7 +120,7 @@ def forecast(recipe: Recipe, folder: Path, *, root: Path | None = None, device: 
     """
     datasets, facts = [], {}
     for dataset in recipe.data:
-        about, data = _dataset(dataset, folder, root)
+        about, data = _dataset(dataset, folder, root, recipe.structures)
         datasets.append(about)
         facts[dataset.name] = data
     bases = read_bases(recipe.bases)
@@ -142,8 +142,10 @@ def forecast(recipe: Recipe, folder: Path, *, root: Path | None = None, device: 
     )
 
 
-def _dataset(dataset: Dataset, folder: Path, root: Path | None) -> tuple[DatasetForecast, DatasetFacts]:
-    """What is known of a dataset, and records for planning: read, or expected."""
+def _dataset(
+    dataset: Dataset, folder: Path, root: Path | None, structures: Sequence[str]
+) -> tuple[DatasetForecast, DatasetFacts]:
+    """What is known of a dataset, and records for planning: read, or expected to label what the study measures."""
     job = prepare_job(dataset, root)
     store = _prepared(dataset, folder, job.key, job.root)
     if store is not None:
@@ -152,17 +154,12 @@ def _dataset(dataset: Dataset, folder: Path, root: Path | None) -> tuple[Dataset
     state: State = "to be made" if dataset.simulate is not None else "to be prepared"
     how = ""
     names: tuple[str, ...] = ()
-    path = dataset.path or (dataset.simulate and dataset.simulate.labels)
-    if path:
-        try:
-            place = find(dataset.name, path, job.root)
-            if dataset.simulate is None:
-                names = tuple(open_source(dataset.source or "auto", place).index())
-        except (RecipeError, StoreError) as error:
-            state, how = "missing", _how(dataset, str(error))
-    if dataset.simulate is not None and state != "missing":
-        names = made_patients(job)
-    records = _expected(dataset, names)
+    try:
+        names = expected_patients(job)
+    except (RecipeError, StoreError) as error:
+        state, how = "missing", _how(dataset, str(error))
+    labelled = {canonical(name): (1,) for name in structures}
+    records = [replace(case, structures=labelled) for case in _expected(dataset, names)]
     standing_in = cast(list[CaseRecord], records)  # all that planning asks of a record is in them
     facts = DatasetFacts(standing_in, "expected", StoreRef(dataset.name, f"data/{dataset.name}"))
     return _told(dataset, state, facts, how), facts
@@ -203,8 +200,8 @@ def _expected(dataset: Dataset, names: Sequence[str]) -> list[ExpectedCase]:
     case_names = [name for role in ROLES if isinstance(value := getattr(dataset, role), list) for name in value]
     if dataset.simulate is not None:
         patients = names or [f"patient {number + 1}" for number in range(dataset.simulate.patients)]
-        modality = dataset.simulate.modality
-        return [_case(dataset, number, number, modality, None, patient) for number, patient in enumerate(patients)]
+        made_as = dataset.simulate.modality
+        return [_case(dataset, number, number, made_as, None, patient) for number, patient in enumerate(patients)]
     if dataset.published:
         cases, number = [], 0
         for group in dataset.published:
@@ -249,7 +246,7 @@ def estimate_hours(
     speeds = {name: _speed(load(name, device=device)) for name in bases}
     training = sum(_training_seconds(job, speeds) for job in study_plan.trainings)
     structures = {
-        (name, record.name): len(record.structures) or _TYPICAL_STRUCTURES
+        (name, record.name): _TYPICAL_STRUCTURES if isinstance(record, ExpectedCase) else len(record.structures)
         for name, facts in data.items()
         for record in facts.records
     }
