@@ -233,6 +233,25 @@ def test_boxes_of_several_jitters_come_with_the_same_points_and_tell_their_jitte
     assert only(alone, *ANSWER) == only(rows[:3], *ANSWER)
 
 
+def test_a_study_of_inexact_boxes_asks_with_them_and_every_row_with_a_box_says_how_inexact(backbone, case, monkeypatch):
+    boxes = []
+    answer = Session.segment
+
+    def watch(self, prompts, **rest):
+        boxes.extend(prompt.box for prompt in prompts)
+        return answer(self, prompts, **rest)
+
+    monkeypatch.setattr(Session, "segment", watch)
+    questions = Questions(prompts=("point", "box"), structures=("liver",), windows="off")
+    evaluate(backbone, case, RUN, questions, "exact")
+    rows = evaluate(backbone, case, RUN, replace(questions, box_jitter=3.0), "exact").rows
+    assert [(row["prompt"], row["jitter"], row["jitter_unit"]) for row in rows] == [
+        ("point", 0.0, ""),
+        ("box", 3.0, "voxel"),
+    ]
+    assert boxes[3] not in (None, boxes[1])
+
+
 def test_each_prompt_seed_asks_all_once_more(backbone, case):
     questions = Questions(prompts=("point",), structures=("liver",), windows="off", seed=3, more_seeds=(0,))
     rows = evaluate(backbone, case, RUN, questions, "exact").rows
