@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from ..vocabulary import Modality
 from .grid import Array
-from .usable_signal import usable_signal
+from .usable_signal import UsableSignal, usable_signal
 from .volume import Volume
 
 Mask = npt.NDArray[np.bool_]
@@ -46,15 +46,21 @@ class Body:
     spacing: tuple[float, float, float]
 
     @classmethod
-    def of(cls, volume: Volume) -> "Body | None":
-        """Find the body; None where the scan shows no air, or says no spacing, so that nothing lies outside."""
+    def of(cls, volume: Volume, usable: UsableSignal | None = None) -> "Body | None":
+        """Find the body; None where the scan shows no air, or says no spacing, so that nothing lies outside.
+
+        Args:
+            volume: signal as measured.
+            usable: of its array, where it is known.
+        """
         if not volume.measurable:
             return None
         spacing = volume.grid.spacing
         steps = tuple(
             min(side, max(1, int(_COARSE / step + 0.5))) for side, step in zip(volume.grid.shape, spacing, strict=True)
         )
-        coarse = _coarse_signal(usable_signal(volume.array, volume.modality).image, steps)
+        usable = usable or usable_signal(volume.array, volume.modality)
+        coarse = _coarse_signal(usable.image, steps)
         bright = coarse > _level_of_air(coarse, volume.modality)
         if 1 - bright.mean() < _LEAST_AIR:
             return None

@@ -11,7 +11,7 @@ import numpy as np
 from ..vocabulary import Modality
 from .grid import Array
 from .tissue_peaks import FAT, misplaced_peaks, tissue_peaks
-from .usable_signal import sample_of, usable_signal
+from .usable_signal import UsableSignal, sample_of, usable_signal
 from .volume import Volume
 
 _SATURATED = 0.05  # of the voxels at the highest signal
@@ -32,13 +32,14 @@ _AIR = (-1100.0, -850.0)
 Check = Callable[[Array], str | None]
 
 
-def signal_warnings(volume: Volume) -> tuple[str, ...]:
+def signal_warnings(volume: Volume, usable: UsableSignal | None = None) -> tuple[str, ...]:
     """What a person should know of a volume's signal before trusting an answer, a sentence each.
 
     Args:
         volume: signal as measured; its modality as stated, None for not stated.
+        usable: of its array, where it is known.
     """
-    usable = usable_signal(volume.array, volume.modality)
+    usable = usable or usable_signal(volume.array, volume.modality)
     sentences = []
     if usable.fill:
         share = 100 * usable.fill / volume.array.size

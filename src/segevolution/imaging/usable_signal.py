@@ -61,14 +61,20 @@ def usable_signal(image: Array, modality: Modality | None = None) -> UsableSigna
         image: (X, Y, Z), any real dtype, finite.
         modality: of a CT only a lone spike is looked for, since bone and air have tails of their own.
     """
-    if image.size < 2 or image.min() == image.max():
+    if image.size < 2:
         return UsableSignal(image)
-    fill = _fill(image)
+    low, high = float(image.min()), float(image.max())
+    if low == high:
+        return UsableSignal(image)
+    fill = _fill(image, low, high)
     if fill is not None and fill.all():
         return UsableSignal(image)
-    signal = image if fill is None else image[~fill]
+    signal = image
+    if fill is not None:
+        signal = image[~fill]
+        low, high = float(signal.min()), float(signal.max())
     sample = sample_of(signal)
-    bounds = _bounds(sample, float(signal.min()), float(signal.max()), modality)
+    bounds = _bounds(sample, low, high, modality)
     spikes = _spikes(image, fill, *bounds) if bounds is not None else None
     if fill is None and spikes is None:
         return UsableSignal(image)
@@ -78,23 +84,22 @@ def usable_signal(image: Array, modality: Modality | None = None) -> UsableSigna
             excluded |= part
     cleaned = image.copy()
     rest = image[~excluded]
-    low, high = rest.min(), rest.max()
+    lowest, highest = rest.min(), rest.max()
     if fill is not None:
-        cleaned[fill] = low
+        cleaned[fill] = lowest
     if spikes is not None:
         around = ndimage.median_filter(cleaned, size=3)
-        cleaned[spikes] = np.clip(around[spikes], low, high)
+        cleaned[spikes] = np.clip(around[spikes], lowest, highest)
     return UsableSignal(
         cleaned, excluded, 0 if fill is None else int(fill.sum()), 0 if spikes is None else int(spikes.sum())
     )
 
 
-def _fill(image: Array) -> Mask | None:
-    """Where one number stands that is far below or above all signal."""
+def _fill(image: Array, lowest: float, highest: float) -> Mask | None:
+    """Where one number stands, the lowest or the highest, that is far from all signal."""
     sample = sample_of(image)
     fill: Mask | None = None
-    for low_end in (True, False):
-        value = float(image.min() if low_end else image.max())
+    for value, low_end in ((lowest, True), (highest, False)):
         part = _fill_of(image, sample, value, low_end=low_end)
         if part is not None:
             fill = part if fill is None else fill | part

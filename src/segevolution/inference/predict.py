@@ -17,6 +17,7 @@ from ..imaging.grid import Array
 from ..imaging.legend import Label, legend
 from ..imaging.prompts import Prompt
 from ..imaging.signal_checks import signal_warnings
+from ..imaging.usable_signal import usable_signal
 from ..imaging.volume import Volume
 from .calibration import Calibration
 from .cleaning import cleaned, largest_piece
@@ -71,7 +72,9 @@ def predict(
     session.check(prompts)
     # Only now: what exists already is said of input that could be answered, and before any work of the network.
     request.check_outputs()
-    surroundings = Surroundings.of(volume)
+    usable = usable_signal(volume.array, volume.modality)
+    surroundings, signal_sentences = Surroundings.of(volume, usable), signal_warnings(volume, usable)
+    del usable  # may hold a copy of the image
     answers, judged, joined = _answered(
         request, session, prompts, surroundings, calibration, tell, believed_only=asked_for_every
     )
@@ -88,7 +91,7 @@ def predict(
         values = [1 if request.candidates else label.value for label in labels] * (len(names) // len(labels))
         results = measure(names, values, outputs, volume, masks, answers, judged)
         doubts = tuple(f"{result.name}: {clause}" for result in results for clause in result.warnings)
-        warnings = (*volume.unstated, *volume.remarks, *signal_warnings(volume), *doubts)
+        warnings = (*volume.unstated, *volume.remarks, *signal_sentences, *doubts)
         notes = (*warnings, *_routed(volume, used, is_expert), *remarks, *notes_of(request, volume, results, answers))
         for path, answer in zip(outputs.probabilities, answers, strict=False):
             _write_probability(places[path], session, answer, percent=request.probabilities == "percent")

@@ -13,6 +13,7 @@ from scipy import ndimage, special
 
 from ..imaging.body import Body
 from ..imaging.framing import Frame, foreground_box
+from ..imaging.usable_signal import UsableSignal
 from ..imaging.volume import Volume
 from ..vocabulary import Modality
 from .segmentation import Segmentation
@@ -35,9 +36,9 @@ class Surroundings:
     body: Body | None
 
     @classmethod
-    def of(cls, volume: Volume) -> "Surroundings":
-        """Find the body of a volume; takes a fraction of a second."""
-        return cls(volume.modality, Body.of(volume))
+    def of(cls, volume: Volume, usable: UsableSignal | None = None) -> "Surroundings":
+        """Find the body of a volume, whose usable signal may be known; takes a fraction of a second."""
+        return cls(volume.modality, Body.of(volume, usable))
 
 
 @dataclass(frozen=True)
