@@ -307,8 +307,8 @@ MUTATIONS = (
     Mutation(
         "a modality that is not known is taught",
         "adapters/prior/prototypes.py",
-        "known = truth >= 0",
-        "known = truth >= -1",
+        "is_labelled = truth >= 0",
+        "is_labelled = truth >= -1",
         "adapters/test_context_prior.py training/test_context_prior_training.py",
     ),
     Mutation(

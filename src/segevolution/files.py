@@ -109,17 +109,17 @@ def _place_all(holders: Mapping[Path, Path], force: bool) -> None:
     aside = [(target, holders[target.parent] / "before" / target.name) for _, target in moves if target.exists()]
     for target, _ in aside:
         check_writable(target, force=force)
-    done: list[tuple[Path, Path]] = []
+    moved_aside: list[tuple[Path, Path]] = []
     try:
         for target, backup in aside:
             backup.parent.mkdir(exist_ok=True)
             target.replace(backup)
-            done.append((target, backup))
+            moved_aside.append((target, backup))
         for file, target in moves:
             file.replace(target)
-            done.append((file, target))
+            moved_aside.append((file, target))
     except BaseException:
-        for origin, place in reversed(done):
+        for origin, place in reversed(moved_aside):
             place.replace(origin)
         raise
 
@@ -131,10 +131,10 @@ def partial_folder(parent: Path) -> Path:
 
 def sweep(parent: Path) -> int:
     """Delete what killed processes of this machine left in a folder, and what is a day old; returns how many."""
-    gone = [path for path in Path(parent).glob(f"{PARTIAL}*") if _abandoned(path)]
-    for path in gone:
+    abandoned = [path for path in Path(parent).glob(f"{PARTIAL}*") if _abandoned(path)]
+    for path in abandoned:
         shutil.rmtree(path, ignore_errors=True)
-    return len(gone)
+    return len(abandoned)
 
 
 def process_name() -> str:

@@ -24,10 +24,10 @@ class Modality(StrEnum):
     @classmethod
     def parse(cls, text: str) -> "Modality":
         """Read "ct", "MR", "mri", "PT", "ultrasound" ...; raises VocabularyError for anything else."""
-        known = _MODALITY_NAMES.get(text.strip().lower())
-        if known is None:
+        modality = _MODALITY_NAMES.get(text.strip().lower())
+        if modality is None:
             raise VocabularyError(f'"{_shown(text)}" is not a modality; known are {", ".join(cls)}.')
-        return known
+        return modality
 
 
 _MODALITY_NAMES = {

@@ -186,8 +186,8 @@ def inject(
             raise AdapterError(f"{name} is a {type(layer).__name__}, which LoRA cannot wrap; name it in also_train.")
     had = set(vars(backbone))
     peft.inject_adapter_in_model(_peft_config(config, names), backbone, adapter_name=adapter)
-    for left in set(vars(backbone)) - had:
-        delattr(backbone, left)
+    for attribute in set(vars(backbone)) - had:
+        delattr(backbone, attribute)
     wrapped = {name: layer for name, layer in backbone.named_modules() if isinstance(layer, LoraLayer)}
     if wrapped.keys() != set(names):
         raise AdapterError(f"peft wrapped {len(wrapped)} layers where {len(names)} were asked for; check its version.")
@@ -222,10 +222,10 @@ def activate(layers: Iterable[Wrapped], weights: Mapping[str, float | Tensor]) -
 
 def remember(layers: Iterable[Wrapped]) -> Callable[[], None]:
     """A call that lets the LoRAs in layers answer as they do at this moment, without computing anything."""
-    held = [(layer, list(layer.active_adapters), dict(layer.scaling)) for layer in layers]
+    layer_states = [(layer, list(layer.active_adapters), dict(layer.scaling)) for layer in layers]
 
     def restore() -> None:
-        for layer, active, scaling in held:
+        for layer, active, scaling in layer_states:
             layer._active_adapter = active
             layer.scaling.update(scaling)
 

@@ -93,21 +93,27 @@ def read_masks(path: Path, shape: Triple) -> tuple[Places, ...]:
     Raises:
         StoreError: the file is missing or no sparse matrix, or its shape is not that of its name and of the image.
     """
-    named = shape_of_name(path.name)
+    shape_in_name = shape_of_name(path.name)
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > _BYTES_A_VOXEL * int(np.prod(shape)) * (named[0] if named else _MOST_ROWS) + _HEADERS_BYTES:
+        if (
+            size
+            > _BYTES_A_VOXEL * int(np.prod(shape)) * (shape_in_name[0] if shape_in_name else _MOST_ROWS)
+            + _HEADERS_BYTES
+        ):
             raise StoreError(f"{path} unpacks to {size:,} bytes, more than masks of its image can have.")
         matrix = sparse.csr_matrix(sparse.load_npz(path))  # never unpickles
         matrix.check_format(full_check=True)
     except (OSError, EOFError, ValueError, TypeError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path} is missing or is no sparse matrix of scipy; copy it again.") from error
     rows, voxels = (int(side) for side in matrix.shape)
-    named = named or (rows, *shape)
-    if named[1:] != shape:
-        raise StoreError(f"{path} has masks of shape {named[1:]}, its image {shape}; they do not belong together.")
-    if (rows, voxels) != (named[0], int(np.prod(shape))):
+    shape_in_name = shape_in_name or (rows, *shape)
+    if shape_in_name[1:] != shape:
+        raise StoreError(
+            f"{path} has masks of shape {shape_in_name[1:]}, its image {shape}; they do not belong together."
+        )
+    if (rows, voxels) != (shape_in_name[0], int(np.prod(shape))):
         raise StoreError(f"{path} holds a matrix of {rows} x {voxels}, which is not the shape of its name and image.")
     starts = matrix.indptr
     return tuple(matrix.indices[low:high][matrix.data[low:high] != 0] for low, high in pairwise(starts.tolist()))

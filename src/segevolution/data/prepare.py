@@ -118,10 +118,10 @@ def prepare(
     with closing(
         _outcomes(source, store, [] if stop else todo, _PrepareOptions(prefix, update, parts), workers)
     ) as finished:
-        for done, (case, outcome) in enumerate(finished, start=len(outcomes) + 1):
+        for number, (case, outcome) in enumerate(finished, start=len(outcomes) + 1):
             outcomes[prefix + case] = outcome
             if progress is not None:
-                progress(done, len(wanted_cases), prefix + case)
+                progress(number, len(wanted_cases), prefix + case)
             if strict and outcome.kind == "failed":
                 break
     store.refresh()

@@ -255,10 +255,10 @@ def _original(records: Sequence[HasPart], fractions: Sequence[float], seed: int)
     return _split(parts)
 
 
-def _shares(fractions: Sequence[float], given: Collection[Part]) -> tuple[float, ...]:
+def _shares(fractions: Sequence[float], stated_parts: Collection[Part]) -> tuple[float, ...]:
     """Fractions of training patients that each part gets: none for those that the authors filled."""
     open_ = [
-        fraction if part == "train" or part not in given else 0.0
+        fraction if part == "train" or part not in stated_parts else 0.0
         for part, fraction in zip(PARTS, fractions, strict=True)
     ]
     total = sum(open_)

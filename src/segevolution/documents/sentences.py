@@ -98,8 +98,8 @@ def _hint(faults: Sequence[Any], value: Any) -> str:
 
 def _nearest_key(steps: Sequence[str | int], schema: Any) -> str:
     """Which of the keys that the schema knows at a place may have been meant, or all of them."""
-    known = list(dict.fromkeys(key for model in _models_at(schema, steps[:-1]) for key in _keys(model)))
-    hint = did_you_mean(str(steps[-1]), known, f"known are {', '.join(known)}" if known else "")
+    known_keys = list(dict.fromkeys(key for model in _models_at(schema, steps[:-1]) for key in _keys(model)))
+    hint = did_you_mean(str(steps[-1]), known_keys, f"known are {', '.join(known_keys)}" if known_keys else "")
     return f"; {hint}" if hint else ""
 
 
@@ -162,8 +162,8 @@ def _place(steps: Sequence[str | int], values: Any) -> tuple[str, ...]:
     for step in steps:
         if isinstance(step, int) and isinstance(values, list) and step < len(values):
             values = values[step]
-            named = isinstance(values, Mapping) and isinstance(values.get("name"), str)
-            path.append(values["name"] if named else str(step))
+            has_name = isinstance(values, Mapping) and isinstance(values.get("name"), str)
+            path.append(values["name"] if has_name else str(step))
         elif isinstance(values, Mapping) and str(step) in values:
             values = values[str(step)]
             path.append(str(step))

@@ -91,7 +91,7 @@ class OpenVolume:
 
     def ask(
         self,
-        asked: Sequence[PreparedPrompt],
+        questions: Sequence[PreparedPrompt],
         structure: str | None,
         *,
         earlier: HistoryEntry | None = None,
@@ -101,16 +101,18 @@ class OpenVolume:
 
         Hold `lock` while they are read.
         """
-        if not asked:
+        if not questions:
             return
-        names = [question.prompt.text or (None if structure is None else canonical(structure)) for question in asked]
+        names = [
+            question.prompt.text or (None if structure is None else canonical(structure)) for question in questions
+        ]
         contexts = [Context(self.volume.modality, name) if self._told else Context() for name in names]
-        prompts = [to_frame_prompt(question.asked, self.frame) for question in asked]
+        prompts = [to_frame_prompt(question.asked, self.frame) for question in questions]
         if earlier is not None and PromptKind.MASK in self.network.spec.accepts:
             previous = earlier.previous or (mask_in_frame(earlier.mask, self.frame) if earlier.mask else None)
             prompts = [
                 replace(prompt, previous=previous, newest=question.prompt.newest_since(earlier.prompt))
-                for prompt, question in zip(prompts, asked, strict=True)
+                for prompt, question in zip(prompts, questions, strict=True)
             ]
         prompts = [prompt.to(self.network.device) for prompt in prompts]
         each = 3 if multimask else 1
@@ -124,15 +126,15 @@ class OpenVolume:
             mask = self.frame.restore(self.frame.on_crop(resampled.cpu().numpy()) > 0)
             return mask, resampled.half().cpu().numpy() if keep_logits else None
         mask = np.zeros(self.frame.grid.shape, np.bool_)
-        crop, kept = self.frame.crop(mask), np.empty(self.frame.cropped, np.float16) if keep_logits else None
+        crop, half_logits = self.frame.crop(mask), np.empty(self.frame.cropped, np.float16) if keep_logits else None
         for part, logits in answer.parts():  # by planes: logits of a large CT take 839 MB
             crop[part] = (logits > 0).cpu().numpy()
-            if kept is not None:
-                kept[part] = logits.half().cpu().numpy()
-        return mask, kept
+            if half_logits is not None:
+                half_logits[part] = logits.half().cpu().numpy()
+        return mask, half_logits
 
     def segmentation(
-        self, asked: PreparedPrompt, answer: Answer, structure: str | None, *, keep_logits: bool = False
+        self, question: PreparedPrompt, answer: Answer, structure: str | None, *, keep_logits: bool = False
     ) -> Segmentation:
         """An answer as a person gets it who saw nothing before."""
         mask, logits = self.mask_of(answer, keep_logits=keep_logits)
@@ -140,11 +142,11 @@ class OpenVolume:
         return Segmentation(
             mask,
             self.volume.grid,
-            asked.prompt,
+            question.prompt,
             structure,
             answer.iou,
             logits,
-            asked.notes,
+            question.notes,
             changed,
             answer.previous,
         )

@@ -59,15 +59,15 @@ def predict(
     if request.output is not None and not request.split:
         check_mask_output(request.output, volume)
     networks = networks or Networks(request.device)
-    used, is_expert = answering(request.model, request.adapter, volume.modality)
+    answerer, is_expert = answering(request.model, request.adapter, volume.modality)
     question = question_digest(request)
     asked_for_every = request.every
     if asked_for_every:
-        request = _of_every_structure(request, networks, used, volume)
+        request = _of_every_structure(request, networks, answerer, volume)
     prompts = request.prompts(volume.grid)
     request.outputs.check(request.image, force=True)  # a place that can never be written is said at once
-    tell(f"loading {used}" if used not in networks else request.names[0], 0, len(request.names))
-    backbone, calibration = networks.get(used)
+    tell(f"loading {answerer}" if answerer not in networks else request.names[0], 0, len(request.names))
+    backbone, calibration = networks.get(answerer)
     session = Session(backbone, volume, windows=request.windows, max_gigabytes=request.max_gigabytes)
     session.check(prompts)
     # Only now: what exists already is said of input that could be answered, and before any work of the network.
@@ -92,25 +92,32 @@ def predict(
         results = measure(names, values, outputs, volume, masks, answers, judged)
         doubts = tuple(f"{result.name}: {clause}" for result in results for clause in result.warnings)
         warnings = (*volume.unstated, *volume.remarks, *signal_sentences, *doubts)
-        notes = (*warnings, *_routed(volume, used, is_expert), *remarks, *notes_of(request, volume, results, answers))
+        notes = (
+            *warnings,
+            *_routed(volume, answerer, is_expert),
+            *remarks,
+            *notes_of(request, volume, results, answers),
+        )
         for path, answer in zip(outputs.probabilities, answers, strict=False):
             _write_probability(places[path], session, answer, percent=request.probabilities == "percent")
         if outputs.colours is not None:
             write_itk_snap_table(places[outputs.colours], labels)
-        write_json(places[outputs.key], key_of(request, outputs, volume, results, notes, used, question))
+        write_json(places[outputs.key], key_of(request, outputs, volume, results, notes, answerer, question))
         if outputs.preview is not None:
-            _draw(places[outputs.preview], request, volume, results, masks, answers, used)
+            _draw(places[outputs.preview], request, volume, results, masks, answers, answerer)
     counts = session.counts
     return SegmentReport(results, outputs.files, notes, counts.encodings, counts.decodings, warnings)
 
 
 def _of_every_structure(
-    request: SegmentRequest, networks: Networks, used: ShippedExpert, volume: Volume
+    request: SegmentRequest, networks: Networks, answerer: ShippedExpert, volume: Volume
 ) -> SegmentRequest:
     """The request with the name of each structure that the network knows and that can be told in this volume."""
-    spec = networks.get(used)[0].spec
+    spec = networks.get(answerer)[0].spec
     if not spec.structures:
-        raise PromptError(f"{used} has no list of structures, so --all has nothing to ask for; name some with --text.")
+        raise PromptError(
+            f"{answerer} has no list of structures, so --all has nothing to ask for; name some with --text."
+        )
     sided = volume.orientation_stated
     names = [name for name in spec.structures if sided or not {"left", "right"} & set(name.split())]
     # A voxel has one label, so a pair is asked side by side, and not once more as a whole.
@@ -226,10 +233,10 @@ def _write_probability(path: Path, session: Session, answer: Segmentation, *, pe
     write_volume(replace(session.volume, array=array), path)
 
 
-def _routed(volume: Volume, used: ShippedExpert, is_expert: bool) -> list[str]:
+def _routed(volume: Volume, answerer: ShippedExpert, is_expert: bool) -> list[str]:
     if not is_expert:
         return []
-    return [f"{volume.modality} is answered by the expert, {used}; --adapter none leaves it out"]
+    return [f"{volume.modality} is answered by the expert, {answerer}; --adapter none leaves it out"]
 
 
 def _draw(
@@ -239,7 +246,7 @@ def _draw(
     results: Sequence[StructureResult],
     masks: Sequence[Array],
     answers: Sequence[Segmentation],
-    used: ShippedExpert,
+    answerer: ShippedExpert,
 ) -> None:
     """Draw the preview."""
     # Imported when it is asked for: matplotlib takes a quarter of the time of a first answer.
@@ -248,5 +255,5 @@ def _draw(
     for number, (result, mask, answer) in enumerate(zip(results, masks, answers, strict=True), start=1):
         name = f"{result.name}, alternative {number}" if request.candidates else result.name
         panels.append(preview.PreviewRow(name, mask, answer.prompt, result.expected_overlap, result.warnings))
-    title = f"{volume.name} ({volume.modality or 'modality not said'}), {Path(used.model).name}; {PURPOSE}"
+    title = f"{volume.name} ({volume.modality or 'modality not said'}), {Path(answerer.model).name}; {PURPOSE}"
     preview.write_preview(path, volume, panels, title=title)

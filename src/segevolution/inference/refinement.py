@@ -69,20 +69,20 @@ def _grid(mask: npt.NDArray[np.bool_], block: VoxelBlock) -> Voxels:
     return np.zeros((0, 3), np.int64)
 
 
-def _greedy(left: npt.NDArray[np.bool_], candidates: Voxels, patch: Triple) -> Iterator[VoxelBlock]:
+def _greedy(remaining: npt.NDArray[np.bool_], candidates: Voxels, patch: Triple) -> Iterator[VoxelBlock]:
     while len(candidates):
-        yield _take(left, candidates[_best(left, candidates, patch)], patch)
-        candidates = candidates[left[tuple(candidates.T)]]
+        yield _take(remaining, candidates[_best(remaining, candidates, patch)], patch)
+        candidates = candidates[remaining[tuple(candidates.T)]]
 
 
-def _best(left: npt.NDArray[np.bool_], candidates: Voxels, patch: Triple) -> int:
+def _best(remaining: npt.NDArray[np.bool_], candidates: Voxels, patch: Triple) -> int:
     """Of the candidate whose window covers most of what is left; of equals the first."""
-    return int(np.argmax([left[_core(place, patch, left.shape)].sum() for place in candidates]))
+    return int(np.argmax([remaining[_core(place, patch, remaining.shape)].sum() for place in candidates]))
 
 
-def _take(left: npt.NDArray[np.bool_], place: Voxels, patch: Triple) -> VoxelBlock:
+def _take(remaining: npt.NDArray[np.bool_], place: Voxels, patch: Triple) -> VoxelBlock:
     """The window round a voxel; what it covers is left no more."""
-    left[_core(place, patch, left.shape)] = False
+    remaining[_core(place, patch, remaining.shape)] = False
     return round_place(place.tolist(), patch)
 
 

@@ -124,7 +124,7 @@ def key_of(
     volume: Volume,
     results: Sequence[StructureResult],
     notes: Sequence[str],
-    used: ShippedExpert,
+    answerer: ShippedExpert,
     question: str,
 ) -> dict[str, Any]:
     """What the JSON beside the masks says; `question` is the digest of the request as it was made."""
@@ -136,8 +136,8 @@ def key_of(
         "modality": volume.modality,
         "orientation": volume.grid.orientation,
         "orientation_stated": volume.orientation_stated,
-        "model": used.model,
-        "adapter": used.adapter,
+        "model": answerer.model,
+        "adapter": answerer.adapter,
         "points": [list(map(float, point)) for point in request.points],
         "negative_points": [list(map(float, point)) for point in request.negative_points],
         "box": None if request.box is None else list(map(float, request.box)),

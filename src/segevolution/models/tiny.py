@@ -229,12 +229,12 @@ class TinyBackbone(BackboneModule):
     def _said(self, prompts: PromptBatch) -> Tensor:
         """(P, C): the sum of the embeddings of what each prompt says."""
         text_vectors = self.mask_tokens.new_zeros(len(prompts), self.config.width)
-        named = [row for row, structure in enumerate(prompts.structures) if structure is not None]
-        if named:
+        rows_with_structure = [row for row, structure in enumerate(prompts.structures) if structure is not None]
+        if rows_with_structure:
             known = self.config.structures
             numbers = [known.index(require_known(name, known)) for name in prompts.structures if name is not None]
             text_vectors = text_vectors.index_add(
-                0, _int64(named, text_vectors), self.text(_int64(numbers, text_vectors))
+                0, _int64(rows_with_structure, text_vectors), self.text(_int64(numbers, text_vectors))
             )
         if prompts.labels is not None:
             text_vectors = text_vectors + (prompts.labels == POSITIVE).any(dim=1)[:, None] * self.said_point

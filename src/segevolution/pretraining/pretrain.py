@@ -190,18 +190,18 @@ def _tokenizer(folder: Path) -> WordTokenizer:
 
 
 def _groups(
-    recipe: PretrainRecipe, drawn: Sequence[WeightedDataset], data: TrainingData, model: SegVol, role: str
+    recipe: PretrainRecipe, datasets: Sequence[WeightedDataset], data: TrainingData, model: SegVol, role: str
 ) -> list[CaseGroup]:
-    case_groups = [data.group(entry, role, model.spec) for entry in drawn]
+    case_groups = [data.group(entry, role, model.spec) for entry in datasets]
     groups = [group for group in case_groups if group is not None]
     if role == "train" and not groups:
         raise RecipeError(f"{recipe.name}: no patient has the role train.")
     return groups
 
 
-def _said(told: Mapping[str, Any], place: Path) -> str:
+def _said(manifest: Mapping[str, Any], place: Path) -> str:
     """Which data a stage was begun with, in words."""
-    packed = told["packed"].get(place.name)
+    packed = manifest["packed"].get(place.name)
     return f"--packed {packed['file']}, sha256 {packed['sha256'][:12]}" if packed else "the data themselves"
 
 
@@ -255,15 +255,15 @@ def _write_manifest(
     recipe: PretrainRecipe,
     settings: Sequence[FitSettings],
     data: TrainingData,
-    seen: Mapping[str, WeightedDataset],
-    told: Mapping[str, Any],
+    drawn_datasets: Mapping[str, WeightedDataset],
+    facts: Mapping[str, Any],
 ) -> None:
     """What decides a run, so that it can be done again: with every default spelt out."""
     manifest = {
         "recipe": recipe.model_dump(mode="json"),
         "stages": [asdict(stage_fit) for stage_fit in settings],
-        **told,
-        "data": {name: data.fingerprint(entry) for name, entry in seen.items()},
+        **facts,
+        "data": {name: data.fingerprint(entry) for name, entry in drawn_datasets.items()},
         **surroundings(),
     }
     write_json(folder / "manifest.json", manifest)

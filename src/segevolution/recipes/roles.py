@@ -90,19 +90,19 @@ def assign(dataset: Dataset, records: Sequence[CaseRecord]) -> tuple[RoleSplit, 
 
 
 def _deal(dataset: Dataset, wishes: Mapping[str, Role], free: Sequence[str], total: int) -> RoleSplit:
-    left, dealt = list(free), {}
+    undealt, dealt = list(free), {}
     for role in ("test", "train", "replay", "validation"):
         wish = wishes[role]
         if isinstance(wish, list):
             dealt[role] = frozenset(wish)
         elif wish != "rest":
             count = round(wish * total) if isinstance(wish, float) else int(wish)
-            if count > len(left):
-                raise RecipeError(f"{dataset.name}: {role} wants {count} patients, but only {len(left)} are left.")
-            dealt[role], left = frozenset(left[:count]), left[count:]
+            if count > len(undealt):
+                raise RecipeError(f"{dataset.name}: {role} wants {count} patients, but only {len(undealt)} are left.")
+            dealt[role], undealt = frozenset(undealt[:count]), undealt[count:]
     for role in ROLES:
         if wishes[role] == "rest":
-            dealt[role] = frozenset(left)
+            dealt[role] = frozenset(undealt)
     return RoleSplit(
         {
             role: frozenset(_shuffled(dataset, patients)[: dataset.cap[role]]) if role in dataset.cap else patients
@@ -181,5 +181,5 @@ def case_key(dataset: str, case: str) -> str:
 
 def _read(dataset: Dataset) -> PartSplit:
     """A split file, its cases named as `members` names them."""
-    read = PartSplit.load(Path(dataset.split).expanduser())
-    return PartSplit(*(tuple(case_key(dataset.name, name) for name in getattr(read, part)) for part in PARTS))
+    split = PartSplit.load(Path(dataset.split).expanduser())
+    return PartSplit(*(tuple(case_key(dataset.name, name) for name in getattr(split, part)) for part in PARTS))

@@ -94,11 +94,11 @@ class DaskExecutor:
         except BaseException:
             self.client.cancel([*trainings.values(), *futures])
             raise
-        left = sum(not workspace.results.has(job.part) for job in plan.evaluations)
-        if left:
+        jobs_left = sum(not workspace.results.has(job.part) for job in plan.evaluations)
+        if jobs_left:
             raise OutputError(
-                f"workers say that all is measured, but {left} results are not in {workspace.folder}; let workers and "
-                "this machine share the study's folder."
+                f"workers say that all is measured, but {jobs_left} results are not in {workspace.folder}; let workers "
+                "and this machine share the study's folder."
             )
         trained = tuple(job.run for job in missing if job.fit is not None)
         return WorkSummary(trained, len(waiting), 0)

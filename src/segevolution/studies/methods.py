@@ -128,17 +128,17 @@ def _groups(stores: Mapping[str, Store], names: Sequence[CaseName], spec: Spec, 
 
 
 def _card(job: TrainJob, stores: Mapping[str, Store], result: FitResult) -> dict[str, Any]:
-    used = dict.fromkeys(name.dataset for name in (*job.train, *job.replay))
+    dataset_names = dict.fromkeys(name.dataset for name in (*job.train, *job.replay))
     licences = {
         name: facts.get("licence", "not stated")
-        for used_name in used
+        for used_name in dataset_names
         for name, facts in stores[used_name].datasets.items()
     }
     ended = "to the end" if result.finished else "until its time was up"
     before: list[str] = []
     if job.start is not None:
-        known = read_ready(find_adapter(job.start))
-        before, licences = [f"{name} {BEFORE}" for name in known.taught], {**known.licences, **licences}
+        ready_facts = read_ready(find_adapter(job.start))
+        before, licences = [f"{name} {BEFORE}" for name in ready_facts.taught], {**ready_facts.licences, **licences}
     return {
         "base": job.base,
         "title": f"{job.run} of the study {job.study}",

@@ -84,8 +84,8 @@ def framed(
     """The same cases one by one, sorted by name, each in memory and nothing written; `prepare` frames a volume."""
 
     def case(record: CaseRecord, labelled: frozenset[str], known: frozenset[str]) -> FramedCase:
-        read = store.read(record.name)
-        return FramedCase.make(read, prepare(read.volume), labelled, known)
+        store_case = store.read(record.name)
+        return FramedCase.make(store_case, prepare(store_case.volume), labelled, known)
 
     return _cases(store, names, structures, case)
 

@@ -136,9 +136,9 @@ class PromptableModule(lightning.LightningModule):
             return (step + 1) / settings.warmup
         if settings.schedule != "cosine":
             return self.plateau() if settings.schedule == "plateau" else 1.0
-        done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+        share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
         return settings.final_lr_fraction + (1 - settings.final_lr_fraction) * 0.5 * (
-            1 + math.cos(math.pi * min(1.0, done))
+            1 + math.cos(math.pi * min(1.0, share))
         )
 
     def configure_gradient_clipping(

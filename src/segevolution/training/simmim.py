@@ -229,8 +229,8 @@ def learn(
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", module="lightning")
-        other = _dataset(validation, network, masking, settings, training=False) if validation else None
-        module = SimMIMModule(network, settings, masking, other)
+        validation_dataset = _dataset(validation, network, masking, settings, training=False) if validation else None
+        module = SimMIMModule(network, settings, masking, validation_dataset)
         trainer = make_trainer(settings, folder, CheckpointCallback(folder, settings, None), device, quiet)
         network.train()
         loaders = _ImageDataModule(pools, network, masking, settings)

@@ -295,12 +295,12 @@ class MixtureAdapter(BaseAdapter):
             raise AdapterError("these features were not encoded through this mixture; encode the image again.")
         return of_prompts(groups(features.routing, choices), prompts.image_index.tolist())
 
-    def _ensure_gradient(self, found: Sequence[RoutedGroup]) -> None:
+    def _ensure_gradient(self, routed_groups: Sequence[RoutedGroup]) -> None:
         """Set a loss of zero times all trained parameters if none of them took part in this training step."""
         if self._loss is not None or not self.backbone.training or not torch.is_grad_enabled():
             return
-        used = {name for group in found for name in group.weights}
-        if not used & set(self.config.train or self.config.experts):
+        expert_names = {name for group in routed_groups for name in group.weights}
+        if not expert_names & set(self.config.train or self.config.experts):
             self._loss = torch.stack([parameter.sum() * 0 for parameter in self.trainable_parameters()]).sum()
 
 

@@ -64,10 +64,10 @@ def while_learning(
         losses.append(config.balance_weight * imbalance(scores, noisy, weights, config.top_k))
     if config.supervision_weight:
         targets = [target(config, modality) for modality in modalities]
-        known = [row for row, place in enumerate(targets) if place is not None]
-        if known:
-            places = torch.tensor([targets[row] for row in known], device=tokens.device)
-            losses.append(config.supervision_weight * functional.cross_entropy(scores.clean[known], places))
+        rows_with_target = [row for row, place in enumerate(targets) if place is not None]
+        if rows_with_target:
+            places = torch.tensor([targets[row] for row in rows_with_target], device=tokens.device)
+            losses.append(config.supervision_weight * functional.cross_entropy(scores.clean[rows_with_target], places))
     sure = scores.clean.detach().softmax(dim=1).amax(dim=1)
     routing = Routing(weights, sure, torch.zeros_like(sure, dtype=torch.bool))
     return routing, torch.stack(losses).sum() if losses else None
@@ -105,8 +105,8 @@ class Tally:
             sentence = "the gate is not sure of an image (%.2f, below %.2f): it gets the base's answer"
             self._say(sentence, sure, config.confidence)
         if not config.learned and None in keys:
-            known = "the structure of a prompt" if config.gate == "task" else "the modality of an image"
-            self._say("%s is not known to the gate: it gets the base's answer", known)
+            condition = "the structure of a prompt" if config.gate == "task" else "the modality of an image"
+            self._say("%s is not known to the gate: it gets the base's answer", condition)
 
     def _say(self, sentence: str, *values: object) -> None:
         if sentence not in self._said:

@@ -104,11 +104,11 @@ def imbalance(scores: Scores, noisy: Tensor, weights: Tensor, count: int) -> Ten
         weights: (B, K), what `top` made of them.
         count: how many are chosen for an image.
     """
-    used = weights
+    applied_weights = weights
     if count == 1:
         likely = noisy.softmax(dim=1)
-        used = weights.detach() + likely - likely.detach()
-    loss = squared_variation(used.sum(dim=0))
+        applied_weights = weights.detach() + likely - likely.detach()
+    loss = squared_variation(applied_weights.sum(dim=0))
     choices = noisy.shape[1]
     if count >= choices:
         return loss

@@ -39,15 +39,15 @@ def groups(routing: Tensor, choices: Sequence[str]) -> list[RoutedGroup]:
     live = routing.requires_grad and torch.is_grad_enabled()
     routed_groups: dict[tuple[object, ...], RoutedGroup] = {}
     for row, values in enumerate(routing.detach().tolist()):
-        used = {name: value for name, value in zip(choices[1:], values[1:], strict=True) if value != 0}
-        key = (*used.items(), *((row,) if live and used else ()))
+        nonzero_weights = {name: value for name, value in zip(choices[1:], values[1:], strict=True) if value != 0}
+        key = (*nonzero_weights.items(), *((row,) if live and nonzero_weights else ()))
         if key in routed_groups:
             routed_groups[key] = replace(routed_groups[key], rows=(*routed_groups[key].rows, row))
         elif live:
-            weights = {name: routing[row, choices.index(name)] for name in used}
+            weights = {name: routing[row, choices.index(name)] for name in nonzero_weights}
             routed_groups[key] = RoutedGroup((row,), {**weights})
         else:
-            routed_groups[key] = RoutedGroup((row,), {**used})
+            routed_groups[key] = RoutedGroup((row,), {**nonzero_weights})
     return list(routed_groups.values())
 
 

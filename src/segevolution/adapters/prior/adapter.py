@@ -146,9 +146,9 @@ class ContextPriorAdapter(BaseAdapter):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """See Adapter.load_state; names that have tokens in `state` are taken over with them."""
-        named = {canonical(name) for name in self.structures}
+        own_structures = {canonical(name) for name in self.structures}
         self._modalities = tuple(dict.fromkeys((*self._modalities, *names_in(state, POOL, "modalities"))))
-        self.add_structures(name for name in names_in(state, POOL, "structures") if name not in named)
+        self.add_structures(name for name in names_in(state, POOL, "structures") if name not in own_structures)
         super().load_state(state)
 
     def auxiliary_loss(self) -> Tensor | None:
@@ -230,8 +230,8 @@ class ContextPriorAdapter(BaseAdapter):
 
     def _write(self, state: Mapping[str, Tensor]) -> None:
         """Tokens of names that the state does not know keep the values they start from."""
-        fresh = {name: parameter for name, parameter in self._parameters().items() if name.startswith(POOL)}
-        super()._write({**fresh, **state})
+        pool_parameters = {name: parameter for name, parameter in self._parameters().items() if name.startswith(POOL)}
+        super()._write({**pool_parameters, **state})
 
     def _fuse(self, image: Tensor, contexts: Sequence[Context]) -> tuple[Tensor, Tensor]:
         """Hooks.fuse; the state is the posteriors of the structures (P, T, w)."""

@@ -87,8 +87,8 @@ class ModalityHead(nn.Module):
         Returns:
             None where no modality is known.
         """
-        known = truth >= 0
-        if not bool(known.any()):
+        is_labelled = truth >= 0
+        if not bool(is_labelled.any()):
             return None
-        logits = self.classify(self.norm(posterior[known]).mean(dim=1))
-        return functional.cross_entropy(logits.float(), truth[known])
+        logits = self.classify(self.norm(posterior[is_labelled]).mean(dim=1))
+        return functional.cross_entropy(logits.float(), truth[is_labelled])

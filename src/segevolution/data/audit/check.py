@@ -82,13 +82,13 @@ def check(
     ]
     findings += check_people(everyone)
     signatures: dict[str, Signature] = {}
-    for done, (name, examined) in enumerate(_examined(everyone, workers), start=1):
+    for number, (name, examined) in enumerate(_examined(everyone, workers), start=1):
         findings += examined.findings
         if examined.signature is not None:
             signatures[name] = examined.signature
         if progress is not None:
-            progress("reading", done, len(everyone))
-    report_pairs = None if progress is None else lambda done, total: progress("comparing", done, total)
+            progress("reading", number, len(everyone))
+    report_pairs = None if progress is None else lambda number, total: progress("comparing", number, total)
     pairs = matches(everyone, signatures, report_pairs)
     findings += check_duplicates(pairs, everyone)
     mended = None

@@ -39,11 +39,11 @@ def check_content(name: str, record: CaseRecord, signal: Array, labels: Array) -
         message = f"{name} holds NaN or infinity in {bad} voxels."
         findings.append(Finding(_CHECK, "error", (name,), message, "Repair the original file and prepare it again."))
     counts = np.bincount(labels.ravel())
-    named = {value for values in record.structures.values() for value in values}
-    stray = [int(value) for value in np.flatnonzero(counts) if value and value not in named]
+    named_values = {value for values in record.structures.values() for value in values}
+    stray = [int(value) for value in np.flatnonzero(counts) if value and value not in named_values]
     if stray:
-        written = ", ".join(map(str, stray[:5])) + (" ..." if len(stray) > 5 else "")
-        message = f"{name} has label values that no structure names: {written} ({counts[stray].sum()} voxels)."
+        stray_text = ", ".join(map(str, stray[:5])) + (" ..." if len(stray) > 5 else "")
+        message = f"{name} has label values that no structure names: {stray_text} ({counts[stray].sum()} voxels)."
         findings.append(Finding(_CHECK, "warning", (name,), message, _LABELS))
     for structure, values in record.structures.items():
         voxel_count = int(counts[[value for value in values if value < len(counts)]].sum())
@@ -73,8 +73,8 @@ def _geometry(entry: AuditedCase) -> list[Finding]:
     findings = []
     low, high = _SPACING
     if not all(low <= side <= high for side in record.spacing):
-        written = " x ".join(f"{side:g}" for side in record.spacing)
-        message = f"{name} has a voxel spacing of {written} mm, where {low:g} to {high:g} mm is plausible."
+        spacing_text = " x ".join(f"{side:g}" for side in record.spacing)
+        message = f"{name} has a voxel spacing of {spacing_text} mm, where {low:g} to {high:g} mm is plausible."
         findings.append(Finding("geometry", "warning", (name,), message, _HEADER))
     columns = record.affine[:3, :3] / np.linalg.norm(record.affine[:3, :3], axis=0)
     if np.abs(columns.T @ columns - np.eye(3)).max() > _SHEAR:
@@ -87,8 +87,8 @@ def _geometry(entry: AuditedCase) -> list[Finding]:
         remedy = "Trust no millimetre of it, nor left and right, unless the original says 1 mm and RAS+ too."
         findings.append(Finding("geometry", "note", (name,), message, remedy))
     if min(record.shape) < 4:
-        written = " x ".join(map(str, record.shape))
-        message = f"{name} has a shape of {written}: hardly a volume."
+        shape_text = " x ".join(map(str, record.shape))
+        message = f"{name} has a shape of {shape_text}: hardly a volume."
         findings.append(Finding("geometry", "warning", (name,), message, "Look whether slices are missing."))
     return findings
 

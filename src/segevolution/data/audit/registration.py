@@ -169,11 +169,13 @@ def _best_shift(
         for size in (*(-step for step in _SHIFTS), *_SHIFTS):
             if abs(size) * steps[axis] < _LEAST_SHIFT:
                 continue
-            tried = base.copy()
-            tried[axis] = size
-            score = _score(image, surfaces, scales, None, (int(tried[0]), int(tried[1]), int(tried[2])))
+            moved_points = base.copy()
+            moved_points[axis] = size
+            score = _score(
+                image, surfaces, scales, None, (int(moved_points[0]), int(moved_points[1]), int(moved_points[2]))
+            )
             if score is not None and score > best:
-                best, shift = score, tried
+                best, shift = score, moved_points
     return shift, best
 
 

@@ -33,17 +33,17 @@ def read_table(path: Path) -> StructureNames:
     Raises:
         StoreError: it cannot be read, or a line lacks a whole number in "index" or a "name".
     """
-    named: dict[str, tuple[int, ...]] = {}
+    label_values: dict[str, tuple[int, ...]] = {}
     for row in rows(path):
         index, name = row.get("index") or "", row.get("name") or ""
         if not name or not (index.isascii() and index.isdecimal() and len(index) < 10):
             raise StoreError(f'{path} is no table of labels: every line needs a whole number in "index" and a "name".')
         if int(index) and tidied(name) != "background":
-            named[name] = (*named.get(name, ()), int(index))
-    renamed = {tidied(name): structure_of(name) for name in named if tidied(structure_of(name)) != tidied(name)}
-    meanings = name_meanings(named, names=_without_joins(named, renamed), title=path.name)
+            label_values[name] = (*label_values.get(name, ()), int(index))
+    renamed = {tidied(name): structure_of(name) for name in label_values if tidied(structure_of(name)) != tidied(name)}
+    meanings = name_meanings(label_values, names=_without_joins(label_values, renamed), title=path.name)
     values: dict[str, tuple[int, ...]] = {}
-    for name, numbers in named.items():
+    for name, numbers in label_values.items():
         structure = meanings.of[name]
         values[structure] = tuple(sorted({*values.get(structure, ()), *numbers}))
     return StructureNames(values, meanings.decisions)

@@ -94,9 +94,9 @@ class M3DSegSource:
 
     def _opened(self, path: Path) -> _DatasetFolder:
         code = path.parent.resolve().name
-        named = f"m3d_{code}" if re.fullmatch(r"\d{4}", code) else slug(code)
+        dataset_name = f"m3d_{code}" if re.fullmatch(r"\d{4}", code) else slug(code)
         header = read_json(path, M3DHeader, error=StoreError)
-        return _DatasetFolder(code, path.parent, path, header, self.overrides.dataset or named)
+        return _DatasetFolder(code, path.parent, path, header, self.overrides.dataset or dataset_name)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -122,8 +122,8 @@ class M3DSegSource:
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """What the labels are called, and who the patients are."""
-        named = [decision for code in self._codes for decision in self._names[code.code].decisions]
-        return (*dict.fromkeys(named), Decision("patients", self.grouping.sentence))
+        name_decisions = [decision for code in self._codes for decision in self._names[code.code].decisions]
+        return (*dict.fromkeys(name_decisions), Decision("patients", self.grouping.sentence))
 
     @cached_property
     def grouping(self) -> Grouping:

@@ -49,8 +49,8 @@ def read_label_files(pair: Pair, files: Sequence[LabelFile], dataset: str, overr
     masks: dict[int, Places] = {}
     for file in files:
         labels = place_labels(image, read_label_map(file.path, overrides, image))
-        named = {value for values in file.structures.values() for value in values}
-        unknown = set(np.unique(labels).tolist()) - named - {0} if named else set()
+        named_values = {value for values in file.structures.values() for value in values}
+        unknown = set(np.unique(labels).tolist()) - named_values - {0} if named_values else set()
         if unknown:
             raise StoreError(
                 f"{pair.name}: {file.path} holds the label {', '.join(map(str, sorted(unknown)))}, which has no name; "

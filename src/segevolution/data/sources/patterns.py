@@ -135,27 +135,27 @@ def find_cases(root: Path, images: Pattern, masks: Mapping[str, Pattern], where:
                 f"{where}: no file is found by {pattern.text!r}; mind capital letters and the file's ending."
             )
     matches: dict[str, PatternMatch] = {}
-    used: dict[str, set[Key]] = {name: set() for name in masks}
+    used_keys: dict[str, set[Key]] = {name: set() for name in masks}
     for key, image in pictures.items():
         group_values = dict(zip(images.groups, key, strict=True))
         patient_values = {}
         for name, pattern in masks.items():
             pattern_values = tuple(group_values[group] for group in pattern.groups)
-            used[name].add(pattern_values)
+            used_keys[name].add(pattern_values)
             if pattern_values in mask_paths[name]:
                 patient_values[name] = mask_paths[name][pattern_values]
         _put(matches, key, PatternMatch(group_values.get("patient"), image, patient_values))
     for name, paths in mask_paths.items():
-        for key in paths.keys() - used[name]:
+        for key in paths.keys() - used_keys[name]:
             missing = images.fill(dict(zip(masks[name].groups, key, strict=True)), root)
             _put(matches, key, PatternMatch(None, missing, {name: paths[key]}))
     return matches
 
 
-def _put(found: dict[str, PatternMatch], key: Key, case: PatternMatch) -> None:
+def _put(matches: dict[str, PatternMatch], key: Key, case: PatternMatch) -> None:
     """Enter a case by a name that a folder of a store may have."""
     name = re.sub(r"[^A-Za-z0-9._+-]+", "_", "_".join(key)).lstrip("._+-") or "case"
-    other = found.get(name)
+    other = matches.get(name)
     if other is not None and other.image != case.image:
         raise StoreError(f"{other.image} and {case.image} would both be the case {name}; rename one.")
-    found[name] = case if other is None else PatternMatch(case.patient, case.image, {**other.masks, **case.masks})
+    matches[name] = case if other is None else PatternMatch(case.patient, case.image, {**other.masks, **case.masks})

@@ -188,28 +188,28 @@ def name_meanings(written: Iterable[str], *, names: Mapping[str, str] | None = N
     texts = list(dict.fromkeys(written))
     tidy = {text: tidied(text) for text in texts}
     everyone = {canonical(name) for name in tidy.values()}
-    meant = {
+    meanings = {
         name: given_meanings.get(name)
         or given_meanings.get(canonical(name))
         or _in_context(canonical(name), everyone, title)
         for name in dict.fromkeys(tidy.values())
     }
-    counts = Counter(meant.values())
+    counts = Counter(meanings.values())
     decisions: list[Decision] = []
     for structure, count in counts.items():
-        alike = [name for name, meaning in meant.items() if meaning == structure]
+        alike = [name for name, meaning in meanings.items() if meaning == structure]
         if count > 1 and not all(name in given_meanings for name in alike):
             quoted = " and ".join(f'"{name}"' for name in alike)
             text = f"{quoted} may both be {structure}: they stay apart as they are written"
             decisions.append(Decision("kept apart", f"{text}; to join them, give both one name"))
-            meant |= {name: name for name in alike}
+            meanings |= {name: name for name in alike}
         elif count > 1:
             quoted = " and ".join(f'"{name}"' for name in alike)
             decisions.append(Decision("merged", f"{quoted} are both {structure} in this dataset, and one structure"))
     for text in texts:
-        if meant[tidy[text]] != tidy[text]:
-            decisions.append(Decision("renamed", f'"{text}" is called {meant[tidy[text]]}'))
-    return Meanings({text: meant[tidy[text]] for text in texts}, tuple(decisions))
+        if meanings[tidy[text]] != tidy[text]:
+            decisions.append(Decision("renamed", f'"{text}" is called {meanings[tidy[text]]}'))
+    return Meanings({text: meanings[tidy[text]] for text in texts}, tuple(decisions))
 
 
 def unions_of(

@@ -75,8 +75,8 @@ class Canvas:
 
     def label(self, name: str, tissue: str) -> int:
         """The label of this name and tissue; a new one when there is none yet."""
-        for value, known in self.names.items():
-            if known == name and self._tissues[value] == tissue:
+        for value, existing_name in self.names.items():
+            if existing_name == name and self._tissues[value] == tissue:
                 return value
         value = len(self.names) + 1
         self.names[value], self._tissues[value] = name, tissue

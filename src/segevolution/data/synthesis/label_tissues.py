@@ -173,5 +173,5 @@ def freesurfer_parcel(value: int) -> tuple[str | None, str] | None:
 
 def freesurfer_names(values: Mapping[int, object] | set[int]) -> dict[int, str]:
     """The structures of those FreeSurfer numbers that have one here."""
-    named = {value: FREESURFER[value][0] for value in sorted(values) if value in FREESURFER}
-    return {value: name for value, name in named.items() if name is not None}
+    names = {value: FREESURFER[value][0] for value in sorted(values) if value in FREESURFER}
+    return {value: name for value, name in names.items() if name is not None}

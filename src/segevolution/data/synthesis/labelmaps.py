@@ -86,8 +86,8 @@ def from_freesurfer(
     spacing: tuple[float, float, float] | None = None,
 ) -> Anatomy:
     """`from_label_map` for a head in FreeSurfer's numbers (FREESURFER); numbers it does not know become unlabelled."""
-    known = np.isin(labels.array, list(FREESURFER))
-    known_labels = Volume(np.where(known, labels.array, 0), labels.grid, labels.modality, labels.name)
+    is_freesurfer = np.isin(labels.array, list(FREESURFER))
+    known_labels = Volume(np.where(is_freesurfer, labels.array, 0), labels.grid, labels.modality, labels.name)
     values = {int(value) for value in np.unique(known_labels.array)} - {0}
     tissues = {value: FREESURFER[value][1] for value in values}
     return from_label_map(

@@ -125,11 +125,11 @@ def parse_sequence(text: str, modality: Modality) -> str:
     Raises:
         VolumeError: it is none that this modality has.
     """
-    known = (*mri.PROTOCOLS, "random") if modality is Modality.MRI else ct.PHASES
+    protocols = (*mri.PROTOCOLS, "random") if modality is Modality.MRI else ct.PHASES
     plain = re.sub(r"[^a-z0-9]", "", text.lower())
     plain = _SEQUENCE_WORDS.get(plain, plain)
-    sequence = next((word for word in known if re.sub(r"[^a-z0-9]", "", word.lower()) == plain), None)
-    return sequence or known_word(text, known, "contrast phase" if modality is Modality.CT else "sequence")
+    sequence = next((word for word in protocols if re.sub(r"[^a-z0-9]", "", word.lower()) == plain), None)
+    return sequence or known_word(text, protocols, "contrast phase" if modality is Modality.CT else "sequence")
 
 
 def _anatomy(

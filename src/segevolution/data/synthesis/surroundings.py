@@ -69,8 +69,8 @@ def torso_around(
     canvas = Canvas(Grid(grid.shape, affine), rng, scale=placed.scale, degrees=placed.degrees)
     paint_torso(canvas, rng, placed)
     organ_family = _family(set(names.values()))
-    gone = [value for value, name in canvas.names.items() if name in organ_family]
-    canvas.labels[np.isin(canvas.labels, gone)] = canvas.label("body fat", "fat")
+    removed_values = [value for value, name in canvas.names.items() if name in organ_family]
+    canvas.labels[np.isin(canvas.labels, removed_values)] = canvas.label("body fat", "fat")
     painted = canvas.finish()
     return painted.labels, dict(painted.tissues)
 

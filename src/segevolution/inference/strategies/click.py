@@ -187,10 +187,10 @@ class ClickImage(OpenImage):
         )
         return view_prompt if positive or NEGATIVE in view_prompt.labels else None
 
-    def _look(self, view: VoxelBlock, told: FramePrompt, context: Context, alternative: int | None) -> _ClickView:
+    def _look(self, view: VoxelBlock, prompt: FramePrompt, context: Context, alternative: int | None) -> _ClickView:
         features = self.encodings.at(_window(view, triple(self.encodings.image.shape)))
         many = alternative is not None
-        logits, iou, small = self.encodings.decode_both([features], [told], [context], multimask=many)
+        logits, iou, small = self.encodings.decode_both([features], [prompt], [context], multimask=many)
         row = alternative or 0
         return _ClickView(view, logits[0, row], small[0, row], float(iou[0, row]))
 

@@ -163,20 +163,20 @@ class SliceImage(OpenImage):
         return self._asked([(number, each) for number, each in slice_prompts if each is not None], context, alternative)
 
     def _asked(
-        self, told: Sequence[tuple[int, FramePrompt]], context: Context, alternative: int | None
+        self, numbered_prompts: Sequence[tuple[int, FramePrompt]], context: Context, alternative: int | None
     ) -> Iterator[_Section]:
         """Ask some slices, a batch at a time."""
-        windows = [SlicePlacement.of(number, self._shape, self._spec) for number, _ in told]
+        windows = [SlicePlacement.of(number, self._shape, self._spec) for number, _ in numbered_prompts]
         self.encodings.plan(windows)
-        for start in range(0, len(told), self.encodings.batch):
+        for start in range(0, len(numbered_prompts), self.encodings.batch):
             part = slice(start, start + self.encodings.batch)
             features = [self.encodings.at(window) for window in windows[part]]
-            prompts = [prompt for _, prompt in told[part]]
+            prompts = [prompt for _, prompt in numbered_prompts[part]]
             logits, iou, small = self.encodings.decode_both(
                 features, prompts, [context] * len(prompts), multimask=alternative is not None
             )
             row = alternative or 0
-            for place, (window, (number, _)) in enumerate(zip(windows[part], told[part], strict=True)):
+            for place, (window, (number, _)) in enumerate(zip(windows[part], numbered_prompts[part], strict=True)):
                 plane = window.carry(logits[place, row])[0, : self._shape[1], : self._shape[2]]
                 yield _Section(number, plane, small[place, row], float(iou[place, row]))
 
@@ -292,13 +292,13 @@ class SliceImage(OpenImage):
         )
         return Answer(logits, iou, len(ordered_sections), self._previous(ordered_sections))
 
-    def _previous(self, found: Sequence[_Section]) -> PreviousAnswer | None:
+    def _previous(self, sections: Sequence[_Section]) -> PreviousAnswer | None:
         """The slices' logits at the decoder's size, from the first slice that was asked to the last."""
         if self._spec.previous is None:
             return None
-        first, last = found[0].number, found[-1].number
-        small = torch.full((last - first + 1, *found[0].small.shape[1:]), OUTSIDE, device=found[0].small.device)
-        for section in found:
+        first, last = sections[0].number, sections[-1].number
+        small = torch.full((last - first + 1, *sections[0].small.shape[1:]), OUTSIDE, device=sections[0].small.device)
+        for section in sections:
             small[section.number - first] = section.small[0]
         view = SlicePlacement.of(first, self._shape, self._spec).view
         return PreviousAnswer(view.join(SlicePlacement.of(last, self._shape, self._spec).view), small)

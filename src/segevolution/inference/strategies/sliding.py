@@ -95,9 +95,11 @@ class SlidingImage(OpenImage):
             for answer in self._passes[pass_key][place - first]:
                 yield replace(answer, frame_logits=answer.logits.float())
 
-    def _answered(self, wanted: _Pass, structures: Sequence[str]) -> list[list[Answer]]:
-        structure_contexts = [(name, Context(wanted.modality, name if wanted.named else None)) for name in structures]
-        fresh = slide(self.encodings, wanted.multimask, structure_contexts)
+    def _answered(self, pass_key: _Pass, structures: Sequence[str]) -> list[list[Answer]]:
+        structure_contexts = [
+            (name, Context(pass_key.modality, name if pass_key.named else None)) for name in structures
+        ]
+        fresh = slide(self.encodings, pass_key.multimask, structure_contexts)
         return [
             [replace(answer, frame_logits=answer.logits.half()) for answer in pass_answers] for pass_answers in fresh
         ]
@@ -114,13 +116,13 @@ def _bytes(answers: Sequence[Sequence[Answer]]) -> int:
     )
 
 
-def slide(encodings: Encodings, multimask: bool, asked: Sequence[tuple[str, Context]]) -> list[list[Answer]]:
+def slide(encodings: Encodings, multimask: bool, questions: Sequence[tuple[str, Context]]) -> list[list[Answer]]:
     """One pass of windows over the image for any number of structures.
 
     Args:
         encodings: of the frame's image.
         multimask: three alternatives a structure.
-        asked: structure and context of each question.
+        questions: structure and context of each.
 
     Returns:
         For each question its answers, in order: one, or three alternatives.
@@ -130,11 +132,11 @@ def slide(encodings: Encodings, multimask: bool, asked: Sequence[tuple[str, Cont
     windows = windows_over(whole, size)
     weights = gaussian(size).to(device)
     masks = 3 if multimask else 1
-    total = torch.zeros(len(asked), masks, *image.shape, device=device)
+    total = torch.zeros(len(questions), masks, *image.shape, device=device)
     weight = torch.zeros(image.shape, device=device)
-    overlap = np.zeros((len(asked), masks))
-    voxels = np.zeros((len(asked), masks))
-    prompts, contexts = [FramePrompt(name) for name, _ in asked], [context for _, context in asked]
+    overlap = np.zeros((len(questions), masks))
+    voxels = np.zeros((len(questions), masks))
+    prompts, contexts = [FramePrompt(name) for name, _ in questions], [context for _, context in questions]
     encodings.plan(windows)
     for window in windows:
         logits, iou = encodings.decode([encodings.at(window)], prompts, contexts, multimask=multimask)
@@ -148,7 +150,7 @@ def slide(encodings: Encodings, multimask: bool, asked: Sequence[tuple[str, Cont
     total /= weight
     return [
         [Answer(total[row, mask], float(overlap[row, mask] / voxels[row, mask]), len(windows)) for mask in range(masks)]
-        for row in range(len(asked))
+        for row in range(len(questions))
     ]
 
 

@@ -157,11 +157,11 @@ def _plan(
     places = [voxel(point) for point in prompt.positive]
     if mask_bounds is None and prompt.box is not None:
         places.append(prompt.box)
-    sought = [block for block in (mask_bounds, *places) if block is not None]
-    if not sought:
+    blocks = [block for block in (mask_bounds, *places) if block is not None]
+    if not blocks:
         return nothing
-    whole = sought[0]
-    for block in sought[1:]:
+    whole = blocks[0]
+    for block in blocks[1:]:
         whole = whole.join(block)
     if windows == "focus":
         return _focus(encodings, prompt, nothing, whole, mask_bounds)
@@ -188,7 +188,7 @@ def _laid(windows: Windows, block: VoxelBlock, region: VoxelBlock, window: Tripl
 
 
 def _focus(
-    encodings: Encodings, prompt: FramePrompt, job: _PendingAnswer, block: VoxelBlock, found: VoxelBlock | None
+    encodings: Encodings, prompt: FramePrompt, job: _PendingAnswer, block: VoxelBlock, mask_bounds: VoxelBlock | None
 ) -> _PendingAnswer:
     """One look at a block and its surroundings; none where that is nearly the whole image, which was seen already.
 
@@ -200,8 +200,8 @@ def _focus(
     if math.prod(region.shape) > _NEARLY_ALL * math.prod(shape):
         return job
     window = Focus.on(region, encodings.window)
-    inside = None if found is None else found.meet(region)
-    window_prompt = resized(seen_from(prompt, region, inside, found, boxed=True), region.shape, encodings.window)
+    inside = None if mask_bounds is None else mask_bounds.meet(region)
+    window_prompt = resized(seen_from(prompt, region, inside, mask_bounds, boxed=True), region.shape, encodings.window)
     return replace(job, region=region, looks=(_ZoomView(window, window_prompt, 1),), share=0.5)
 
 

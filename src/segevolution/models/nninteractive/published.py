@@ -78,8 +78,8 @@ def _model_in(source: Path) -> Path:
     content = read_json(listed, dict[str, Any], error=CheckpointError)
     models = content.get("models")
     entries = [entry for entry in models if isinstance(entry, dict)] if isinstance(models, list) else []
-    chosen = next((entry for entry in entries if entry.get("default")), entries[0] if entries else {})
-    path = chosen.get("path")
+    default_entry = next((entry for entry in entries if entry.get("default")), entries[0] if entries else {})
+    path = default_entry.get("path")
     if not isinstance(path, str) or not path.startswith("nnInteractive_") or "/" in path or "\\" in path:
         raise CheckpointError(f"{listed} lists no model of nnInteractive.")
     return source / path

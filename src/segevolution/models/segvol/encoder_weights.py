@@ -93,11 +93,11 @@ def load_encoder(network: BackboneModule, path: Path) -> LoadedEncoder:
     else:
         weights, report = read_published(file)
         dropped = list(report.dropped)
-    known = network.state_dict()
-    parts = {_part(name) for name in known}
+    network_state = network.state_dict()
+    parts = {_part(name) for name in network_state}
     # A tensor beside known ones can be left out; a whole block cannot: that would be another network.
     encoder_weights = {
-        name: value for name, value in _encoder_of(weights).items() if name in known or _part(name) not in parts
+        name: value for name, value in _encoder_of(weights).items() if name in network_state or _part(name) not in parts
     }
     dropped += sorted(weights.keys() - encoder_weights.keys())
     if not encoder_weights:
@@ -106,7 +106,7 @@ def load_encoder(network: BackboneModule, path: Path) -> LoadedEncoder:
     if sizes is not None and POSITIONS in encoder_weights and sizes != network.config.grid:
         grid = sizes
         encoder_weights[POSITIONS] = interpolated(encoder_weights[POSITIONS], grid, network.config.grid, 3)
-    others = {name: value for name, value in known.items() if not name.startswith(ENCODER)}
+    others = {name: value for name, value in network_state.items() if not name.startswith(ENCODER)}
     load_state(network, {**others, **encoder_weights}, where=str(file))
     return LoadedEncoder(file, len(encoder_weights), tuple(dropped), grid)
 
