@@ -18,6 +18,22 @@ from .two_way_transformer import Mlp, TwoWayTransformer, take
 
 MASKS = 4  # mask tokens: one for an unambiguous answer, three alternatives
 
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+_LAYER = "mask_decoder.transformer.layers.*"
+_CROSS = (f"{_LAYER}.cross_attn_*", "mask_decoder.transformer.final_attn_token_to_image")
+DECODER_LAYERS = {
+    "decoder.self_attention": tuple(f"{_LAYER}.self_attn.{part}" for part in _PROJECTIONS),
+    "decoder.cross_attention": tuple(f"{cross}.{part}" for cross in _CROSS for part in _PROJECTIONS),
+    "decoder.mlp": (f"{_LAYER}.mlp.*",),
+}
+"""Groups of its layers for `Spec.layer_groups`, of a network that calls it `mask_decoder`."""
+
+DECODER_PARAMETERS = {
+    "decoder": ("mask_decoder.**",),
+    "mask_tokens": ("mask_decoder.mask_tokens.weight", "mask_decoder.iou_token.weight"),
+}
+"""Groups of its parameters for `Spec.parameter_groups`."""
+
 
 @dataclass(frozen=True)
 class Entrances:

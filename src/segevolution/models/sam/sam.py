@@ -14,7 +14,7 @@ from ...imaging.prompts import PromptKind
 from ...imaging.resizing import Resizing
 from ...vocabulary import Context, Modality
 from ..backbone import ABSENT, PADDING, BackboneModule, Features, Masks, PromptBatch
-from ..sam_decoder import MASKS, Entrances, SamMaskDecoder
+from ..sam_decoder import DECODER_LAYERS, DECODER_PARAMETERS, MASKS, Entrances, SamMaskDecoder
 from ..spec import Adaptation, DecoderSizes, Spec
 from .config import COLOUR_DEVIATIONS, COLOUR_MEANS, Preparation, SamConfig
 from .image_encoder import SamImageEncoder
@@ -30,17 +30,12 @@ _RESIZING: dict[Preparation, Resizing] = {
 _BOX = frozenset({PromptKind.BOX})
 _ALL = frozenset({PromptKind.POINT, PromptKind.BOX, PromptKind.MASK})
 
-_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
-_LAYER = "mask_decoder.transformer.layers.*"
-_CROSS = (f"{_LAYER}.cross_attn_*", "mask_decoder.transformer.final_attn_token_to_image")
 _LAYER_GROUPS = {
     "encoder.qkv": ("image_encoder.**.attn.qkv",),
     "encoder.out": ("image_encoder.**.attn.proj",),
     "encoder.mlp": ("image_encoder.**.mlp.*",),
     "encoder": ("encoder.qkv", "encoder.out", "encoder.mlp"),
-    "decoder.self_attention": tuple(f"{_LAYER}.self_attn.{part}" for part in _PROJECTIONS),
-    "decoder.cross_attention": tuple(f"{cross}.{part}" for cross in _CROSS for part in _PROJECTIONS),
-    "decoder.mlp": (f"{_LAYER}.mlp.*",),
+    **DECODER_LAYERS,
     "decoder": ("decoder.self_attention", "decoder.cross_attention", "decoder.mlp"),
     "convolutions": ("image_encoder.**.c",),
 }
@@ -73,10 +68,7 @@ class Sam(BackboneModule):
             attends_grids=config.encoder == "vit",
             encoding=tuple(name for name in layers if name.startswith("image_encoder")),
             layer_groups=_LAYER_GROUPS,
-            parameter_groups={
-                "decoder": ("mask_decoder.**",),
-                "mask_tokens": ("mask_decoder.mask_tokens.weight", "mask_decoder.iou_token.weight"),
-            },
+            parameter_groups=DECODER_PARAMETERS,
             adaptation=Adaptation(("linear",)),
             decoder=DecoderSizes(config.out, MASKS, config.out // 8),
         )

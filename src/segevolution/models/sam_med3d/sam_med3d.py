@@ -12,24 +12,19 @@ from ...errors import PromptError
 from ...imaging.prompts import PromptKind
 from ...vocabulary import Context, Modality
 from ..backbone import BackboneModule, Features, Masks, PromptBatch
-from ..sam_decoder import MASKS, Entrances, SamMaskDecoder
+from ..sam_decoder import DECODER_LAYERS, DECODER_PARAMETERS, MASKS, Entrances, SamMaskDecoder
 from ..spec import Adaptation, DecoderSizes, Spec
 from .config import SPACING, SamMed3dConfig
 from .image_encoder import SamMed3dImageEncoder
 from .prompt_encoder import SamMed3dPromptEncoder
 
 ALTERNATIVES = 3
-_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
-_LAYER = "mask_decoder.transformer.layers.*"
-_CROSS = (f"{_LAYER}.cross_attn_*", "mask_decoder.transformer.final_attn_token_to_image")
 _LAYER_GROUPS = {
     "encoder.qkv": ("image_encoder.blocks.*.attn.qkv",),
     "encoder.out": ("image_encoder.blocks.*.attn.proj",),
     "encoder.mlp": ("image_encoder.blocks.*.mlp.*",),
     "encoder": ("image_encoder.blocks.**",),
-    "decoder.self_attention": tuple(f"{_LAYER}.self_attn.{part}" for part in _PROJECTIONS),
-    "decoder.cross_attention": tuple(f"{cross}.{part}" for cross in _CROSS for part in _PROJECTIONS),
-    "decoder.mlp": (f"{_LAYER}.mlp.*",),
+    **DECODER_LAYERS,
     "decoder": ("mask_decoder.transformer.**",),
 }
 
@@ -69,10 +64,7 @@ class SamMed3d(BackboneModule):
             ),
             encoding=tuple(name for name in layers if name.startswith("image_encoder")),
             layer_groups=_LAYER_GROUPS,
-            parameter_groups={
-                "decoder": ("mask_decoder.**",),
-                "mask_tokens": ("mask_decoder.mask_tokens.weight", "mask_decoder.iou_token.weight"),
-            },
+            parameter_groups=DECODER_PARAMETERS,
             adaptation=Adaptation(("linear",)),
             decoder=DecoderSizes(config.out, MASKS, config.out // 8),
         )
