@@ -6,7 +6,8 @@ structure and its surroundings; "off" answers with the zoom-out alone. See infer
 
 The cases come from a store (`--store`, `--cases`) or are simulated; prompts are simulated from their labels. Dice
 differences are paired by question and averaged by patient, with a 95 % interval from six patients on. Encodings
-are counted over all prompts of a case together, since a prompt reuses what an earlier one encoded.
+are counted over all prompts of a case together, since a prompt reuses what an earlier one encoded; "further percent" is
+the time of a prompt after a case's first, in that of the first, which also encodes the whole scan.
 
 segvol-mini has seen simulated CT with seeds 100000 to 299999 in training; the patients here are others.
 """
@@ -45,6 +46,7 @@ class Row:
     prompt: str
     prompts: int
     encodings: float
+    further_percent: float
     decodings: int
     seconds: float
     ratio: float
@@ -81,6 +83,7 @@ def _row(way: str, name: str, part: pd.DataFrame) -> Row:
         name,
         len(mine),
         float(mine["encodings"].sum()) if name == "all" else math.nan,
+        _further_percent(mine) if name == "all" else math.nan,
         int(mine["decodings"].sum()),
         float(mine["seconds"].sum()),
         float(mine["seconds"].sum() / base["seconds"].sum()),
@@ -90,6 +93,14 @@ def _row(way: str, name: str, part: pd.DataFrame) -> Row:
         found.high,
         found.patients,
     )
+
+
+def _further_percent(rows: pd.DataFrame) -> float:
+    """Mean over cases of the mean seconds after the first prompt, in percent of the first's."""
+    shares = [
+        100 * case["seconds"].iloc[1:].mean() / case["seconds"].iloc[0] for _, case in rows.groupby("case", sort=False)
+    ]
+    return float(pd.Series(shares).mean())
 
 
 def cases_of(store: Path, names: Sequence[str]) -> Iterator[Case]:

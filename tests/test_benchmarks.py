@@ -181,6 +181,7 @@ def test_windows_are_compared_on_the_same_questions(benchmark, tmp_path):
     everything = {row.windows: row for row in rows if row.prompt == "all"}
     assert {row.prompts for row in everything.values()} == {4}
     assert everything["off"].encodings == 1
+    assert everything["roi"].further_percent > 0
     assert everything["roi"].encodings > 1
     assert everything["roi"].difference == 0
     mean = {way: table[table["method"] == way]["dice"].mean() for way in ("roi", "off")}
