@@ -39,7 +39,7 @@ class StretchedLogits:
     def whole(self) -> Tensor:
         """(D, H, W)."""
         logits = stretched(self.coarse, self.shape)
-        if self.region is not None:
+        if self.region is not None and self.inside is not None:
             logits[self.region.slices] = self.inside
         return logits
 
