@@ -188,6 +188,20 @@ def test_windows_are_compared_on_the_same_questions(benchmark, tmp_path):
     assert everything["off"].difference == pytest.approx(mean["off"] - mean["roi"])
 
 
+def test_what_prompts_share_is_counted_as_a_session_counts_it(benchmark):
+    sharing = benchmark("sharing")
+    case = simulate_case(3, spacing=(8, 8, 12))
+    rows = {row.windows: row for row in sharing.measure(case, (8, 16, 16), sharing.Cost(1.0, 0.25))}
+    assert list(rows) == list(sharing.WAYS)
+    assert rows["roi"].ratio == 1
+    assert rows["central"].all_encodings <= rows["lattice"].all_encodings
+    for row in rows.values():
+        further = row.prompts - 1
+        assert row.all_encodings == pytest.approx(row.first_encodings + further * row.further_encodings)
+        assert row.further_percent > 0
+    assert rows["lattice"].further_encodings < rows["roi"].further_encodings
+
+
 def test_windows_script_reads_a_model_folder_and_prints_json(tmp_path):
     save_model(TinyBackbone(TinyConfig()), tmp_path / "model")
     Store.create(tmp_path / "store").add(simulate_case(3, spacing=(8, 8, 12)))
