@@ -1,7 +1,10 @@
 """What the values of a label map mean and which colour each has, for files, tables and pictures alike."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
 
 Colour = tuple[int, int, int]
 
@@ -64,6 +67,15 @@ def legend(names: Sequence[str]) -> tuple[Label, ...]:
         colours_taken.add(colour)
         labels.append(Label(value, name, colour))
     return tuple(labels)
+
+
+def labels_in(array: npt.NDArray[np.integer], labels: Sequence[Label] = ()) -> list[Label]:
+    """The labels of a map in the order of their values: those given, and "label 7" for a value 7 without one."""
+    label_of_value = {label.value: label for label in labels}
+    nameless = [int(value) for value in np.unique(array) if value and int(value) not in label_of_value]
+    unnamed = legend([f"label {value}" for value in nameless])
+    label_of_value |= {value: replace(label, value=value) for value, label in zip(nameless, unnamed, strict=True)}
+    return [label_of_value[value] for value in sorted(label_of_value)]
 
 
 def _own(name: str) -> tuple[Colour, ...]:

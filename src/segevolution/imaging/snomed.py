@@ -6,6 +6,8 @@ Only codes that DICOM's own tables list are here. A structure without one gets a
 import hashlib
 from dataclasses import dataclass
 
+from pydicom.sr.coding import Code
+
 from ..vocabulary import STRUCTURES, canonical
 
 PRIVATE_SCHEME = "99SEGEVOLUTION"
@@ -43,6 +45,7 @@ _ALTERED = CodedTerm("49755003", "Morphologically Abnormal Structure")
 _PLACE = CodedTerm("309825002", "Spatial and Relational Concept")
 _SIDES = {"right": CodedTerm("24028007", "Right"), "left": CodedTerm("7771000", "Left")}
 _NEOPLASM = CodedTerm("108369006", "Neoplasm")
+_BOTH_SIDES = "51440002"
 
 # Without the side, which is a code of its own.
 _ORGANS: dict[str, CodedTerm] = {
@@ -132,3 +135,29 @@ def structure_code(name: str) -> StructureCode:
     if structure not in STRUCTURES:
         return StructureCode(_PLACE, private)
     return StructureCode(_ALTERED if "tumour" in structure else _ANATOMY, private)
+
+
+def structure_of(kind: CodedTerm, side: CodedTerm | None = None, region: CodedTerm | None = None) -> str | None:
+    """The structure that codes stand for, the way back from `structure_code`; None where they are not among ours.
+
+    A code of SNOMED's older spelling (scheme "SRT", such as T-62000) is read as the one that took its place.
+    """
+    if kind.scheme == PRIVATE_SCHEME:
+        return canonical(kind.meaning) or None
+    organ = _organ(kind)
+    if organ is None:
+        grown_in = _organ(region) if region is not None and _is(kind, _NEOPLASM) else None
+        return next((tumour for tumour, host in _TUMOURS.items() if host == grown_in), None)
+    if side is None or _is(side, CodedTerm(_BOTH_SIDES, "")):
+        return organ
+    word = next((word for word, term in _SIDES.items() if _is(side, term)), None)
+    return None if word is None else f"{word} {organ}"
+
+
+def _organ(code: CodedTerm) -> str | None:
+    return next((name for name, term in _ORGANS.items() if _is(code, term)), None)
+
+
+def _is(one: CodedTerm, other: CodedTerm) -> bool:
+    """Whether two codes mean one thing, whatever they call it."""
+    return bool(Code(one.value, one.scheme, "") == Code(other.value, other.scheme, ""))

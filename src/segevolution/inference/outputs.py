@@ -11,7 +11,11 @@ from ..imaging.formats.base import stem
 
 ALTERNATIVES = 3
 KEY_OF_FOLDER = "segmentation.json"
-_LABELS_ONLY = {".seg.nrrd": ".nrrd", ".dcm": ".nii.gz"}  # formats without signal -> what holds it instead
+_LABELS_ONLY = {
+    ".seg.nrrd": ".nrrd",
+    ".dcm": ".nii.gz",
+    ".rtstruct.dcm": ".nii.gz",
+}  # formats without signal -> what holds it instead
 
 
 @dataclass(frozen=True)

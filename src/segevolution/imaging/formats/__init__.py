@@ -16,13 +16,16 @@ from ...vocabulary import Modality
 from ..grid import Array
 from ..legend import Label
 from ..volume import Volume
-from . import dicom_seg
+from . import dicom_seg, rtstruct
 from .base import Format, ReadOptions, placed, sides
 from .dicom import DICOM, SeriesInfo, list_series
+from .dicom_reference import referred_series
+from .dicom_structures import structure_file, structures_as_labels
 from .metaimage import METAIMAGE
 from .mgh import MGH
 from .nifti import NIFTI
 from .nrrd import NRRD
+from .rtstruct import RTSTRUCT
 from .seg_nrrd import SEG_NRRD
 from .stored_bytes import StoredBytes
 
@@ -40,7 +43,7 @@ __all__ = [
 
 _LABEL_NOISE = 1e-3
 
-FORMATS: tuple[Format, ...] = (NIFTI, MGH, SEG_NRRD, NRRD, METAIMAGE, DICOM)
+FORMATS: tuple[Format, ...] = (NIFTI, MGH, SEG_NRRD, NRRD, METAIMAGE, RTSTRUCT, DICOM)
 
 
 def read(
@@ -83,6 +86,7 @@ def read(
 def read_labels(
     path: str | Path,
     *,
+    like: Volume | None = None,
     orientation: str | None = None,
     spacing: Sequence[float] | None = None,
     time: int | None = None,
@@ -91,14 +95,23 @@ def read_labels(
 ) -> Volume:
     """Read a label map as the narrowest unsigned integers that hold it; it may be all background.
 
+    A DICOM segmentation and a structure set (RTSTRUCT) are label maps, too, whose values are the numbers of their
+    segments or structures.
+
     Args:
+        like: the image on whose grid segments and contours are laid; without it, a segmentation has the grid of its
+            own frames, and a structure set none. Other formats have their own grid in any case.
         path, orientation, spacing, time, allow_outside, max_gigabytes: as for `read`.
 
     Raises:
-        FormatError: as for `read`, or values that are not whole numbers from 0, but for noise of rounding.
+        FormatError: as for `read`, or values that are not whole numbers from 0, but for noise of rounding; or a DICOM
+            file whose structures overlap, or do not lie on `like`'s grid.
     """
     path = Path(path)
     memory = MemoryBudget.of(max_gigabytes)
+    structures = structure_file(path)
+    if structures is not None:
+        return structures_as_labels(structures, like, memory)
     volume = _load(path, ReadOptions(None, time, orientation, spacing, allow_outside, memory))
     array = volume.array
     whole = np.rint(array) if array.dtype.kind == "f" else array
@@ -123,9 +136,11 @@ def write_mask(
 
     Args:
         mask: (X, Y, Z) booleans or labels from 0, in `like`'s axis order.
-        path: .nii, .nii.gz, .seg.nrrd, .nrrd, .mha, .mhd, or .dcm (a DICOM segmentation of a DICOM series).
+        path: .nii, .nii.gz, .seg.nrrd, .nrrd, .mha, .mhd, or of a DICOM series .dcm (a DICOM segmentation) or
+            .rtstruct.dcm (a structure set).
         force: replace an existing file.
-        labels: what the values mean, kept by NIfTI (a header extension), .seg.nrrd and .dcm.
+        labels: what the values mean, kept by NIfTI (a header extension), .seg.nrrd, .dcm and
+            .rtstruct.dcm.
 
     Raises:
         VolumeError: the mask has another shape than `like`, or values that are not labels.
@@ -141,9 +156,12 @@ def check_mask_output(path: Path, like: Volume) -> None:
     """Refuse, before any work, a file that cannot hold a mask of a volume.
 
     Raises:
-        OutputError: it is a DICOM segmentation (.dcm), and the extra [dicom] is absent or `like` is no DICOM series.
+        OutputError: it is a DICOM segmentation (.dcm) or structure set (.rtstruct.dcm), and `like` is no DICOM series;
+            or the extra [dicom], which a segmentation needs, is absent.
     """
-    if path.name.lower().endswith(dicom_seg.SUFFIX):
+    if path.name.lower().endswith(rtstruct.SUFFIX):
+        referred_series(like, path, rtstruct.KIND)
+    elif path.name.lower().endswith(dicom_seg.SUFFIX):
         dicom_seg.check(like, path)
 
 
@@ -153,8 +171,8 @@ def write_volume(volume: Volume, path: str | Path, *, force: bool = False) -> No
     Raises:
         OutputError: unknown suffix, unwritable place, or an existing file without `force`.
     """
-    if Path(path).name.lower().endswith(dicom_seg.SUFFIX):
-        raise OutputError(f"{path} would be a DICOM segmentation, which holds no signal; write .nii.gz or .nrrd.")
+    if Path(path).name.lower().endswith(dicom_seg.SUFFIX):  # a structure set's suffix ends so, too
+        raise OutputError(f"{path} would be a DICOM file of labels, which holds no signal; write .nii.gz or .nrrd.")
     array = volume.array
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)

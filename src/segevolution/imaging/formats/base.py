@@ -19,7 +19,7 @@ _MOST_WHOLE = 2**31  # of a slope or intercept: 32 bits times it stay within 64
 SMALLEST_SPACING, LARGEST_SPACING = 1e-6, 1e4  # millimetres: a nanometre, and ten metres
 SUFFIXES = (
     *(".nii.gz", ".nii", ".img.gz", ".hdr.gz", ".img", ".hdr", ".mgz", ".mgh"),
-    *(".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
+    *(".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".rtstruct.dcm", ".dcm"),
 )
 FARTHEST = 1e6  # millimetres from the origin
 

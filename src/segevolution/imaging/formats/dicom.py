@@ -4,8 +4,6 @@ SimpleITK does not read the series: it is silent about missing and duplicated sl
 slice, and about gantry tilt. It only decompresses pixels, see dicom_pixels.py.
 """
 
-import contextlib
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,24 +11,20 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import SegmentationStorage
 
-from ...errors import FormatError, SegevolutionError, VocabularyError
+from ...errors import FormatError, VocabularyError
 from ...files import sha256
 from ...memory import MemoryBudget
 from ...vocabulary import Modality
 from ..grid import Array
 from ..volume import DicomSource, Origin, Volume
 from . import dicom_seg
-from .base import Format, ReadOptions, check_spacing, make_volume, scaled
-from .dicom_deflated import check_deflated
-from .dicom_geometry import Plane, stack
+from .base import Format, ReadOptions, make_volume, scaled
+from .dicom_file import SEGMENTATIONS, SUFFIXES, blaming, files_below, load, without_warnings
+from .dicom_geometry import Plane, plane_of, stack
 from .dicom_padding import padding_range, without_padding
 from .dicom_pixels import stored_pixels
-from .stored_bytes import require_regular
 
-_DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 LARGEST_FACTOR = 2.0**31  # of a rescale slope or intercept
 _SLOPES_OF_THEIR_OWN = "PT"  # the Modality whose slices are scaled each for itself: counts differ by slice
 
@@ -63,7 +57,7 @@ def list_series(folder: Path) -> list[SeriesInfo]:
     Raises:
         FormatError: the folder is missing, empty, holds no DICOM images, or a file named .dcm that is none.
     """
-    with _without_warnings():
+    with without_warnings():
         return [info for info, _ in _series(Path(folder), MemoryBudget.of()).values()]
 
 
@@ -83,14 +77,14 @@ def read(path: Path, options: ReadOptions) -> Volume:
     """
     if options.time is not None:
         raise FormatError(f"{path} is DICOM, so --time does not apply to it; choose a series with --series.")
-    with _without_warnings():
+    with without_warnings():
         all_series = _series(path, options.memory)
         info, files = all_series[_chosen(all_series, options.series, path)]
         files, copies = _without_copies(files)
         slices: list[_Slice] = []
         headers = []
         for file in files:
-            with _blaming(file):
+            with blaming(file):
                 data = _with_pixels(file, options.memory)
                 slices.extend(_slices(data, file, len(files), options.memory))
                 headers.append(_without_pixels(data))
@@ -105,25 +99,6 @@ def read(path: Path, options: ReadOptions) -> Volume:
     if padded:
         remarks.append(f"{path}: {padded} voxels hold DICOM's padding value; they count as the lowest signal")
     return replace(volume, modality=_modality(info.modality), remarks=tuple(remarks))
-
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """pydicom warns of every value that bends the standard; what matters to a volume is checked here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextlib.contextmanager
-def _blaming(file: Path) -> Iterator[None]:
-    """pydicom decodes a tag when it is asked for, so damage may show at any access, and as any error."""
-    try:
-        yield
-    except SegevolutionError:
-        raise
-    except Exception as error:
-        raise FormatError(f"{file} is truncated or damaged, so it cannot be read; copy it again.") from error
 
 
 def _without_copies(files: list[Path]) -> tuple[list[Path], int]:
@@ -144,17 +119,21 @@ def _without_copies(files: list[Path]) -> tuple[list[Path], int]:
 
 def _series(path: Path, memory: MemoryBudget) -> dict[str, tuple[SeriesInfo, list[Path]]]:
     """SeriesInstanceUID -> what it is and its files, the largest series first."""
-    files = [path] if path.is_file() else _files(path)
+    files = [path] if path.is_file() else files_below(path)
     if not files:
         raise FormatError(f"{path} is an empty folder; give the folder that holds the DICOM files.")
     series_by_uid: dict[str, tuple[SeriesInfo, list[Path]]] = {}
     for file in files:
-        with _blaming(file):
-            header = _load(file, memory, pixels=False)
+        with blaming(file):
+            header = load(file, memory, pixels=False)
             if header is None or not _is_image(header, file):
                 continue
-            if path.is_dir() and header.get("SOPClassUID") == SegmentationStorage:
-                continue  # a mask of a series, not one
+            if header.get("SOPClassUID") in SEGMENTATIONS:
+                if path.is_dir():
+                    continue  # a mask of a series, not one
+                raise FormatError(
+                    f"{path} is a DICOM segmentation, which holds labels and no signal; give the folder of its series."
+                )
             uid, frames = str(header.get("SeriesInstanceUID", "unknown")), int(header.get("NumberOfFrames", None) or 1)
             new = SeriesInfo(uid, str(header.get("SeriesDescription", "")), str(header.get("Modality", "")), 0)
         info, members = series_by_uid.get(uid, (new, []))
@@ -167,33 +146,12 @@ def _series(path: Path, memory: MemoryBudget) -> dict[str, tuple[SeriesInfo, lis
     return dict(sorted(series_by_uid.items(), key=lambda item: (-item[1][0].slices, item[0])))
 
 
-def _files(path: Path) -> list[Path]:
-    """Those of a folder and its subfolders; what macOS leaves in archives ("._x", __MACOSX) is none of them."""
-    return sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not file.name.startswith("._") and "__MACOSX" not in file.relative_to(path).parts
-    )
-
-
 def _is_image(header: pydicom.Dataset, file: Path) -> bool:
     if "Rows" in header:
         return True
     if "Image Storage" in getattr(header.file_meta.get("MediaStorageSOPClassUID", ""), "name", ""):
         raise FormatError(f"{file} is truncated: it claims to be an image, but its header stops early; copy it again.")
     return False
-
-
-def _load(file: Path, memory: MemoryBudget, *, pixels: bool) -> pydicom.Dataset | None:
-    """A file's data set; None for a file that is not DICOM and does not claim to be."""
-    memory.require(require_regular(file, file), str(file))
-    try:
-        check_deflated(file, memory)
-        return pydicom.dcmread(file, stop_before_pixels=not pixels)
-    except InvalidDicomError as error:
-        if file.suffix.lower() in _DICOM_SUFFIXES:
-            raise FormatError(f"{file} is not a DICOM file; remove it from the folder, or copy it again.") from error
-        return None
 
 
 def _chosen(found: dict[str, tuple[SeriesInfo, list[Path]]], series: str | None, path: Path) -> str:
@@ -208,7 +166,7 @@ def _chosen(found: dict[str, tuple[SeriesInfo, list[Path]]], series: str | None,
 
 
 def _with_pixels(file: Path, memory: MemoryBudget) -> pydicom.Dataset:
-    data = _load(file, memory, pixels=True)
+    data = load(file, memory, pixels=True)
     if data is None or "PixelData" not in data:
         raise FormatError(f"{file} has no pixels; it is truncated, so copy it again.")
     return data
@@ -261,28 +219,12 @@ def _slice(
     where: str, pixels: Array, file: Path, position: Any, orientation: Any, measures: Any, rescale: Any, padding: Any
 ) -> _Slice:
     """One slice, from the data sets that hold its place, direction, pixel spacing, rescaling and padding value."""
-    try:
-        corner = np.asarray(position.ImagePositionPatient, np.float64)
-        cosines = np.asarray(orientation.ImageOrientationPatient, np.float64).reshape(2, 3)
-        between_rows, between_columns = (float(value) for value in measures.PixelSpacing)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise FormatError(
-            f"{file} does not say where its pixels lie in the patient (position, orientation or pixel spacing is "
-            "missing), so it cannot be part of a volume."
-        ) from error
-    check_spacing([between_columns, between_rows], file)
-    if (
-        corner.shape != (3,)
-        or not np.isfinite(corner).all()
-        or not np.allclose(cosines @ cosines.T, np.eye(2), atol=1e-2)
-    ):
-        raise FormatError(f"{file} has an impossible position or orientation in the patient; repair the header.")
     rows, columns = pixels.shape
+    plane = plane_of(where, file, position, orientation, measures, (columns, rows))
     slope, intercept = rescale.get("RescaleSlope", None), rescale.get("RescaleIntercept", None)
     slope, intercept = 1.0 if slope is None else float(slope), float(intercept or 0)
     if not (0 < abs(slope) < LARGEST_FACTOR and abs(intercept) < LARGEST_FACTOR):
         raise FormatError(f"{file} has a rescale slope of {slope:g} and intercept of {intercept:g}; repair the header.")
-    plane = Plane(where, corner, cosines[0], cosines[1], (between_columns, between_rows), (columns, rows))
     return _Slice(plane, pixels, slope, intercept, padding_range(padding, pixels.dtype))
 
 
@@ -312,6 +254,4 @@ def _modality(tag: str) -> Modality | None:
         return None
 
 
-DICOM = Format(
-    "dicom", _DICOM_SUFFIXES, lambda start: start[128:132] == b"DICM", read, dicom_seg.write, (dicom_seg.SUFFIX,)
-)
+DICOM = Format("dicom", SUFFIXES, lambda start: start[128:132] == b"DICM", read, dicom_seg.write, (dicom_seg.SUFFIX,))

@@ -7,13 +7,15 @@ since an affine cannot say it and other readers pass over it in silence.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...errors import FormatError
 from ..grid import Floats
+from .base import check_spacing
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.1  # of the slice distance: scanners round positions, a missing slice is ten times that
 _SHEAR = 0.01  # sideways shift against the length of the stack: about half a degree
 
@@ -41,6 +43,35 @@ class Plane:
     def normal(self) -> Floats:
         """Unit vector along which slices are stacked."""
         return np.cross(self.across, self.down)
+
+
+def plane_of(where: str, file: Path, position: Any, orientation: Any, measures: Any, size: tuple[int, int]) -> Plane:
+    """A plane from the data sets that hold its place, its direction and its pixel spacing.
+
+    Args:
+        where: for messages on the stack; `file` for those on its header.
+        size: columns, rows.
+
+    Raises:
+        FormatError: one of them is missing or impossible.
+    """
+    try:
+        corner = np.asarray(position.ImagePositionPatient, np.float64)
+        cosines = np.asarray(orientation.ImageOrientationPatient, np.float64).reshape(2, 3)
+        between_rows, between_columns = (float(value) for value in measures.PixelSpacing)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{file} does not say where its pixels lie in the patient (position, orientation or pixel spacing is "
+            "missing), so it cannot be part of a volume."
+        ) from error
+    check_spacing([between_columns, between_rows], file)
+    if (
+        corner.shape != (3,)
+        or not np.isfinite(corner).all()
+        or not np.allclose(cosines @ cosines.T, np.eye(2), atol=1e-2)
+    ):
+        raise FormatError(f"{file} has an impossible position or orientation in the patient; repair the header.")
+    return Plane(where, corner, cosines[0], cosines[1], (between_columns, between_rows), size)
 
 
 def stack(planes: Sequence[Plane], path: Path) -> tuple[list[int], Floats]:
@@ -71,7 +102,7 @@ def stack(planes: Sequence[Plane], path: Path) -> tuple[list[int], Floats]:
     affine[:3, 1] = first.down * first.spacing[1]
     affine[:3, 2] = (positions[-1] - positions[0]) / (len(order) - 1)
     affine[:3, 3] = positions[0]
-    return order, _LPS_TO_RAS @ affine
+    return order, LPS_TO_RAS @ affine
 
 
 def _check_alike(first: Plane, plane: Plane, path: Path) -> None:

@@ -9,16 +9,19 @@ JPEG-LS of 12 bits would lose its sign.
 
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import FileMetaDataset
+from pydicom.pixels import iter_pixels
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless, SecondaryCaptureImageStorage
 
 from ...errors import FormatError
+from ...memory import MemoryBudget
 from ..grid import Array
 from .native_stderr import caught
 
@@ -56,6 +59,39 @@ def stored_pixels(data: pydicom.Dataset, file: Path) -> Array:
         except (RuntimeError, ValueError, NotImplementedError, AttributeError, OSError):
             pass  # GDCM may do better, and says so if it does not
     return _by_gdcm(data, file)
+
+
+def stored_frames(data: pydicom.Dataset, file: Path, memory: MemoryBudget) -> Iterator[Array]:
+    """The frames (rows, columns) of a file one after another, as `stored_pixels` has them.
+
+    Frames that are not compressed are unpacked one at a time, so that a file of many bits needs no memory for all.
+
+    Raises:
+        FormatError: as `stored_pixels`, or the frames need more memory than may be used.
+    """
+    syntax = data.file_meta.TransferSyntaxUID
+    pixels = int(data.Rows) * int(data.Columns) * max(1, int(data.BitsAllocated) // 8)
+    if syntax.is_compressed and syntax.is_encapsulated:
+        memory.require(2 * pixels * int(data.get("NumberOfFrames", None) or 1), str(file))
+        frames = stored_pixels(data, file)
+        yield from frames if frames.ndim == 3 else frames[np.newaxis]
+        return
+    memory.require(4 * pixels, str(file))
+    yield from _frames_of_bits(data, file) if int(data.BitsAllocated) == 1 else iter_pixels(data)
+
+
+def _frames_of_bits(data: pydicom.Dataset, file: Path) -> Iterator[Array]:
+    """Frames of one bit a pixel; they follow one another without a gap, so a frame may begin within a byte.
+
+    pydicom 3.0 unpacks all of them right at once, and one at a time only where they begin with a byte.
+    """
+    rows, columns, count = int(data.Rows), int(data.Columns), int(data.get("NumberOfFrames", None) or 1)
+    size, packed = rows * columns, np.frombuffer(data.PixelData, np.uint8)
+    if packed.size * 8 < size * count:
+        raise FormatError(f"{file} is truncated: it holds fewer pixels than it announces; copy it again.")
+    for first in range(0, size * count, size):
+        whole = np.unpackbits(packed[first // 8 : (first + size + 7) // 8], bitorder="little")
+        yield whole[first % 8 : first % 8 + size].reshape(rows, columns)
 
 
 def _pydicom_decodes(syntax: UID) -> bool:

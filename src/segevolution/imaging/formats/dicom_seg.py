@@ -8,17 +8,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from ...errors import OutputError
 from ...files import replacing
 from ..grid import Array
 from ..legend import Label
 from ..volume import Volume
+from .dicom_reference import referred_series
 
 SUFFIX = ".dcm"
-# What a segmentation must say of its source (DICOM PS3.3, type 1).
-_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 
 
 def is_installed() -> bool:
@@ -42,35 +39,7 @@ def check(like: Volume, path: Path) -> None:
         OutputError: the extra is absent, or `like` is no DICOM series, or one that a segmentation cannot refer to.
     """
     require_installed(path)
-    source = like.origin.source if like.origin is not None else None
-    if source is None:
-        raise OutputError(
-            f"{path.name} is a DICOM segmentation, which refers to a DICOM series, and {like.name} is none; save the "
-            "label map as .nii.gz or .seg.nrrd, or give the DICOM folder."
-        )
-    first = source.headers[0]
-    missing = [name for header in source.headers for name in _NEEDED if not header.get(name)]
-    if missing:
-        raise OutputError(
-            f"{like.name} does not say its {missing[0]}, so a DICOM segmentation cannot refer to it; save the label "
-            "map as .nii.gz or .seg.nrrd."
-        )
-    for name in ("StudyInstanceUID", "FrameOfReferenceUID"):
-        if any(header.get(name) != first.get(name) for header in source.headers):
-            raise OutputError(
-                f"{like.name} has slices of more than one {name}, so a DICOM segmentation cannot refer to it; save the "
-                "label map as .nii.gz or .seg.nrrd."
-            )
-    if len(source.headers) > 1 and len(source.headers) != len(source.order):
-        raise OutputError(
-            f"{like.name} is spread over several multi-frame files, and a DICOM segmentation refers to one; save the "
-            "label map as .nii.gz or .seg.nrrd."
-        )
-    if like.grid.shape[2] != len(source.order) or not np.allclose(like.grid.affine, source.affine, atol=1e-3):
-        raise OutputError(
-            f"{like.name} no longer lies on the grid of its DICOM series, so a DICOM segmentation cannot refer to it; "
-            "save the label map as .nii.gz or .seg.nrrd."
-        )
+    referred_series(like, path, "a DICOM segmentation")
 
 
 def write(array: Array, like: Volume, path: Path, force: bool, labels: Sequence[Label] = ()) -> None:

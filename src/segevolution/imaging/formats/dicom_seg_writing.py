@@ -19,7 +19,7 @@ from highdicom.sr import CodedConcept
 
 from ... import __version__
 from ..grid import Array
-from ..legend import Label, legend
+from ..legend import Label, labels_in
 from ..snomed import CodedTerm, structure_code
 from ..volume import Volume
 
@@ -39,14 +39,11 @@ def write(array: Array, like: Volume, path: Path, labels: Sequence[Label]) -> No
     assert like.origin is not None
     source = like.origin.source
     assert source is not None
-    label_of_value = {label.value: label for label in labels}
-    values = sorted({*(int(value) for value in np.unique(array) if value), *label_of_value})
-    if not values:
+    segments = labels_in(array, labels)
+    if not segments:
         raise ValueError("the label map is empty and names no structure")
-    unnamed = iter(legend([f"label {value}" for value in values if value not in label_of_value]))
-    segments = [label_of_value.get(value) or next(unnamed) for value in values]
-    numbers = np.zeros(values[-1] + 1, np.min_scalar_type(len(values)))
-    numbers[values] = np.arange(1, len(values) + 1)
+    numbers = np.zeros(segments[-1].value + 1, np.min_scalar_type(len(segments)))
+    numbers[[segment.value for segment in segments]] = np.arange(1, len(segments) + 1)
     slices = np.ascontiguousarray(numbers[array].transpose(2, 1, 0))  # (slices, rows, columns), along the normal
     if len(source.headers) > 1:
         headers = [_completed(source.headers[place], like.grid.spacing[2]) for place in source.order]

@@ -6,11 +6,9 @@ The fields are those of Slicer's vtkMRMLSegmentationStorageNode. A file of ours 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ..framing import foreground_box
 from ..grid import Array
-from ..legend import Label, legend
+from ..legend import Label, labels_in
 from ..volume import Volume
 from . import nrrd
 from .base import Format
@@ -25,17 +23,7 @@ def write(array: Array, like: Volume, path: Path, force: bool, labels: Sequence[
     Raises:
         OutputError: the place cannot be written, or exists without `force`.
     """
-    label_of_value = {label.value: label for label in labels}
-    values = [int(value) for value in np.unique(array) if value]
-    unnamed = iter(legend([f"label {value}" for value in values if value not in label_of_value]))
-    segments = [
-        label_of_value.get(value) or _numbered(next(unnamed), value) for value in sorted({*values, *label_of_value})
-    ]
-    write_itk(array, like, path, force, fields=_fields(array, segments))
-
-
-def _numbered(label: Label, value: int) -> Label:
-    return Label(value, label.name, label.colour)
+    write_itk(array, like, path, force, fields=_fields(array, labels_in(array, labels)))
 
 
 def _fields(array: Array, segments: Sequence[Label]) -> dict[str, str]:
