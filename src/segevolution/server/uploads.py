@@ -87,10 +87,10 @@ def read_upload(path: Path, settings: Settings, reading: Reading) -> Volume:
         )
 
 
-def read_label_upload(path: Path, settings: Settings) -> Volume:
-    """A label map in its own folder; raises as `imaging.formats.read_labels`."""
+def read_label_upload(path: Path, settings: Settings, like: Volume) -> Volume:
+    """A label map in its own folder, one of DICOM on the grid of `like`; raises as `imaging.formats.read_labels`."""
     with _READING, _without_folders(path.parent):
-        return read_labels(path, max_gigabytes=settings.volume_bytes / GIGABYTE)
+        return read_labels(path, like=like, max_gigabytes=settings.volume_bytes / GIGABYTE)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from .base import Decision, Overrides, Source
 from .bids import BIDSSource
 from .brats import BraTSSource
 from .chaos import CHAOSSource
+from .dicom import DICOMSource
 from .folder import FolderSource, read_folder_header
 from .headers import read_dataset_header
 from .m3d_seg import M3DSegSource
@@ -37,6 +38,7 @@ SOURCES: dict[str, type[Source]] = {
         BIDSSource,
         FolderSource,
         SingleSource,
+        DICOMSource,
     )
 }
 

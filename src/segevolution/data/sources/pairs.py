@@ -105,8 +105,11 @@ def read_image(path: Path, overrides: Overrides, modality: Modality | None = Non
 
 
 def read_label_map(path: Path, overrides: Overrides, image: Volume) -> Volume:
-    """Read a label map; see `read_image`. One that says nothing of its place has that of an image of its shape."""
-    labels, stated = _oriented(partial(read_labels, path), path, overrides)
+    """Read a label map; see `read_image`. One that says nothing of its place has that of an image of its shape.
+
+    DICOM segmentations and structure sets are laid on the image's grid.
+    """
+    labels, stated = _oriented(partial(read_labels, path, like=image), path, overrides)
     if stated:
         return labels
     turned, grid = labels.canonical()[0], image.grid.canonical()[0]

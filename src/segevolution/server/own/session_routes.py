@@ -205,8 +205,9 @@ async def begin_with_mask(
 def _taken_up(service: Service, session: str, number: int, path: Any, label: int | None) -> dict[str, Any]:
     with service.using(session, SessionWorkspace) as (_, workspace):
         structure = workspace.structure(number)
-        label_upload = read_label_upload(path, service.settings)
-        if not workspace.handle.volume.grid.close_to(label_upload.grid, tolerance=1e-2):
+        volume = workspace.handle.volume
+        label_upload = read_label_upload(path, service.settings, volume)
+        if not volume.grid.close_to(label_upload.grid, tolerance=1e-2):
             raise PromptError(f"{path.name} lies on another grid than the volume; resample it first.")
         chosen = label_upload.array > 0 if label is None else label_upload.array == label
         return _step(workspace, structure, lambda: structure.dialogue.begin_with(np.asarray(chosen)))
