@@ -87,7 +87,7 @@ def segment(
         ),
     ] = None,
     form: Annotated[
-        Literal[".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".dcm"],
+        Literal[".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".dcm", ".rtstruct.dcm"],
         typer.Option("--format", help="Of the masks of several images."),
     ] = ".nii.gz",
     split: Annotated[bool, typer.Option("--split", help="One file a structure, in a folder.")] = False,
