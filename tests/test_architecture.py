@@ -13,7 +13,7 @@ _FLOORS = (
     {"metrics", "appearance", "models"},
     {"adapters", "data"},
     {"inference"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "exports"},
     {"recipes"},
     {"studies", "pretraining"},
     {"adaptation"},

@@ -6,7 +6,7 @@ one canonical name, so that what two datasets call differently is trained and re
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -302,6 +302,11 @@ def require_known(name: str, known: Iterable[str]) -> str:
         return structure
     hint = did_you_mean(structure, names, f"known are {', '.join(sorted(names))}.")
     raise VocabularyError(f'"{_shown(name)}" is not a structure that this model knows; {hint}')
+
+
+def pairs_by_side(names: Sequence[str]) -> list[str]:
+    """The names without those whose left and right are there, too: a voxel of a label map has one label."""
+    return [name for name in names if not {f"left {name}", f"right {name}"} <= set(names)]
 
 
 def _shown(text: str) -> str:

@@ -29,6 +29,8 @@ COMBINE = "adapters combine ct mri --names CT,MRI --base base -o taken/adapter"
 SPLIT = "data split store taken/split.json"
 CHECK = "data check store --split split.json --fix-splits -o taken/split.json"
 SYNTHESISE = "data synthesise --labels scan_labels.nii.gz -o taken/made.nii.gz"
+EXPORT_MODEL = "models export base taken/model"
+EXPORT_ADAPTER = "adapters export ct taken/adapter"
 ADAPT = "adapt store --base base --simulated 0 --replay none -o taken/adapter"
 
 SOUND = (
@@ -36,6 +38,10 @@ SOUND = (
     MERGE,
     COMBINE,
     "models convert base taken/model",
+    f"{EXPORT_MODEL} --to huggingface",
+    f"{EXPORT_MODEL} --to monai --structures liver",
+    f"{EXPORT_ADAPTER} --to huggingface",
+    f"{EXPORT_ADAPTER} --to peft",
     SPLIT,
     CHECK,
     "data show store --contact-sheet taken/sheet.png",
@@ -72,6 +78,16 @@ FAULTY = (
     ("models convert scan.nii.gz taken/model --as sam", "scan.nii.gz"),
     ("models convert base taken/model --as cubist", '"cubist" is no published system'),
     ("models convert nowhere taken/file.bin --to published", "nowhere"),
+    ("models export nowhere taken/model --to huggingface", "nowhere"),
+    (f"{EXPORT_MODEL} --to huggingface --modality CT", "--modality belongs to --to monai"),
+    (f"{EXPORT_MODEL} --to monai --structures zorblax", "zorblax"),
+    (f"{EXPORT_MODEL} --to monai --adapter damaged", "damaged"),
+    (f"{EXPORT_MODEL} --to monai --modality banana", "banana"),
+    ("adapters export damaged taken/adapter --to peft", "damaged"),
+    ("adapters export nowhere taken/adapter --to huggingface", "nowhere"),
+    (f"{EXPORT_ADAPTER} --to peft --expert CT", "has no experts"),
+    (f"{EXPORT_ADAPTER} --to peft --base nowhere", "nowhere"),
+    (f"{EXPORT_ADAPTER} --to huggingface --expert CT", "belong to --to peft"),
     (f"{SPLIT} --fractions 0.5 0.1 0.1", "sum"),
     (f"{SPLIT} --split nowhere.json", "nowhere.json"),
     ("data split nowhere taken/split.json", "nowhere"),

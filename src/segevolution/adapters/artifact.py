@@ -133,19 +133,23 @@ def save_adapter(
         (temporary / CARD).write_text(_card(folder.name, section), encoding="utf-8")
 
 
-def copy_with_card(source: Path, target: Path, card: Mapping[str, Any]) -> None:
+def copy_with_card(source: Path, target: Path, card: Mapping[str, Any], *, base: str | None = None) -> None:
     """Write an adapter to a path where nothing is, with another card; nothing else of it changes.
 
     Args:
         source: a whole adapter folder.
         target: such as the temporary path of `files.replacing`, whose name the card carries.
         card: see `save_adapter`.
+        base: what its base is called from now on; None keeps the name.
 
     Raises:
         AdapterError: `source` is not a whole adapter.
     """
     section = {**_section(source).model_dump(), "card": dict(card)}
     config = read_json(source / CONFIG, dict[str, Any], error=AdapterError)
+    if base is not None:
+        section["base"]["name"] = base
+        config.update({key: base for key in ("base_model_name_or_path",) if key in config})
     target.mkdir()
     (target / CONFIG).write_text(json_text({**config, SECTION: section}), encoding="utf-8")
     shutil.copyfile(source / WEIGHTS, target / WEIGHTS)

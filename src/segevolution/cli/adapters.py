@@ -1,5 +1,5 @@
-"""`segevolution adapters list|show|merge|combine|extract|explain`: what adapters are here, what one holds or has
-learned, one made part of its base, several made one, and one expert taken out of a mixture."""
+"""`segevolution adapters list|show|merge|combine|extract|explain|export`: what adapters are here, what one holds or
+has learned, one made part of its base, several made one, one expert taken out, and one written for other programs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 
 from .adapters_combine import combine_command
 from .adapters_explain import explain_command
+from .adapters_export import export_command
 from .adapters_extract import extract_command
 from .console import AsJson, Force, Quiet, note, print_json, print_table
 
@@ -100,6 +101,7 @@ def merge(
 app.command("combine")(combine_command)
 app.command("extract")(extract_command)
 app.command("explain")(explain_command)
+app.command("export")(export_command)
 
 
 def _words(value: object) -> str:

@@ -8,9 +8,13 @@ import typer
 
 from .console import AsJson, Force, Quiet, note, print_json, print_table
 from .models_calibrate import calibrate
+from .models_export import export_command
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, pull, convert and calibrate models.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="List, show, pull, convert, export and calibrate models."
+)
 app.command()(calibrate)
+app.command("export")(export_command)
 
 RESEARCH_ONLY = "For research only; not a medical device."
 CARD_LINES = 12
@@ -56,13 +60,13 @@ def show(
 ) -> None:
     """Show what a model is: network, size, window, prompts, structures, card and fingerprint."""
     from ..models import checkpoints, hub
+    from ..models.cards import read_card
 
     folder = hub.find(name)
     model = checkpoints.load_model(folder)
     spec = model.spec
     record = hub.pulled_record(folder)
-    card = folder / checkpoints.CARD
-    lines = card.read_text(encoding="utf-8", errors="replace").splitlines() if card.is_file() else []
+    card = read_card(folder)
     facts: dict[str, object] = {
         "name": name,
         "folder": str(folder),
@@ -76,9 +80,9 @@ def show(
         "structures": list(spec.structures),
         "adaptable layers": len(spec.adaptable),
         "fingerprint": checkpoints.fingerprint(model),
-        "licence": licence_of(lines),
+        "licence": card.licence or "not stated in the card",
         "note": RESEARCH_ONLY,
-        "card": card_text(lines),
+        "card": _first_lines(card.title, card.text),
     }
     if as_json:
         print_json({key.replace(" ", "_"): value for key, value in facts.items()})
@@ -141,18 +145,7 @@ def convert(
     typer.echo(target)
 
 
-def licence_of(lines: list[str]) -> str:
-    """What a card says of its licence: the first line, or front matter entry, that speaks of one."""
-    for line in lines:
-        key, _, value = line.strip("#*- ").partition(":")
-        if key.strip().lower() in ("license", "licence") and value.strip():
-            return value.strip(" *")
-    return "not stated in the card"
-
-
-def card_text(lines: list[str]) -> str:
-    """The first lines of a card, without its front matter."""
-    if lines and lines[0].strip() == "---" and "---" in (line.strip() for line in lines[1:]):
-        end = next(number for number, line in enumerate(lines[1:], start=1) if line.strip() == "---")
-        lines = lines[end + 1 :]
-    return "\n".join(lines[:CARD_LINES]).strip()
+def _first_lines(title: str, text: str) -> str:
+    """The beginning of a card."""
+    heading = [f"# {title}", ""] if title else []
+    return "\n".join([*heading, *text.splitlines()][:CARD_LINES]).strip()

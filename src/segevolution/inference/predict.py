@@ -19,6 +19,7 @@ from ..imaging.prompts import Prompt
 from ..imaging.signal_checks import signal_warnings
 from ..imaging.usable_signal import usable_signal
 from ..imaging.volume import Volume
+from ..vocabulary import pairs_by_side
 from .calibration import Calibration
 from .cleaning import cleaned, largest_piece
 from .confidence import Confidence, judge
@@ -120,8 +121,7 @@ def _of_every_structure(
         )
     sided = volume.orientation_stated
     names = [name for name in spec.structures if sided or not {"left", "right"} & set(name.split())]
-    # A voxel has one label, so a pair is asked side by side, and not once more as a whole.
-    return request.of_structures([name for name in names if not {f"left {name}", f"right {name}"} <= set(names)])
+    return request.of_structures(pairs_by_side(names))
 
 
 def _answered(

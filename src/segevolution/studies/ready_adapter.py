@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..adapters import describe
 from ..adapters.artifact import WEIGHTS
+from ..adapters.card_values import card_licences, card_texts
 from ..files import sha256
 from ..recipes.keys import digest
 
@@ -38,21 +38,4 @@ def read_ready(folder: Path) -> ReadyAdapter:
         sha256(folder / WEIGHTS),
     ]
     card = description["card"]
-    return ReadyAdapter(digest(identity), tuple(_leaves(card.get("data"))), _joined(card.get("licences")))
-
-
-def _leaves(said: Any) -> list[str]:
-    """The texts in an entry of a card; a combined adapter's holds one list an expert."""
-    if isinstance(said, Mapping):
-        return [text for value in said.values() for text in _leaves(value)]
-    if isinstance(said, list | tuple):
-        return [text for value in said for text in _leaves(value)]
-    return [] if said is None else [str(said)]
-
-
-def _joined(said: Any) -> dict[str, str]:
-    """Dataset -> licence, from an entry of a card; a combined adapter's holds one mapping an expert."""
-    licences: dict[str, str] = {}
-    for key, value in said.items() if isinstance(said, Mapping) else ():
-        licences |= _joined(value) if isinstance(value, Mapping) else {str(key): str(value)}
-    return licences
+    return ReadyAdapter(digest(identity), tuple(card_texts(card.get("data"))), card_licences(card.get("licences")))
