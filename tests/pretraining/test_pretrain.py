@@ -8,14 +8,23 @@ from safetensors.torch import load_file, save_file
 
 from segevolution.errors import CheckpointError, RecipeError
 from segevolution.models.checkpoints import fingerprint, load_model, save_model
+from segevolution.models.hermes.hermes import Hermes
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.encoder_weights import save_encoder
 from segevolution.models.segvol.resize import resized
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
 from segevolution.models.tiny import TinyBackbone, TinyConfig
+from segevolution.pretraining.data import pack_training
+from segevolution.pretraining.networks import maker_of
 from segevolution.pretraining.pretrain import pretrain
-from segevolution.pretraining.recipe import PretrainRecipe, load_pretraining, network_config, stage_settings
+from segevolution.pretraining.recipe import (
+    PretrainRecipe,
+    drawn_from,
+    load_pretraining,
+    network_config,
+    stage_settings,
+)
 
 SMALL = {
     "name": "small",
@@ -203,6 +212,100 @@ def test_the_shipped_recipe_can_be_used_and_sees_no_mri(name):
     assert [stage_settings(recipe, number).steps for number in range(len(recipe.stages))]
     for entry in recipe.data:
         assert (entry.simulate.modality if entry.simulate else entry.modality or "CT") == "CT"
+
+
+HERMES = SMALL | {
+    "network": {
+        "type": "hermes",
+        "width": 8,
+        "spacing": [8, 8, 8],
+        "fusion_blocks": [1, 1, 1, 1, 1],
+        "tasks": [
+            {"name": "ct", "modality": "CT", "structures": ["liver", "spleen"]},
+            {"name": "mr", "modality": "MRI", "acquisition": "T2", "structures": ["liver", "aorta"]},
+        ],
+    },
+    "structures": ["liver", "spleen", "aorta"],
+    "data": [
+        {"name": "ct", "simulate": {"patients": 2, "seed": 7, "modality": "CT"}, "train": 1, "test": 1},
+        {"name": "mr", "simulate": {"patients": 1, "seed": 9, "modality": "MRI"}, "train": 1, "test": 0},
+    ],
+    "fit": {"warmup": 1, "sample": {"views": 1, "structures": 3, "prompts": 1}, "validation_steps": 1},
+    "stages": [{"window": [16, 16, 32], "fit": {"steps": 3, "checkpoint_every": 1}}],
+}
+
+
+def test_a_network_made_from_sizes_is_trained_on_several_data_sets_and_goes_on_exactly(tmp_path):
+    recipe = PretrainRecipe.model_validate(HERMES)
+    whole = pretrain(recipe, tmp_path / "whole", device="cpu", quiet=True).model
+    stopped = recipe.model_copy(update={"fit": {**recipe.fit, "seconds": 0.0}})
+    for _ in range(2):
+        assert pretrain(stopped, tmp_path / "parts", device="cpu", quiet=True).model is None
+    parts = pretrain(recipe, tmp_path / "parts", device="cpu", quiet=True).model
+    assert fingerprint(whole) == fingerprint(parts)
+    model = load_model(whole)
+    assert isinstance(model, Hermes)
+    assert model.config.acquisitions == ("CT", "T2")
+    card = (whole / "README.md").read_text("utf-8")
+    assert "ct: 1 cases" in card
+    assert "never trained on: ct" in card
+
+
+def test_a_network_made_from_sizes_starts_from_a_model_grows_and_leaves_data_out(tmp_path):
+    recipe = PretrainRecipe.model_validate(HERMES)
+    fresh = maker_of(recipe).fresh(recipe, tmp_path)
+    save_model(fresh, tmp_path / "model")
+    still = {"steps": 1, "warmup": 100, "learning_rate": 1e-12, "ema_decay": 0}
+    stages = [
+        {"window": [16, 16, 32], "fit": still, "weights": {"mr": 0}},
+        {"window": [16, 32, 32], "fit": still, "weights": {"mr": 0}},
+    ]
+    begun = PretrainRecipe.model_validate(HERMES | {"seed": 5, "start": str(tmp_path / "model"), "stages": stages})
+    made = pretrain(begun, tmp_path / "run", device="cpu", quiet=True).model
+    model = load_model(made)
+    assert model.spec.window == (16, 32, 32)
+    for name, value in fresh.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value.half().float(), atol=1e-3, rtol=1e-3)
+    assert "mr: " not in (made / "README.md").read_text("utf-8")
+    assert set(json.loads((tmp_path / "run" / "manifest.json").read_text("utf-8"))["data"]) == {"ct"}
+    wider = PretrainRecipe.model_validate(HERMES | {"network": HERMES["network"] | {"width": 16}})
+    with pytest.raises(RecipeError, match=r"network\.width is 16 in the recipe and 8 in"):
+        maker_of(wider).started(wider, fresh, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"network": HERMES["network"] | {"type": "hermess"}}, 'did you mean "hermes"'),
+        ({"network": HERMES["network"] | {"widht": 8}}, "small: .*has no widht"),
+        ({"network": HERMES["network"] | {"width": 9}}, "small: .*multiple of 8"),
+        ({"structures": ["liver", "spleen"]}, "aorta stands in one of structures and network alone"),
+    ],
+)
+def test_a_network_that_cannot_be_is_one_sentence(changes, sentence, tmp_path):
+    recipe = PretrainRecipe.model_validate(HERMES | changes)
+    with pytest.raises(RecipeError, match=sentence) as raised:
+        maker_of(recipe).fresh(recipe, tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_only_a_segvol_takes_a_pack_or_an_encoder(tmp_path):
+    recipe = PretrainRecipe.model_validate(HERMES)
+    with pytest.raises(RecipeError, match="only data of a SegVol are packed"):
+        pack_training(recipe, tmp_path / "pack", tmp_path / "run")
+    with pytest.raises(RecipeError, match="only data of a SegVol are packed"):
+        pretrain(recipe, tmp_path / "run", packed=tmp_path / "pack", device="cpu", quiet=True)
+    with pytest.raises(RecipeError, match="takes no encoder"):
+        pretrain(recipe, tmp_path / "run", encoder=tmp_path, device="cpu", quiet=True)
+
+
+def test_the_shipped_recipe_of_hermes_can_be_used(tmp_path):
+    for changes in ([], ["network.priors=none"], ["stages.0.weights={btcv: 0, hippocampus: 0, acdc: 0}"]):
+        recipe = load_pretraining("hermes_mini", changes)
+        model = maker_of(recipe).fresh(recipe, tmp_path)
+        assert len(model.spec.structures) == 18
+        assert stage_settings(recipe, 0).objective.overlap == "tversky"
+    assert [entry.name for entry in drawn_from(recipe, 1)] == ["chaos"]
 
 
 def test_an_unknown_setting_is_named_in_one_sentence():

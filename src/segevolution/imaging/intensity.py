@@ -16,6 +16,7 @@ from .usable_signal import usable_signal
 
 Image = npt.NDArray[np.float32]
 
+HERMES_WINDOW = (-991.0, 500.0)  # HU
 BYTE_WINDOW = (-160.0, 240.0)  # HU; level 40, width 400
 SOFT_TISSUE_WINDOW = (-125.0, 275.0)  # HU; the window in which nnU-Net's and Swin UNETR's BTCV recipes lie
 # MR magnitude is never negative, so a signal this low can only be HU.
@@ -203,6 +204,26 @@ def _eight_bits(image: Array, modality: Modality | None, measured: Array) -> Ima
     return eight_bits(image, modality, measured=measured)
 
 
+def clipped_z_score(image: Array, modality: Modality | None = None, *, measured: Array | None = None) -> Image:
+    """Clip, then zero mean and unit variance over all voxels, air too. float32, same shape.
+
+    Hermes' recipe (Gao et al. 2024, arXiv:2306.02416): CT is clipped to -991 to 500 HU, anything else to its 2nd and
+    98th percentile. With `modality` None, a signal that goes below -100 is taken for HU. Statistics are those of
+    `measured`, where it is given.
+    """
+    sample = image if measured is None else measured
+    if modality is None and float(np.min(sample)) < LOWEST_SIGNAL_OF_MR:
+        modality = Modality.CT
+    low, high = HERMES_WINDOW if modality is Modality.CT else np.percentile(sample, (2, 98))
+    clipped = np.clip(np.asarray(sample, np.float32), low, high)
+    mean, deviation = clipped.mean(dtype=np.float64), clipped.std(dtype=np.float64)
+    return np.asarray((np.clip(np.asarray(image, np.float32), low, high) - mean) / max(deviation, 1e-8), np.float32)
+
+
+def _clipped_z_score(image: Array, modality: Modality | None, measured: Array) -> Image:
+    return clipped_z_score(image, modality, measured=measured)
+
+
 @dataclass(frozen=True)
 class Normaliser:
     """A recipe from signal to the numbers that a network reads, and what is known of those numbers.
@@ -241,6 +262,7 @@ NORMALISERS: dict[str, Normaliser] = {
     "z_score": Normaliser(_z_score, None, None, pad=None),
     "scaled_signal": Normaliser(_scaled_signal, None, None, pad=0),  # SAM-Med3D; what is no image is 0 to it
     "nonzero_box_z_score": Normaliser(_nonzero_box_z_score, None, None, pad=0),  # nnInteractive
+    "clipped_z_score": Normaliser(_clipped_z_score, None, None, pad=0),  # Hermes
 }
 
 

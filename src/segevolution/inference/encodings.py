@@ -129,8 +129,10 @@ class Encodings:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `decode`, and last the logits at the decoder's own size (P, M, d, h, w), as they are told back."""
         logits, overlaps, small = [], [], []
-        for start in range(0, len(prompts), self.batch):
-            part = slice(start, start + self.batch)
+        together = len(views) == 1 and self.backbone.spec.answer_groups != ()
+        batch_size = max(1, len(prompts)) if together else self.batch
+        for start in range(0, len(prompts), batch_size):
+            part = slice(start, start + batch_size)
             some = views[part] if len(views) > 1 else views
             rows = list(range(len(some))) if len(views) > 1 else [0] * len(prompts[part])
             features = some[0] if len(some) == 1 else Features.stack(some)

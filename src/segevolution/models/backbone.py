@@ -19,7 +19,7 @@ from ..errors import PromptError
 from ..imaging.grid import Triple
 from ..imaging.prompts import PromptKind
 from ..vocabulary import Context, Modality, Wording
-from .spec import Adaptation, DecoderSizes, Spec, Windows
+from .spec import Adaptation, AnswerGroup, DecoderSizes, Spec, Windows
 
 __all__ = [
     "ABSENT",
@@ -27,6 +27,7 @@ __all__ = [
     "PADDING",
     "POSITIVE",
     "Adaptation",
+    "AnswerGroup",
     "Backbone",
     "BackboneModule",
     "Decode",
@@ -146,11 +147,13 @@ class Masks:
         logits: (P, M, d, h, w) at the decoder's own resolution; foreground is > 0. M is 1, or 3 alternatives.
         iou: (P, M), the network's own estimate of its overlap with the truth.
         window: (D, H, W), the size of the encoded window.
+        auxiliary_loss: a scalar that the network adds to its training loss; None outside training, and for most.
     """
 
     logits: Tensor
     iou: Tensor
     window: Triple
+    auxiliary_loss: Tensor | None = None
 
     def full(self) -> Tensor:
         """(P, M, D, H, W): logits upsampled trilinearly to the window."""

@@ -8,6 +8,8 @@ from typing import Any, Protocol, Self, cast
 from ..documents import check
 from ..errors import CheckpointError
 from .backbone import BackboneModule
+from .hermes.config import HermesConfig
+from .hermes.hermes import Hermes
 from .nninteractive.config import NnInteractiveConfig
 from .nninteractive.nninteractive import NnInteractive
 from .sam.config import SamConfig
@@ -74,6 +76,7 @@ NETWORKS: dict[str, NetworkType] = {
         sized("sam_med3d", SamMed3d, SamMed3dConfig),
         sized("nninteractive", NnInteractive, NnInteractiveConfig),
         sized("unet", Unet, UnetConfig),
+        sized("hermes", Hermes, HermesConfig),
         sized("tiny", TinyBackbone, TinyConfig),
     )
 }

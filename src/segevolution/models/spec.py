@@ -14,6 +14,7 @@ from ..imaging.grid import Triple
 from ..imaging.intensity import NORMALISERS
 from ..imaging.prompts import PromptKind
 from ..imaging.resizing import Resizing
+from ..vocabulary import Modality
 from .prompt_maps import PromptMaps, possible
 
 Axis = Literal["x", "y", "z"]
@@ -51,6 +52,19 @@ class Adaptation:
 
 
 @dataclass(frozen=True)
+class AnswerGroup:
+    """Structures that a network answers together, in one decoding whatever their number.
+
+    Attributes:
+        structures: their names.
+        modality: of the images that it is meant for; None for any.
+    """
+
+    structures: tuple[str, ...]
+    modality: Modality | None = None
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a network asks of its inputs, so that nothing outside guesses by name.
 
@@ -80,6 +94,8 @@ class Spec:
             fine-tuning trains.
         adaptation: where LoRA enters unless a person says otherwise.
         structures: names that its text encoder was trained on; empty when any text may be tried.
+        answer_groups: for a network whose decoding reads the whole image: which of its structures it answers together.
+            All prompts of an image are then decoded in one call. Empty for networks that decode each prompt by itself.
         windows: how "zoom" looks closer unless a caller says otherwise.
         decoder: sizes at the hooks; None for a network that does not offer them to adapters.
 
@@ -108,6 +124,7 @@ class Spec:
     parameter_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     adaptation: Adaptation = field(default_factory=Adaptation)
     structures: tuple[str, ...] = ()
+    answer_groups: tuple[AnswerGroup, ...] = ()
     windows: Windows = "roi"
     decoder: DecoderSizes | None = None
 
@@ -150,6 +167,22 @@ class Spec:
         beyond = sorted(set(self.encoding) - set(self.adaptable))
         _require(not beyond, f"encoding layers {', '.join(beyond)}", "among its adaptable layers")
         _require(len(set(self.structures)) == len(self.structures), "its list of structures", "free of doubles")
+        grouped = {name for group in self.answer_groups for name in group.structures}
+        _require(not self.answer_groups or grouped == set(self.structures), "its answer groups", "of its structures")
+
+    def answer_group(self, structure: str, modality: Modality | None) -> int | None:
+        """The number of the group that answers for a structure: the first of the modality, else the first that has it.
+
+        None where the network has no groups, or none with this structure.
+        """
+        numbers = [number for number, group in enumerate(self.answer_groups) if structure in group.structures]
+        suited = [number for number in numbers if self.answer_groups[number].modality in (None, modality)]
+        return next(iter(suited or numbers), None)
+
+    def answered_with(self, structure: str, modality: Modality | None) -> tuple[str, ...]:
+        """The structures that are answered together with one of its own: those of its group; all without groups."""
+        number = self.answer_group(structure, modality)
+        return self.structures if number is None else self.answer_groups[number].structures
 
 
 def _require(condition: bool, what: str, wanted: str) -> None:

@@ -16,6 +16,7 @@ from ..recipes.roles import assign
 from ..recipes.stores import check_dataset, open_dataset, prepare_job
 from ..training.batches import CaseGroup
 from ..training.fit import framed, load_group
+from .networks import maker_of
 from .recipe import PretrainRecipe, WeightedDataset, stage_settings
 
 _ROLES = ("train", "validation")
@@ -180,6 +181,7 @@ def pack_training(
     Raises:
         SegevolutionError: the data cannot be used, or the file not be written, or it would be too large.
     """
+    maker_of(recipe).require_packs(recipe)
     for number in range(len(recipe.stages)):
         stage_settings(recipe, number)
     for entry in recipe.data:

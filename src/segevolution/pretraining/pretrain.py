@@ -10,7 +10,7 @@ A killed run continues where its last checkpoint stands; a finished stage is not
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,16 @@ from ..documents import read_json
 from ..errors import RecipeError
 from ..evaluation.results import surroundings
 from ..files import replacing, sha256, write_json
+from ..models.backbone import BackboneModule
 from ..models.checkpoints import fingerprint, load_model, load_state, read_weights, save_model
 from ..models.hub import find
-from ..models.segvol.encoder_weights import load_encoder
-from ..models.segvol.resize import resized
-from ..models.segvol.segvol import SegVol
-from ..models.segvol.tokenizer import WordTokenizer
 from ..training.batches import CaseGroup
 from ..training.checkpointing import LAST
 from ..training.fit import FitResult, fit
 from ..training.settings import FitSettings
 from .data import TrainingData, open_data
-from .recipe import PretrainRecipe, WeightedDataset, drawn_from, network_config, stage_settings
-
-# Of a network's configuration, what weights do not hang on, or what stages change.
-_FREE = {"window", "windows", "structures", "start"}
+from .networks import NetworkMaker, maker_of
+from .recipe import PretrainRecipe, WeightedDataset, drawn_from, stage_settings
 
 
 class PackedNote(BaseModel):
@@ -96,22 +91,25 @@ def pretrain(
     Raises:
         SegevolutionError: the recipe, its data or the folder cannot be used.
     """
+    maker = maker_of(recipe)
+    if packed is not None:
+        maker.require_packs(recipe)
     data = open_data(recipe, folder, root, packed)
     settings = [stage_settings(recipe, number) for number in range(len(recipe.stages))]
     before = _manifest(folder)
-    model, start = _first(recipe, folder, before)
+    model, start = _first(recipe, maker, folder, before)
     manifest: dict[str, Any] = {"seed": recipe.seed, "start": start, "encoder": before.get("encoder")}
     manifest["packed"] = dict(before.get("packed") or {})  # stage -> the packed set that it was trained from, or None
     if encoder is not None:
         if start is not None:
             raise RecipeError(f"{recipe.name} starts from {recipe.start}, which has an encoder; leave one of them out.")
-        report = load_encoder(model, encoder)
-        manifest["encoder"] = {"from": str(report), "sha256": sha256(report.source)}
+        report, encoder_file = maker.load_encoder(recipe, model, encoder)
+        manifest["encoder"] = {"from": report, "sha256": sha256(encoder_file)}
     drawn_datasets: dict[str, WeightedDataset] = {}
     results = []
     for number, (stage, stage_fit) in enumerate(zip(recipe.stages, settings, strict=True), start=1):
-        if model.config.window != stage.window:
-            model = resized(model, stage.window)
+        if model.spec.window != stage.window:
+            model = maker.resized(model, stage.window)
         place = folder / f"stage-{number}"
         weights = place / "weights.safetensors"
         if weights.is_file():
@@ -135,11 +133,13 @@ def pretrain(
             save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
     card = _card(recipe, data, manifest["packed"])
     save_model(model, folder / "model", dtype="float16", card=card, force=True)
-    _write_manifest(folder, recipe, settings, data, {entry.name: entry for entry in recipe.data}, manifest)
+    _write_manifest(folder, recipe, settings, data, {entry.name: entry for entry in _drawn(recipe)}, manifest)
     return PretrainOutcome(folder / "model", tuple(results))
 
 
-def _first(recipe: PretrainRecipe, folder: Path, before: Mapping[str, Any]) -> tuple[SegVol, dict[str, str] | None]:
+def _first(
+    recipe: PretrainRecipe, maker: NetworkMaker, folder: Path, before: Mapping[str, Any]
+) -> tuple[BackboneModule, dict[str, str] | None]:
     """The network that the first stage begins with, and which model its weights are from; None for random ones.
 
     Raises:
@@ -147,8 +147,7 @@ def _first(recipe: PretrainRecipe, folder: Path, before: Mapping[str, Any]) -> t
         CheckpointError: there is no such model.
     """
     if recipe.start is None:
-        tokenizer = _tokenizer(folder)
-        return SegVol.fresh(network_config(recipe, tokenizer), recipe.seed, tokenizer), None
+        return maker.fresh(recipe, folder), None
     source = find(recipe.start)
     mark, earlier = fingerprint(source), (before.get("start") or {}).get("fingerprint")
     if earlier not in (None, mark):
@@ -156,47 +155,24 @@ def _first(recipe: PretrainRecipe, folder: Path, before: Mapping[str, Any]) -> t
             f"{folder} began with a {recipe.start} of fingerprint {earlier[:12]}, which now is {mark[:12]}; name the "
             "former as the recipe's start, or begin in a new folder."
         )
-    start_model = load_model(source)
-    words = start_model.tokenizer if isinstance(start_model, SegVol) else None
-    if not isinstance(start_model, SegVol) or not isinstance(words, WordTokenizer):
-        raise RecipeError(f"{recipe.name} cannot start from {recipe.start}, which is no SegVol that reads words.")
-    config = network_config(recipe, words)
-    differing = [
-        entry.name
-        for entry in fields(config)
-        if entry.name not in _FREE and getattr(config, entry.name) != getattr(start_model.config, entry.name)
-    ]
-    if differing:
-        raise RecipeError(
-            f"{recipe.name} cannot start from {recipe.start}: network.{differing[0]} is "
-            f"{getattr(config, differing[0])} in the recipe and {getattr(start_model.config, differing[0])} in the "
-            "model."
-        )
-    if not (folder / "tokenizer.json").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        words.save(folder)
-    weights = resized(start_model, config.window).state_dict()
-    model = SegVol(config, words)
-    model.load_state_dict(weights)
-    return model, {"model": recipe.start, "fingerprint": mark}
-
-
-def _tokenizer(folder: Path) -> WordTokenizer:
-    """The run's own word list: the vocabulary may grow while a run is stopped, its token ids must not move."""
-    if not (folder / "tokenizer.json").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        WordTokenizer.of_vocabulary().save(folder)
-    return WordTokenizer.load(folder)
+    return maker.started(recipe, load_model(source), folder), {"model": recipe.start, "fingerprint": mark}
 
 
 def _groups(
-    recipe: PretrainRecipe, datasets: Sequence[WeightedDataset], data: TrainingData, model: SegVol, role: str
+    recipe: PretrainRecipe, datasets: Sequence[WeightedDataset], data: TrainingData, model: BackboneModule, role: str
 ) -> list[CaseGroup]:
     case_groups = [data.group(entry, role, model.spec) for entry in datasets]
     groups = [group for group in case_groups if group is not None]
     if role == "train" and not groups:
         raise RecipeError(f"{recipe.name}: no patient has the role train.")
     return groups
+
+
+def _drawn(recipe: PretrainRecipe) -> list[WeightedDataset]:
+    """The datasets that any stage draws from."""
+    numbers = range(1, len(recipe.stages) + 1)
+    names = {entry.name for number in numbers for entry in drawn_from(recipe, number)}
+    return [entry for entry in recipe.data if entry.name in names]
 
 
 def _said(manifest: Mapping[str, Any], place: Path) -> str:
@@ -211,8 +187,9 @@ def _card(recipe: PretrainRecipe, data: TrainingData, packed: Mapping[str, Any])
     if recipe.start is not None:
         lines += [f"Its training began with the weights of {recipe.start}.", ""]
     lines += ["It is for research, not a medical device.", "", "## Trained on", ""]
-    for entry in recipe.data:
-        train_names, held_out = (data.names(entry, role) for role in ("train", "validation"))
+    for entry in _drawn(recipe):
+        train_names = data.names(entry, "train")
+        held_out = [name for role in ("validation", "test") for name in data.names(entry, role)]
         lines.append(
             f"- {entry.name}: {len(train_names)} cases, labels: {entry.truth}, "
             f"licence: {data.licence(entry) or 'not stated'}"

@@ -78,8 +78,9 @@ class Packing(RecipePart):
 class PretrainRecipe(RecipePart):
     """A network, what it sees, and in which stages.
 
-    `network` holds SegVolConfig's keys, `text` with kind "words" filled in by the vocabulary's size; `structures`
-    are those it is asked for, anything else in the labels is ignored. `start` is a model, by name or folder, whose
+    `network` holds SegVolConfig's keys, `text` with kind "words" filled in by the vocabulary's size; with a `type` it
+    holds the keys of that network's configuration instead, see `networks`. `structures` are those it is asked for,
+    anything else in the labels is ignored. `start` is a model, by name or folder, whose
     weights and words the first stage begins with; None begins with random ones.
     """
 

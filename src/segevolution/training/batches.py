@@ -42,7 +42,8 @@ class SampleSettings:
         all_combinations: each structure gets every combination once, instead of a draw.
         smallest: voxels a structure needs in the view to be asked for.
         size_power: structures are drawn by their size in the view to this power.
-        absent: share of views that also ask by text for a structure that is not there.
+        absent: share of views that also ask by text for structures that are not there.
+        absent_structures: how many, where so many of those that the dataset labels are missing.
         unnamed: share of prompts whose context withholds the structure.
         candidates: share of steps that train the three alternative masks instead of the single one.
         balance: levels that are drawn evenly, the outermost first, such as ("structure",) or ("dataset", "structure");
@@ -58,6 +59,7 @@ class SampleSettings:
     smallest: int = 8
     size_power: float = 0.25
     absent: float = 0.3
+    absent_structures: int = 1
     unnamed: float = 0.1
     candidates: float = 0.1
     balance: tuple[Level, ...] = ()
@@ -156,10 +158,11 @@ class StepDataset(Dataset[TrainingBatch]):
         case = shown_view.case
         missing = [name for name in (*case.structures, *case.absent) if shown_view.sizes.get(name, 0) == 0]
         if missing and PromptKind.TEXT in self.spec.accepts and rng.random() < self.sample.absent:
-            name = missing[rng.integers(len(missing))]
-            wording = draw_wording(name, rng, self.prompt)
-            nothing = np.zeros(shown_view.labels.shape, bool)
-            builder.add_prompt(FramePrompt(name), Context(case.modality, name), nothing, wording)
+            for _ in range(min(self.sample.absent_structures, len(missing))):
+                name = missing.pop(int(rng.integers(len(missing))))
+                wording = draw_wording(name, rng, self.prompt)
+                nothing = np.zeros(shown_view.labels.shape, bool)
+                builder.add_prompt(FramePrompt(name), Context(case.modality, name), nothing, wording)
 
     def _new(self, rng: Rng, aim: SamplingTarget | None) -> "_Shown":
         """Draw views until one shows a structure large enough to ask for: the one aimed at, unless none shows it."""

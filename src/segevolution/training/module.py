@@ -80,6 +80,8 @@ class PromptableModule(lightning.LightningModule):
         )
         if self.head is not None and self.progress < objective.semantic_until:
             parts["semantic"] = objective.semantic * semantic_loss(self.head(features), batch)
+        if masks.auxiliary_loss is not None:
+            parts["network"] = masks.auxiliary_loss
         if retained is not None:
             rows, before, weights = retained
             parts["retain"] = retain_loss(masks.logits[rows].float(), before, weights)

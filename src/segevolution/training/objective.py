@@ -15,7 +15,7 @@ from torch.nn import functional
 from ..models.backbone import Masks
 from ..vocabulary import Modality
 from .batch_builder import TrainingBatch
-from .losses import bce_loss, dice_loss
+from .losses import bce_loss, dice_loss, tversky_loss
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class ObjectiveSettings:
         foreground_weight: how much of the imbalance between background and foreground the BCE makes up for at
             the start, as a power (0 none, 1 all); it falls linearly to 0 over `anneal` of the run.
         anneal: share of the run.
+        overlap: which loss stands beside the BCE, "dice" or Hermes' "tversky".
         iou: weight of the squared error of the predicted IoU.
         retain: modality -> weight of staying with what the network said before an adapter entered it, on views of that
             modality; for what an adaptation must not lose (Li and Hoiem 2017, arXiv:1606.09282).
@@ -38,6 +39,7 @@ class ObjectiveSettings:
     resolution: Literal["window", "decoder"] = "window"
     foreground_weight: float = 0.0
     anneal: float = 0.5
+    overlap: Literal["dice", "tversky"] = "dice"
     iou: float = 0.05
     retain: dict[Modality, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
     semantic: float = 0.0
@@ -67,7 +69,8 @@ def prompt_loss(masks: Masks, batch: TrainingBatch, settings: ObjectiveSettings,
     present = (share > 1e-5).float()
     power = settings.foreground_weight * max(0.0, 1 - progress / max(settings.anneal, 1e-6))
     weight = ((1 - share) / share).clamp(1, 1e3) ** (power * present) if power > 0 else None
-    each = bce_loss(flat_logits, flat_target, weight) + present * dice_loss(flat_logits, flat_target)
+    overlap_loss = dice_loss if settings.overlap == "dice" else tversky_loss
+    each = bce_loss(flat_logits, flat_target, weight) + present * overlap_loss(flat_logits, flat_target)
     best = each.view(-1, count).min(1).values
     true_iou = intersection_over_union(flat_logits.detach() > 0, flat_target > 0.5).view(-1, count)
     error = functional.mse_loss(masks.iou.float(), true_iou)

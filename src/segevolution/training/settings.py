@@ -148,7 +148,8 @@ _LATER = {
         *("accumulate", "lr_multipliers", "schedule", "plateau_factor", "plateau_patience", "patience", "keep_weights"),
         *("gradient_checkpointing", "compile", "cache_features", "cache_dtype", "loggers", "nodes", "validation"),
     ),
-    "objective": ("retain",),
+    "objective": ("retain", "overlap"),
+    "sample": ("absent_structures",),
     "intensity": ("recontrast",),
     "prompt": (
         *("templates", "synonyms", "box_larger", "box_smaller", "few", "many", "crowd", "border", "wrong", "clicks"),

@@ -53,12 +53,12 @@ class SlidingStrategy(Strategy):
 
 @dataclass(frozen=True)
 class _Pass:
-    """What one pass answers: structures first, first + 1 ..., and what it tells of them; so the same always together.
+    """What one pass answers: some structures, always the same together, and what it tells of them.
 
     `named`: whether an adapter is told the structure.
     """
 
-    first: int
+    structures: tuple[str, ...]
     modality: Modality | None
     named: bool
     multimask: bool
@@ -81,23 +81,26 @@ class SlidingImage(OpenImage):
         self, prompts: Sequence[FramePrompt], contexts: Sequence[Context], *, multimask: bool = False
     ) -> Iterator[Answer]:
         """See OpenImage.answers."""
-        structures = self.encodings.backbone.spec.structures
+        spec = self.encodings.backbone.spec
         each = 4 * math.prod(self.encodings.image.shape) * (3 if multimask else 1)
         together = max(1, self._memory // each)
         for prompt, context in zip(prompts, contexts, strict=True):
-            place = structures.index(require_known(prompt.structure or "", structures))
+            structure = require_known(prompt.structure or "", spec.structures)
+            group = spec.answered_with(structure, context.modality)
+            place = group.index(structure)
             first = place // together * together
-            pass_key = _Pass(first, context.modality, context.structure is not None, multimask)
+            named = context.structure is not None
+            pass_key = _Pass(group[first : first + together], context.modality, named, multimask)
             if pass_key not in self._passes:
-                self._passes[pass_key] = self._answered(pass_key, structures[first : first + together])
+                self._passes[pass_key] = self._answered(pass_key)
                 self._forget()
             self._passes.move_to_end(pass_key)
             for answer in self._passes[pass_key][place - first]:
                 yield replace(answer, frame_logits=answer.logits.float())
 
-    def _answered(self, pass_key: _Pass, structures: Sequence[str]) -> list[list[Answer]]:
+    def _answered(self, pass_key: _Pass) -> list[list[Answer]]:
         structure_contexts = [
-            (name, Context(pass_key.modality, name if pass_key.named else None)) for name in structures
+            (name, Context(pass_key.modality, name if pass_key.named else None)) for name in pass_key.structures
         ]
         fresh = slide(self.encodings, pass_key.multimask, structure_contexts)
         return [
