@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from segevolution.imaging.intensity import NORMALISERS, eight_bits, normalise
+from segevolution.imaging.intensity import NORMALISERS, clipped_z_score, eight_bits, normalise
 from segevolution.vocabulary import Modality
 
 # Their networks were trained with 0 outside the image: of CT that is water, of a z-score the mean.
-PUBLISHED_PADDING = {"scaled_signal", "nonzero_box_z_score"}
+PUBLISHED_PADDING = {"scaled_signal", "nonzero_box_z_score", "clipped_z_score"}
 
 
 @pytest.mark.parametrize("modality", [Modality.CT, Modality.MRI, None])
@@ -41,3 +41,17 @@ def test_eight_bits_are_medsams() -> None:
     assert (bits[:5] == 0).all()
     assert bits[5 + 499] == np.floor(255 * (500 - 5.995) / (995.005 - 5.995))
     assert bits[-1] == 255
+
+
+def test_hermes_clips_ct_at_fixed_hu_and_anything_else_at_its_percentiles() -> None:
+    hu = np.array([-2000.0, -991, 0, 500, 3000])
+    clipped = np.array([-991.0, -991, 0, 500, 500])
+    np.testing.assert_allclose(clipped_z_score(hu, Modality.CT), (clipped - clipped.mean()) / clipped.std(), rtol=1e-5)
+    np.testing.assert_allclose(clipped_z_score(hu), clipped_z_score(hu, Modality.CT))
+    signal = np.arange(101.0)
+    clipped = np.clip(signal, 2, 98)
+    np.testing.assert_allclose(
+        clipped_z_score(signal, Modality.MRI), (clipped - clipped.mean()) / clipped.std(), rtol=1e-5
+    )
+    part = clipped_z_score(signal, Modality.MRI, measured=signal[:51])  # clipped to 1 to 49
+    assert part[-1] == part[49] == part.max()

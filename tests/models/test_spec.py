@@ -2,6 +2,7 @@
 
 import copy
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from segevolution.adapters.targets import layers
 from segevolution.errors import CheckpointError
 from segevolution.imaging.prompts import PromptKind
-from segevolution.models.backbone import BackboneModule, Spec
+from segevolution.models.backbone import AnswerGroup, BackboneModule, Spec
 from segevolution.models.segvol.config import SegVolConfig, StemConfig, TextConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone
+from segevolution.vocabulary import Modality
 
 POSSIBLE: dict[str, Any] = {"window": (8, 32, 32), "accepts": frozenset({PromptKind.POINT}), "intensity": "z_score"}
 
@@ -53,6 +55,19 @@ def test_what_a_second_network_asks_for_can_be_said() -> None:
         previous=(32, 32, 32),
     )
     assert copy.deepcopy(spec) == spec
+
+
+def test_the_group_of_the_modality_answers_else_the_first_that_has_the_structure() -> None:
+    groups = (AnswerGroup(("liver", "aorta"), Modality.CT), AnswerGroup(("liver", "prostate"), Modality.MRI))
+    names = ("liver", "aorta", "prostate")
+    spec = Spec((8, 8, 8), frozenset({PromptKind.TEXT}), "z_score", structures=names, answer_groups=groups)
+    assert spec.answered_with("liver", Modality.CT) == ("liver", "aorta")
+    assert spec.answered_with("liver", Modality.MRI) == ("liver", "prostate")
+    assert spec.answered_with("aorta", Modality.MRI) == ("liver", "aorta")
+    assert spec.answered_with("prostate", None) == ("liver", "prostate")
+    assert replace(spec, answer_groups=()).answered_with("aorta", Modality.MRI) == names
+    with pytest.raises(CheckpointError, match="answer groups"):
+        replace(spec, answer_groups=groups[:1])
 
 
 def network_with_everything() -> SegVol:

@@ -1,12 +1,17 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
+from segevolution.data.store import Store
 from segevolution.errors import CheckpointError, RecipeError
+from segevolution.imaging.case import Case
+from segevolution.imaging.grid import Grid
+from segevolution.imaging.volume import Volume
 from segevolution.models.checkpoints import fingerprint, load_model, save_model
 from segevolution.models.hermes.hermes import Hermes
 from segevolution.models.segvol.config import SegVolConfig
@@ -25,6 +30,7 @@ from segevolution.pretraining.recipe import (
     network_config,
     stage_settings,
 )
+from segevolution.vocabulary import Modality
 
 SMALL = {
     "name": "small",
@@ -227,31 +233,47 @@ HERMES = SMALL | {
     },
     "structures": ["liver", "spleen", "aorta"],
     "data": [
-        {"name": "ct", "simulate": {"patients": 2, "seed": 7, "modality": "CT"}, "train": 1, "test": 1},
-        {"name": "mr", "simulate": {"patients": 1, "seed": 9, "modality": "MRI"}, "train": 1, "test": 0},
+        {"name": "ct", "path": "ct", "train": 1, "test": 1},
+        {"name": "mr", "path": "mr", "train": 1, "test": 0},
     ],
     "fit": {"warmup": 1, "sample": {"views": 1, "structures": 3, "prompts": 1}, "validation_steps": 1},
     "stages": [{"window": [16, 16, 32], "fit": {"steps": 3, "checkpoint_every": 1}}],
 }
 
 
-def test_a_network_made_from_sizes_is_trained_on_several_data_sets_and_goes_on_exactly(tmp_path):
+@pytest.fixture
+def two_sets(tmp_path):
+    """A folder with stores of CT and of MRI, one liver a patient."""
+    for name, modality, patients in (("ct", Modality.CT, 2), ("mr", Modality.MRI, 1)):
+        store = Store.create(tmp_path / name)
+        for number in range(patients):
+            labels = np.zeros((20, 16, 12), np.uint8)
+            labels[4:12, 3 + number : 10, 2:9] = 1
+            signal = np.random.default_rng(number).normal(0, 20, labels.shape) + 200 * labels
+            volume = Volume(
+                signal.astype(np.float32), Grid(labels.shape, np.diag([8, 8, 8, 1])), modality, f"p{number}"
+            )
+            store.add(Case(f"p{number}", f"p{number}", name, volume, labels, {"liver": (1,)}))
+    return tmp_path
+
+
+def test_a_network_made_from_sizes_is_trained_on_several_data_sets_and_goes_on_exactly(two_sets, tmp_path):
     recipe = PretrainRecipe.model_validate(HERMES)
-    whole = pretrain(recipe, tmp_path / "whole", device="cpu", quiet=True).model
+    whole = pretrain(recipe, tmp_path / "whole", root=two_sets, device="cpu", quiet=True).model
     stopped = recipe.model_copy(update={"fit": {**recipe.fit, "seconds": 0.0}})
     for _ in range(2):
-        assert pretrain(stopped, tmp_path / "parts", device="cpu", quiet=True).model is None
-    parts = pretrain(recipe, tmp_path / "parts", device="cpu", quiet=True).model
+        assert pretrain(stopped, tmp_path / "parts", root=two_sets, device="cpu", quiet=True).model is None
+    parts = pretrain(recipe, tmp_path / "parts", root=two_sets, device="cpu", quiet=True).model
     assert fingerprint(whole) == fingerprint(parts)
     model = load_model(whole)
     assert isinstance(model, Hermes)
     assert model.config.acquisitions == ("CT", "T2")
     card = (whole / "README.md").read_text("utf-8")
     assert "ct: 1 cases" in card
-    assert "never trained on: ct" in card
+    assert "never trained on: p" in card
 
 
-def test_a_network_made_from_sizes_starts_from_a_model_grows_and_leaves_data_out(tmp_path):
+def test_a_network_made_from_sizes_starts_from_a_model_grows_and_leaves_data_out(two_sets, tmp_path):
     recipe = PretrainRecipe.model_validate(HERMES)
     fresh = maker_of(recipe).fresh(recipe, tmp_path)
     save_model(fresh, tmp_path / "model")
@@ -261,7 +283,7 @@ def test_a_network_made_from_sizes_starts_from_a_model_grows_and_leaves_data_out
         {"window": [16, 32, 32], "fit": still, "weights": {"mr": 0}},
     ]
     begun = PretrainRecipe.model_validate(HERMES | {"seed": 5, "start": str(tmp_path / "model"), "stages": stages})
-    made = pretrain(begun, tmp_path / "run", device="cpu", quiet=True).model
+    made = pretrain(begun, tmp_path / "run", root=two_sets, device="cpu", quiet=True).model
     model = load_model(made)
     assert model.spec.window == (16, 32, 32)
     for name, value in fresh.state_dict().items():

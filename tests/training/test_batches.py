@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -153,3 +153,14 @@ def test_structures_are_asked_for_by_a_power_of_their_size(power: float, least: 
     steps = StepDataset([CaseGroup((case,))], SPEC, 60, seed=0, sample=sample, view=view)
     asked = Counter(steps[number].contexts[0].structure for number in range(60))
     assert least <= asked["liver"] / 60 <= most
+
+
+def test_a_view_asks_for_as_many_absent_structures_as_wanted_each_once():
+    case = replace(blob(0), absent=("aorta", "pancreas", "stomach"))
+    for wanted, asked_for in ((1, 1), (2, 2), (9, 3)):
+        sample = SampleSettings(views=1, absent=1.0, absent_structures=wanted)
+        batch = StepDataset([CaseGroup((case,))], SPEC, 1, seed=1, sample=sample)[0]
+        nothing = [
+            context.structure for context, mask in zip(batch.contexts, batch.targets, strict=True) if not mask.any()
+        ]
+        assert len(set(nothing)) == len(nothing) == asked_for

@@ -54,6 +54,14 @@ def test_the_loss_of_a_prompt_is_cross_entropy_plus_dice():
     assert parts["segmentation"].item() == pytest.approx((HALF + THREE_QUARTERS) / 2 + dice, abs=1e-6)
 
 
+def test_the_loss_of_overlap_may_be_tversky_s_weighed_by_the_errors_there_are():
+    settings = replace(PLAIN, overlap="tversky")
+    parts = prompt_loss(masks([LOG3, 0.0], iou=[0.4]), batch(target(1, 0)), settings, 0.0)
+    share = 0.5 / (0.5 + 0.25)  # of false positives among the errors
+    tversky = 1 - 0.75 / (0.75 + share * 0.5 + (1 - share) * 0.25)
+    assert parts["segmentation"].item() == pytest.approx((HALF + THREE_QUARTERS) / 2 + tversky, abs=1e-5)
+
+
 def test_a_structure_that_is_absent_costs_cross_entropy_only():
     parts = prompt_loss(masks([0.0, -LOG3], iou=[1.0]), batch(target(0, 0)), PLAIN, 0.0)
     assert parts["segmentation"].item() == pytest.approx((HALF + THREE_QUARTERS) / 2, abs=1e-6)
