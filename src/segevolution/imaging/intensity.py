@@ -216,8 +216,11 @@ def clipped_z_score(image: Array, modality: Modality | None = None, *, measured:
         modality = Modality.CT
     low, high = HERMES_WINDOW if modality is Modality.CT else np.percentile(sample, (2, 98))
     clipped = np.clip(np.asarray(sample, np.float32), low, high)
-    mean, deviation = clipped.mean(dtype=np.float64), clipped.std(dtype=np.float64)
-    return np.asarray((np.clip(np.asarray(image, np.float32), low, high) - mean) / max(deviation, 1e-8), np.float32)
+    mean, deviation = float(clipped.mean(dtype=np.float64)), float(clipped.std(dtype=np.float64))
+    standardised = clipped if sample is image else np.clip(np.asarray(image, np.float32), low, high)
+    standardised -= mean
+    standardised /= max(deviation, 1e-8)
+    return standardised
 
 
 def _clipped_z_score(image: Array, modality: Modality | None, measured: Array) -> Image:

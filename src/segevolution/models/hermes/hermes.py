@@ -43,7 +43,7 @@ class EarlyMaps(NamedTuple):
     quarter: Tensor
 
 
-class Fused(NamedTuple):
+class FusedMaps(NamedTuple):
     """What is known after all priors.
 
     Attributes:
@@ -129,7 +129,7 @@ class Hermes(BackboneModule):
         half = self.down1(finest)
         return EarlyMaps(finest, half, self.down2(half))
 
-    def late(self, maps: EarlyMaps, tasks: Tensor, modalities: Tensor) -> Fused:
+    def late(self, maps: EarlyMaps, tasks: Tensor, modalities: Tensor) -> FusedMaps:
         """All that follows, with rows (B, T) and (B,) of the tables of priors; without priors these are not read."""
         posteriors: list[Tensor] = []
 
@@ -145,9 +145,9 @@ class Hermes(BackboneModule):
         deepest = fused(2, self.down4(eighth))
         features = fused(3, self.up1(deepest, eighth))
         features = fused(4, self.up2(features, quarter))
-        return Fused(self.up4(self.up3(features, maps.half), maps.finest), posteriors)
+        return FusedMaps(self.up4(self.up3(features, maps.half), maps.finest), posteriors)
 
-    def classify(self, fused: Fused, tasks: Tensor) -> Tensor:
+    def classify(self, fused: FusedMaps, tasks: Tensor) -> Tensor:
         """Logits (B, T, D, H, W) of task rows (T,): with priors those of the tasks that were fused, in their order."""
         if self.config.priors == "none":
             logits: Tensor = self.heads(fused.features, tasks)
@@ -155,7 +155,7 @@ class Hermes(BackboneModule):
         prototypes = self.out([part[:, : len(tasks)] for part in fused.posteriors])
         return torch.einsum("bcdhw,btc->btdhw", fused.features, prototypes)
 
-    def name_modality(self, fused: Fused) -> Tensor:
+    def name_modality(self, fused: FusedMaps) -> Tensor:
         """Logits (B, modalities) of the posteriors of the modality's tokens."""
         logits: Tensor = self.mod_out([part[:, -MODALITY_TOKENS:] for part in fused.posteriors])
         return logits
