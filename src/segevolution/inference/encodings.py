@@ -129,24 +129,57 @@ class Encodings:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `decode`, and last the logits at the decoder's own size (P, M, d, h, w), as they are told back."""
         logits, overlaps, small = [], [], []
-        together = len(views) == 1 and self.backbone.spec.answer_groups != ()
-        batch_size = max(1, len(prompts)) if together else self.batch
-        for start in range(0, len(prompts), batch_size):
-            part = slice(start, start + batch_size)
+        for start in range(0, len(prompts), self.batch):
+            part = slice(start, start + self.batch)
             some = views[part] if len(views) > 1 else views
             rows = list(range(len(some))) if len(views) > 1 else [0] * len(prompts[part])
-            features = some[0] if len(some) == 1 else Features.stack(some)
-            batch = collate(prompts[part], rows, features.tokens.device, self.window)
-            with torch.inference_mode(), self._autocast():
-                masks = self.backbone.decode(features, batch, contexts[part], multimask=multimask)
-                logits.append(masks.full().float())
-                estimate = masks.iou.float()
-                overlaps.append(
-                    estimate if self.backbone.spec.estimates_overlap else torch.full_like(estimate, torch.nan)
-                )
-                small.append(masks.logits.float())
-            self.counts.decodings += len(rows)
+            full, overlap, answered = self._decode(some, rows, prompts[part], contexts[part], multimask=multimask)
+            logits.append(full)
+            overlaps.append(overlap)
+            small.append(answered)
         return torch.cat(logits), torch.cat(overlaps), torch.cat(small)
+
+    def decode_everywhere(
+        self,
+        views: Sequence[Features],
+        prompts: Sequence[FramePrompt],
+        contexts: Sequence[Context],
+        *,
+        multimask: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode every prompt on every view: in one call, for a network that answers structures together.
+
+        Returns:
+            Logits (V, P, M, D, H, W) in window voxels and predicted overlap (V, P, M), float32.
+        """
+        if self.backbone.spec.answer_groups:
+            rows = [row for row in range(len(views)) for _ in prompts]
+            asked, told = [*prompts] * len(views), [*contexts] * len(views)
+            logits, overlaps, _ = self._decode(views, rows, asked, told, multimask=multimask)
+            shape = (len(views), len(prompts))
+            return logits.unflatten(0, shape), overlaps.unflatten(0, shape)
+        parts = [self.decode([view], prompts, contexts, multimask=multimask) for view in views]
+        return torch.stack([part for part, _ in parts]), torch.stack([overlap for _, overlap in parts])
+
+    def _decode(
+        self,
+        views: Sequence[Features],
+        rows: Sequence[int],
+        prompts: Sequence[FramePrompt],
+        contexts: Sequence[Context],
+        *,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One call of the network; prompt i reads the view rows[i]. See `decode_both` for what comes back."""
+        features = views[0] if len(views) == 1 else Features.stack(views)
+        batch = collate(prompts, rows, features.tokens.device, self.window)
+        self.counts.decodings += len(rows)
+        with torch.inference_mode(), self._autocast():
+            masks = self.backbone.decode(features, batch, contexts, multimask=multimask)
+            overlaps = masks.iou.float()
+            if not self.backbone.spec.estimates_overlap:
+                overlaps = torch.full_like(overlaps, torch.nan)
+            return masks.full().float(), overlaps, masks.logits.float()
 
     def _encode(self, images: Tensor) -> Features:
         self.counts.encodings += len(images)

@@ -156,7 +156,9 @@ class Masks:
     auxiliary_loss: Tensor | None = None
 
     def full(self) -> Tensor:
-        """(P, M, D, H, W): logits upsampled trilinearly to the window."""
+        """(P, M, D, H, W): logits upsampled trilinearly to the window; themselves where they have its size."""
+        if self.logits.shape[2:] == self.window:
+            return self.logits
         return functional.interpolate(self.logits, self.window, mode="trilinear", align_corners=False)
 
 

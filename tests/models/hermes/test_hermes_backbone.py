@@ -1,6 +1,7 @@
 """Hermes behind the seam: which data set answers, sliding, saving, adapters, training, studies."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from segevolution.imaging.case import Case
 from segevolution.imaging.formats import read_labels
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
+from segevolution.inference.frame_prompt import FramePrompt
 from segevolution.inference.session import Session
+from segevolution.inference.strategies import strategy_of
+from segevolution.inference.strategies.base import StrategyOptions
 from segevolution.models.backbone import Masks, PromptBatch
 from segevolution.models.checkpoints import load_model, save_model
 from segevolution.models.hermes.config import HermesConfig, TaskSet
@@ -202,6 +206,21 @@ def test_one_pass_answers_a_data_set_s_structures_and_no_others() -> None:
     assert session.counts.decodings == counted
     session.segment(text="hippocampus")
     assert session.counts.decodings > counted
+
+
+def test_windows_that_are_decoded_together_answer_as_they_do_alone() -> None:
+    image = torch.randn(24, 40, 33, generator=torch.Generator().manual_seed(0))
+    logits = []
+    for batch in (1, 2):
+        opened = strategy_of(network().spec).open(network(), image, 0.0, MRI, StrategyOptions(batch=batch))
+        prompts, contexts = (
+            [FramePrompt("liver"), FramePrompt("spleen")],
+            [Context(MRI, "liver"), Context(MRI, "spleen")],
+        )
+        logits.append(torch.stack([answer.logits for answer in opened.answers(prompts, contexts)]))
+        assert all(math.isnan(answer.iou) for answer in opened.answers(prompts, contexts))
+    assert logits[0].shape == (2, 24, 40, 33)
+    assert (logits[0] - logits[1]).abs().max() < 1e-2 * logits[0].abs().max()
 
 
 SETTINGS: dict[str, Any] = {

@@ -141,15 +141,17 @@ def slide(encodings: Encodings, multimask: bool, questions: Sequence[tuple[str, 
     voxels = np.zeros((len(questions), masks))
     prompts, contexts = [FramePrompt(name) for name, _ in questions], [context for _, context in questions]
     encodings.plan(windows)
-    for window in windows:
-        logits, iou = encodings.decode([encodings.at(window)], prompts, contexts, multimask=multimask)
-        content_slices = window.content.shift(window.view.start, -1).slices
-        part = logits[(..., *content_slices)]
-        total[(..., *window.content.slices)] += part * weights[content_slices]
-        weight[window.content.slices] += weights[content_slices]
-        count = (part > 0).sum(dim=(2, 3, 4)).cpu().numpy() + 1e-3  # where nothing is, each window counts alike
-        overlap += iou.cpu().numpy() * count
-        voxels += count
+    for start in range(0, len(windows), encodings.batch):
+        some = windows[start : start + encodings.batch]
+        answers = encodings.decode_everywhere(list(map(encodings.at, some)), prompts, contexts, multimask=multimask)
+        for window, logits, iou in zip(some, *answers, strict=True):
+            content_slices = window.content.shift(window.view.start, -1).slices
+            part = logits[(..., *content_slices)]
+            total[(..., *window.content.slices)] += part * weights[content_slices]
+            weight[window.content.slices] += weights[content_slices]
+            count = (part > 0).sum(dim=(2, 3, 4)).cpu().numpy() + 1e-3  # where nothing is, each window counts alike
+            overlap += iou.cpu().numpy() * count
+            voxels += count
     total /= weight
     return [
         [Answer(total[row, mask], float(overlap[row, mask] / voxels[row, mask]), len(windows)) for mask in range(masks)]
