@@ -154,8 +154,8 @@ class Encodings:
         """
         if self.backbone.spec.answer_groups:
             rows = [row for row in range(len(views)) for _ in prompts]
-            asked, told = [*prompts] * len(views), [*contexts] * len(views)
-            logits, overlaps, _ = self._decode(views, rows, asked, told, multimask=multimask)
+            all_prompts, all_contexts = [*prompts] * len(views), [*contexts] * len(views)
+            logits, overlaps, _ = self._decode(views, rows, all_prompts, all_contexts, multimask=multimask)
             shape = (len(views), len(prompts))
             return logits.unflatten(0, shape), overlaps.unflatten(0, shape)
         parts = [self.decode([view], prompts, contexts, multimask=multimask) for view in views]

@@ -153,8 +153,8 @@ class SizedMaker(NetworkMaker):
         try:
             return NETWORKS[self.name].build({**sizes, "window": list(window)}, Path(name))
         except CheckpointError as error:
-            told = str(error).replace(str(Path(name) / "config.json"), "network")
-            raise RecipeError(f"{name}: {told}") from error
+            sentence = str(error).replace(str(Path(name) / "config.json"), "network")
+            raise RecipeError(f"{name}: {sentence}") from error
 
 
 def maker_of(recipe: PretrainRecipe) -> NetworkMaker:
@@ -168,13 +168,14 @@ def maker_of(recipe: PretrainRecipe) -> NetworkMaker:
     return SizedMaker(name)
 
 
-def _require_alike(recipe: PretrainRecipe, wanted: Any, given: Any) -> None:
+def _require_alike(recipe: PretrainRecipe, recipe_config: Any, model_config: Any) -> None:
     """Raises RecipeError where two configurations differ in what weights hang on."""
-    for entry in fields(wanted):
-        if entry.name not in _FREE and getattr(wanted, entry.name) != getattr(given, entry.name):
+    for entry in fields(recipe_config):
+        value, model_value = getattr(recipe_config, entry.name), getattr(model_config, entry.name)
+        if entry.name not in _FREE and value != model_value:
             raise RecipeError(
-                f"{recipe.name} cannot start from {recipe.start}: network.{entry.name} is "
-                f"{getattr(wanted, entry.name)} in the recipe and {getattr(given, entry.name)} in the model."
+                f"{recipe.name} cannot start from {recipe.start}: network.{entry.name} is {value} in the recipe and "
+                f"{model_value} in the model."
             )
 
 

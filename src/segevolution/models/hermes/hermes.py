@@ -185,21 +185,21 @@ class Hermes(BackboneModule):
             assert group is not None
             known = context.modality is self.config.tasks[group].modality and not hidden[image]
             runs.setdefault((group, known), []).append(row)
-        parts, losses, named = [], [], 0
+        parts, losses, loss_count = [], [], 0
         for (group, known), rows in runs.items():
-            shown = sorted({images[row] for row in rows})
-            logits, loss = self._run(features, shown, group, known)
+            run_images = sorted({images[row] for row in rows})
+            logits, loss = self._run(features, run_images, group, known)
             order = self.config.tasks[group].structures
-            picks = [(shown.index(images[row]), order.index(structures[row])) for row in rows]
+            picks = [(run_images.index(images[row]), order.index(structures[row])) for row in rows]
             parts.append(torch.stack([logits[image, task] for image, task in picks]))
             if loss is not None:
                 losses.append(loss)
-                named += len(shown)
+                loss_count += len(run_images)
         places = torch.tensor([row for rows in runs.values() for row in rows], device=features.tokens.device)
         answers = torch.cat(parts)[places.argsort()][:, None]
         answers = answers.expand(-1, ALTERNATIVES if multimask else 1, -1, -1, -1)
         overlaps = answers.new_full(answers.shape[:2], 0.5)
-        auxiliary = self.config.modality_loss * torch.stack(losses).sum() / named if losses else None
+        auxiliary = self.config.modality_loss * torch.stack(losses).sum() / loss_count if losses else None
         return Masks(answers, overlaps, self.spec.window, auxiliary)
 
     def _run(self, features: Features, images: Sequence[int], group: int, known: bool) -> tuple[Tensor, Tensor | None]:
