@@ -41,8 +41,10 @@ import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+import dicom_objects
 from segevolution.errors import SegevolutionError
 from segevolution.imaging.formats import read
+from segevolution.imaging.formats.dicom_structures import read_structures
 
 SECONDS = 10.0
 MEMORY = 2 << 30  # bytes beyond what the parent process holds
@@ -92,6 +94,18 @@ def voxels(path: Path) -> tuple[str, tuple[int, ...]]:
     if len(digests) > 1:
         raise AssertionError("two readings of one file differ")
     return digests.pop(), read(path).array.shape
+
+
+def structures(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Digest and names of the structures of a DICOM file, on the sound series beside it, read twice."""
+    image = read(path.parent / "series")
+    found = [read_structures(path, image) for _ in range(2)]
+    digests = {
+        hashlib.sha256(b"".join(places.tobytes() for places in each.places.values())).hexdigest() for each in found
+    }
+    if len(digests) > 1:
+        raise AssertionError("two readings of one file differ")
+    return digests.pop(), tuple(name.written for name in found[0].names)
 
 
 def by_nibabel(path: Path) -> np.ndarray:
@@ -174,6 +188,28 @@ def _dicom(folder: Path) -> Path:
     return series
 
 
+def _dicom_seg(folder: Path, kind: str) -> Path:
+    stack = dicom_objects.Stack(cosines=dicom_objects.OBLIQUE)
+    dicom_objects.series(folder / "series", stack)
+    draw = np.random.default_rng(0)
+    numbers = [None, None] if kind == "LABELMAP" else [1, 2]
+    frames = [(number, place, draw.integers(0, 2, (9, 7))) for number in numbers for place in (3, 0, 1)]
+    named = [
+        dicom_objects.segment(1, "liver", dicom_objects.code("10200004")),
+        dicom_objects.segment(2, "my lesion", dicom_objects.code("85756007")),
+    ]
+    return dicom_objects.segmentation(folder / "seg.dcm", named, frames, stack, kind=kind)
+
+
+def _rtstruct(folder: Path) -> Path:
+    stack = dicom_objects.Stack(cosines=dicom_objects.OBLIQUE)
+    dicom_objects.series(folder / "series", stack)
+    block = [(0.5, 1.5), (4.5, 1.5), (4.5, 6.5), (0.5, 6.5)]
+    hole = [(1.5, 2.5), (3.5, 2.5), (3.5, 4.5), (1.5, 4.5)]
+    contours = {"Liver": [(1, block), (1, hole), (2, block)], "GTV": [(place, hole) for place in range(5)]}
+    return dicom_objects.structure_set(folder / "rt.dcm", contours, stack)
+
+
 KINDS: dict[str, Kind] = {
     "nifti": Kind(lambda folder: _nifti(folder, "image.nii"), voxels, 352, other=by_nibabel),
     "nifti.gz": Kind(lambda folder: _nifti(folder, "image.nii.gz"), voxels, 20, checked=True),
@@ -182,6 +218,9 @@ KINDS: dict[str, Kind] = {
     "metaimage": Kind(lambda folder: _meta(folder, packed=False), voxels, 260, text=True, other=by_simpleitk),
     "metaimage.z": Kind(lambda folder: _meta(folder, packed=True), voxels, 300, checked=True, text=True),
     "dicom": Kind(_dicom, voxels, 900, other=by_pydicom, ordered=False),
+    "dicom seg": Kind(lambda folder: _dicom_seg(folder, "BINARY"), structures, 2400),
+    "dicom label map": Kind(lambda folder: _dicom_seg(folder, "LABELMAP"), structures, 2400),
+    "rtstruct": Kind(_rtstruct, structures, 2400, text=True),
 }
 
 
