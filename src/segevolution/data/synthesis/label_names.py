@@ -12,6 +12,7 @@ from typing import Any
 
 from ...documents import json_from_text, read_json
 from ...errors import StoreError
+from ...imaging.formats.dicom_structures import describe_structures, structure_file
 from .label_tissues import FREESURFER, describe_any, freesurfer_parcel
 
 FREESURFER_NAMES = "freesurfer"
@@ -53,6 +54,8 @@ def parse_names(text: str) -> Names:
 def table_beside(path: Path) -> dict[int, str]:
     """The table that names a map's labels: its own name in .json, or labels.json or dataset.json there or one above.
 
+    A DICOM segmentation without such a table names its segments itself.
+
     Raises:
         StoreError: there is none, or it is no table of labels.
     """
@@ -61,6 +64,9 @@ def table_beside(path: Path) -> dict[int, str]:
     for place in places:
         if place.is_file():
             return read_table(place)
+    segmentation = structure_file(path)
+    if segmentation is not None:
+        return {name.number: name.coded or name.written for name in describe_structures(segmentation).names}
     raise StoreError(f"{path} has no {json_path.name} beside it that names its labels.")
 
 
