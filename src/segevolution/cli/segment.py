@@ -22,10 +22,11 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def segment(
     images: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="IMAGE...",
-            help="NIfTI, NRRD or MetaImage files, DICOM folders, folders of images, or patterns in quotes.",
+            help="NIfTI, NRRD or MetaImage files, DICOM folders, folders of images, patterns in quotes, or a series on "
+            "a DICOMweb service: dicomweb://host/path/studies/UID/series/UID.",
             show_default=False,
         ),
     ],
@@ -85,6 +86,10 @@ def segment(
             metavar="PATH",
             help="The label map, or a folder with --split or of several images; default <image>_seg beside the image.",
         ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Store the DICOM label map on a DICOMweb service, dicomweb://host/path."),
     ] = None,
     form: Annotated[
         Literal[".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".dcm", ".rtstruct.dcm"],
@@ -149,15 +154,19 @@ def segment(
     segevolution segment mr.nii.gz --modality MRI --box 40,60,10,90,120,30
 
     segevolution segment scans/ --modality MRI --text liver -o masks
+
+    segevolution segment dicomweb://localhost:8042/dicom-web/studies/1.2/series/1.3 --text liver -o liver.dcm
     """
+    from ..inference.dicomweb_address import is_dicomweb
     from ..inference.request import SegmentRequest
     from ..inference.scan_inputs import find_scans
     from ..runtime import seed_everything
     from ..vocabulary import Modality
     from .segment_runs import segment_one, segment_several
 
+    paths = [Path(image) for image in images]
     request = SegmentRequest(
-        image=images[0],
+        image=paths[0],
         texts=tuple(text or ()),
         points=tuple(numbers(spot, 3, "--point") for spot in point or ()),
         negative_points=tuple(numbers(spot, 3, "--negative-point") for spot in negative_point or ()),
@@ -186,10 +195,20 @@ def segment(
         check=check,
     )
     seed_everything(seed)
+    if store is not None or any(map(is_dicomweb, images)):
+        from .segment_dicomweb import segment_dicomweb
+
+        if len(images) > 1 or part is not None:
+            raise PromptError(
+                "DICOMweb takes one series at a time; give one address, or one DICOM folder with --store."
+            )
+        request = replace(request, output=output, preview=preview)
+        segment_dicomweb(request, images[0], store, statistics=statistics, json=json, quiet=quiet)
+        return
     # A series is named of one folder, whatever else lies there.
-    scans, left_out = ((), ()) if series is not None and len(images) == 1 else find_scans(images)
+    scans, left_out = ((), ()) if series is not None and len(paths) == 1 else find_scans(paths)
     into_folder = output is not None and not split and output.is_dir()
-    if len(scans) > 1 or into_folder or (scans and scans[0].path != images[0]):
+    if len(scans) > 1 or into_folder or (scans and scans[0].path != paths[0]):
         if output is None:
             what = f"{images[0]} and others hold" if len(images) > 1 else f"{images[0]} holds"
             raise OutputError(

@@ -50,6 +50,7 @@ class SegmentRequest:
         smooth: millimetres by which masks are smoothed, 0 = not.
         largest: keep the largest connected piece of each structure.
         check: ask once more with a prompt moved a little, to tell how far an answer is to be believed.
+        address: where the image was fetched from, which the key then names in its place.
 
     Raises:
         PromptError: nothing is asked, a structure is asked twice, or parts of a prompt do not go together.
@@ -85,6 +86,7 @@ class SegmentRequest:
     smooth: float = 0.0
     largest: bool = False
     check: bool = False
+    address: str | None = None
 
     def __post_init__(self) -> None:
         names = [canonical(text) for text in self.texts]

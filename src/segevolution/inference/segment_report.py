@@ -131,7 +131,7 @@ def key_of(
     return {
         "labels": {str(result.label): result.name for result in results},
         "structures": [as_plain(result) for result in results],
-        "image": str(request.image),
+        "image": request.address or str(request.image),
         "series": request.series,
         "modality": volume.modality,
         "orientation": volume.grid.orientation,
