@@ -167,6 +167,10 @@ class DicomwebService:
             raise kind(f"{host} cannot be reached; check address and port, and that the service runs.") from error
         except requests.HTTPError as error:
             raise kind(self._sentence(_status(error))) from error
+        except requests.exceptions.RequestException as error:
+            raise kind(f"{self.address.resource} answers with what is no DICOMweb; check the path.") from error
+        except OSError as error:
+            raise kind(f"what {host} sends cannot be kept here: {error.strerror or error}.") from error
         except Exception as error:  # pydicom and the client raise anything on what is no DICOM and no DICOMweb
             raise kind(f"{self.address.resource} answers with what is no DICOMweb; check the path.") from error
 

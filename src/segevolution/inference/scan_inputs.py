@@ -8,9 +8,9 @@ from ..errors import FormatError
 from ..imaging.formats import list_series
 from ..imaging.formats.base import SUFFIXES, stem
 
-# The other half of a pair, and slices of a series, are no scans of their own.
-_HALVES = (".img", ".img.gz", ".dcm")
-_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in _HALVES)
+# The other half of a pair, slices of a series, and contours are no scans of their own.
+_NO_SCANS = (".img", ".img.gz", ".dcm", ".rtstruct.dcm")
+_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in _NO_SCANS)
 _PATTERN = frozenset("*?[")
 
 

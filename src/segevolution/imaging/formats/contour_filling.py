@@ -47,4 +47,4 @@ def voxels_inside(contours: Sequence[Floats], shape: tuple[int, int], memory: Me
     crossings = x0 + (rows - y0) * (x1 - x0) / (y1 - y0)
     begins = np.clip(np.ceil(crossings), 0, width).astype(np.int64)  # the first voxel beyond the crossing
     changes = np.bincount(begins * height + rows, minlength=(width + 1) * height).reshape(width + 1, height)
-    return np.argwhere(np.cumsum(changes[:width], axis=0) % 2 == 1) + corner
+    return np.asarray(np.argwhere(np.cumsum(changes[:width], axis=0) % 2 == 1) + corner)

@@ -80,4 +80,4 @@ def one_line(text: object, otherwise: str) -> str:
 def joined(parts: Sequence[Places]) -> Places:
     """Flat voxel indices of several parts of one structure, ascending, each once."""
     places = np.sort(np.concatenate([np.zeros(0, np.intp), *parts]))
-    return places[np.append(True, places[1:] != places[:-1])[: places.size]]
+    return np.asarray(places[np.append(True, places[1:] != places[:-1])[: places.size]])
