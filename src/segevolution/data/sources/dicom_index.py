@@ -1,10 +1,12 @@
 """What DICOM files below a folder are: image series, files of structures, and which of them belong together."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os.path import commonpath
 from pathlib import Path
+
+import pydicom
 
 from ...errors import FormatError, VocabularyError
 from ...imaging.formats.dicom_file import files_below, identity
@@ -103,7 +105,7 @@ def index_dicom(path: Path) -> DicomIndex:
     return DicomIndex(placed, tuple(_label_source(file, path, placed) for file in structure_files))
 
 
-def _headers(path: Path) -> Iterable[tuple[Path, object]]:
+def _headers(path: Path) -> Iterator[tuple[Path, pydicom.Dataset | None]]:
     for file in files_below(path):
         try:
             yield file, identity(file)

@@ -87,10 +87,10 @@ def read_segments(data: pydicom.Dataset, file: Path, grid: Grid | None, memory: 
             f"{file} has {outside} voxels outside the image of {sides(grid.shape)} voxels; give the whole series that "
             "it was drawn on."
         )
-    remarks = ()
-    if data.get("SegmentationType") == "FRACTIONAL":
-        remarks = (f"{file.name} holds fractions; voxels count as inside from {HALF:g} on",)
-    return StructureSet(grid, names, {number: joined(found) for number, found in parts.items()}, remarks)
+    places = {number: joined(found) for number, found in parts.items()}
+    if data.get("SegmentationType") != "FRACTIONAL":
+        return StructureSet(grid, names, places)
+    return StructureSet(grid, names, places, (f"{file.name} holds fractions; voxels count as inside from {HALF:g} on",))
 
 
 def _frames(data: pydicom.Dataset, file: Path) -> Iterator[_Frame]:
@@ -149,7 +149,7 @@ def _placements(frames: list[_Frame], grid: Grid, file: Path) -> list[FramePlace
     Raises:
         FormatError: one does not lie on it, or they are the slices of a coarser grid.
     """
-    placements = []
+    placements: list[FramePlacement] = []
     for frame in frames:
         placement = place(frame.plane, grid)
         if placement is None or (placements and placement.axis != placements[0].axis):
