@@ -33,7 +33,7 @@ def outline(mask: Array) -> list[Floats]:
 def _straightened(ring: Floats) -> Floats:
     """The same ring without points on a straight line between their neighbours."""
     into, out = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
-    return ring[into[:, 0] * out[:, 1] != into[:, 1] * out[:, 0]]
+    return np.asarray(ring[into[:, 0] * out[:, 1] != into[:, 1] * out[:, 0]])
 
 
 def _with_keyholes(ring: Floats, holes: Sequence[Floats]) -> Floats:
@@ -41,7 +41,7 @@ def _with_keyholes(ring: Floats, holes: Sequence[Floats]) -> Floats:
     tree = KDTree(ring)
     visits: dict[int, list[Floats]] = {}
     for hole in holes:
-        distances, corners = tree.query(hole)
+        distances, corners = map(np.asarray, tree.query(hole))
         there = int(distances.argmin())
         here = int(corners[there])
         visits.setdefault(here, []).extend([hole[there:], hole[: there + 1], ring[here : here + 1]])
