@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from .adabn import AdaBnRival
 from .base import Rival
 from .ellipsoid import EllipsoidRival
+from .nnunet import NnUnetRival
 from .percentile import PercentileRival
 from .unet import UnetRival
 
 __all__ = ["RIVALS", "Rival"]
 
 RIVALS: Mapping[str, Rival] = {
-    rival.name: rival for rival in (EllipsoidRival(), PercentileRival(), AdaBnRival(), UnetRival())
+    rival.name: rival for rival in (EllipsoidRival(), PercentileRival(), AdaBnRival(), UnetRival(), NnUnetRival())
 }
