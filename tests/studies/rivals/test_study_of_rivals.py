@@ -124,6 +124,17 @@ def test_the_shipped_recipe_has_every_rival_and_lora_that_differs_from_the_mixtu
     assert [str(one) for one in alone.modalities] == ["MRI"]
 
 
+def test_training_from_scratch_has_the_aids_of_segvol_mini_and_five_times_the_steps():
+    recipe = load_recipe("rivals")
+    plain, aided, longer = (
+        recipe.fit_of(next(method for method in recipe.methods if method.name == name)).settings
+        for name in ("scratch", "scratch-aided", "scratch-aided-5x")
+    )
+    assert (plain.objective.semantic, aided.objective.semantic, longer.objective.semantic) == (0, 0.5, 0.5)
+    assert aided.objective.resolution == longer.objective.resolution == "decoder"
+    assert (plain.steps, aided.steps, longer.steps) == (120, 120, 600)
+
+
 def test_the_shipped_recipe_has_the_patients_of_the_first_fold_of_methods_on_chaos():
     folds, names = (
         next(one for one in load_recipe(name).data if one.name == "chaos") for name in ("methods_on_chaos", "rivals")

@@ -13,6 +13,7 @@ from .clicks import clicks_section
 from .cohorts import cohorts_section
 from .learning import learning_section
 from .points import points_section
+from .published import published_section
 from .results import StudyResults
 from .shifts import shifts_section
 from .windows import windows_section
@@ -29,6 +30,7 @@ SECTIONS: tuple[Section, ...] = (
     points_section,
     clicks_section,
     absent_section,
+    published_section,
 )
 
 
