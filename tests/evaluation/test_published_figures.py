@@ -8,7 +8,7 @@ from segevolution.evaluation.sections.results import StudyResults
 
 
 def results(*datasets):
-    return StudyResults(pd.DataFrame({"dataset": datasets, "dice": 0.5}), "base")
+    return StudyResults(pd.DataFrame({"dataset": datasets, "dice": 0.5}), "base", published=True)
 
 
 def test_every_figure_names_its_source_patients_and_data():

@@ -18,7 +18,7 @@ _FIRST = (
 
 def published_section(results: StudyResults) -> list[Block]:
     """See SECTIONS."""
-    datasets = list(dict.fromkeys(results.table["dataset"]))
+    datasets = list(dict.fromkeys(results.table["dataset"])) if results.published else []
     figures, first = figures_on(datasets), first_study_on(datasets)
     if not figures and not first:
         return []

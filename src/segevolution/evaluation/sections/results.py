@@ -15,11 +15,13 @@ class StudyResults:
         table: the rows of results.parquet.
         reference: the method that the others are compared with.
         external: datasets that nobody trained on.
+        published: whether figures that others published on its data are shown as well.
     """
 
     table: pd.DataFrame
     reference: str
     external: frozenset[str] = frozenset()
+    published: bool = False
 
 
 def question_in_words(rows: pd.DataFrame, prompt: str, context: str, **coordinates: str) -> str:
