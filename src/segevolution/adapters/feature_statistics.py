@@ -13,7 +13,7 @@ the adapted norms before it pass on. With few scans the source's statistics may 
 (Schneider et al. 2020, arXiv:2006.16971).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +98,7 @@ def estimate_maps(
 
 
 @contextmanager
-def mapped(backbone: BackboneModule, maps: Mapping[str, ChannelMap]) -> Any:
+def mapped(backbone: BackboneModule, maps: Mapping[str, ChannelMap]) -> Iterator[None]:
     """A context in which these layers answer through their maps."""
     with ExitStack() as stack:
         for handle in install(backbone, maps):

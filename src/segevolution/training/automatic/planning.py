@@ -13,7 +13,7 @@ import numpy as np
 
 from ...data.record import CaseRecord
 from ...errors import StoreError
-from ...imaging.grid import Triple, triple
+from ...imaging.grid import Floats, Triple, triple
 from ...models.unet.config import MOST_STAGES, UnetConfig
 from ...vocabulary import Modality
 from .settings import AutomaticSettings
@@ -108,7 +108,7 @@ def median_shape(records: Sequence[CaseRecord], spacing: Sequence[float]) -> Tri
     return triple(int(side) for side in np.median(shapes, axis=0))
 
 
-def _along_body(record: CaseRecord) -> tuple[np.ndarray, np.ndarray]:
+def _along_body(record: CaseRecord) -> tuple[Floats, Floats]:
     """Spacing and shape of a case along (d, h, w), which is z, y, x of its canonical axes."""
     return np.asarray(record.spacing[::-1], float), np.asarray(record.shape[::-1], float)
 
