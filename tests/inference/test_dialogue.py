@@ -192,6 +192,15 @@ def test_a_box_cut_at_the_border_is_said_in_the_answer(zooming: TinyBackbone) ->
     assert answer.notes[0].startswith("the box reached up to 5 voxels beyond the image and was cut at its border")
 
 
+def test_a_point_that_is_on_and_off_the_structure_is_said_in_the_answer(zooming: TinyBackbone) -> None:
+    session = Session(zooming, patient())
+    session.add_point(LIVER)
+    answer = session.add_point(tuple(index + 0.3 for index in LIVER), positive=False)
+    assert [note for note in answer.notes if "the point 10,12,6 was said to be on the structure and off it" in note]
+    assert not session.undo().notes
+    assert not session.add_point(SPLEEN, positive=False).notes
+
+
 def test_a_network_that_accepts_its_answer_is_told_it_with_the_next_click(clicking: TinyBackbone) -> None:
     heard = []
     decode = clicking._decode

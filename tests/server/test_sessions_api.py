@@ -113,6 +113,14 @@ def test_what_is_off_the_structure_waits_for_what_is_on_it(
     np.testing.assert_array_equal(Shown(scan().grid.shape).take(answer), expected.mask)
 
 
+def test_a_client_hears_that_a_point_contradicts_another(serve: Serve, scan_bytes: bytes) -> None:
+    client = serve()
+    address = begun(client, uploaded(client, scan_bytes))
+    assert not said(client, address, kind="point", position=INSIDE)["structure"]["notes"]
+    contradicted = said(client, address, kind="point", position=INSIDE, positive=False)["structure"]
+    assert ["on the structure and off it" in note for note in contradicted["notes"]] == [True]
+
+
 def test_two_clients_on_one_volume_encode_it_once_and_keep_dialogues_of_their_own(
     serve: Serve, scan_bytes: bytes
 ) -> None:

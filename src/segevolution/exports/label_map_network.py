@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PromptError
-from ..imaging.grid import Grid
+from ..imaging.grid import Array, Grid
 from ..imaging.prompts import Prompt, PromptKind
 from ..imaging.volume import Volume
 from ..inference.labelmap import LabelMapBuilder
@@ -83,7 +83,7 @@ class LabelMapNetwork(nn.Module):
             labels[row, 0] = torch.from_numpy(self._label_map(volume)).to(labels.device)
         return labels
 
-    def _label_map(self, volume: Volume) -> np.ndarray:
+    def _label_map(self, volume: Volume) -> Array:
         session = Session(self.backbone, volume)
         builder = LabelMapBuilder(session.frame, len(self.structures))
         for name in self.structures:

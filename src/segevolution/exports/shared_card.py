@@ -63,7 +63,7 @@ class SharedCard:
         identifier, name = hub_licence(self.licence)
         own = ModelCardData(**self.own.metadata, ignore_metadata_errors=True)
         results = [*(own.eval_results or ()), *self.results]
-        values = {
+        values: dict[str, Any] = {
             "library_name": library,
             "pipeline_tag": TASK,
             "license": identifier,

@@ -51,7 +51,20 @@ def understood(prompt: Prompt, spec: Spec, volume: Volume) -> PreparedPrompt:
             raise PromptError("the text is empty; name a structure, such as liver.")
         prompt = replace(prompt, text=name)
     accepted_prompt, notes = adapted(prompt, spec.accepts)
-    return PreparedPrompt(prompt, accepted_prompt, (*prompt.notes, *notes))
+    return PreparedPrompt(prompt, accepted_prompt, (*prompt.notes, *notes, *_contradictions(prompt)))
+
+
+def _contradictions(prompt: Prompt) -> tuple[str, ...]:
+    """What was said to be on the structure and off it, a sentence each: a network may well find nothing then."""
+    sides: dict[tuple[int, ...], set[int]] = {}
+    for place, label in zip(prompt.points, prompt.labels, strict=True):
+        sides.setdefault(tuple(round(index) for index in place), set()).add(label)
+    return tuple(
+        f"the point {','.join(map(str, voxel))} was said to be on the structure and off it, and an empty mask may be "
+        "all that fits both; take one of them back"
+        for voxel, labels in sides.items()
+        if len(labels) > 1
+    )
 
 
 def drawn(
