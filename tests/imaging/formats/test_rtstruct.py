@@ -79,6 +79,15 @@ def test_a_structure_set_refers_to_the_series_and_each_contour_to_its_slice(tmp_
     assert len(heights) == 5
 
 
+def test_names_in_any_script_come_back(tmp_path: Path) -> None:
+    image = read(series(tmp_path / "ct", PatientName="Müller^Jürgen", SpecificCharacterSet="ISO_IR 100"))
+    for names in (["liver"], ["Läsion", "病変"]):
+        path = tmp_path / f"{len(names)}.rtstruct.dcm"
+        write_mask(np.minimum(_labels(image), len(names)), image, path, labels=legend(names))
+        assert [name.written for name in describe_structures(path).names] == names
+        assert str(pydicom.dcmread(path).PatientName) == "Müller^Jürgen"
+
+
 def test_a_structure_without_a_voxel_is_an_roi_without_contours(tmp_path: Path) -> None:
     image = read(series(tmp_path / "ct"))
     array = np.zeros(image.grid.shape, np.uint8)

@@ -9,7 +9,7 @@ were called, in the words of `vocabulary` and of radiotherapy (`rt_names`); unkn
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -137,11 +137,7 @@ class DICOMSource(PairedSource):
             name = one.home or self._dataset
             if several[one.home] > 1:
                 name = f"{name}_{slug(one.description) or one.modality.lower()}"
-            number, free = 1, name
-            while free in names:
-                number += 1
-                free = f"{name}_{number}"
-            names[free] = one.uid
+            names[_free(name, names)] = one.uid
         return names
 
     @cached_property
@@ -198,7 +194,7 @@ def _certain(name: StructureName) -> str | None:
     return name.coded or rt_meaning(name.written)
 
 
-def _free(name: str, taken: Mapping[str, Pair]) -> str:
+def _free(name: str, taken: Collection[str]) -> str:
     number, free = 1, name
     while free in taken:
         number += 1

@@ -31,7 +31,7 @@ _COPIED = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
-_CHARACTERS = "SpecificCharacterSet"
+_CHARACTERS, _UTF_8 = "SpecificCharacterSet", "ISO_IR 192"
 
 
 def structure_set(array: Array, grid: Grid, source: DicomSource, labels: Sequence[Label]) -> FileDataset:
@@ -45,11 +45,13 @@ def structure_set(array: Array, grid: Grid, source: DicomSource, labels: Sequenc
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = STRUCTURE_SET, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    if _CHARACTERS in first:
+    if not all(label.name.isascii() for label in labels):
+        data.SpecificCharacterSet = _UTF_8
+    elif _CHARACTERS in first:
         data[_CHARACTERS] = first[_CHARACTERS]
     data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     for name in _COPIED:
-        setattr(data, name, first.get(name, None) or "")
+        setattr(data, name, str(first.get(name, None) or ""))
     data.StudyInstanceUID, data.SeriesInstanceUID = first.StudyInstanceUID, generate_uid()
     data.FrameOfReferenceUID, data.PositionReferenceIndicator = first.FrameOfReferenceUID, ""
     data.Modality, data.SeriesNumber, data.InstanceNumber = "RTSTRUCT", _SERIES_NUMBER, 1
