@@ -130,6 +130,15 @@ def test_segments_have_codes_colours_and_sides(dicom_series: Series, tmp_path: P
     assert all(len(set(segment.RecommendedDisplayCIELabValue)) > 1 for segment in data.SegmentSequence)
 
 
+@pytest.mark.parametrize("characters", ["ISO_IR 100", None])
+def test_names_in_any_script_come_back(characters: str | None, dicom_series: Series, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    patient = {"PatientName": "Müller^J" if characters else "Miller^J", "SpecificCharacterSet": characters}
+    data, *_ = _written(dicom_series(**_TAGS | patient), tmp_path, legend(["Läsion", "病変"]))
+    assert [segment.SegmentLabel for segment in data.SegmentSequence] == ["Läsion", "病変"]
+    assert str(data.PatientName) == patient["PatientName"]
+
+
 def test_values_without_names_are_numbered_in_order(dicom_series: Series, tmp_path: Path) -> None:
     pytest.importorskip("highdicom")
     volume = read(dicom_series(**_TAGS))

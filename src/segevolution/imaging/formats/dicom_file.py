@@ -20,6 +20,8 @@ LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
 STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTATIONS = (SEGMENTATION, LABEL_MAP_SEGMENTATION)
 """SOP classes of what holds labels and no signal."""
+UTF_8 = "ISO_IR 192"
+"""The character set of files whose labels have letters beyond ASCII; others keep that of their series."""
 
 _FRAME_OF_REFERENCE = 0x00200052  # the last tag of those that `identity` reads
 

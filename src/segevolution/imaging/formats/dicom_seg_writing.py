@@ -22,6 +22,7 @@ from ..grid import Array
 from ..legend import Label, labels_in
 from ..snomed import CodedTerm, structure_code
 from ..volume import Volume
+from .dicom_file import UTF_8
 
 _NAME = "SegEVOLution"
 _SERIES_NUMBER = 900  # far from those that a scanner gives
@@ -71,7 +72,17 @@ def write(array: Array, like: Volume, path: Path, labels: Sequence[Label]) -> No
             series_description=f"{_NAME} segmentation, for research",
             pixel_measures=PixelMeasuresSequence([rows, columns], distance, distance),
         )
+        if not all(segment.name.isascii() for segment in segments):
+            _to_utf_8(segmentation)
         segmentation.save_as(path)
+
+
+def _to_utf_8(data: pydicom.Dataset) -> None:
+    """Let a data set be written in UTF-8; a person's name would keep the bytes that it was read from."""
+    data.SpecificCharacterSet = UTF_8
+    for element in data:
+        if element.VR == "PN":
+            element.value = str(element.value)
 
 
 def _completed(header: pydicom.Dataset, distance: float) -> pydicom.Dataset:

@@ -19,7 +19,7 @@ from ..legend import Label, labels_in
 from ..snomed import CodedTerm, structure_code
 from ..volume import DicomSource
 from .contour_tracing import outline
-from .dicom_file import STRUCTURE_SET
+from .dicom_file import STRUCTURE_SET, UTF_8
 from .dicom_geometry import LPS_TO_RAS
 
 _NAME = "SegEVOLution"
@@ -31,7 +31,7 @@ _COPIED = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
-_CHARACTERS, _UTF_8 = "SpecificCharacterSet", "ISO_IR 192"
+_CHARACTERS = "SpecificCharacterSet"
 
 
 def structure_set(array: Array, grid: Grid, source: DicomSource, labels: Sequence[Label]) -> FileDataset:
@@ -46,7 +46,7 @@ def structure_set(array: Array, grid: Grid, source: DicomSource, labels: Sequenc
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     if not all(label.name.isascii() for label in labels):
-        data.SpecificCharacterSet = _UTF_8
+        data.SpecificCharacterSet = UTF_8
     elif _CHARACTERS in first:
         data[_CHARACTERS] = first[_CHARACTERS]
     data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
