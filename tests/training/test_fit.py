@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from segevolution.data.windows import FramedCase
-from segevolution.errors import CheckpointError
+from segevolution.errors import CheckpointError, RecipeError
 from segevolution.imaging.prompts import COMBINATIONS
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.training.batches import CaseGroup, SampleSettings, StepDataset
-from segevolution.training.checkpoint_file import read_checkpoint
+from segevolution.training.checkpoint_file import read_checkpoint, step_of
 from segevolution.training.fit import fit
 from segevolution.training.objective import ObjectiveSettings
 from segevolution.training.settings import FitSettings
@@ -138,3 +138,16 @@ def test_a_checkpoint_of_another_network_is_refused(groups, tmp_path):
     other.mask_tokens.requires_grad_(False)
     with pytest.raises(CheckpointError, match=r"mask_tokens.*new folder"):
         fit(other, groups, replace(SETTINGS, steps=9), tmp_path, device="cpu", quiet=True)
+
+
+def test_weights_that_are_not_finite_are_a_sentence_and_the_checkpoint_before_stays(groups, tmp_path, monkeypatch):
+    original = StepDataset.__getitem__
+
+    def spoilt(self, index):
+        batch = original(self, index)
+        return replace(batch, images=batch.images * torch.nan) if index == 3 else batch
+
+    monkeypatch.setattr(StepDataset, "__getitem__", spoilt)
+    with pytest.raises(RecipeError, match=r"astray: at step 4 [^\n]* not finite; lower learning_rate"):
+        fit(TinyBackbone(TinyConfig(seed=1)), groups, SETTINGS, tmp_path, device="cpu", quiet=True)
+    assert step_of(tmp_path / "last.ckpt") == 2

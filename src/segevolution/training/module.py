@@ -217,8 +217,19 @@ class PromptableModule(lightning.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep only what is trained, and the average."""
+        """Keep only what is trained, and the average.
+
+        Raises:
+            RecipeError: a weight is no longer finite; what was kept before stays.
+        """
         trained = self.trained()
+        astray = next((name for name, value in trained.items() if not bool(value.isfinite().all())), None)
+        if astray is not None:
+            raise RecipeError(
+                f"training went astray: at step {checkpoint['global_step']} {astray.removeprefix('backbone.')} holds "
+                "values that are not finite; lower learning_rate, or train with precision 32-true. The checkpoint "
+                "before, if there is one, is whole."
+            )
         checkpoint["state_dict"] = {name: checkpoint["state_dict"][name] for name in trained}
         checkpoint["average"] = self._average
 
