@@ -9,7 +9,7 @@ SERVER := $(VENV)/server-ready
 .PHONY: demo test test-server check format clean help
 
 help:
-	@echo "make demo    set up, then run the demo study: base against LoRA on simulated CT and MRI"
+	@echo "make demo    set up, then run the demo study: base, shipped MRI expert and four patients' adaptation"
 	@echo "make test    set up, then run the tests"
 	@echo "make test-server  set up, then run the tests that need other projects' clients and browsers"
 	@echo "make check   formatting, lint, types and architecture"

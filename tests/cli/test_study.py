@@ -142,7 +142,7 @@ def test_the_recipes_that_ship_are_listed_with_what_they_compare(capsys: pytest.
         main(["study", "--list", "--json"])
     listed = {row["recipe"]: row for row in json.loads(capsys.readouterr().out)}
     assert "demo" in listed
-    assert "lora" in listed["demo"]["methods"]
+    assert "adapted" in listed["demo"]["methods"]
     assert set(shipped_names("studies", "recipes")) == set(listed)
     with pytest.raises(SystemExit, match="2"):
         main(["study"])

@@ -37,7 +37,8 @@ def test_the_demo_needs_nothing_that_it_does_not_make_itself():
     recipe = load_recipe("demo")
     assert all(dataset.simulate is not None for dataset in recipe.data)
     assert {str(dataset.simulate.modality) for dataset in recipe.data} == {"CT", "MRI"}
-    assert recipe.base == "segvol-mini"
+    assert recipe.base == "segvol-mini-2"
+    assert {method.start for method in recipe.methods} == {None, "segvol-mini-mri"}  # they ship
 
 
 def test_a_recipe_states_only_what_differs(write):
