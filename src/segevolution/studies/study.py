@@ -26,6 +26,7 @@ from .plan import plan, plan_data
 from .primary import note_primary
 from .recipe import Recipe
 from .reporting import REPORT, analysis_of, read_manifest, report
+from .rivals import RIVALS
 from .run import Executor, LocalExecutor
 from .warm_start import starts_of
 from .workspace import FitFunction, Workspace
@@ -130,7 +131,7 @@ def run_study(
 def _ahead(study_plan: Plan, workspace: Workspace, done: int) -> str:
     """What is still to be done, before it begins: trainings take longest, and tell the time that is left."""
     waiting = [job for job in study_plan.trainings if job.fit is not None and not workspace.trained(job.run, job.key)]
-    steps = sum(job.fit.steps for job in waiting if job.fit is not None)
+    steps = sum(job.fit.steps for job in waiting if job.fit is not None and job.kind not in RIVALS)
     evaluations = len(study_plan.evaluations) - done
     of_all = f"{evaluations} of {len(study_plan.evaluations)} evaluations"
     return f"to do: {len(waiting)} trainings of {steps} steps in all, and {of_all}"
