@@ -158,6 +158,45 @@ def test_another_model_answers_what_was_asked_and_undo_brings_the_first_back(ope
     assert np.array_equal(opened.shown(), first)
 
 
+def test_undo_of_another_model_lets_the_first_one_answer_again(opened: Any, patient: Case) -> None:
+    opened.ask("liver")
+    opened.ask("spleen")
+    first, before = opened.shown(), opened.tab.input_value("#adapter")
+    opened.tab.select_option("#adapter", "segvol-mini-2")
+    opened.wait()
+    second, chosen = opened.shown(), opened.tab.input_value("#adapter")
+    assert not np.array_equal(first, second)
+    opened.tab.keyboard.press("Control+z")
+    opened.wait()
+    assert np.array_equal(opened.shown(), first)
+    assert opened.tab.input_value("#adapter") == before != chosen
+    spot = deepest(patient.mask("spleen"))
+    opened.click(spot)
+    clicked = opened.shown()
+    for _ in range(2):  # the click and "spleen", but no model any more
+        opened.tab.keyboard.press("Control+z")
+        opened.wait()
+    assert opened.tab.input_value("#adapter") == before
+    assert set(np.unique(opened.shown())) == {0, 1}
+    for _ in range(2):
+        opened.tab.keyboard.press("Control+Shift+z")
+        opened.wait()
+    assert np.array_equal(opened.shown(), clicked)
+
+
+def test_an_undone_model_is_brought_again_with_its_answers(opened: Any) -> None:
+    opened.ask("liver")
+    opened.tab.select_option("#adapter", "segvol-mini-2")
+    opened.wait()
+    second, chosen = opened.shown(), opened.tab.input_value("#adapter")
+    opened.tab.keyboard.press("Control+z")
+    opened.wait()
+    opened.tab.keyboard.press("Control+Shift+z")
+    opened.wait()
+    assert np.array_equal(opened.shown(), second)
+    assert opened.tab.input_value("#adapter") == chosen
+
+
 def test_structures_are_renamed_hidden_coloured_and_removed(opened: Any) -> None:
     opened.ask("liver")
     tab = opened.tab

@@ -95,8 +95,8 @@ export class Session {
   compare = (id, adapter) => send("POST", `${this.structure(id)}/compare`, { adapter });
   mask = (id) => get(`${this.structure(id)}/mask`);
 
-  async setAdapter(adapter) {
-    const { session, answers } = await send("PUT", `${this.path}/adapter`, { adapter, ask_again: true });
+  async setAdapter(adapter, askAgain = true) {
+    const { session, answers } = await send("PUT", `${this.path}/adapter`, { adapter, ask_again: askAgain });
     this.state = session;
     return answers;
   }

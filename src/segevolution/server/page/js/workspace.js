@@ -17,7 +17,7 @@ export class Workspace extends EventTarget {
     this.structures = []; // as the server describes them, each with its `mask`
     this.activeId = null;
     this.names = { names: [], free_text: false };
-    this.done = []; // actions: the structures' numbers, and the stroke where one was drawn
+    this.done = []; // actions: the structures' numbers, the stroke where one was drawn, both adapters of a switch
     this.undone = [];
     this.saved = true;
     this.pending = 0;
@@ -142,16 +142,18 @@ export class Workspace extends EventTarget {
   }
 
   undo() {
-    return this.queue(() => this.step(this.done, this.undone, (id) => this.session.undo(id)));
+    return this.queue(() => this.step(this.done, this.undone, "before", (id) => this.session.undo(id)));
   }
 
   redo() {
-    return this.queue(() => this.step(this.undone, this.done, (id) => this.session.redo(id)));
+    return this.queue(() => this.step(this.undone, this.done, "after", (id) => this.session.redo(id)));
   }
 
-  async step(from, to, ask) {
+  /** Take an action back, or bring it again; that of an adapter switches, and the next prompt is answered by that one. */
+  async step(from, to, which, ask) {
     const action = from.at(-1);
     if (!action) return;
+    if (action.adapters) await this.switchNow(action.adapters[which], false);
     for (const id of action.ids) this.take([await ask(id)]);
     to.push(from.pop());
     if (action.ids.length === 1) [this.activeId] = action.ids;
@@ -192,14 +194,21 @@ export class Workspace extends EventTarget {
   /** From now on another adapter answers, what was asked before, too. */
   setAdapter(adapter) {
     return this.queue(async () => {
-      const answers = await this.session.setAdapter(adapter);
-      this.session.state.structures.forEach((structure) => this.update(structure));
+      const adapters = { before: this.adapter, after: adapter };
+      const answers = await this.switchNow(adapter, true);
       this.take(answers);
-      if (answers.length) this.remember(answers.map(({ structure }) => structure.id));
-      this.names = await this.session.names();
+      this.remember(answers.map(({ structure }) => structure.id), null, adapters);
       this.tell("structures");
-      this.tell("adapter");
     });
+  }
+
+  /** Let an adapter answer; its answers to what was asked before, if it is to give them. */
+  async switchNow(adapter, askAgain) {
+    const answers = await this.session.setAdapter(adapter, askAgain);
+    this.session.state.structures.forEach((structure) => this.update(structure));
+    this.names = await this.session.names();
+    this.tell("adapter");
+    return answers;
   }
 
   /** Another adapter's answer to what was said of a structure: what the server says of it, and its mask. */
@@ -237,8 +246,8 @@ export class Workspace extends EventTarget {
     if (place >= 0) this.structures[place] = { ...structure, mask: this.structures[place].mask };
   }
 
-  remember(ids, stroke = null) {
-    this.done.push({ ids, stroke });
+  remember(ids, stroke = null, adapters = null) {
+    this.done.push({ ids, stroke, adapters });
     this.undone = [];
   }
 
@@ -251,7 +260,7 @@ export class Workspace extends EventTarget {
     const without = (actions) =>
       actions
         .map((action) => ({ ...action, ids: action.ids.filter((one) => one !== id) }))
-        .filter(({ ids }) => ids.length);
+        .filter(({ ids, adapters }) => ids.length || adapters);
     this.done = without(this.done);
     this.undone = without(this.undone);
   }
