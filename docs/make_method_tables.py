@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from segevolution.evaluation.report import written_difference
+from segevolution.evaluation.cells import difference_cells
 from segevolution.evaluation.statistics import difference, estimate
 
 PROMPTS = ("text", "point", "box", "text+box")
@@ -47,7 +47,7 @@ def _mean(rows: pd.DataFrame) -> str:
 def _change(rows: pd.DataFrame, method: str, reference: str) -> str:
     if method == reference:
         return _mean(rows[rows["method"] == reference])
-    change, _ = written_difference(difference(rows, method, reference))
+    change, _ = difference_cells(difference(rows, method, reference))
     return change
 
 

@@ -14,6 +14,7 @@ from segevolution.adapters import Adapter, create
 from segevolution.adapters.artifact import load_adapter, save_adapter
 from segevolution.cli.app import main
 from segevolution.data.store import Store
+from segevolution.evaluation.plots.rendering import Drawing
 from segevolution.imaging.case import Case
 from segevolution.imaging.formats import read_labels
 from segevolution.imaging.grid import Grid
@@ -169,8 +170,7 @@ def test_lora_trains_is_saved_and_a_killed_run_goes_on_bit_for_bit(
 def test_a_study_measures_base_and_lora(
     root: Path, tmp_path: Path, framing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
-    monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
+    monkeypatch.setattr("segevolution.evaluation.plots.rendering.render", lambda *given, **how: Drawing(b"", b"", b""))
     recipe = Recipe.model_validate(
         {
             "name": "toy",

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from segevolution.data.store import Store
+from segevolution.evaluation.plots.rendering import Drawing
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
@@ -134,5 +135,4 @@ def changed() -> Callable[..., Recipe]:
 @pytest.fixture
 def plain_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of a toy study's time; most tests do not look."""
-    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
-    monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
+    monkeypatch.setattr("segevolution.evaluation.plots.rendering.render", lambda *given, **how: Drawing(b"", b"", b""))

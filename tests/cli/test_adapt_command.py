@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from segevolution.cli.app import main
+from segevolution.evaluation.plots.rendering import Drawing
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone
 
@@ -42,8 +43,7 @@ def place(tmp_path, monkeypatch):
     write(scan(9)[0], tmp_path / "new.nii.gz")
     save_model(TinyBackbone(), tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
-    monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
+    monkeypatch.setattr("segevolution.evaluation.plots.rendering.render", lambda *given, **how: Drawing(b"", b"", b""))
     return tmp_path
 
 

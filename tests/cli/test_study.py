@@ -8,6 +8,7 @@ import yaml
 from segevolution.cli.app import main
 from segevolution.cli.console import shipped_names
 from segevolution.data.store import Store
+from segevolution.evaluation.plots.rendering import Drawing
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
@@ -40,8 +41,7 @@ def recipe(tmp_path, monkeypatch):
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(values))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
-    monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
+    monkeypatch.setattr("segevolution.evaluation.plots.rendering.render", lambda *given, **how: Drawing(b"", b"", b""))
     return "../toy.yaml"
 
 

@@ -7,17 +7,12 @@ from segevolution.evaluation.analysis import Analysis
 from segevolution.evaluation.blocks import Picture, Table
 from segevolution.evaluation.curves import PatientCurve, curve
 from segevolution.evaluation.findings import findings
+from segevolution.evaluation.plots import rendering
 from segevolution.evaluation.report import build
 from segevolution.evaluation.sections import SECTIONS, sections
 from segevolution.evaluation.sections.results import StudyResults
 
 PEOPLE = [f"p{number}" for number in range(6)]
-
-
-@pytest.fixture(autouse=True)
-def plain_pictures(monkeypatch):
-    """Most tests look at numbers; one draws."""
-    monkeypatch.setattr("segevolution.evaluation.curves.png_bytes", lambda figure: b"a chart")
 
 
 def table_of(blocks, number=0):
@@ -173,9 +168,7 @@ def test_false_alarms_are_shares_of_answers_above_a_millilitre_and_stay_out_of_e
     assert [row[0][:4] for row in cells(found, "alarms")] == ["0.75", "1.00", "0.50"]
     tables = [
         block
-        for block in build(
-            findings(table, Analysis("s", "base")), b"a chart", (), sections(StudyResults(table, "base"))
-        )
+        for block in build(findings(table, Analysis("s", "base")), experiments=sections(StudyResults(table, "base")))
         if isinstance(block, Table)
     ]
     assert [row for one in tables for row in one.rows if "bladder" in row] == [found.rows[2]]
@@ -236,8 +229,8 @@ def test_table_1_sets_external_data_apart_and_averages_only_what_all_were_asked(
     assert [row[-1] for row in structures.rows] == ["12", "12"]
 
 
-def test_curves_are_drawn(make_table, monkeypatch):
-    monkeypatch.undo()
+def test_curves_are_drawn_a_panel_a_unit_with_a_line_a_method(make_table):
     blocks = sections(StudyResults(boxes(make_table), "base"))
     (picture,) = [block for block in blocks if isinstance(block, Picture)]
-    assert picture.png.startswith(b"\x89PNG")
+    svg = rendering.render(picture.draw).svg.decode()
+    assert all(f">{text}</text>" in svg for text in ("voxels", "mm", "share of the sides", "base", "ellipsoid"))

@@ -2,7 +2,7 @@
 
 It is a study with one method and good defaults (`studies` does the work), so all of it goes on where it was stopped:
 
-    ADAPTER/          the adapter, its card, report.md, report.json, figures/: appears by one rename
+    ADAPTER/          the adapter, its card, report.html, .md, .json, figures/, tables/: appears by one rename
     ADAPTER.work/     the store, the split, the study with its checkpoints and its detailed report.html
 """
 
@@ -19,6 +19,7 @@ from ..data.store import Store
 from ..documents import read_json
 from ..documents.renamed_keys import with_old_names
 from ..errors import RecipeError, SegevolutionError
+from ..evaluation.report_files import has_latex
 from ..files import check_writable, sweep, write_json
 from ..inference.load import load
 from ..recipes.keys import digest
@@ -31,8 +32,9 @@ from ..vocabulary import did_you_mean
 from .attempts import Attempt, note_attempt, people_of
 from .cost import MeasuredFit
 from .data import PreparedDataset, Shares, bring, check_dataset, share_out, structures_in
+from .facts import AdaptFacts
 from .recipe import METHODS, NONE, SIMULATED, AdaptRequest, chosen_layers, make_recipe, replay_in_words
-from .report import REPORT, AdaptFacts, write_adapter
+from .report import REPORT, write_adapter
 from .start import choose_beginning
 
 
@@ -93,6 +95,7 @@ def adapt(
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda sentence: None,
     fit: FitFunction | None = None,
+    latex: bool = False,
 ) -> AdaptOutcome:
     """Prepare, train, measure before and after, and write the adapter; or go on with it.
 
@@ -104,6 +107,7 @@ def adapt(
         progress: told after each prepared case.
         say: told what is going on.
         fit: how adapters are trained; None takes `training.fit`.
+        latex: write the report's tables as LaTeX, too; of an adapter that is there, its folder is written anew.
 
     Raises:
         SegevolutionError: the request, its data, its base or the output cannot be used.
@@ -143,9 +147,10 @@ def adapt(
     recipe, retention = make_recipe(request, brought, structures, taught, spec, layers, shares, beginning)
     key = digest([_in_first_names(recipe), brought.store.fingerprint(), asdict(split)])
     before = _report_of(request.output)
-    if before is not None and before.get("key") == key:
+    is_same = before is not None and before.get("key") == key
+    if before is not None and is_same and (has_latex(request.output) or not latex):
         return AdaptOutcome(request.output, before, False)
-    if before is not None and not force:
+    if before is not None and not is_same and not force:
         raise RecipeError(
             f"{request.output} was made from other patients than {request.dataset} holds now, or begun elsewhere; "
             "use --force to replace it, or choose another -o."
@@ -176,7 +181,7 @@ def adapt(
         run=f"{request.method}-s{request.seed}",
         study=work / "study",
     )
-    written = write_adapter(facts, outcome.table, request.output, force=force)
+    written = write_adapter(facts, outcome.table, request.output, force=force or is_same, latex=latex)
     return AdaptOutcome(request.output, written, True)
 
 

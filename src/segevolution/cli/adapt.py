@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import RecipeError
-from .console import MOST_SEED, AsJson, Device, Force, Quiet, note, print_json, print_table, progress_bar
+from .console import MOST_SEED, AsJson, Device, Force, Latex, Quiet, note, print_json, print_table, progress_bar
 from .options import DatasetModality, DatasetSequence, PatientRule
 
 app = typer.Typer(add_completion=False)
@@ -85,6 +85,7 @@ def adapt(
     ct: Annotated[
         Path | None, typer.Option(metavar="STORE", help="Real CT on which forgetting is measured too.")
     ] = None,
+    latex: Latex = False,
     device: Device = "auto",
     force: Force = False,
     quiet: Quiet = False,
@@ -148,6 +149,7 @@ def adapt(
             quiet=quiet,
             progress=prepared,
             say=lambda sentence: note(sentence, quiet=quiet),
+            latex=latex,
         )
     finally:
         bar.stop()
@@ -155,7 +157,7 @@ def adapt(
         print_json({"adapter": str(done.folder), "fresh": done.fresh, **done.report})
         return
     _print(done.report)
-    note(f"report: {done.folder / 'report.md'}", quiet=quiet)
+    note(f"report: {done.folder / 'report.html'}", quiet=quiet)
     if not done.fresh:
         note("all of this was done before; nothing was missing.", quiet=quiet)
 

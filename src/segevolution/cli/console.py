@@ -18,6 +18,7 @@ __all__ = [
     "DataRoot",
     "Device",
     "Force",
+    "Latex",
     "Quiet",
     "note",
     "print_json",
@@ -36,6 +37,7 @@ DataRoot = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")]
+Latex = Annotated[bool, typer.Option("--latex", help="Write the report's tables as LaTeX, too: tables/*.tex.")]
 
 
 def shipped_names(room: str, folder: str) -> list[str]:

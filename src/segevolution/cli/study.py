@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import AsJson, DataRoot, Device, Quiet, note, print_json, print_table, shipped_names
+from .console import AsJson, DataRoot, Device, Latex, Quiet, note, print_json, print_table, shipped_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +64,7 @@ def study(
         ),
     ] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes that ship, and leave.")] = False,
+    latex: Latex = False,
     data: DataRoot = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -92,7 +93,7 @@ def study(
         return
     with _client(dask) as client:
         executor = _executor(client) if client is not None else LocalExecutor(share) if share else None
-        done = run_study(study_recipe, folder, root=data, device=device, quiet=quiet, executor=executor)
+        done = run_study(study_recipe, folder, root=data, device=device, quiet=quiet, executor=executor, latex=latex)
     if part is not None and done.missing:
         progress_text = (
             f"measured {done.measured} of {done.planned}, trained {len(done.trained)}; {done.missing} are missing"
@@ -186,7 +187,7 @@ def _executor(client: "Client") -> "Executor":
 
 def _print(done: "StudyOutcome") -> None:
     from ..evaluation.findings import findings
-    from ..evaluation.report import comparison_rows, level_rows, retention_rows
+    from ..evaluation.tables import comparison_rows, level_rows, retention_rows
 
     study_findings = findings(done.table, done.analysis)
     levels = level_rows(study_findings.metric("dice"), study_findings.methods)

@@ -1,15 +1,17 @@
-"""A report as blocks (headings, text, tables, pictures), written as Markdown or as one page of HTML.
+"""A report as blocks: headings, text, tables and pictures, of which Markdown, a page and files are made.
 
-Names of a user stand in both as text.
+Names of a user stand in all of them as text.
 """
 
-import base64
-import html
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from matplotlib.figure import Figure
+
 from ..markup import markdown_text
+from .cells import Turn, value_of
 
 
 @dataclass(frozen=True)
@@ -37,23 +39,64 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """The answer that stands on top.
+
+    Attributes:
+        question: what was asked.
+        answer: in a few words.
+        sentence: with the numbers.
+        turn: of what kind the answer is.
+    """
+
+    question: str
+    answer: str
+    sentence: str
+    turn: Turn
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table of text; the first column is left-aligned."""
+    """A table; the first column is left-aligned.
+
+    Attributes:
+        rows: text, or `Cell`, which is text with a number behind it.
+        name: of its files; without one it is named by the heading above it.
+        caption: what it shows, for paper and screen; without one the heading above it.
+        note: how its intervals are made, for a paper, where they are not those of means over patients.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    name: str = ""
+    caption: str = ""
+    note: str = ""
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Of each column, whether it holds numbers, dashes apart."""
+        places = range(len(self.columns))
+        return tuple(any(not math.isnan(value_of(row[place])) for row in self.rows) for place in places)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with the name of its file and what it shows."""
+    """A plot, or a picture of a case.
+
+    Attributes:
+        name: of its files.
+        caption: what it shows.
+        draw: makes it; called when the report's files are written.
+        is_scan: a scan on black: a page shows it as an image, the same on a light and a dark ground.
+    """
 
     name: str
     caption: str
-    png: bytes
+    draw: Callable[[], Figure]
+    is_scan: bool = False
 
 
-Block = Heading | Text | Table | Picture
+Block = Heading | Text | Verdict | Table | Picture
 
 
 def markdown(blocks: Sequence[Block]) -> str:
@@ -67,7 +110,9 @@ def markdown(blocks: Sequence[Block]) -> str:
                 written_lines = [_markdown_line(line) for line in lines]
                 is_paragraph = len(lines) == 1 and not listed
                 parts.append(written_lines[0] if is_paragraph else "\n".join(f"- {line}" for line in written_lines))
-            case Picture(name, caption, _):
+            case Verdict(question, answer, sentence):
+                parts.append(markdown_text(f"{question} Answer: {answer}. {sentence}"))
+            case Picture(name, caption):
                 parts.append(
                     f"![{markdown_text(name)}](figures/{quote(name, safe='')}.png)\n\n{markdown_text(caption)}"
                 )
@@ -82,49 +127,3 @@ def _markdown_line(line: str | Line) -> str:
     if isinstance(line, str):
         return markdown_text(line)
     return f"**{markdown_text(line.bold)}** {markdown_text(line.rest)}".rstrip()
-
-
-def _html_line(line: str | Line) -> str:
-    if isinstance(line, str):
-        return html.escape(line)
-    return f"<strong>{html.escape(line.bold)}</strong> {html.escape(line.rest)}".rstrip()
-
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; }
-body { max-width: 1100px; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
-table { display: block; overflow-x: auto; }
-th, td { padding: 0.25em 0.9em 0.25em 0; text-align: left; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th { border-bottom: 2px solid #888; }
-figure { margin: 1.5em 0; } img { max-width: 100%; } figcaption, li { color: #555; font-size: 14px; }
-"""
-
-
-def page(blocks: Sequence[Block], title: str) -> str:
-    """The blocks as one HTML file that needs nothing beside it."""
-    parts = []
-    for block in blocks:
-        match block:
-            case Heading(text, level):
-                parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
-            case Text(lines, listed):
-                items = "".join(f"<li>{_html_line(line)}</li>" for line in lines)
-                parts.append(
-                    f"<p>{_html_line(lines[0])}</p>" if len(lines) == 1 and not listed else f"<ul>{items}</ul>"
-                )
-            case Picture(_, caption, png):
-                data = base64.b64encode(png).decode()
-                escaped_caption = html.escape(caption)
-                parts.append(
-                    f'<figure><img alt="{escaped_caption}" src="data:image/png;base64,{data}">'
-                    f"<figcaption>{escaped_caption}</figcaption></figure>"
-                )
-            case Table(columns, rows):
-                head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-                body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-                parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Study {html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
-    )

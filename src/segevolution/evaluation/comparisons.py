@@ -14,6 +14,7 @@ import pandas as pd
 from ..metrics import METRICS, Metric
 from .analysis import Analysis, PrimaryQuestion
 from .intervals import FEWEST
+from .patients import PatientPair, patient_pairs
 from .retention import Kept, Retention
 from .significance import Equivalence, equivalence, holm
 from .statistics import Difference, Estimate, Verdict, difference
@@ -28,6 +29,7 @@ class MethodComparison:
         change: paired difference.
         corrected: its p after Holm's correction; of the primary question its own.
         primary: whether it is the primary question.
+        pairs: the patients behind a plain question; none of any other.
     """
 
     method: str
@@ -36,6 +38,7 @@ class MethodComparison:
     change: Difference
     corrected: float
     primary: bool
+    pairs: tuple[PatientPair, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -58,6 +61,7 @@ class PrimaryFinding:
         equivalence: where the question has a margin.
         answer: "yes", "no" or "not shown".
         sentence: what may be said.
+        pairs: the patients behind it.
     """
 
     question: PrimaryQuestion
@@ -65,6 +69,12 @@ class PrimaryFinding:
     equivalence: Equivalence | None
     answer: str
     sentence: str
+    pairs: tuple[PatientPair, ...] = ()
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the mean difference is one for the better by the question's metric."""
+        return (self.change.estimate.mean > 0) == (METRICS[self.question.metric].better == "higher")
 
 
 def compare(table: pd.DataFrame, methods: Sequence[str], analysis: Analysis) -> list[MethodComparison]:
@@ -78,7 +88,8 @@ def compare(table: pd.DataFrame, methods: Sequence[str], analysis: Analysis) -> 
         for question, rows in all_questions:
             change = difference(rows, method, reference)
             primary = _is_primary(question, method, reference, analysis.primary)
-            comparisons.append(MethodComparison(method, reference, question, change, change.p, primary))
+            people = patient_pairs(rows, method, reference) if question.plain else ()
+            comparisons.append(MethodComparison(method, reference, question, change, change.p, primary, people))
     return comparisons
 
 
@@ -117,12 +128,14 @@ def correct(
 def primary_finding(table: pd.DataFrame, question: PrimaryQuestion) -> PrimaryFinding:
     """The answer to a primary question, from the rows that it is about alone."""
     metric = METRICS[question.metric]
-    change = difference(question.rows(table), question.method, question.reference, metric.name)
+    rows = question.rows(table)
+    change = difference(rows, question.method, question.reference, metric.name)
+    pairs = patient_pairs(rows, question.method, question.reference, metric.name)
     if question.margin is None:
         verdict = change.judged(change.p)
         answer = "yes" if verdict in (Verdict.HIGHER, Verdict.LOWER) else "not shown"
         sentence = claim(question.method, question.reference, metric, change, change.p, question.where)
-        return PrimaryFinding(question, change, None, answer, sentence)
+        return PrimaryFinding(question, change, None, answer, sentence, pairs)
     few = change.estimate.patients < FEWEST or not math.isfinite(change.estimate.mean)
     tested = equivalence([] if few else change.values, question.margin, runs=change.runs)
     apart = tested.lost or tested.low > tested.margin
@@ -134,7 +147,7 @@ def primary_finding(table: pd.DataFrame, question: PrimaryQuestion) -> PrimaryFi
         "not shown": f"That {question.method} is equal to {question.reference} within {question.margin:g} is not shown",
     }[answer]
     sentence = f"{sentences} in {metric.title} {question.where}: {size}, n = {change.estimate.patients}."
-    return PrimaryFinding(question, change, tested, answer, sentence)
+    return PrimaryFinding(question, change, tested, answer, sentence, pairs)
 
 
 def claim(method: str, reference: str, metric: Metric, change: Difference, corrected: float, where: str) -> str:

@@ -12,13 +12,14 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.figure import Figure
 
-from .figures import COLOURS, png_bytes
+from ..metrics import METRICS
 from .intervals import Interval, RunVariance, interval_of, seed_variance
 from .statistics import by_patient
 
 Values = npt.NDArray[np.float64]
+
+DICE_SPAN = METRICS["dice"].span
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,8 @@ class PatientCurve:
     def intervals(self) -> list[Interval]:
         """The mean of each place with its interval over patients and seeds."""
         runs = self.runs or ((),) * len(self.at)
-        return [interval_of(column, runs=added) for column, added in zip(self.values.T, runs, strict=True)]
+        columns = zip(self.values.T, runs, strict=True)
+        return [interval_of(column, runs=added).within(DICE_SPAN) for column, added in columns]
 
     @property
     def means(self) -> list[float]:
@@ -52,7 +54,7 @@ class PatientCurve:
 
     def area(self) -> Interval:
         """Area under the curve over the width of its places: the mean value along the way (trapezoids)."""
-        return interval_of(self.areas())
+        return interval_of(self.areas()).within(DICE_SPAN)
 
     def areas(self) -> Values:
         """(patients,): each patient's area; the value itself where there is one place."""
@@ -132,53 +134,3 @@ def _of_seeds(rows: pd.DataFrame, people: Sequence[tuple[str, str]], metric: str
         else None
     )
     return () if added is None else (added,)
-
-
-def written(interval: Interval) -> str:
-    """ "0.812 [0.760, 0.851]", or the mean alone where patients are too few for an interval."""
-    if interval.count == 0:
-        return "–"
-    if not interval.shown:
-        return f"{interval.mean:.3f}"
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def written_change(differences: Values) -> str:
-    """ "+0.104 [+0.061, +0.150]" of the patients' paired differences; a dash without patients."""
-    if not len(differences):
-        return "–"
-    interval = interval_of(differences)
-    return f"{interval.mean:+.3f}" + (f" [{interval.low:+.3f}, {interval.high:+.3f}]" if interval.shown else "")
-
-
-def draw_curves(panels: Sequence[CurvePanel], y_label: str = "Dice", columns: int = 3) -> bytes:
-    """PNG of the panels, row by row; bands are 95 % intervals, and there are none below six patients."""
-    count = max(1, len(panels))
-    columns = min(columns, count)
-    lines = math.ceil(count / columns)
-    figure = Figure(figsize=(3.6 * columns + 0.6, 2.7 * lines + 0.6), dpi=110, layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    labels = list(dict.fromkeys(line.label for panel in panels for line in panel.curves))
-    colours = {label: COLOURS[number % len(COLOURS)] for number, label in enumerate(labels)}
-    for axis, panel in zip(axes, panels, strict=False):
-        for line in panel.curves:
-            places = list(range(len(line.at))) if panel.even else list(line.at)
-            intervals = line.intervals
-            axis.plot(places, [one.mean for one in intervals], "o-", ms=3, lw=1.4, color=colours[line.label])
-            if all(one.shown for one in intervals):
-                low, high = [one.low for one in intervals], [one.high for one in intervals]
-                axis.fill_between(places, low, high, color=colours[line.label], alpha=0.15, lw=0)
-            if panel.even:
-                axis.set_xticks(places, [f"{place:g}" for place in line.at])
-        axis.set_title(panel.title, fontsize=9, loc="left")
-        axis.set_xlabel(panel.x_label, fontsize=8)
-        axis.set_ylabel(y_label, fontsize=8)
-        axis.tick_params(labelsize=7)
-        axis.set_ylim(0, 1)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", color="#dddddd", lw=0.6)
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    handles = [axes[0].plot([], [], "o-", ms=3, color=colours[label], label=label)[0] for label in labels]
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, min(5, len(labels))), frameon=False)
-    return png_bytes(figure)

@@ -14,7 +14,7 @@ Training is a second source of variance beside the patients: `seed_variance` and
 import functools
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,12 @@ class Interval:
     def shown(self) -> bool:
         """Whether a report shows bounds: not below FEWEST patients."""
         return self.count >= FEWEST and not math.isnan(self.low)
+
+    def within(self, span: tuple[float, float]) -> "Interval":
+        """The interval without what lies beyond the values that there can be; it holds the true one as often."""
+        if math.isnan(self.low):
+            return self
+        return replace(self, low=max(self.low, span[0]), high=min(self.high, span[1]))
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,25 @@ import pandas as pd
 
 from ..metrics import METRICS, Metric
 from .coordinates import complete
-from .statistics import Estimate, estimate, grouped
+from .statistics import Estimate, Person, estimate, grouped, patient_levels
 from .table_questions import TableQuestion, questions_of
 
 
 @dataclass(frozen=True)
 class LevelRow:
-    """One question, or one structure of it, and the level of each method; a method that was not asked is missing."""
+    """One question, or one structure of it, and the level of each method; a method that was not asked is missing.
+
+    Attributes:
+        levels: method -> its mean, or of a distance its median.
+        values: method -> (dataset, patient) -> what that was taken of.
+        patients: the fewest and the most patients that a method answered.
+    """
 
     question: TableQuestion
     structure: str | None
     levels: Mapping[str, Estimate]
+    values: Mapping[str, Mapping[Person, float]]
     patients: tuple[int, int]
-    """The fewest and the most patients that a method answered."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ def structure_table(plain: pd.DataFrame, methods: Sequence[str], prompt: str) ->
 def _levels(
     question: TableQuestion, structure: str | None, rows: pd.DataFrame, methods: Sequence[str], metric: str
 ) -> LevelRow:
-    levels = {method: estimate(part, metric) for (method,), part in grouped(rows, ("method",)) if method in methods}
+    parts = {method: part for (method,), part in grouped(rows, ("method",)) if method in methods}
+    values = {method: patient_levels(part, metric) for method, part in parts.items()}
+    levels = {method: estimate(part, metric, values[method]) for method, part in parts.items()}
     counts = [level.patients for level in levels.values() if level.patients] or [0]
-    return LevelRow(question, structure, levels, (min(counts), max(counts)))
+    return LevelRow(question, structure, levels, values, (min(counts), max(counts)))

@@ -102,7 +102,12 @@ class Difference:
 
 
 def estimate_of(
-    values: npt.ArrayLike, rows: int | None = None, runs: Sequence[RunVariance] = (), *, distance: bool = False
+    values: npt.ArrayLike,
+    rows: int | None = None,
+    runs: Sequence[RunVariance] = (),
+    *,
+    distance: bool = False,
+    span: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate:
     """The mean of one value a patient with its interval, or the median of distances.
 
@@ -111,13 +116,14 @@ def estimate_of(
         rows: how many answers stand behind them; None = as many as values.
         runs: what training adds to the variance of the mean.
         distance: whether they are distances, of which some may be infinite.
+        span: the least and the largest value that there can be; the interval ends there.
     """
     sample = np.asarray(values, np.float64).reshape(-1)
     sample = sample[~np.isnan(sample)]
     count = len(sample) if rows is None else rows
     if np.isinf(sample).any() and not distance:
         return Estimate(_mean(sample.tolist()), math.nan, math.nan, len(sample), count)
-    interval = interval_of_median(sample) if distance else interval_of(sample, runs=runs)
+    interval = (interval_of_median(sample) if distance else interval_of(sample, runs=runs)).within(span)
     low, high = (interval.low, interval.high) if interval.shown else (math.nan, math.nan)
     return Estimate(interval.mean, low, high, interval.count, count)
 
@@ -180,16 +186,28 @@ def grouped(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str,
         yield tuple(map(str, values)), rows
 
 
-def estimate(rows: pd.DataFrame, metric: str = "dice") -> Estimate:
-    """The mean of a metric over the patients in `rows`, all of one method; of a distance the median."""
+def patient_levels(rows: pd.DataFrame, metric: str = "dice") -> dict[Person, float]:
+    """(dataset, patient) -> the value that `estimate` averages, or of a distance takes the median of."""
+    return by_patient(rows, metric, distance=metric in METRICS and METRICS[metric].distance)
+
+
+def estimate(rows: pd.DataFrame, metric: str = "dice", values: Mapping[Person, float] | None = None) -> Estimate:
+    """The mean of a metric over the patients in `rows`, all of one method; of a distance the median.
+
+    Args:
+        rows: of one method.
+        metric: a column.
+        values: the `patient_levels` of these rows, where they are known already.
+    """
     distance = metric in METRICS and METRICS[metric].distance
-    values = by_patient(rows, metric, distance=distance)
+    span = METRICS[metric].span if metric in METRICS else (-math.inf, math.inf)
+    values = patient_levels(rows, metric) if values is None else values
     count = int(rows[metric].notna().sum())
     if distance:
-        return estimate_of(list(values.values()), count, distance=True)
+        return estimate_of(list(values.values()), count, distance=True, span=span)
     finite = all(map(math.isfinite, values.values()))
     runs = _run_variances(values, _seed_values(rows, metric), _runs_of(rows)) if finite else ()
-    return estimate_of(list(values.values()), count, runs)
+    return estimate_of(list(values.values()), count, runs, span=span)
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str], metric: str = "dice") -> pd.DataFrame:
@@ -281,7 +299,7 @@ def _runs_of(rows: pd.DataFrame) -> dict[Person, frozenset[str]]:
 
 
 def _run_variances(
-    values: dict[Person, float], seeds: Sequence[Sequence[dict[Person, float]]], folds: Mapping[Person, Hashable]
+    values: Mapping[Person, float], seeds: Sequence[Sequence[dict[Person, float]]], folds: Mapping[Person, Hashable]
 ) -> tuple[RunVariance, ...]:
     """What training adds: of seeds (one list a method that has several) or of folds, whichever is more.
 

@@ -76,26 +76,65 @@ class Panel:
 
 def draw_panel(axes: Axes, ordered: Volume, panel: Panel, mask: Mask, colour: Rgb, prompt: Prompt | None) -> None:
     """Draw a panel of a canonical volume; mask and prompt are in the same voxels."""
-    plane, spacing = panel.plane, ordered.grid.spacing
-    across, up = spacing[plane.across], spacing[plane.up]
-    columns, rows = ordered.array.shape[plane.across], ordered.array.shape[plane.up]
-    # Millimetres run with the axes; the picture is turned by its limits, so that the patient's right is on the left.
-    frame = (-0.5 * across, (columns - 0.5) * across, -0.5 * up, (rows - 0.5) * up)
-    low, high = panel.black_to_white
-    cut = _cut(ordered.array, plane, panel.place)
-    axes.imshow(cut, cmap="gray", vmin=low, vmax=high, extent=frame, origin="lower", interpolation="nearest")
-    outline = _cut(mask, plane, panel.place)
-    if outline.any():
-        x = (np.arange(columns + 2) - 1) * across
-        y = (np.arange(rows + 2) - 1) * up
-        axes.contour(x, y, np.pad(outline, 1).astype(float), levels=[0.5], colors=[colour], linewidths=1.3)
+    draw_scan(axes, ordered, panel)
+    draw_outline(axes, ordered, panel, mask, colour)
     if prompt is not None:
-        _draw_prompt(axes, prompt, panel, spacing)
-    _set_view(axes, panel, frame, spacing)
+        _draw_prompt(axes, prompt, panel, ordered.grid.spacing)
+    plane = panel.plane
     number = ordered.grid.to_mm([[panel.place if other == plane.axis else 0 for other in range(3)]])[0][plane.axis]
     title = f"{plane.name}, {'xyz'[plane.axis]} = {number:.0f} mm"
     axes.text(0.03, 0.985, title, **{**_style(axes, 7, "white"), "ha": "left"})
+
+
+def draw_scan(axes: Axes, ordered: Volume, panel: Panel) -> None:
+    """Draw a slice of a canonical volume, its patient's right on the left, with letters of the sides and a scale."""
+    spacing, frame = ordered.grid.spacing, _frame(ordered, panel.plane)
+    low, high = panel.black_to_white
+    cut = _cut(ordered.array, panel.plane, panel.place)
+    axes.imshow(cut, cmap="gray", vmin=low, vmax=high, extent=frame, origin="lower", interpolation="nearest")
+    _set_view(axes, panel, frame, spacing)
     axes.axis("off")
+
+
+def draw_outline(axes: Axes, ordered: Volume, panel: Panel, mask: Mask, colour: Rgb, width: float = 1.3) -> None:
+    """Draw the outline of a mask in the panel's slice, if it is there."""
+    outline = _cut(mask, panel.plane, panel.place)
+    if outline.any():
+        x, y = _padded_places(ordered, panel.plane)
+        padded = np.pad(outline, 1).astype(float)
+        axes.contour(x, y, padded, levels=[0.5], colors=[colour], linewidths=width)
+
+
+def fill_area(axes: Axes, ordered: Volume, panel: Panel, mask: Mask, colour: str, hatch: str | None = None) -> None:
+    """Fill a mask in the panel's slice, or hatch it."""
+    area = _cut(mask, panel.plane, panel.place)
+    if not area.any():
+        return
+    x, y = _padded_places(ordered, panel.plane)
+    padded = np.pad(area, 1).astype(float)
+    if hatch is None:
+        axes.contourf(x, y, padded, levels=[0.5, 1.5], colors=[colour], alpha=0.65)
+        return
+    hatched = axes.contourf(x, y, padded, levels=[0.5, 1.5], colors="none", hatches=[hatch])
+    hatched.set_edgecolor(colour)
+    axes.contour(x, y, padded, levels=[0.5], colors=[colour], linewidths=0.8)
+
+
+def _frame(ordered: Volume, plane: PanelPlane) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of a whole slice in millimetres.
+
+    They run with the axes; the picture is turned by its limits, so that the patient's right is on the left.
+    """
+    across, up = ordered.grid.spacing[plane.across], ordered.grid.spacing[plane.up]
+    columns, rows = ordered.array.shape[plane.across], ordered.array.shape[plane.up]
+    return -0.5 * across, (columns - 0.5) * across, -0.5 * up, (rows - 0.5) * up
+
+
+def _padded_places(ordered: Volume, plane: PanelPlane) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Millimetres of a slice's columns and rows, with one more on each side."""
+    spacing, shape = ordered.grid.spacing, ordered.array.shape
+    x, y = ((np.arange(shape[axis] + 2) - 1) * spacing[axis] for axis in (plane.across, plane.up))
+    return x, y
 
 
 def _cut(array: Array, plane: PanelPlane, place: int) -> Array:

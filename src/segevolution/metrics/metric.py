@@ -1,5 +1,6 @@
 """A metric: its column in the table of results, and how its number comes from an answer and the truth."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +42,7 @@ class Metric:
         needs_mm: whether it is in millimetres: it is missing where a volume has none, or surfaces are not measured.
         measure: the number of a comparison; NaN where it is not defined.
         distance: whether it is infinite where the answer is empty: then reports rank it and show medians.
+        span: the least and the largest value that it can have; an interval of its mean ends there.
     """
 
     name: str
@@ -49,3 +51,4 @@ class Metric:
     needs_mm: bool
     measure: Callable[[Comparison], float]
     distance: bool = False
+    span: tuple[float, float] = (0.0, math.inf)

@@ -1,10 +1,11 @@
 """The report of a study: its rows joined into one table, told of with pictures, and a manifest beside them.
 
 results.parquet, manifest.json                see evaluation.results
-report.md, report.html, figures/
+report.md, report.html, figures/, tables/    see evaluation.report_files
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,17 @@ from ..documents import read_json
 from ..errors import RecipeError
 from ..evaluation.analysis import Analysis
 from ..evaluation.blocks import Picture
-from ..evaluation.figures import choose_cases, draw_slice
-from ..evaluation.report import place, write_report
+from ..evaluation.cells import place
+from ..evaluation.chosen_cases import choose_cases
+from ..evaluation.plots.cases import draw_case
+from ..evaluation.report import write_report
+from ..evaluation.report_files import PAGE, has_latex
 from ..evaluation.results import Mask, surroundings
 from ..files import check_writable, write_json
 from .jobs import ReportJob
 from .mixture_card import note_gates
+from .training_curves import training_curves
 from .workspace import Workspace
-
-REPORT = "report.html"
 
 
 class Manifest(BaseModel):
@@ -74,23 +77,27 @@ def report(
     workspace: Workspace,
     call: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
+    *,
+    latex: bool = False,
 ) -> pd.DataFrame:
     """Join the rows, and write table, report and manifest where they are not what they would be.
 
     Args:
         call: what is said of the call that asks, for the manifest; None where it measured and trained nothing.
         warnings: sentences beside the job's own.
+        latex: write the report's tables as LaTeX, too, and the report anew where they are not there.
 
     Returns:
         The table of results.
     """
     folder, results = workspace.folder, workspace.results
     before = read_manifest(folder, job.study)
-    whole = (folder / REPORT).is_file() and results.table_path.is_file()
+    whole = (folder / PAGE).is_file() and results.table_path.is_file() and (has_latex(folder) or not latex)
     if call or not whole or any(getattr(before, name) != job.manifest[name] for name in ("recipe", "plan")):
         table = results.join(job.parts, {evaluation.part: evaluation.columns() for evaluation in job.evaluations})
-        slices = _slices(table, job, workspace)
-        write_report(table, folder, analysis_of(job, warnings), slices)
+        curves = training_curves(folder / "models", (training.run for training in job.trainings))
+        scans = _scans(table, job, workspace)
+        write_report(table, folder, analysis_of(job, warnings), scans, curves, latex=latex or has_latex(folder))
         calls = [*before.calls, *([dict(call)] if call else [])]
         write_json(folder / "manifest.json", {"study": job.study, **surroundings(), **job.manifest, "calls": calls})
     else:
@@ -99,7 +106,7 @@ def report(
     return table
 
 
-def _slices(table: pd.DataFrame, job: ReportJob, workspace: Workspace) -> list[Picture]:
+def _scans(table: pd.DataFrame, job: ReportJob, workspace: Workspace) -> list[Picture]:
     """Pictures of the cases that the rule of `choose_cases` picks for the first method beside the reference."""
     methods = table[table["prompt"] == job.drawn]["method"]
     others = [name for name in dict.fromkeys(methods) if name != job.reference]
@@ -125,6 +132,7 @@ def _slices(table: pd.DataFrame, job: ReportJob, workspace: Workspace) -> list[P
             scores += f", {job.reference} {choice.reference_dice:.3f}"
         where = place(choice.dataset, choice.modality)
         caption = f"{choice.case}, the {choice.rank} of {where} by Dice of {method} with {job.drawn}: {scores}"
-        png = draw_slice(case, masks_by_run, structures, choice.case)
-        pictures.append(Picture(f"{choice.dataset}-{choice.rank}", f"{caption} (means over structures).", png))
+        draw = partial(draw_case, case, masks_by_run, structures)
+        caption = f"{caption} (means over structures)."
+        pictures.append(Picture(f"{choice.dataset}-{choice.rank}", caption, draw, is_scan=True))
     return pictures

@@ -5,7 +5,7 @@ Every job leaves its result whole or not at all, so a study can be killed at any
     runs/<name>/data/<dataset>/        stores that the study made
     runs/<name>/models/<run>/          fit/ (checkpoint, curves), adapter/, trained.json
     runs/<name>/parts/ ... results.parquet, manifest.json        see evaluation.results
-    runs/<name>/report.md, report.html, figures/
+    runs/<name>/report.md, report.html, figures/, tables/        see evaluation.report_files
     runs/<name>/claims/                while several processes work on it, who trains what
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..evaluation.analysis import Analysis
+from ..evaluation.report_files import PAGE
 from ..recipes.stores import PreparedStore, StoreRef
 from ..runtime import resolve_device
 from .facts import DatasetFacts, read_bases
@@ -25,7 +26,7 @@ from .jobs import Plan
 from .plan import plan, plan_data
 from .primary import note_primary
 from .recipe import Recipe
-from .reporting import REPORT, analysis_of, read_manifest, report
+from .reporting import analysis_of, read_manifest, report
 from .rivals import RIVALS
 from .run import Executor, LocalExecutor
 from .warm_start import starts_of
@@ -68,6 +69,7 @@ def run_study(
     quiet: bool = False,
     fit: FitFunction | None = None,
     executor: Executor | None = None,
+    latex: bool = False,
 ) -> StudyOutcome:
     """Run a study, or the rest of it.
 
@@ -78,6 +80,7 @@ def run_study(
         quiet: no progress.
         fit: how adapters are trained; None takes `training.fit`.
         executor: what does the jobs; None takes this process.
+        latex: write the report's tables as LaTeX, too.
 
     Raises:
         SegevolutionError: the recipe, its data, its base or the folder cannot be used.
@@ -114,10 +117,11 @@ def run_study(
             "trained": list(work.trained),
             "measured": work.measured,
         }
-        table = report(study_plan.report, workspace, call if work.measured or work.trained else None, late_warnings)
+        told = call if work.measured or work.trained else None
+        table = report(study_plan.report, workspace, told, late_warnings, latex=latex)
     return StudyOutcome(
         table=table,
-        report=folder / REPORT,
+        report=folder / PAGE,
         trained=work.trained,
         measured=work.measured,
         planned=len(study_plan.evaluations),

@@ -14,6 +14,7 @@ from segevolution.adapters import create, load_adapter, save_adapter
 from segevolution.data.store import Store
 from segevolution.data.windows import FramedCase
 from segevolution.errors import CheckpointError
+from segevolution.evaluation.plots.rendering import Drawing
 from segevolution.evaluation.questions import Questions, asked_prompts
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
@@ -203,8 +204,7 @@ def test_a_study_may_hold_the_window_round_the_truth_and_nowhere_else_is_answere
 
 
 def test_a_study_corrects_it_by_clicks_and_names_the_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
-    monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
+    monkeypatch.setattr("segevolution.evaluation.plots.rendering.render", lambda *given, **how: Drawing(b"", b"", b""))
     save_model(network(), tmp_path / "model")
     store = Store.create(tmp_path / "toy")
     for name in ("a", "b"):

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ..blocks import Block, Heading, Table, Text
+from ..cells import Cell, count_cell
 from ..coordinates import absent, complete, present
 from ..intervals import interval_of
 from ..statistics import grouped
@@ -69,11 +70,21 @@ def _cells(rows: pd.DataFrame) -> tuple[str, ...]:
     judged = rows["warnings"].notna().all()
     silent = _share(rows, alarms & (rows["warnings"] == 0)) if judged else "–"
     people = rows.groupby(["dataset", "patient"]).ngroups
-    return _share(rows, alarms), silent, f"{sizes.median():.1f}", f"{sizes.max():.0f}", str(len(rows)), str(people)
+    return (
+        _share(rows, alarms),
+        silent,
+        f"{sizes.median():.1f}",
+        f"{sizes.max():.0f}",
+        str(len(rows)),
+        count_cell(people),
+    )
 
 
-def _share(rows: pd.DataFrame, which: "pd.Series[bool]") -> str:
+def _share(rows: pd.DataFrame, which: "pd.Series[bool]") -> Cell:
     """The mean over patients of the share of answers, with its interval."""
-    interval = interval_of(which.groupby([rows["dataset"], rows["patient"]]).mean().to_numpy())
-    bounds = f" [{max(0.0, interval.low):.2f}, {min(1.0, interval.high):.2f}]" if interval.shown else ""
-    return f"{interval.mean:.2f}{bounds}"
+    shares = which.groupby([rows["dataset"], rows["patient"]]).mean().to_numpy()
+    interval = interval_of(shares).within((0.0, 1.0))
+    if not interval.shown:
+        return Cell(f"{interval.mean:.2f}", interval.mean)
+    text = f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    return Cell(text, interval.mean, interval.low, interval.high)

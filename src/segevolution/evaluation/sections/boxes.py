@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
 from ..blocks import Block, Heading, Picture, Table, Text
+from ..cells import count_cell, interval_cell
 from ..coordinates import complete, present
-from ..curves import CurvePanel, PatientCurve, Values, curve, draw_curves, written
+from ..curves import CurvePanel, PatientCurve, Values, curve
+from ..plots.curves import draw_curves
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -41,7 +44,7 @@ def boxes_section(results: StudyResults) -> list[Block]:
             name = "-".join(("boxes", dataset, modality, *prompt.split("+"), context, points))
             question = question_in_words(boxed, prompt, context, points=points)
             caption = f"{modality} ({dataset}), {question}: Dice against the error of the box."
-            blocks += [Picture(name, caption, draw_curves(panels))]
+            blocks += [Picture(name, caption, partial(draw_curves, tuple(panels)))]
             columns = ("unit", "method", "Dice at each error", "lost at", "patients")
             blocks += [Text((f"{modality} ({dataset}), {question}:",)), Table(columns, tuple(lines))]
     return blocks
@@ -84,9 +87,9 @@ def _titled(unit: str, windows: str) -> str:
 
 def _line(unit: str, one: PatientCurve) -> tuple[str, ...]:
     """A method's row: Dice at each error in words, and where .05 is lost."""
-    values = "; ".join(f"{at:g}: {written(interval)}" for at, interval in zip(one.at, one.intervals, strict=True))
+    values = "; ".join(f"{at:g}: {interval_cell(interval)}" for at, interval in zip(one.at, one.intervals, strict=True))
     lost = _lost_at(one)
-    return _AXES[unit], one.label, values, lost, str(len(one.values))
+    return _AXES[unit], one.label, values, lost, count_cell(len(one.values))
 
 
 def _lost_at(one: PatientCurve) -> str:

@@ -1,12 +1,15 @@
 """What corrections bring: Dice and seconds after each click, and how many clicks an answer takes to be good."""
 
 import math
+from functools import partial
 
 import pandas as pd
 
 from ..blocks import Block, Heading, Picture, Table, Text
+from ..cells import count_cell, interval_cell
 from ..coordinates import complete, present
-from ..curves import CurvePanel, curve, draw_curves, written
+from ..curves import CurvePanel, curve
+from ..plots.curves import draw_curves
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -46,9 +49,9 @@ def clicks_section(results: StudyResults) -> list[Block]:
                 f"{at:g}: {interval.mean:.3f}"
                 for at, interval in zip(click_curve.at, click_curve.intervals, strict=True)
             )
-            ends = (written(click_curve.intervals[0]), written(click_curve.intervals[-1]))
+            ends = (interval_cell(click_curve.intervals[0]), interval_cell(click_curve.intervals[-1]))
             where = (f"{modality} ({dataset})", question, method)
-            lines.append((*where, *ends, steps, *needed, seconds, str(len(click_curve.values))))
+            lines.append((*where, *ends, steps, *needed, seconds, count_cell(len(click_curve.values))))
         if curves:
             panels.append(CurvePanel(f"{modality} ({dataset}), {question}", "clicks", tuple(curves)))
     if not panels:
@@ -58,7 +61,7 @@ def clicks_section(results: StudyResults) -> list[Block]:
     return [
         Heading("Clicks"),
         Text((_HOW,)),
-        Picture("clicks", "Dice after each click.", draw_curves(panels)),
+        Picture("clicks", "Dice after each click.", partial(draw_curves, tuple(panels))),
         Table((*columns, "seconds a click", "patients"), tuple(lines)),
     ]
 

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator
 
 import pandas as pd
 
+from ...metrics import METRICS
 from ..blocks import Block, Heading, Table, Text
+from ..cells import MISSING, Cell, count_cell, level_cell
 from ..coordinates import complete, plain_rows
-from ..curves import written
-from ..intervals import interval_of
-from ..statistics import by_patient, grouped
+from ..statistics import by_patient, estimate, estimate_of, grouped
 from .results import StudyResults
 
 _QUESTION = ["dataset", "case", "structure", "prompt", "context", "prompt_seed"]
@@ -41,8 +41,8 @@ def cohorts_section(results: StudyResults) -> list[Block]:
                 mine = mine[(mine["family"] == family) & (mine["cohort"] == cohort)]
                 values = list(by_patient(mine).values()) if len(mine) else []
                 people = max(people, len(values))
-                cells.append(written(interval_of(values)))
-            lines.append((title, family, cohort or "not trained", *cells, str(people)))
+                cells.append(level_cell(estimate_of(values, span=METRICS["dice"].span)))
+            lines.append((title, family, cohort or "not trained", *cells, count_cell(people)))
     prompts = list(dict.fromkeys(rows["prompt"]))
     blocks.append(Table(("data", "method", "trained on", *prompts, "patients"), tuple(lines)))
     return [*blocks, Heading("Table 2: structure and method"), *_structures(rows)]
@@ -72,8 +72,8 @@ def _structures(rows: pd.DataFrame) -> Iterator[Block]:
             cells = []
             for method in methods:
                 mine = group[group["method"] == method]
-                cells.append(written(interval_of(list(by_patient(mine).values()))) if len(mine) else "–")
+                cells.append(level_cell(estimate(mine)) if len(mine) else Cell(MISSING))
             people = group.groupby(["dataset", "patient"]).ngroups
-            lines.append((modality, structure, *cells, str(people)))
+            lines.append((modality, structure, *cells, count_cell(people)))
         yield Text((f"{prompt}:",))
         yield Table(("modality", "structure", *methods, "patients"), tuple(lines))

@@ -1,8 +1,12 @@
 """How many patients a method needs: Dice against the number of patients it learned from."""
 
+from functools import partial
+
 from ..blocks import Block, Heading, Picture, Table, Text
+from ..cells import count_cell, interval_cell, paired_cell
 from ..coordinates import complete, plain_rows
-from ..curves import CurvePanel, curve, draw_curves, written, written_change
+from ..curves import CurvePanel, curve
+from ..plots.curves import draw_curves
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -43,13 +47,13 @@ def learning_section(results: StudyResults) -> list[Block]:
                 change = "–"
                 if before is not None:
                     ours, theirs = shot_curve.shared(before)
-                    change = written_change(ours[:, place] - theirs[:, place])
+                    change = paired_cell(ours[:, place] - theirs[:, place])
                 if (mine["trained_on"] == 0).all() and place:
                     continue
                 number = "–" if (mine["trained_on"] == 0).all() else f"{shot_curve.at[place]:g}"
                 seeds = str(mine[mine["trained_on"] == shot_curve.at[place]]["seed"].nunique() or 1)
                 where = (f"{modality} ({dataset})", question, label, number)
-                lines.append((*where, written(interval), change, seeds, str(interval.count)))
+                lines.append((*where, interval_cell(interval), change, seeds, count_cell(interval.count)))
         if curves:
             panels.append(
                 CurvePanel(f"{modality} ({dataset}), {question}", "patients to learn from", tuple(curves), even=True)
@@ -58,6 +62,6 @@ def learning_section(results: StudyResults) -> list[Block]:
     return [
         Heading("Patients to learn from"),
         Text((_HOW,)),
-        Picture("learning", "Dice against the number of patients to learn from.", draw_curves(panels)),
+        Picture("learning", "Dice against the number of patients to learn from.", partial(draw_curves, tuple(panels))),
         Table(columns, tuple(lines)),
     ]

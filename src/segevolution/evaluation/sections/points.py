@@ -1,10 +1,14 @@
 """How many points are worth asking for: Dice against the number of points a prompt begins with."""
 
+from functools import partial
+
 import pandas as pd
 
 from ..blocks import Block, Heading, Picture, Table, Text
+from ..cells import count_cell, interval_cell
 from ..coordinates import complete, present
-from ..curves import CurvePanel, curve, draw_curves, written
+from ..curves import CurvePanel, curve
+from ..plots.curves import draw_curves
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -35,11 +39,11 @@ def points_section(results: StudyResults) -> list[Block]:
                 continue
             curves.append(point_curve)
             cells = "; ".join(
-                f"{at:g}: {written(interval)}"
+                f"{at:g}: {interval_cell(interval)}"
                 for at, interval in zip(point_curve.at, point_curve.intervals, strict=True)
             )
             lines.append(
-                (f"{modality} ({dataset})", question, method, cells, _spread(mine), str(len(point_curve.values)))
+                (f"{modality} ({dataset})", question, method, cells, _spread(mine), count_cell(len(point_curve.values)))
             )
         if curves:
             panels.append(CurvePanel(f"{modality} ({dataset}), {question}", "points", tuple(curves), even=True))
@@ -49,7 +53,7 @@ def points_section(results: StudyResults) -> list[Block]:
     return [
         Heading("Numbers of points"),
         Text((_HOW,)),
-        Picture("points", "Dice against the number of points.", draw_curves(panels)),
+        Picture("points", "Dice against the number of points.", partial(draw_curves, tuple(panels))),
         Table(columns, tuple(lines)),
     ]
 

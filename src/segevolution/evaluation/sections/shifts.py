@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
 from ..blocks import Block, Heading, Picture, Table, Text
+from ..cells import count_cell, interval_cell, number_cell, paired_cell
 from ..coordinates import complete, present
-from ..curves import CurvePanel, PatientCurve, areas, curve, draw_curves, written, written_change
+from ..curves import CurvePanel, PatientCurve, areas, curve
+from ..plots.curves import draw_curves
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -42,7 +45,7 @@ def shifts_section(results: StudyResults) -> list[Block]:
         if panels:
             name = "-".join(("shifts", dataset, modality, *prompt.split("+"), context, jitter, points, windows))
             caption = f"{modality} ({dataset}), {question}: Dice against the strength of each shift."
-            blocks.append(Picture(name, caption, draw_curves(panels)))
+            blocks.append(Picture(name, caption, partial(draw_curves, tuple(panels))))
     columns = ("data", "prompt", "shift", "method", "unchanged", "area", "lost at", "area against", "fall against")
     return [*blocks, Table((*columns, "patients", "strengths"), tuple(lines))]
 
@@ -72,7 +75,7 @@ def _cells(one: PatientCurve, base: PatientCurve | None) -> tuple[str, ...]:
         mine, others = one.shared(base)
         falls = [values[:, -1] - values[:, 0] for values in (mine, others)]
         against = (
-            written_change(areas(mine, one.at) - areas(others, one.at)),
-            written_change(falls[0] - falls[1]),
+            paired_cell(areas(mine, one.at) - areas(others, one.at)),
+            paired_cell(falls[0] - falls[1]),
         )
-    return f"{one.means[0]:.3f}", written(one.area()), where, *against, str(len(one.values))
+    return number_cell(one.means[0], ".3f"), interval_cell(one.area()), where, *against, count_cell(len(one.values))

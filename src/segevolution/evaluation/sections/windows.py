@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..blocks import Block, Heading, Table, Text
+from ..cells import count_cell, paired_cell
 from ..coordinates import complete, in_words, present, varying
-from ..curves import written_change
 from ..statistics import by_patient, grouped, paired
 from .results import StudyResults, question_in_words
 
@@ -49,11 +49,11 @@ def windows_section(results: StudyResults) -> list[Block]:
                 if (part["jitter"] == 0).all() and (part["click"] == 0).all():
                     exact |= {(way, person): gain for person, gain in gains.items()}
                 against = [gain - exact[way, person] for person, gain in gains.items() if (way, person) in exact]
-                change = written_change(np.array(list(gains.values())))
-                further = written_change(np.array(against))
+                change = paired_cell(np.array(list(gains.values())))
+                further = paired_cell(np.array(against))
                 where = (method, f"{modality} ({dataset})", words)
                 means = [f"{float(part[part['windows'] == one]['dice'].mean()):.3f}" for one in (base, way)]
-                lines.append((*where, way or "as preferred", *means, change, further, str(len(gains))))
+                lines.append((*where, way or "as preferred", *means, change, further, count_cell(len(gains))))
     columns = ("method", "data", "prompt", "windows", f"{base}: answers", "answers", "gain", "against exact boxes")
     return [
         Heading(f"Windows against {base or 'as preferred'}"),

@@ -1,0 +1,50 @@
+"""A report's table as HTML: numbers can be sorted, and gains and losses have a sign and a word beside their colour."""
+
+import html
+import math
+
+from ..blocks import Table
+from ..cells import Cell, Turn, value_of
+
+SIGNS = {Turn.GAIN: "▲", Turn.LOSS: "▼", Turn.KEPT: "=", Turn.OPEN: "·"}
+_SHORT = 30  # rows that a printed page holds together
+_SAID = {Turn.GAIN: "gain", Turn.LOSS: "loss", Turn.KEPT: "kept", Turn.OPEN: "not shown"}
+
+
+def html_table(table: Table, heading: str) -> str:
+    """The table in a box that scrolls where it is wider than the page.
+
+    Args:
+        heading: above it; a caption that says no more than it is left out.
+    """
+    numeric = table.numeric
+    head = "".join(
+        f'<th scope="col"{_class("number" if number else "")}>{html.escape(column)}</th>'
+        for column, number in zip(table.columns, numeric, strict=True)
+    )
+    body = "".join(
+        f"<tr>{''.join(_cell(cell, number) for cell, number in zip(row, numeric, strict=True))}</tr>"
+        for row in table.rows
+    )
+    says_more = table.caption and not heading.startswith(table.caption)
+    caption = f"<caption>{html.escape(table.caption)}</caption>" if says_more else ""
+    kind = "table short" if len(table.rows) <= _SHORT else "table"
+    return (
+        f'<div class="{kind}" tabindex="0"><table>{caption}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(cell: str, numeric: bool) -> str:
+    value = value_of(cell)
+    turn = cell.turn if isinstance(cell, Cell) else None
+    classes = " ".join(word for word in ("number" if numeric else "", turn or "") if word)
+    data = "" if math.isnan(value) else f' data-value="{value!r}"'
+    text = html.escape(cell)
+    if turn is not None:
+        text = f'<span class="sign" title="{_SAID[turn]}" aria-label="{_SAID[turn]}">{SIGNS[turn]}</span> {text}'
+    return f"<td{_class(classes)}{data}>{text}</td>"
+
+
+def _class(words: str) -> str:
+    return f' class="{words}"' if words else ""
