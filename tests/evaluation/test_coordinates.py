@@ -6,8 +6,8 @@ import pytest
 from segevolution.evaluation.analysis import Analysis
 from segevolution.evaluation.coordinates import PLAIN, complete, in_words, plain_rows, varying
 from segevolution.evaluation.findings import findings
-from segevolution.evaluation.report import comparison_rows, level_rows
 from segevolution.evaluation.statistics import by_patient, difference, estimate, paired, summarise
+from segevolution.evaluation.tables import comparison_rows, level_rows
 
 CHANGES = {
     "shift": "noise",
