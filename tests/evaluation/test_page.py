@@ -116,6 +116,7 @@ def test_a_verdict_is_the_same_words_in_markdown():
     block = Verdict("Is it?", "yes", "It is: 1 < 2.", Turn.GAIN)
     assert markdown([block]) == "Is it? Answer: yes. It is: 1 &lt; 2.\n"
     assert "It is: 1 &lt; 2." in page([block], "t", {})
+    assert markdown([Verdict("", "Use it.", "Learned: a*b.", Turn.GAIN)]) == "**Use it.** Learned: a\\*b.\n"
 
 
 def test_colours_of_a_plot_follow_the_theme_and_ids_of_two_plots_never_meet():

@@ -43,8 +43,8 @@ class Verdict:
     """The answer that stands on top.
 
     Attributes:
-        question: what was asked.
-        answer: in a few words.
+        question: what was asked; empty where the answer says it.
+        answer: in a few words, or a sentence.
         sentence: with the numbers.
         turn: of what kind the answer is.
     """
@@ -110,8 +110,10 @@ def markdown(blocks: Sequence[Block]) -> str:
                 written_lines = [_markdown_line(line) for line in lines]
                 is_paragraph = len(lines) == 1 and not listed
                 parts.append(written_lines[0] if is_paragraph else "\n".join(f"- {line}" for line in written_lines))
-            case Verdict(question, answer, sentence):
+            case Verdict(question, answer, sentence) if question:
                 parts.append(markdown_text(f"{question} Answer: {answer}. {sentence}"))
+            case Verdict(_, answer, sentence):
+                parts.append(_markdown_line(Line(answer, sentence)))
             case Picture(name, caption):
                 parts.append(
                     f"![{markdown_text(name)}](figures/{quote(name, safe='')}.png)\n\n{markdown_text(caption)}"

@@ -16,7 +16,7 @@ _COLOURS: dict[str, Colour] = {
     "kidney": (85, 160, 215),
     "gallbladder": (139, 190, 75),
     "esophagus": (211, 171, 143),
-    "stomach": (216, 132, 105),
+    "stomach": (120, 220, 150),
     "aorta": (224, 60, 50),
     "inferior vena cava": (70, 100, 205),
     "portal and splenic vein": (0, 170, 190),

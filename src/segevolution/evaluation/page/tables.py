@@ -8,6 +8,7 @@ from ..cells import Cell, Turn, value_of
 
 SIGNS = {Turn.GAIN: "▲", Turn.LOSS: "▼", Turn.KEPT: "=", Turn.OPEN: "·"}
 _SHORT = 30  # rows that a printed page holds together
+_LONG = 60  # letters from which a cell is broken into lines
 _SAID = {Turn.GAIN: "gain", Turn.LOSS: "loss", Turn.KEPT: "kept", Turn.OPEN: "not shown"}
 
 
@@ -38,12 +39,16 @@ def html_table(table: Table, heading: str) -> str:
 def _cell(cell: str, numeric: bool) -> str:
     value = value_of(cell)
     turn = cell.turn if isinstance(cell, Cell) else None
-    classes = " ".join(word for word in ("number" if numeric else "", turn or "") if word)
+    classes = " ".join(word for word in ("number" if numeric else "", turn or "", _length(cell)) if word)
     data = "" if math.isnan(value) else f' data-value="{value!r}"'
     text = html.escape(cell)
     if turn is not None:
         text = f'<span class="sign" title="{_SAID[turn]}" aria-label="{_SAID[turn]}">{SIGNS[turn]}</span> {text}'
     return f"<td{_class(classes)}{data}>{text}</td>"
+
+
+def _length(cell: str) -> str:
+    return "long" if len(cell) > _LONG else ""
 
 
 def _class(words: str) -> str:
