@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from .coordinates import QUESTION, complete
@@ -36,7 +37,7 @@ def patient_pairs(rows: pd.DataFrame, method: str, reference: str, metric: str =
     questions = [_questions(side) for side in sides]
     shared = set(questions[0]) & set(questions[1])
     before, after = (
-        by_patient(side[[question in shared for question in asked]], metric)
+        by_patient(side[np.array([question in shared for question in asked], bool)], metric)
         for side, asked in zip(sides, questions, strict=True)
     )
     return tuple(PatientPair(*person, before[person], after[person]) for person in before if person in after)
