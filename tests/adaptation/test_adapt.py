@@ -1,9 +1,11 @@
 """From a folder in nnU-Net's layout to an adapter and its page, with a tiny base and a few steps."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import nibabel as nib
 import numpy as np
@@ -85,7 +87,8 @@ def test_a_folder_becomes_an_adapter_with_its_page_and_nothing_half(request_of):
     request = request_of()
     done = run(request, say=said.append)
     assert sorted(path.name for path in request.output.iterdir()) == [
-        *("README.md", "adapter_config.json", "adapter_model.safetensors", "figures", "report.json", "report.md"),
+        *("README.md", "adapter_config.json", "adapter_model.safetensors", "figures"),
+        *("report.html", "report.json", "report.md", "tables"),
     ]
     assert sorted(path.name for path in request.output.parent.iterdir()) == ["toy", "toy.work"]
     assert done.fresh
@@ -108,6 +111,16 @@ def test_a_folder_becomes_an_adapter_with_its_page_and_nothing_half(request_of):
     assert "## When not to adapt" in page
     assert "| patches, LoRA | 2 |" in page
     assert "![dice](figures/dice.png)" in page
+    for name in re.findall(r"\(figures/([^)]+)\.png\)", page):
+        assert all((request.output / "figures" / f"{unquote(name)}.{form}").is_file() for form in ("svg", "pdf", "png"))
+    html = (request.output / "report.html").read_text("utf-8")
+    assert html.index('class="verdict') < html.index("<figure") < html.index("<table>")
+    assert 'id="when-not-to-adapt-and-when-not-to-use-this-adapter"' in html
+    assert {path.suffix for path in (request.output / "tables").iterdir()} == {".csv"}
+    again = run(request, latex=True)
+    assert again.report == report
+    assert (request.output / "tables" / "dice.tex").is_file()
+    assert not run(request, latex=True).fresh
     card = (request.output / "README.md").read_text("utf-8")
     assert all(f"- dataset501_toy/{name}" in card for name in cases["train"])
     assert not any(f"dataset501_toy/{name}" in card for name in cases["test"])
