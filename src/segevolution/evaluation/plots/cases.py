@@ -93,8 +93,9 @@ def _places(mask: Mask, axis: int) -> list[int]:
     inside = np.flatnonzero(mask.any(axis=others))
     if not inside.size:
         return [mask.shape[axis] // 2]
-    places = np.linspace(inside[0], inside[-1], _SLICES + 2)[1:-1]
-    return list(dict.fromkeys(round(float(place)) for place in places[::-1]))
+    if inside.size > _SLICES:
+        inside = inside[np.arange(1, _SLICES + 1) * inside.size // (_SLICES + 1)]
+    return [int(place) for place in inside[::-1]]
 
 
 def _shape(shape: Sequence[int], spacing: Sequence[float], axis: int, side: float) -> float:
