@@ -153,7 +153,7 @@ def test_text_can_be_read_on_its_ground_in_both_themes():
     for block in (light, dark):
         values = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", block))
         for ground in ("ground", "raised"):
-            for ink in ("text", "quiet", "accent", "gain", "loss"):
+            for ink in ("text", "quiet", "accent", "gain", "loss", "care"):
                 assert contrast(values[ink], values[ground]) >= 4.5  # WCAG 2.2, level AA
 
 

@@ -34,10 +34,11 @@ RULES = (
 )
 _TURNS = {
     Recommendation.USE: Turn.GAIN,
-    Recommendation.CARE: Turn.GAIN,
+    Recommendation.CARE: Turn.CARE,
     Recommendation.NOT: Turn.LOSS,
     Recommendation.UNKNOWN: Turn.OPEN,
 }
+_NAMED = 6  # structures
 _ROW_TURNS = {"gained": Turn.GAIN, "rose": Turn.GAIN, "fell": Turn.LOSS}
 
 
@@ -60,7 +61,8 @@ def page_blocks(
         command: to use the adapter.
     """
     shown = findings(table, Analysis(name, UNTRAINED))
-    structures_text = ", ".join(facts.structures[:6]) + (" ..." if len(facts.structures) > 6 else "")
+    further = len(facts.structures) - _NAMED
+    structures_text = ", ".join(facts.structures[:_NAMED]) + (f" and {further} more" if further > 0 else "")
     where = f"{'/'.join(facts.modalities) or 'scans'} of {facts.dataset}"
     curves = training_curves(facts.study / "models", _runs(facts))
     return [

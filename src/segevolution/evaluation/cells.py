@@ -20,6 +20,7 @@ class Turn(StrEnum):
     GAIN = "gain"
     LOSS = "loss"
     KEPT = "kept"
+    CARE = "care"
     OPEN = "open"
 
 
@@ -29,7 +30,7 @@ class Cell(str):
     Attributes:
         value: at full precision; NaN where the cell is no number.
         low, high: its interval; NaN without one.
-        turn: gained, lost, kept or open; None where nothing is judged.
+        turn: gained, lost, kept, to be taken with care, or open; None where nothing is judged.
     """
 
     __slots__ = ("high", "low", "turn", "value")

@@ -31,7 +31,7 @@ _ESCAPED = {
     "∞": r"$\infty$",
     "\n": " ",
 }
-_ARROWS = {Turn.GAIN: r"$\uparrow$ ", Turn.LOSS: r"$\downarrow$ ", Turn.KEPT: "$=$ ", Turn.OPEN: ""}
+_ARROWS = {Turn.GAIN: r"$\uparrow$ ", Turn.LOSS: r"$\downarrow$ ", Turn.KEPT: "$=$ "}
 _WIDE = 5  # columns from which a table is set smaller
 
 
@@ -77,7 +77,7 @@ def _cell(cell: str) -> str:
     text = latex_text(cell)
     if isinstance(cell, Cell) and not math.isnan(cell.value):
         text = re.sub(r"(?<![\w.])-(?=\d|inf)", "$-$", text).replace("inf", r"$\infty$")
-    return f"{_ARROWS[turn] if turn else ''}{text}"
+    return f"{_ARROWS.get(turn, '') if turn else ''}{text}"
 
 
 def _caption(table: Table, title: str) -> str:

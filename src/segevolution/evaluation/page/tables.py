@@ -6,10 +6,10 @@ import math
 from ..blocks import Table
 from ..cells import Cell, Turn, value_of
 
-SIGNS = {Turn.GAIN: "▲", Turn.LOSS: "▼", Turn.KEPT: "=", Turn.OPEN: "·"}
+SIGNS = {Turn.GAIN: "▲", Turn.LOSS: "▼", Turn.KEPT: "=", Turn.CARE: "!", Turn.OPEN: "·"}
 _SHORT = 30  # rows that a printed page holds together
 _LONG = 60  # letters from which a cell is broken into lines
-_SAID = {Turn.GAIN: "gain", Turn.LOSS: "loss", Turn.KEPT: "kept", Turn.OPEN: "not shown"}
+_SAID = {Turn.GAIN: "gain", Turn.LOSS: "loss", Turn.KEPT: "kept", Turn.CARE: "with care", Turn.OPEN: "not shown"}
 
 
 def html_table(table: Table, heading: str) -> str:
