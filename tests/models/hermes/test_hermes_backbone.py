@@ -15,6 +15,7 @@ from segevolution.adapters import create, load_adapter, save_adapter
 from segevolution.cli.app import main
 from segevolution.data.store import Store
 from segevolution.errors import CheckpointError, PromptError, VocabularyError
+from segevolution.evaluation.plots.rendering import Drawing
 from segevolution.imaging.case import Case
 from segevolution.imaging.formats import read_labels
 from segevolution.imaging.grid import Grid
@@ -287,8 +288,7 @@ def test_adapters_enter_it_are_saved_and_leave_it_bit_for_bit(
 
 
 def test_a_study_measures_it_and_its_lora(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segevolution.studies.reporting.draw_slice", lambda *given: b"a slice")
-    monkeypatch.setattr("segevolution.evaluation.figures.draw_chart", lambda *given: b"a chart")
+    monkeypatch.setattr("segevolution.evaluation.plots.rendering.render", lambda *given, **how: Drawing(b"", b"", b""))
     save_model(network(), tmp_path / "model")
     recipe = Recipe.model_validate(
         {
