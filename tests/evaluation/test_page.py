@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import segevolution
-from segevolution.evaluation.blocks import Heading, Picture, Table, Verdict, markdown
-from segevolution.evaluation.cells import Cell, Turn
+from segevolution.evaluation.blocks import Heading, Picture, Table, VerdictBlock, markdown
+from segevolution.evaluation.cells import Cell, Judgement
 from segevolution.evaluation.page.document import page
 from segevolution.evaluation.page.svg import inline_svg
 from segevolution.evaluation.plots.rendering import Drawing
@@ -95,9 +95,9 @@ def test_the_verdict_and_its_figure_come_first(text):
 
 def test_gains_and_losses_have_a_sign_and_a_word_beside_their_colour():
     rows = (
-        (Cell("higher", turn=Turn.GAIN),),
-        (Cell("lower", turn=Turn.LOSS),),
-        (Cell("undecided", turn=Turn.OPEN),),
+        (Cell("higher", turn=Judgement.GAIN),),
+        (Cell("lower", turn=Judgement.LOSS),),
+        (Cell("undecided", turn=Judgement.OPEN),),
     )
     text = page([Heading("t", 1), Table(("verdict",), rows)], "t", {})
     for turn, sign, word in (("gain", "▲", "gain"), ("loss", "▼", "loss"), ("open", "·", "not shown")):
@@ -113,10 +113,10 @@ def test_a_number_is_sorted_by_its_full_value():
 
 
 def test_a_verdict_is_the_same_words_in_markdown():
-    block = Verdict("Is it?", "yes", "It is: 1 < 2.", Turn.GAIN)
+    block = VerdictBlock("Is it?", "yes", "It is: 1 < 2.", Judgement.GAIN)
     assert markdown([block]) == "Is it? Answer: yes. It is: 1 &lt; 2.\n"
     assert "It is: 1 &lt; 2." in page([block], "t", {})
-    assert markdown([Verdict("", "Use it.", "Learned: a*b.", Turn.GAIN)]) == "**Use it.** Learned: a\\*b.\n"
+    assert markdown([VerdictBlock("", "Use it.", "Learned: a*b.", Judgement.GAIN)]) == "**Use it.** Learned: a\\*b.\n"
 
 
 def test_colours_of_a_plot_follow_the_theme_and_ids_of_two_plots_never_meet():

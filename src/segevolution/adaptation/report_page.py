@@ -6,8 +6,8 @@ from functools import partial
 import pandas as pd
 
 from ..evaluation.analysis import MARGIN, Analysis
-from ..evaluation.blocks import Block, Heading, Line, Picture, Table, Text, Verdict
-from ..evaluation.cells import MISSING, Cell, Turn, count_cell, difference_cells, level_cell, p_cell, place
+from ..evaluation.blocks import Block, Heading, Line, Picture, Table, Text, VerdictBlock
+from ..evaluation.cells import MISSING, Cell, Judgement, count_cell, difference_cells, level_cell, p_cell, place
 from ..evaluation.findings import Findings, findings
 from ..evaluation.intervals import FEWEST
 from ..evaluation.patients import patient_pairs
@@ -33,13 +33,13 @@ RULES = (
     "The scans to come are of another scanner, sequence or population than these patients: hold out such ones first.",
 )
 _TURNS = {
-    Recommendation.USE: Turn.GAIN,
-    Recommendation.CARE: Turn.CARE,
-    Recommendation.NOT: Turn.LOSS,
-    Recommendation.UNKNOWN: Turn.OPEN,
+    Recommendation.USE: Judgement.GAIN,
+    Recommendation.CARE: Judgement.CARE,
+    Recommendation.NOT: Judgement.LOSS,
+    Recommendation.UNKNOWN: Judgement.OPEN,
 }
 _NAMED = 6  # structures
-_ROW_TURNS = {"gained": Turn.GAIN, "rose": Turn.GAIN, "fell": Turn.LOSS}
+_ROW_TURNS = {"gained": Judgement.GAIN, "rose": Judgement.GAIN, "fell": Judgement.LOSS}
 
 
 def page_blocks(
@@ -67,7 +67,7 @@ def page_blocks(
     curves = training_curves(facts.study / "models", _runs(facts))
     return [
         Heading(f"{name}: {facts.method} on {facts.base} for {where}", 1),
-        Verdict("", advice.headline, f"Learned: {structures_text}.", _TURNS[advice.answer]),
+        VerdictBlock("", advice.headline, f"Learned: {structures_text}.", _TURNS[advice.answer]),
         *_gain(facts, table, measured),
         _listed([*advice.reasons]),
         Heading("Before and after"),
@@ -146,7 +146,7 @@ def _forest_row(row: VerdictRow) -> ForestRow:
         low=estimate.low,
         high=estimate.high,
         patients=estimate.patients,
-        turn=_ROW_TURNS.get(row.turn, Turn.OPEN),
+        turn=_ROW_TURNS.get(row.turn, Judgement.OPEN),
         change=difference_cells(row.change)[0],
         verdict=row.turn,
     )
@@ -190,7 +190,7 @@ def _measured(rows: Sequence[VerdictRow]) -> Table:
     """Before and after, each with its interval, for each dataset and prompt kind."""
     cells = []
     for row in rows:
-        turn = _ROW_TURNS.get(row.turn, Turn.OPEN)
+        turn = _ROW_TURNS.get(row.turn, Judgement.OPEN)
         change, p = difference_cells(row.change)
         sides = (level_cell(row.before), level_cell(row.after))
         where = (place(row.dataset, row.modality), row.prompt)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from matplotlib.figure import Figure
 
 from ..markup import markdown_text
-from .cells import Turn, value_of
+from .cells import Judgement, value_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerdictBlock:
     """The answer that stands on top.
 
     Attributes:
@@ -52,7 +52,7 @@ class Verdict:
     question: str
     answer: str
     sentence: str
-    turn: Turn
+    turn: Judgement
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Picture:
     is_scan: bool = False
 
 
-Block = Heading | Text | Verdict | Table | Picture
+Block = Heading | Text | VerdictBlock | Table | Picture
 
 
 def markdown(blocks: Sequence[Block]) -> str:
@@ -110,9 +110,9 @@ def markdown(blocks: Sequence[Block]) -> str:
                 written_lines = [_markdown_line(line) for line in lines]
                 is_paragraph = len(lines) == 1 and not listed
                 parts.append(written_lines[0] if is_paragraph else "\n".join(f"- {line}" for line in written_lines))
-            case Verdict(question, answer, sentence) if question:
+            case VerdictBlock(question, answer, sentence) if question:
                 parts.append(markdown_text(f"{question} Answer: {answer}. {sentence}"))
-            case Verdict(_, answer, sentence):
+            case VerdictBlock(_, answer, sentence):
                 parts.append(_markdown_line(Line(answer, sentence)))
             case Picture(name, caption):
                 parts.append(

@@ -14,7 +14,7 @@ from .statistics import Difference, Estimate, Verdict
 MISSING = "–"
 
 
-class Turn(StrEnum):
+class Judgement(StrEnum):
     """What a cell shows of a change; pages write a sign beside its words, so that colour is never all there is."""
 
     GAIN = "gain"
@@ -38,7 +38,7 @@ class Cell(str):
     value: float
     low: float
     high: float
-    turn: Turn | None
+    turn: Judgement | None
 
     def __new__(
         cls,
@@ -46,7 +46,7 @@ class Cell(str):
         value: float = math.nan,
         low: float = math.nan,
         high: float = math.nan,
-        turn: Turn | None = None,
+        turn: Judgement | None = None,
     ) -> Self:
         """Make a cell of its text and what stands behind it."""
         cell = super().__new__(cls, text)
@@ -76,7 +76,7 @@ def level_cell(estimate: Estimate) -> Cell:
     return Cell(in_brackets(estimate), estimate.mean, estimate.low, estimate.high)
 
 
-def difference_cells(difference: Difference, turn: Turn | None = None) -> tuple[Cell, Cell]:
+def difference_cells(difference: Difference, turn: Judgement | None = None) -> tuple[Cell, Cell]:
     """ "+0.104 [+0.061, +0.150]" and p, or dashes: where there is nothing to compare, or too few patients for a p."""
     estimate = difference.estimate
     if not estimate.patients:
@@ -111,15 +111,20 @@ def paired_cell(differences: npt.ArrayLike) -> Cell:
     return Cell(text, interval.mean, interval.low, interval.high)
 
 
-def turn_of(verdict: Verdict) -> Turn:
+def turn_of(verdict: Verdict) -> Judgement:
     """What a verdict on Dice means for a reader: higher is a gain."""
-    return {Verdict.HIGHER: Turn.GAIN, Verdict.LOWER: Turn.LOSS}.get(verdict, Turn.OPEN)
+    return {Verdict.HIGHER: Judgement.GAIN, Verdict.LOWER: Judgement.LOSS}.get(verdict, Judgement.OPEN)
 
 
-def turn_of_kept(kept: Kept) -> Turn:
+def turn_of_kept(kept: Kept) -> Judgement:
     """What became of data that were to be kept."""
-    turns = {Kept.KEPT: Turn.KEPT, Kept.UNCHANGED: Turn.KEPT, Kept.LOST: Turn.LOSS, Kept.GAINED: Turn.GAIN}
-    return turns.get(kept, Turn.OPEN)
+    turns = {
+        Kept.KEPT: Judgement.KEPT,
+        Kept.UNCHANGED: Judgement.KEPT,
+        Kept.LOST: Judgement.LOSS,
+        Kept.GAINED: Judgement.GAIN,
+    }
+    return turns.get(kept, Judgement.OPEN)
 
 
 def place(dataset: str, modality: str) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from .blocks import Table
-from .cells import Cell, Turn
+from .cells import Cell, Judgement
 from .intervals import FEWEST
 
 INTERVALS = (
@@ -31,7 +31,7 @@ _ESCAPED = {
     "∞": r"$\infty$",
     "\n": " ",
 }
-_ARROWS = {Turn.GAIN: r"$\uparrow$ ", Turn.LOSS: r"$\downarrow$ ", Turn.KEPT: "$=$ "}
+_ARROWS = {Judgement.GAIN: r"$\uparrow$ ", Judgement.LOSS: r"$\downarrow$ ", Judgement.KEPT: "$=$ "}
 _WIDE = 5  # columns from which a table is set smaller
 
 

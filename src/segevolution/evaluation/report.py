@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from .analysis import Analysis
-from .blocks import Block, Heading, Picture, Text, Verdict
-from .cells import Turn
+from .blocks import Block, Heading, Picture, Text, VerdictBlock
+from .cells import Judgement
 from .comparisons import MethodComparison, PrimaryFinding
 from .findings import Findings, findings
 from .intervals import FEWEST
@@ -128,18 +128,18 @@ def _primary(shown: Findings) -> list[Block]:
         caption += f" Shaded: the margin of {question.margin:g}; the bounds are those of the test of equivalence."
     blocks: list[Block] = [
         Heading("Primary question"),
-        Verdict(question.words, primary.answer, primary.sentence, _turn_of_answer(primary)),
+        VerdictBlock(question.words, primary.answer, primary.sentence, _turn_of_answer(primary)),
     ]
     return [*blocks, Picture("primary", caption, partial(draw_primary, primary))] if primary.pairs else blocks
 
 
-def _turn_of_answer(primary: PrimaryFinding) -> Turn:
+def _turn_of_answer(primary: PrimaryFinding) -> Judgement:
     """Whether the answer is good news: better by the metric, or equal within the margin."""
     if primary.answer == "not shown":
-        return Turn.OPEN
+        return Judgement.OPEN
     if primary.question.margin is not None:
-        return Turn.KEPT if primary.answer == "yes" else Turn.LOSS
-    return Turn.GAIN if primary.is_better else Turn.LOSS
+        return Judgement.KEPT if primary.answer == "yes" else Judgement.LOSS
+    return Judgement.GAIN if primary.is_better else Judgement.LOSS
 
 
 def _differences(shown: Findings) -> list[Block]:

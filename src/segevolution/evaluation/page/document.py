@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..blocks import Block, Heading, Line, Picture, Table, Text, Verdict
-from ..cells import Turn
+from ..blocks import Block, Heading, Line, Picture, Table, Text, VerdictBlock
+from ..cells import Judgement
 from ..plots.rendering import Drawing
 from .svg import inline_svg
 from .tables import SIGNS, html_table
 
 _FOLDER = Path(__file__).parent
-_VERDICT_SIGNS = {**SIGNS, Turn.KEPT: "✓", Turn.OPEN: "?"}
+_VERDICT_SIGNS = {**SIGNS, Judgement.KEPT: "✓", Judgement.OPEN: "?"}
 
 
 @dataclass
@@ -79,7 +79,7 @@ def _html(block: Block, contents: Contents, drawings: Mapping[str, Drawing]) -> 
         case Text(lines, listed):
             items = "".join(f"<li>{_line(line)}</li>" for line in lines)
             return f"<p>{_line(lines[0])}</p>" if len(lines) == 1 and not listed else f"<ul>{items}</ul>"
-        case Verdict():
+        case VerdictBlock():
             return _verdict(block)
         case Table():
             heading = contents.entries[-1][1] if contents.entries else ""
@@ -88,7 +88,7 @@ def _html(block: Block, contents: Contents, drawings: Mapping[str, Drawing]) -> 
             return _figure(block, drawings[block.name])
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(verdict: VerdictBlock) -> str:
     question = f'<p class="question">{html.escape(verdict.question)}</p>' if verdict.question else ""
     return (
         f'<div class="verdict {verdict.turn}">{question}<p class="answer"><span class="sign" aria-hidden="true">'

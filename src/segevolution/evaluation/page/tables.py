@@ -4,12 +4,18 @@ import html
 import math
 
 from ..blocks import Table
-from ..cells import Cell, Turn, value_of
+from ..cells import Cell, Judgement, value_of
 
-SIGNS = {Turn.GAIN: "▲", Turn.LOSS: "▼", Turn.KEPT: "=", Turn.CARE: "!", Turn.OPEN: "·"}
+SIGNS = {Judgement.GAIN: "▲", Judgement.LOSS: "▼", Judgement.KEPT: "=", Judgement.CARE: "!", Judgement.OPEN: "·"}
 _SHORT = 30  # rows that a printed page holds together
 _LONG = 60  # letters from which a cell is broken into lines
-_SAID = {Turn.GAIN: "gain", Turn.LOSS: "loss", Turn.KEPT: "kept", Turn.CARE: "with care", Turn.OPEN: "not shown"}
+_SAID = {
+    Judgement.GAIN: "gain",
+    Judgement.LOSS: "loss",
+    Judgement.KEPT: "kept",
+    Judgement.CARE: "with care",
+    Judgement.OPEN: "not shown",
+}
 
 
 def html_table(table: Table, heading: str) -> str:

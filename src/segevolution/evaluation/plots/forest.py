@@ -8,14 +8,14 @@ from itertools import groupby
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..cells import MISSING, Turn, difference_cells, place, turn_of, turn_of_kept
+from ..cells import MISSING, Judgement, difference_cells, place, turn_of, turn_of_kept
 from ..comparisons import MethodComparison
 from ..intervals import FEWEST
 from ..retention import Retention
 from .style import BAND, GAIN, INK, LOSS, QUIET, WIDTH, shortened
 
-_SIGNS = {Turn.GAIN: "▲", Turn.LOSS: "▼", Turn.KEPT: "=", Turn.OPEN: "·"}
-_COLOURS = {Turn.GAIN: GAIN, Turn.LOSS: LOSS, Turn.KEPT: GAIN, Turn.OPEN: QUIET}
+_SIGNS = {Judgement.GAIN: "▲", Judgement.LOSS: "▼", Judgement.KEPT: "=", Judgement.OPEN: "·"}
+_COLOURS = {Judgement.GAIN: GAIN, Judgement.LOSS: LOSS, Judgement.KEPT: GAIN, Judgement.OPEN: QUIET}
 _ROW, _GROUP = 0.19, 0.26  # inches
 _LETTERS = 42
 
@@ -40,7 +40,7 @@ class ForestRow:
     low: float
     high: float
     patients: int
-    turn: Turn
+    turn: Judgement
     change: str
     verdict: str
 
@@ -154,7 +154,7 @@ def _draw_row(axes: Axes, row: ForestRow, y: float) -> None:
     if math.isfinite(row.low) and math.isfinite(row.high):
         axes.plot([row.low, row.high], [y, y], color=colour, lw=1.5, solid_capstyle="butt")
     if math.isfinite(row.mean):
-        face = "none" if row.turn is Turn.OPEN else colour
+        face = "none" if row.turn is Judgement.OPEN else colour
         axes.plot([row.mean], [y], marker="s", markersize=4.5, markerfacecolor=face, markeredgecolor=colour, ls="none")
     ends = [(0.04, row.change, INK), (1.62, f"n = {row.patients}", INK), (2.1, _SIGNS[row.turn], colour)]
     for inches, text, ink in (*ends, (2.26, row.verdict, INK)):
