@@ -215,6 +215,7 @@ def clipped_z_score(image: Array, modality: Modality | None = None, *, measured:
     if modality is None and float(np.min(sample)) < LOWEST_SIGNAL_OF_MR:
         modality = Modality.CT
     low, high = HERMES_WINDOW if modality is Modality.CT else np.percentile(sample, (2, 98))
+    low, high = float(low), float(high)  # a number of numpy's would make the image float64
     clipped = np.clip(np.asarray(sample, np.float32), low, high)
     mean, deviation = float(clipped.mean(dtype=np.float64)), float(clipped.std(dtype=np.float64))
     standardised = clipped if sample is image else np.clip(np.asarray(image, np.float32), low, high)
