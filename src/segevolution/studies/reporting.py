@@ -107,10 +107,14 @@ def report(
 
 
 def _scans(table: pd.DataFrame, job: ReportJob, workspace: Workspace) -> list[Picture]:
-    """Pictures of the cases that the rule of `choose_cases` picks for the first method beside the reference."""
+    """Pictures of the cases that `choose_cases` picks, with the answers of the reference and of one method beside it.
+
+    It is the method that the primary question asks about, where that has such answers; else the first.
+    """
     methods = table[table["prompt"] == job.drawn]["method"]
     others = [name for name in dict.fromkeys(methods) if name != job.reference]
-    method = others[0] if others else job.reference
+    asked = [name for name in others if job.primary is not None and name == job.primary.method]
+    method = next(iter([*asked, *others]), job.reference)
     plain = [evaluation for evaluation in job.evaluations if evaluation.plain]
     pictures = []
     for choice in choose_cases(table, method, job.reference, job.drawn):
