@@ -72,7 +72,7 @@ def write_report(
         training: what the runs left of their trainings.
         latex: write every table as LaTeX, too.
     """
-    experiments = sections(StudyResults(table, analysis.reference, frozenset(analysis.external)))
+    experiments = sections(StudyResults(table, analysis.reference, frozenset(analysis.external), published=True))
     blocks = build(findings(table, analysis), scans, experiments, training)
     return write_blocks(blocks, folder, f"Study {analysis.title}", latex=latex)
 
