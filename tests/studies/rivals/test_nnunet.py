@@ -84,8 +84,9 @@ def calls(folder):
 
 
 def test_a_run_exports_its_own_patients_trains_and_answers_in_the_table(stand_in, study):
-    folder, done = study(tta=False)
+    folder, done = study(tta=False, workers=0)
     made = calls(folder)
+    assert [call[2]["nnUNet_n_proc_DA"] for call in made[:2]] == ["1", "0"]  # nnU-Net's planner refuses 0
     assert [command for command, *_ in made] == [
         "nnUNetv2_plan_and_preprocess",
         "nnUNetv2_train",

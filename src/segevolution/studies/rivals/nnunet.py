@@ -8,7 +8,7 @@ last epoch. Its checkpoints are pickles that nnU-Net opens itself: share a run's
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +35,7 @@ from .base import RunFacts
 from .nnunet_program import NUMBER, TRAINER, NnUnetProgram, require_commands
 
 STRUCTURES, FINAL, LATEST = "structures.json", "checkpoint_final.pth", "checkpoint_latest.pth"
+WORKERS = "nnUNet_n_proc_DA"
 _SCAN = "scan"
 
 
@@ -179,7 +180,7 @@ def _program(folder: Path, settings: NnUnetSettings, seed: int) -> NnUnetProgram
         f"{prefix}EPOCHS": settings.epochs,
         f"{prefix}ITERATIONS": settings.iterations,
         f"{prefix}VALIDATION_ITERATIONS": settings.validation_iterations,
-        "nnUNet_n_proc_DA": settings.workers,
+        WORKERS: settings.workers,
     }
     return NnUnetProgram((folder / "nnunet").resolve(), {name: str(value) for name, value in numbers.items()})
 
@@ -206,7 +207,8 @@ def _prepare(
     )
     memory = [] if settings.gpu_memory is None else ["-gpu_memory_target", str(settings.gpu_memory)]
     processes = str(max(1, settings.workers))
-    program.run(
+    planner = replace(program, variables={**program.variables, WORKERS: processes})  # nnU-Net plans with 1 at least
+    planner.run(
         "nnUNetv2_plan_and_preprocess",
         *("-d", str(NUMBER), "-c", settings.configuration, "-np", processes, "-npfp", processes),
         *("--verify_dataset_integrity", *memory),
