@@ -111,5 +111,5 @@ def first_study_on(datasets: Collection[str]) -> list[FirstStudyRow]:
         part = cells[cells["dataset"] == _OLD_NAMES.get(dataset, "")]
         for (model, prompt), group in part.groupby(["model", "prompts"], sort=True):
             scans = int(group["n"].min()), int(group["n"].max())
-            rows.append(FirstStudyRow(dataset, model, prompt, float(group["dice"].mean()), len(group), scans))
+            rows.append(FirstStudyRow(dataset, str(model), str(prompt), float(group["dice"].mean()), len(group), scans))
     return rows
