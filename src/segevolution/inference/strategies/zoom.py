@@ -230,18 +230,16 @@ def _answer(encodings: Encodings, job: _PendingAnswer, *, multimask: bool) -> An
         window_prompts = [look.told for look in looks]
         masks, iou = encodings.decode(features, window_prompts, [job.context] * len(looks), multimask=multimask)
         for look, answer, estimate in zip(looks, masks[:, job.alternative], iou[:, job.alternative], strict=True):
-            said_here = look.window.carry(answer)
+            window_logits = look.window.carry(answer)
             part = look.window.content.meet(job.region)
             where = part.shift(job.region.start, -1).slices
-            total[where] += said_here[part.shift(look.window.view.start, -1).slices]
+            total[where] += window_logits[part.shift(look.window.view.start, -1).slices]
             count[where] += 1
             overlap += float(estimate) * max(look.weight, 1)
             weights += max(look.weight, 1)
     depth, height, width = job.region.slices
-    for part, logits in coarse.parts(
-        depth.start, depth.stop
-    ):  # in place: at the size of a large CT each copy is 400 MB
-        there = slice(part.start - depth.start, part.stop - depth.start)
+    for planes, logits in coarse.parts(depth.start, depth.stop):  # in place: of a large CT each copy is 400 MB
+        there = slice(planes.start - depth.start, planes.stop - depth.start)
         inside, answered = logits[:, height, width], count[there] > 0
         total[there] /= count[there].clamp_(min=1)
         if job.share < 1:
