@@ -54,8 +54,8 @@ MUTATIONS = (
     Mutation(
         "an absent structure pays Dice",
         OBJECTIVE,
-        "+ present * dice_loss(flat_logits",
-        "+ dice_loss(flat_logits",
+        "+ present * overlap_loss(flat_logits",
+        "+ overlap_loss(flat_logits",
         OBJECTIVE_TESTS,
     ),
     Mutation("the loss of the overlap is not weighted", OBJECTIVE, "settings.iou * error", "error", OBJECTIVE_TESTS),
