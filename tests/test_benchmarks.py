@@ -27,6 +27,7 @@ SCRIPTS = (
     "prompts",
     "decode",
     "windows",
+    "sharing",
     "startup",
     "store",
     "adaptation",
