@@ -143,7 +143,7 @@ class DicomwebService:
                 self._memory.require(received, self.address.resource)
                 yield piece
 
-        response.iter_content = counted  # type: ignore[method-assign]
+        response.iter_content = counted
         return response
 
     @contextlib.contextmanager
