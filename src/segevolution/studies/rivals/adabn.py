@@ -24,14 +24,13 @@ from ...files import replacing, write_json
 from ...imaging.prompts import PromptKind
 from ...imaging.volume import Volume
 from ...inference.load import load
-from ...inference.segmentation import Segmentation
-from ...inference.signs import Surroundings
 from ...inference.strategies import strategy_of
 from ...models.backbone import BackboneModule, Windows
 from ...models.tensor_files import read_tensors
 from ...vocabulary import Modality
 from ..jobs import TrainJob
 from .base import RunFacts, source_scans
+from .wrapped import WrappedAnswerer
 
 MAPS, MODALITIES = "maps.safetensors", "modalities.json"
 
@@ -100,47 +99,28 @@ class AdaBnRival:
             raise RecipeError("statistics can be replaced only after they were estimated.")
         aligned = load(base, device=device)
         install(aligned, _read_maps(folder / MAPS, aligned))
-        kept = read_json(folder / MODALITIES, _ModalitiesFile, error=RecipeError)
+        modalities_file = read_json(folder / MODALITIES, _ModalitiesFile, error=RecipeError)
         return AlignedAnswerer(
-            NetworkAnswerer(load(base, device=device)), NetworkAnswerer(aligned), frozenset(kept.target)
+            NetworkAnswerer(load(base, device=device)), NetworkAnswerer(aligned), frozenset(modalities_file.target)
         )
 
 
 @dataclass(frozen=True)
-class AlignedAnswerer:
+class AlignedAnswerer(WrappedAnswerer):
     """A network as it is, and with the statistics of other modalities.
 
     Attributes:
-        network: as it is.
-        aligned: the same, its statistics replaced.
+        aligned: the network, its statistics replaced.
         modalities: of the scans that the latter answers.
     """
 
-    network: NetworkAnswerer
     aligned: NetworkAnswerer
     modalities: frozenset[Modality | None]
-
-    @property
-    def corrects(self) -> bool:
-        """See Answerer."""
-        return self.network.corrects
-
-    def takes(self, kinds: frozenset[PromptKind]) -> bool:
-        """See Answerer."""
-        return self.network.takes(kinds)
-
-    def knows(self, structure: str) -> bool:
-        """See Answerer."""
-        return self.network.knows(structure)
 
     def open(self, volume: Volume, *, windows: Windows | None, context: ContextChoice) -> Dialogue:
         """See Answerer."""
         chosen = self.aligned if volume.modality in self.modalities else self.network
         return chosen.open(volume, windows=windows, context=context)
-
-    def warnings(self, answer: Segmentation, surroundings: Surroundings) -> int:
-        """See Answerer."""
-        return self.network.warnings(answer, surroundings)
 
 
 def _windows(volumes: Iterable[Volume], backbone: BackboneModule) -> list[tuple[Tensor, Modality | None]]:

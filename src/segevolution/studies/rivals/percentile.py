@@ -21,12 +21,11 @@ from ...imaging.intensity_matching import IntensityProfile
 from ...imaging.prompts import PromptKind
 from ...imaging.volume import Volume
 from ...inference.load import load
-from ...inference.segmentation import Segmentation
-from ...inference.signs import Surroundings
 from ...models.backbone import Windows
 from ...vocabulary import Modality
 from ..jobs import TrainJob
 from .base import RunFacts, source_scans
+from .wrapped import WrappedAnswerer
 
 PROFILE = "intensity.json"
 
@@ -68,41 +67,22 @@ class PercentileRival:
         """See Rival."""
         if folder is None:
             raise RecipeError("scans can be matched only after the profile of others was taken.")
-        kept = read_json(folder / PROFILE, _ProfileFile, error=RecipeError)
-        profile = IntensityProfile(np.asarray(kept.values), kept.modality)
+        profile_file = read_json(folder / PROFILE, _ProfileFile, error=RecipeError)
+        profile = IntensityProfile(np.asarray(profile_file.values), profile_file.modality)
         return MatchedAnswerer(NetworkAnswerer(load(base, device=device)), profile)
 
 
 @dataclass(frozen=True)
-class MatchedAnswerer:
+class MatchedAnswerer(WrappedAnswerer):
     """A network that sees scans of other modalities with the intensities of its own.
 
     Attributes:
-        network: asked as it is.
         profile: that scans of another modality are given.
     """
 
-    network: NetworkAnswerer
     profile: IntensityProfile
-
-    @property
-    def corrects(self) -> bool:
-        """See Answerer."""
-        return self.network.corrects
-
-    def takes(self, kinds: frozenset[PromptKind]) -> bool:
-        """See Answerer."""
-        return self.network.takes(kinds)
-
-    def knows(self, structure: str) -> bool:
-        """See Answerer."""
-        return self.network.knows(structure)
 
     def open(self, volume: Volume, *, windows: Windows | None, context: ContextChoice) -> Dialogue:
         """See Answerer."""
-        seen = volume if volume.modality == self.profile.modality else self.profile.match(volume)
-        return self.network.open(seen, windows=windows, context=context)
-
-    def warnings(self, answer: Segmentation, surroundings: Surroundings) -> int:
-        """See Answerer."""
-        return self.network.warnings(answer, surroundings)
+        matched = volume if volume.modality == self.profile.modality else self.profile.match(volume)
+        return self.network.open(matched, windows=windows, context=context)
