@@ -3,6 +3,7 @@
 import io
 import tempfile
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from segevolution.imaging.volume import Volume
 from segevolution.memory import MemoryBudget
 
 from .conftest import Serve, begun, file_bytes, scan, uploaded, with_volume
+
+needs_highdicom = pytest.mark.skipif(find_spec("highdicom") is None, reason="needs the extra [dicom]")
 
 
 def dicom_zip(volume: Volume, *, folder: str = "series") -> bytes:
@@ -74,8 +77,8 @@ def test_a_zip_of_dicom_says_its_modality_itself(serve: Serve) -> None:
     assert "Somebody" not in str(volume)
 
 
+@needs_highdicom
 def test_label_maps_of_a_dicom_series_are_saved_as_dicom(serve: Serve, tmp_path: Path) -> None:
-    pytest.importorskip("highdicom")
     client, sent = serve(), scan()
     assert "dcm" in client.get("/api/server").json()["formats"]["labels"]
     address = begun(client, uploaded(client, dicom_zip(sent), "series.zip", modality=""))
@@ -91,12 +94,27 @@ def test_label_maps_of_a_dicom_series_are_saved_as_dicom(serve: Serve, tmp_path:
     assert int(data.pixel_array.sum()) == count > 0
 
 
-def test_a_label_map_of_another_file_is_not_saved_as_dicom(serve: Serve, tmp_path: Path) -> None:
-    pytest.importorskip("highdicom")
+def test_label_maps_of_a_dicom_series_are_saved_as_structure_sets(serve: Serve) -> None:
+    client, sent = serve(), scan()
+    assert "rtstruct.dcm" in client.get("/api/server").json()["formats"]["labels"]
+    address = begun(client, uploaded(client, dicom_zip(sent), "series.zip", modality=""))
+    client.post(f"{address}/structures", json={"name": "liver"})
+    body = {"kind": "box", "corners": [[0, 0, 0], [5, 6, 7]]}
+    assert client.post(f"{address}/structures/1/prompts", json=body).status_code == 200
+    reply = client.get(f"{address}/labels", params={"format": "rtstruct.dcm"})
+    assert reply.headers["content-disposition"] == 'attachment; filename="series_seg.rtstruct.dcm"'
+    data = pydicom.dcmread(io.BytesIO(reply.content))
+    assert (data.Modality, data.PatientName) == ("RTSTRUCT", "Somebody")
+    assert [region.ROIName for region in data.StructureSetROISequence] == ["structure 1", "liver"]
+    assert data.ROIContourSequence[0].ContourSequence
+
+
+@pytest.mark.parametrize("form", [pytest.param("dcm", marks=needs_highdicom), "rtstruct.dcm"])
+def test_a_label_map_of_another_file_is_not_saved_as_dicom(serve: Serve, tmp_path: Path, form: str) -> None:
     client = serve()
     address = begun(client, uploaded(client, file_bytes(scan(), tmp_path / "a.nii"), "a.nii"))
     client.post(f"{address}/structures", json={"name": "liver"})
-    reply = client.get(f"{address}/labels", params={"format": "dcm"})
+    reply = client.get(f"{address}/labels", params={"format": form})
     assert reply.status_code == 400
     assert "refers to a DICOM series" in reply.text
     assert "/tmp" not in reply.text

@@ -14,7 +14,7 @@ from ..imaging.legend import Label
 from ..imaging.volume import Volume
 from .faults import NotFound
 
-FORMATS = ("nii.gz", "nii", "seg.nrrd", *(("dcm",) if dicom_seg.is_installed() else ()))
+FORMATS = ("nii.gz", "nii", "seg.nrrd", *(("dcm",) if dicom_seg.is_installed() else ()), "rtstruct.dcm")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def saved_labels(labels: Array, volume: Volume, key: Sequence[Label], form: str)
 
     Raises:
         NotFound: there is no such format.
-        OutputError: "dcm", and the volume is no DICOM series.
+        OutputError: "dcm" or "rtstruct.dcm", and the volume is no DICOM series.
     """
     if form not in FORMATS:
         raise NotFound(f'label maps are not saved as "{form[:20]}"; there are {", ".join(FORMATS)}.')

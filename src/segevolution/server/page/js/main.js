@@ -17,6 +17,7 @@ const FORMATS = {
   "nii.gz": ["NIfTI (.nii.gz)", "on exactly the image's grid"],
   "seg.nrrd": ["3D Slicer segmentation (.seg.nrrd)", "with names and colours"],
   dcm: ["DICOM SEG (.dcm)", "refers to the series that was opened"],
+  "rtstruct.dcm": ["DICOM structure set (.rtstruct.dcm)", "contours in the planes of that series"],
 };
 
 const workspace = new Workspace();
