@@ -60,6 +60,8 @@ class AugmentSettings:
         values = asdict(self)
         if not self.recontrast.share:
             del values["recontrast"]
+        elif not self.recontrast.matched:
+            del values["recontrast"]["matched"]
         return values
 
 

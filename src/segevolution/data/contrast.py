@@ -8,7 +8,8 @@ Labels of one sequence do not carry to another; contrasts drawn at random from C
 - for structures their own curve, mean and sign, with soft borders, the two sides of a pair alike (class-wise location
   and scale: Su et al. 2023, SLAug, arXiv:2211.14805);
 - shallow random convolutions and an artefact of k-space, see `texture`;
-- a stretch to another share of the range, as a normaliser of a whole volume would leave it.
+- a stretch to another share of the range, as a normaliser of a whole volume would leave it; or, with `matched`, the
+  percentiles that the view had, as a normaliser leaves them that matches intensities.
 
 Own code in three dimensions. Voxels that are exactly 0 and lie among others of 0 are padding or air, and stay.
 """
@@ -31,6 +32,7 @@ Image = npt.NDArray[np.float32]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 _ENTRIES = 1024  # of a curve's table
+_PERCENTILES = np.linspace(0.5, 99.5, 100)
 _DARKEST = np.float32(1 / 255)  # of tissue: 0 is kept for padding and air
 _SPECKLE = 0.28  # of a voxel and its 26 neighbours; a corner of a block of zeros has 8 of 27
 
@@ -49,6 +51,7 @@ class ContrastSettings:
         artefact: share of these views that get an artefact of k-space.
         bias_field, noise, resolution: as in AugmentSettings, for these views, where they are larger than its own.
         as_mri: whether the network is told that such a view is MRI, for what routes by modality.
+        matched: whether the view's body keeps its percentiles, for networks whose intensity matches them.
     """
 
     share: dict[Modality, Share] = field(default_factory=dict)
@@ -61,6 +64,7 @@ class ContrastSettings:
     noise: Annotated[float, Field(ge=0)] = 0.08
     resolution: Annotated[float, Field(ge=0)] = 3.0
     as_mri: bool = False
+    matched: bool = False
 
     def drawn(self, modality: Modality | None, rng: Rng) -> bool:
         """Whether a view gets another contrast; draws one number where its modality has a share."""
@@ -96,7 +100,7 @@ def recontrast(
         changed = random_convolution(changed, ~outside, rng)
     if settings.artefact and rng.random() < settings.artefact:
         changed = random_artefact(changed, rng)
-    changed = _stretched(changed, outside, rng)
+    changed = _matched(changed, image, outside) if settings.matched else _stretched(changed, outside, rng)
     changed[outside] = 0
     return changed
 
@@ -181,3 +185,14 @@ def _stretched(image: Image, outside: npt.NDArray[np.bool_], rng: Rng) -> Image:
     top = float(np.percentile(tissue, percentile)) if tissue.size else 0.0
     stretched = np.clip(image * np.float32(share / max(top, 0.05)), _DARKEST, np.float32(1))
     return np.asarray(stretched, np.float32)
+
+
+def _matched(image: Image, before: Image, outside: npt.NDArray[np.bool_]) -> Image:
+    """Give tissue, and what it encloses, the percentiles that it had before; tissue stays above 0."""
+    inside = np.stack([ndimage.binary_fill_holes(plane) for plane in ~outside])
+    if not inside.any():
+        return image
+    own = np.maximum.accumulate(np.percentile(image[inside][::3], _PERCENTILES))
+    target = np.percentile(before[inside][::3], _PERCENTILES)
+    rising = np.concatenate([[True], np.diff(own) > 0])  # a curve needs each signal once
+    return np.clip(np.interp(image, own[rising], target[rising]), _DARKEST, 1).astype(np.float32)

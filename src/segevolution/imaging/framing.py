@@ -136,7 +136,8 @@ def frame(
     volume.check_voxels()
     normaliser = NORMALISERS[recipe]
     ordered, turn = volume.canonical(order)
-    image = normalise(ordered.array, recipe, volume.modality).transpose(2, 1, 0)
+    scan = normaliser.matched(ordered)
+    image = normalise(scan.array, recipe, scan.modality).transpose(2, 1, 0)
     start, stop = foreground_box(image) if normaliser.crops else ((0, 0, 0), _whole(image.shape))
     cropped = np.ascontiguousarray(image[tuple(slice(low, high) for low, high in zip(start, stop, strict=True))])
     pad, bounds = normaliser.pad_of(image), normaliser.bounds_of(image)

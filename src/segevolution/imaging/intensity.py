@@ -12,7 +12,9 @@ import numpy.typing as npt
 from ..errors import VolumeError
 from ..vocabulary import Modality
 from .grid import Array
+from .intensity_matching import CT_ABDOMEN, IntensityProfile
 from .usable_signal import usable_signal
+from .volume import Volume
 
 Image = npt.NDArray[np.float32]
 
@@ -237,12 +239,25 @@ class Normaliser:
         low: the smallest number it can give; None where there is no bound.
         high: the largest; None where there is no bound.
         pad: the number that stands outside the image; None = the image's own smallest, which is air.
+        profile: a scan of another modality is given these intensities first and is of that modality from then on; None
+            = scans are taken as they are.
     """
 
     function: Callable[[Array, Modality | None, Array], Image]
     low: float | None
     high: float | None
     pad: float | None
+    profile: IntensityProfile | None = None
+
+    def matched(self, volume: Volume) -> Volume:
+        """The scan with the profile's intensities; itself where it is of that modality or there is no profile.
+
+        A scan whose modality is not said is taken for CT where its signal goes below -100, as `soft_tissue` does.
+        """
+        modality = volume.modality
+        if self.profile is not None and modality is None and float(volume.array.min()) < LOWEST_SIGNAL_OF_MR:
+            modality = Modality.CT
+        return volume if self.profile is None or modality is self.profile.modality else self.profile.match(volume)
 
     @property
     def crops(self) -> bool:
@@ -262,6 +277,7 @@ class Normaliser:
 NORMALISERS: dict[str, Normaliser] = {
     "foreground": Normaliser(_foreground, 0, 1, pad=0),  # SegVol as published
     "soft_tissue": Normaliser(_soft_tissue, 0, 1, pad=0),  # segvol-mini
+    "matched_soft_tissue": Normaliser(_soft_tissue, 0, 1, pad=0, profile=CT_ABDOMEN),  # segvol-mini-2
     "eight_bits": Normaliser(_eight_bits, 0, 255, pad=-1),  # the SAM family; -1 says what is no image
     "z_score": Normaliser(_z_score, None, None, pad=None),
     "scaled_signal": Normaliser(_scaled_signal, None, None, pad=0),  # SAM-Med3D; what is no image is 0 to it
