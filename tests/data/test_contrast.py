@@ -219,3 +219,28 @@ def test_keys_of_earlier_trainings_stay():
     on = FitSettings(intensity={"recontrast": {"share": {"CT": 0.5}}})
     assert decisive(on)["intensity"]["recontrast"]["share"] == {"CT": 0.5}
     assert on.intensity.key()["recontrast"]["share"] == {"CT": 0.5}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_matched_views_keep_the_percentiles_of_their_tissue_and_nothing_else(image, labels, seed):
+    changed = _drawn(image, labels, seed, matched=True)
+    tissue = image > 0
+    shares = (2, 10, 50, 90, 98)
+    np.testing.assert_allclose(np.percentile(changed[tissue], shares), np.percentile(image[tissue], shares), atol=0.03)
+    assert np.abs(changed - image)[tissue].mean() > 0.005
+    assert np.array_equal(changed == 0, ~tissue)
+    assert changed.dtype == np.float32
+
+
+def test_an_empty_view_has_no_percentiles_to_keep(labels):
+    nothing = np.zeros(labels.shape, np.float32)
+    assert not _drawn(nothing, labels, 0, matched=True).any()
+
+
+def test_matching_is_part_of_a_key_only_where_it_is_on():
+    plain = AugmentSettings(recontrast=ContrastSettings(share=CT))
+    assert "matched" not in plain.key()["recontrast"]
+    assert "matched" not in decisive(FitSettings(intensity=plain))["intensity"]["recontrast"]
+    matched = AugmentSettings(recontrast=ContrastSettings(share=CT, matched=True))
+    assert matched.key()["recontrast"]["matched"] is True
+    assert decisive(FitSettings(intensity=matched))["intensity"]["recontrast"]["matched"] is True

@@ -1,6 +1,7 @@
 """Model folders: whole or absent, strict, and free of pickles."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from segevolution.errors import CheckpointError, OutputError
 from segevolution.models.checkpoints import fingerprint, load_model, read_config, save_model
+from segevolution.models.segvol.config import SegVolConfig
+from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
 SMALL = TinyConfig(window=(4, 16, 16), structures=("liver", "spleen"))
@@ -60,6 +63,19 @@ def test_a_fingerprint_changes_with_one_value(folder: Path) -> None:
     with torch.no_grad():
         next(model.parameters()).view(-1)[0] += 1e-3
     assert fingerprint(model) != fingerprint(folder)
+
+
+def test_a_profile_of_intensities_belongs_to_a_network_as_its_weights_do(tmp_path: Path) -> None:
+    sizes = {"window": (4, 16, 16), "patch": (4, 8, 8), "width": 24, "depth": 1, "heads": 2, "mlp": 24}
+    config = SegVolConfig(**sizes, decoder_heads=2, decoder_mlp=16, iou_hidden=8)
+    prints = {}
+    for intensity in ("foreground", "soft_tissue", "matched_soft_tissue"):
+        torch.manual_seed(0)
+        model = SegVol(replace(config, intensity=intensity))
+        save_model(model, tmp_path / intensity)
+        prints[intensity] = fingerprint(model)
+        assert fingerprint(tmp_path / intensity) == prints[intensity]
+    assert prints["foreground"] == prints["soft_tissue"] != prints["matched_soft_tissue"]
 
 
 def test_what_is_missing_unexpected_or_misshapen_is_listed_by_name(folder: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,6 +21,7 @@ from torch import Tensor
 from ..documents import read_json
 from ..errors import CheckpointError, OutputError
 from ..files import check_writable, json_text, replacing
+from ..imaging.intensity import NORMALISERS
 from .backbone import BackboneModule
 from .outline import outlined
 from .registry import network_named, network_of
@@ -158,14 +160,16 @@ def fingerprint(model_or_folder: BackboneModule | Path) -> str:
     """Hexadecimal SHA-256 over sorted names, shapes and float32 values: the same for a folder and what it loads.
 
     An adapter keeps its base's and refuses others. Take it before an adapter is attached, since that renames layers.
+    The profile of intensities that a network's scans are matched to belongs to it, as a weight does.
 
     Raises:
         CheckpointError: the folder is not a model folder.
     """
     if isinstance(model_or_folder, BackboneModule):
         state: Mapping[str, Tensor] = model_or_folder.state_dict()
+        intensity: object = model_or_folder.spec.intensity
     else:
-        read_config(model_or_folder)
+        intensity = read_config(model_or_folder).get("intensity")
         state = read_weights(Path(model_or_folder) / WEIGHTS)
     digest = hashlib.sha256()
     for name in sorted(state):
@@ -173,6 +177,9 @@ def fingerprint(model_or_folder: BackboneModule | Path) -> str:
         values = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
         digest.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
         digest.update(values.numpy().data)
+    normaliser = NORMALISERS.get(intensity) if isinstance(intensity, str) else None
+    if normaliser is not None and normaliser.profile is not None:
+        digest.update(np.asarray(normaliser.profile.values, np.float64).data)
     return digest.hexdigest()
 
 

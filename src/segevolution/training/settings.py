@@ -150,6 +150,7 @@ _LATER = {
     ),
     "objective": ("retain", "overlap"),
     "sample": ("absent_structures",),
+    "intensity.recontrast": ("matched",),
     "intensity": ("recontrast",),
     "prompt": (
         *("templates", "synonyms", "box_larger", "box_smaller", "few", "many", "crowd", "border", "wrong", "clicks"),
@@ -162,8 +163,9 @@ def decisive(settings: FitSettings) -> dict[str, Any]:
     values = {name: value for name, value in asdict(settings).items() if name not in _WITHOUT_EFFECT}
     plain = FitSettings()
     for place, later in _LATER.items():
-        part, usual = (getattr(fit_settings, place) if place else fit_settings for fit_settings in (settings, plain))
-        inside = values[place] if place else values
+        part, usual, inside = settings, plain, values
+        for step in place.split(".") if place else ():
+            part, usual, inside = getattr(part, step), getattr(usual, step), inside[step]
         for name in later:
             if getattr(part, name) == getattr(usual, name):
                 del inside[name]
