@@ -1,4 +1,4 @@
-"""`segevolution study RECIPE --shots 1,5,10`."""
+"""`segevolution study RECIPE --shots 1,5,10` and `--methods base,lora`."""
 
 import pytest
 
@@ -45,4 +45,28 @@ def test_shots_that_are_no_numbers_are_one_sentence(asked, capsys, written, sent
     shown = capsys.readouterr().err
     assert sentence in shown
     assert len(shown.strip().splitlines()) == 1
+    assert not asked
+
+
+def test_some_of_the_methods_in_the_order_of_the_recipe(asked):
+    run("demo", "--methods", "adapted, base,expert")
+    run("demo")
+    assert [[method.name for method in recipe.methods] for recipe in asked] == [["base", "expert", "adapted"]] * 2
+    run("demo", "primary=null", "--methods", "base,expert")
+    assert [method.name for method in asked[2].methods] == ["base", "expert"]
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("base,expert,adaptd", 'demo has no method "adaptd"; did you mean "adapted"?'),
+        ("base,adapted", "demo without expert cannot answer its primary question; keep expert"),
+        ("expert,adapted", "demo without base cannot answer its reference; keep base"),
+        ("", 'demo has no method ""'),
+    ],
+)
+def test_methods_that_are_not_there_or_are_needed_are_one_sentence(asked, capsys, written, sentence):
+    run("demo", "--methods", written)
+    shown = " ".join(capsys.readouterr().err.split())
+    assert sentence in shown
     assert not asked

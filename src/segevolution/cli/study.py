@@ -43,6 +43,10 @@ def study(
             help="Train each method once on so many patients a dataset and modality, such as 1,5,all.",
         ),
     ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME,...", help="Some of the recipe's methods only; the whole study keeps them."),
+    ] = None,
     part: Annotated[
         str | None,
         typer.Option(
@@ -72,7 +76,7 @@ def study(
 ) -> None:
     """Run a study, or what is missing of it: the same call goes on where an earlier one was stopped."""
     from ..errors import RecipeError
-    from ..studies.reading import load_recipe
+    from ..studies.reading import load_recipe, with_methods
     from ..studies.run import LocalExecutor, StudyPart
     from ..studies.study import run_study
 
@@ -85,6 +89,8 @@ def study(
         raise RecipeError("a cluster shares the work out by itself; give --part or --dask.")
     share = StudyPart.parse(part) if part is not None else None
     study_recipe = load_recipe(recipe, [*(changes or []), *([f"shots=[{shots}]"] if shots is not None else [])])
+    if methods is not None:
+        study_recipe = with_methods(study_recipe, [name.strip() for name in methods.split(",")])
     folder = output or Path("runs") / study_recipe.name
     if plan:
         from ..studies.forecast import forecast
