@@ -6,7 +6,7 @@ import torch
 from segevolution import processors
 from segevolution.errors import DeviceError
 from segevolution.processors import prepare_threads, usable_processors
-from segevolution.runtime import resolve_device
+from segevolution.runtime import has_bfloat16, resolve_device
 
 ABSENT = [
     name
@@ -78,3 +78,10 @@ def test_what_a_person_says_of_threads_stays(groups, monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     prepare_threads()
     assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("5", "ACTIVE")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_processor_says_whether_it_computes_in_bfloat16(monkeypatch, there):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: there, raising=False)
+    assert has_bfloat16(torch.device("cpu")) is there
+    assert has_bfloat16(torch.device("mps"))

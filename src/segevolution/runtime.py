@@ -32,6 +32,17 @@ def resolve_device(name: str = "auto") -> torch.device:
     return device
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 at a speed that makes it worth asking for.
+
+    A processor without the instructions (AVX-512 with its bfloat16 part or AMX; Arm's) does it number by number: 70
+    times as long as float32 for a matrix product and 200 times for a convolution, measured on one with AVX2 alone.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def seed_everything(seed: int) -> np.random.Generator:
     """Seed Python, numpy and torch; the returned generator is for everything that takes one."""
     random.seed(seed)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -151,3 +152,15 @@ def test_weights_that_are_not_finite_are_a_sentence_and_the_checkpoint_before_st
     with pytest.raises(RecipeError, match=r"astray: at step 4 [^\n]* not finite; lower learning_rate"):
         fit(TinyBackbone(TinyConfig(seed=1)), groups, SETTINGS, tmp_path, device="cpu", quiet=True)
     assert step_of(tmp_path / "last.ckpt") == 2
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_bfloat16_is_trained_in_where_the_device_has_it_and_float32_elsewhere(
+    groups, tmp_path, monkeypatch, capsys, there
+):
+    monkeypatch.setattr("segevolution.training.fit.has_bfloat16", lambda device: there)
+    asked = replace(SETTINGS, precision="bf16-mixed", steps=2)
+    fit(TinyBackbone(TinyConfig(seed=1)), groups, asked, tmp_path, device="cpu")
+    noted = json.loads((tmp_path / "fit.json").read_text())["settings"]["precision"]
+    assert noted == ("bf16-mixed" if there else "32-true")
+    assert ("training in float32: this device has no bfloat16" in capsys.readouterr().err) is not there

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..adapters.switch import AdaptedNetwork
 from ..models.backbone import BackboneModule, Features
+from ..runtime import has_bfloat16
 from ..vocabulary import Context, Modality
 from .frame_prompt import FramePrompt, collate
 from .windows import FrameImage, VoxelBlock, Window, picked
@@ -40,7 +41,7 @@ class Encodings:
         image: (D, H, W) float32 of a frame, on the network's device, or as a table in the processor's memory.
         modality: what the encoder may know.
         pad: the number that stands outside the image.
-        precision: "bf16" runs the network under autocast; answers are float32 either way.
+        precision: "bf16" runs the network under autocast where the device has bfloat16; answers are float32 either way.
         batch: windows encoded, and prompts decoded, in one call of the network.
         memory: bytes of window encodings to keep; the least recently used go first.
     """
@@ -62,7 +63,7 @@ class Encodings:
         self.pad = pad
         self.counts = Counts()
         self._modality = modality
-        self._precision = precision
+        self._bfloat16 = precision == "bf16" and has_bfloat16(self.device)
         self.batch = max(1, batch)
         self._memory = memory
         self._whole: Features | None = None
@@ -187,7 +188,7 @@ class Encodings:
             return self.backbone.encode(images, [self._modality] * len(images))
 
     def _autocast(self) -> AbstractContextManager[None]:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def _forget_other_weights(self) -> None:
         """Drop what was encoded with weights that the adapter no longer has."""

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import lightning
@@ -28,7 +28,8 @@ from ..imaging.framing import Frame
 from ..imaging.volume import Volume
 from ..inference.strategies import strategy_of
 from ..models.backbone import BackboneModule, Spec
-from ..runtime import resolve_device
+from ..progress import write_stderr
+from ..runtime import has_bfloat16, resolve_device
 from .auxiliary import SemanticHead
 from .batches import CaseGroup
 from .checkpoint_file import CheckpointFile, read_checkpoint, step_of
@@ -136,6 +137,7 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
+    settings = settings_on(settings, device, quiet)
     torch.manual_seed(settings.seed)
     cache = ArrayCache(settings.cache_bytes)
     groups, validation = ([group.kept_in(cache) for group in part] for part in (groups, validation))
@@ -257,6 +259,15 @@ def _structures(groups: Sequence[CaseGroup]) -> list[str]:
 
 def _accelerator(device: str) -> str:
     return resolve_device(device).type
+
+
+def settings_on(settings: FitSettings, device: str, quiet: bool) -> FitSettings:
+    """The settings with a precision that the device has; a line says so where it is another than was asked for."""
+    if settings.precision != "bf16-mixed" or has_bfloat16(resolve_device(device)):
+        return settings
+    if not quiet:
+        write_stderr("training in float32: this device has no bfloat16")
+    return replace(settings, precision="32-true")
 
 
 def make_trainer(

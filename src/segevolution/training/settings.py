@@ -53,7 +53,7 @@ class FitSettings:
         weight_decay: of matrices; vectors have none.
         gradient_clip_norm: gradient norm.
         ema_decay: decay of the exponential moving average of the weights; 0 for none.
-        precision: Lightning's names.
+        precision: Lightning's names; bf16-mixed becomes 32-true on a device that has no bfloat16.
         seed: all chance comes from it and the step's number.
         devices: processes a machine; on a CPU each has one thread, so that 2 use 2 cores.
         checkpoint_every: steps between checkpoints.

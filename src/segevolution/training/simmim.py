@@ -32,7 +32,7 @@ from ..models.segvol.image_encoder import ImageEncoder, Patches
 from ..models.segvol.layer_groups import ENCODER
 from ..models.segvol.segvol import SegVol
 from .checkpointing import CheckpointCallback
-from .fit import FitResult, explained, last_checkpoint, make_trainer
+from .fit import FitResult, explained, last_checkpoint, make_trainer, settings_on
 from .loaders import NumbersFromStep
 from .masking import MaskedBatch, MaskedDataset, MaskSettings, UnlabelledImages
 from .memory import compiled, recomputing
@@ -219,6 +219,7 @@ def learn(
     masking.hidden_units(network.config.grid)
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
+    settings = settings_on(settings, device, quiet)
     started = time.monotonic()
     cache = ArrayCache(settings.cache_bytes)
     pools, validation = ([pool.kept_in(cache) for pool in part] for part in (pools, validation))

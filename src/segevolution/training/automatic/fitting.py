@@ -22,6 +22,7 @@ from ...files import replacing
 from ...models.checkpoints import count_parameters
 from ...models.unet.unet import Unet
 from ...progress import Writer, duration, write_stderr
+from ...runtime import has_bfloat16
 from ..checkpoint_file import check_restored, read_checkpoint, write_checkpoint
 from .augmentation import IntensityAugmentation
 from .patches import PatchSampler
@@ -93,11 +94,12 @@ def train_automatic(
     limit = float("inf") if settings.minutes is None else 60 * settings.minutes
     rows: list[tuple[int, float, float]] = []
     begun, first = time.monotonic() - seconds, step
+    bfloat16 = settings.precision == "bf16" and has_bfloat16(device)
     while step < settings.steps and seconds < limit:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * (1 - step / settings.steps) ** POWER
         images, classes = _inputs(sampler, augment, step, settings.batch)
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             scores = network.scores(images.to(device))
         loss = loss_of([score.float() for score in scores], classes.to(device))
         if not bool(torch.isfinite(loss)):

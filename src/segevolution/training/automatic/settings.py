@@ -23,7 +23,7 @@ class AutomaticSettings:
         batch: patches a step.
         learning_rate: at the start of the polynomial decay.
         oversample: share of patches that are centred on a structure, the last ones of each batch; at least one of two.
-        precision: "bf16" runs the network under autocast.
+        precision: "bf16" runs the network under autocast, on a device that has bfloat16.
         checkpoint_every: steps between checkpoints, from which a training that was killed goes on exactly.
     """
 
