@@ -47,6 +47,49 @@ ZOOM, STRATEGIES, STRATEGY_TESTS = "inference/strategies/zoom.py", "inference/st
 OBJECTIVE, OBJECTIVE_TESTS = "training/objective.py", "training/test_objective.py"
 
 MUTATIONS = (
+    # Intensities that are matched to CT, and what follows from them.
+    Mutation(
+        "an MRI is matched by the percentiles of its air, too",
+        "imaging/intensity_matching.py",
+        "if inside.any() else signal",
+        "if False else signal",
+        "imaging/test_intensity_matching.py",
+    ),
+    Mutation(
+        "a match reads its curve at twice the signal",
+        "imaging/intensity_matching.py",
+        "np.interp(signal, own[rising]",
+        "np.interp(signal, own[rising] * 2",
+        "imaging/test_intensity_matching.py",
+    ),
+    Mutation(
+        "a scan without a modality is never taken for CT where intensities are matched",
+        "imaging/intensity.py",
+        "if self.profile is not None and modality is None and",
+        "if False and modality is None and",
+        "imaging/test_intensity_matching.py",
+    ),
+    Mutation(
+        "networks of one set of weights and two profiles have one fingerprint",
+        "models/checkpoints.py",
+        "if normaliser is not None and normaliser.profile is not None:",
+        "if False:",
+        "models/test_checkpoints.py",
+    ),
+    Mutation(
+        "a view in another contrast keeps no percentiles",
+        "data/contrast.py",
+        "if settings.matched else",
+        "if False else",
+        "data/test_contrast.py",
+    ),
+    Mutation(
+        "bfloat16 is trained in without its instructions",
+        "training/fit.py",
+        'settings.precision != "bf16-mixed" or has_bfloat16',
+        "True or has_bfloat16",
+        "training/test_fit.py",
+    ),
     # The faults that no test noticed in the first round.
     Mutation(
         "the worst of three alternatives is trained", OBJECTIVE, ".min(1).values", ".max(1).values", OBJECTIVE_TESTS

@@ -1,0 +1,67 @@
+"""Print README's first table from the folder of the study `rivals`: Dice by method and kind of prompt, and of CT."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from segevolution.evaluation.statistics import difference, estimate
+
+NAMES = {
+    "segvol-mini": "segvol-mini (CT only, an MRI as it is)",
+    "base": "segvol-mini-2 (CT only, an MRI matched to CT)",
+    "expert": "its shipped MRI expert (no real MRI)",
+    "mixture": "`adapt`: mixture from the expert, 5 MRI patients",
+    "lora": "LoRA, the same 5",
+    "scratch": "the same network from scratch, the same 5",
+    "unet": "U-Net from scratch, the same 5",
+    "ellipsoid": "ellipsoid in the box, no image",
+}
+ASKED = (  # title, prompt, points, millimetres that a box's faces may be off
+    ("text", "text", None, 0),
+    ("1 point", "point", 1, 0),
+    ("5 points", "point", 5, 0),
+    ("box", "box", None, 0),
+    ("box, 5 mm off", "box", None, 5),
+    ("text+box", "text+box", None, 0),
+    ("text+box, 5 mm off", "text+box", None, 5),
+)
+
+
+def main(study: Path, mri: str = "chaos", ct: str = "btcv") -> None:
+    """Levels on MRI with intervals, and the level and change on CT by text+box."""
+    table = pd.read_parquet(study / "results.parquet")
+    rows = [("method", *(title for title, *_ in ASKED), "CT, text+box", "patients, runs")]
+    for method in dict.fromkeys(table["method"]):
+        mine = table[table["method"] == method]
+        on_mri = mine[mine["dataset"] == mri]
+        cells = [_level(_asked(on_mri, *question)) for _, *question in ASKED]
+        on_ct = _asked(mine[mine["dataset"] == ct], "text+box", None, 0)
+        count = f"{on_mri['patient'].nunique()}, {on_mri['run'].nunique()}"
+        name = NAMES.get(method.partition(" (")[0], method)
+        rows.append((name, *cells, _change(table[table["dataset"] == ct], method, on_ct), count))
+    for row in (rows[0], ("---",) * len(rows[0]), *rows[1:]):
+        print(f"| {' | '.join(row)} |")
+
+
+def _asked(rows: pd.DataFrame, prompt: str, points: int | None, off: float) -> pd.DataFrame:
+    chosen = rows[(rows["prompt"] == prompt) & (rows["jitter"] == off)]
+    return chosen if points is None else chosen[chosen["points"] == points]
+
+
+def _level(rows: pd.DataFrame) -> str:
+    level = estimate(rows)
+    if not level.patients:
+        return "–"
+    return f"{level.mean:.2f}" + (f" [{level.low:.2f}, {level.high:.2f}]" if level.shown else "")
+
+
+def _change(rows: pd.DataFrame, method: str, mine: pd.DataFrame) -> str:
+    if not estimate(mine).patients:
+        return "–"
+    change = difference(_asked(rows, "text+box", None, 0), method, "base").mean if method != "base" else 0.0
+    return f"{estimate(mine).mean:.2f}" + (f" ({change:+.3f})" if method != "base" else "")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
