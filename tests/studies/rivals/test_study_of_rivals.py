@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from segevolution.adapters.shipped import expert_for
 from segevolution.errors import AdapterError, RecipeError
 from segevolution.models.checkpoints import save_model
 from segevolution.models.segvol.config import SegVolConfig, StemConfig
@@ -11,6 +12,7 @@ from segevolution.models.segvol.segvol import SegVol
 from segevolution.studies.reading import load_recipe
 from segevolution.studies.recipe import Recipe
 from segevolution.studies.study import run_study
+from segevolution.vocabulary import Modality
 
 SMALL_SEGVOL = SegVolConfig(
     window=(8, 32, 32), patch=(4, 8, 8), width=32, depth=2, heads=2, mlp=32, decoder_mlp=32, iou_hidden=16,
@@ -116,8 +118,8 @@ def test_an_adapter_that_is_off_on_ct_leaves_the_base_there_bit_for_bit(study):
 def test_the_shipped_recipe_has_every_rival_and_lora_that_differs_from_the_mixture_in_one_thing():
     recipe = load_recipe("rivals")
     methods = {method.name: method for method in recipe.methods}
-    assert {"base", "ellipsoid", "percentile", "adabn", "unet", "scratch", "mixture-modality"} <= set(methods)
-    alone, mixture = methods["lora-mri-only"], methods["mixture-modality"]
+    assert {"base", "ellipsoid", "percentile", "adabn", "unet", "scratch", "mixture-bare"} <= set(methods)
+    alone, mixture = methods["lora-mri-only"], methods["mixture-bare"]
     assert alone.settings["targets"] == mixture.settings["targets"]
     assert "also_train" not in alone.settings
     assert recipe.fit_of(alone) == recipe.fit_of(mixture)
@@ -135,9 +137,12 @@ def test_training_from_scratch_has_the_aids_of_segvol_mini_and_five_times_the_st
     assert (plain.steps, aided.steps, longer.steps) == (120, 120, 600)
 
 
-def test_the_shipped_recipe_has_the_patients_of_the_first_fold_of_methods_on_chaos():
-    folds, names = (
-        next(one for one in load_recipe(name).data if one.name == "chaos") for name in ("methods_on_chaos", "rivals")
-    )
-    assert (folds.folds, folds.train, folds.seed) == (4, 10, names.seed)
-    assert names.test == ["chaos_21", "chaos_31", "chaos_34", "chaos_37"]
+def test_the_shipped_recipe_tests_each_patient_once_beside_what_segment_answers_with_today():
+    recipe = load_recipe("rivals")
+    chaos = next(one for one in recipe.data if one.name == "chaos")
+    assert (chaos.folds, chaos.train, recipe.shots) == (2, 7, [5])  # of 14
+    methods = {method.name: method for method in recipe.methods}
+    shipped = expert_for(recipe.base, Modality.MRI)
+    assert shipped is not None
+    assert methods["expert"].start == methods["mixture"].start == shipped.adapter
+    assert not methods["expert"].train
