@@ -29,6 +29,7 @@ from .patches import PatchSampler
 from .settings import AutomaticSettings
 
 LAST, CURVE = "last.ckpt", "curve.csv"
+LEARNING_RATES = {"adamw": 1e-3, "sgd": 1e-2}
 MOMENTUM, WEIGHT_DECAY, POWER, LARGEST_GRADIENT = 0.99, 3e-5, 0.9, 12.0
 _TOLD = 10  # lines a training
 _LOOKED_BACK = 50  # steps whose mean loss is told
@@ -85,9 +86,8 @@ def train_automatic(
     """
     device = device or network.device
     network.to(device).train()
-    optimizer = torch.optim.SGD(
-        network.parameters(), settings.learning_rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
-    )
+    rate = settings.learning_rate or LEARNING_RATES[settings.optimizer]
+    optimizer = _optimizer(network, settings.optimizer, rate)
     folder.mkdir(parents=True, exist_ok=True)
     step, seconds = _restored(folder / LAST, network, optimizer)
     loss_of, augment = score_loss(), IntensityAugmentation()
@@ -97,7 +97,7 @@ def train_automatic(
     bfloat16 = settings.precision == "bf16" and has_bfloat16(device)
     while step < settings.steps and seconds < limit:
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * (1 - step / settings.steps) ** POWER
+            group["lr"] = rate * (1 - step / settings.steps) ** POWER
         images, classes = _inputs(sampler, augment, step, settings.batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             scores = network.scores(images.to(device))
@@ -118,6 +118,12 @@ def train_automatic(
     recent = [loss for _, loss, _ in rows[-_LOOKED_BACK:]]
     mean = float(np.mean(recent)) if recent else float("nan")
     return AutomaticResult(step, settings.steps, seconds, count_parameters(network), mean)
+
+
+def _optimizer(network: Unet, name: str, rate: float) -> torch.optim.Optimizer:
+    if name == "sgd":
+        return torch.optim.SGD(network.parameters(), rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
+    return torch.optim.AdamW(network.parameters(), rate, weight_decay=WEIGHT_DECAY)
 
 
 def score_loss() -> ScoreLoss:
