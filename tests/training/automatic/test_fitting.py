@@ -59,13 +59,14 @@ def killed_after(monkeypatch, steps):
     monkeypatch.setattr(fitting, "_inputs", dying)
 
 
-def test_a_killed_training_goes_on_exactly(tmp_path, monkeypatch):
-    whole, result = train(tmp_path / "whole")
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_killed_training_goes_on_exactly(tmp_path, monkeypatch, optimizer):
+    whole, result = train(tmp_path / "whole", optimizer=optimizer)
     with monkeypatch.context() as patched:
         killed_after(patched, 3)
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "killed")
-    resumed, again = train(tmp_path / "killed")
+            train(tmp_path / "killed", optimizer=optimizer)
+    resumed, again = train(tmp_path / "killed", optimizer=optimizer)
     assert (result.steps, again.steps, again.finished) == (6, 6, True)
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
     with (tmp_path / "killed" / "curve.csv").open() as stream:
@@ -85,12 +86,19 @@ def test_its_minutes_end_it_early_and_it_says_so(tmp_path):
     assert not result.finished
 
 
-def test_it_learns_what_is_bright_and_what_is_dark(tmp_path):
-    made, _ = train(tmp_path, steps=40)
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 0.02), ("sgd", None)])
+def test_it_learns_what_is_bright_and_what_is_dark(tmp_path, optimizer, rate):
+    made, _ = train(tmp_path, steps=40, optimizer=optimizer, learning_rate=rate)
     with (tmp_path / "curve.csv").open() as stream:
         losses = [float(row["loss"]) for row in csv.DictReader(stream)]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
     assert not made.training
+
+
+def test_a_checkpoint_of_another_optimiser_is_refused(tmp_path):
+    train(tmp_path, steps=1, optimizer="sgd")
+    with pytest.raises(CheckpointError, match="another optimiser than adamw"):
+        train(tmp_path, steps=2)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):

@@ -1,8 +1,9 @@
 """Train an automatic network by nnU-Net's schedule, going on exactly where an earlier call was stopped or killed.
 
-Stochastic gradient descent with Nesterov momentum .99, weight decay 3e-5, a learning rate that falls as
-(1 - step / steps)^0.9, gradients clipped at 12; cross-entropy plus soft Dice of each structure at each resolution, with
-weights 1, 1/2, 1/4 ... (Isensee et al. 2021). The folder holds `last.ckpt` and `curve.csv` (step, loss, seconds).
+AdamW, or nnU-Net's stochastic gradient descent with Nesterov momentum .99; weight decay 3e-5, a learning rate that
+falls as (1 - step / steps)^0.9, gradients clipped at 12; cross-entropy plus soft Dice of each structure at each
+resolution, with weights 1, 1/2, 1/4 ... (Isensee et al. 2021). The folder holds `last.ckpt` and `curve.csv` (step,
+loss, seconds).
 """
 
 import csv
@@ -89,7 +90,7 @@ def train_automatic(
     rate = settings.learning_rate or LEARNING_RATES[settings.optimizer]
     optimizer = _optimizer(network, settings.optimizer, rate)
     folder.mkdir(parents=True, exist_ok=True)
-    step, seconds = _restored(folder / LAST, network, optimizer)
+    step, seconds = _restored(folder / LAST, network, optimizer, settings.optimizer)
     loss_of, augment = score_loss(), IntensityAugmentation()
     limit = float("inf") if settings.minutes is None else 60 * settings.minutes
     rows: list[tuple[int, float, float]] = []
@@ -112,8 +113,8 @@ def train_automatic(
         rows.append((step, float(loss.detach()), seconds))
         _tell(write, step, first, settings.steps, rows, limit)
         if step % settings.checkpoint_every == 0:
-            _keep(folder, step, seconds, network, optimizer, rows)
-    _keep(folder, step, seconds, network, optimizer, rows)
+            _keep(folder, step, seconds, network, optimizer, settings.optimizer, rows)
+    _keep(folder, step, seconds, network, optimizer, settings.optimizer, rows)
     network.eval()
     recent = [loss for _, loss, _ in rows[-_LOOKED_BACK:]]
     mean = float(np.mean(recent)) if recent else float("nan")
@@ -178,6 +179,7 @@ def _keep(
     seconds: float,
     network: Unet,
     optimizer: torch.optim.Optimizer,
+    optimizer_name: str,
     rows: list[tuple[int, float, float]],
 ) -> None:
     """Write the checkpoint, whole or not at all, then the rows of the curve that are new."""
@@ -186,6 +188,7 @@ def _keep(
         "seconds": seconds,
         "state_dict": dict(network.state_dict()),
         "optimizer_states": [optimizer.state_dict()],
+        "optimizer": optimizer_name,
         "average": {},
         "loops": {},
         "callbacks": {},
@@ -211,11 +214,15 @@ def _told_until(curve: Path) -> int | None:
     return int(last) if last.isdigit() else 0
 
 
-def _restored(path: Path, network: Unet, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+def _restored(path: Path, network: Unet, optimizer: torch.optim.Optimizer, optimizer_name: str) -> tuple[int, float]:
     """(steps, seconds) of a checkpoint, whose weights and momentum are put in place; (0, 0.0) where there is none."""
     if not path.exists():
         return 0, 0.0
     state = read_checkpoint(path)
+    if state.get("optimizer", "sgd") != optimizer_name:
+        raise CheckpointError(
+            f"{path} was trained by another optimiser than {optimizer_name}; delete it to begin again."
+        )
     try:
         network.load_state_dict(state["state_dict"])
         optimizer.load_state_dict(state["optimizer_states"][0])

@@ -10,7 +10,7 @@ Count = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class AutomaticSettings:
-    """One training. The defaults are nnU-Net's but for `steps`, the optimiser and the three sizes, which are for a processor.
+    """One training. Defaults are nnU-Net's but for `steps`, `optimizer` and the three sizes: these are for a processor.
 
     Attributes:
         steps: of the whole training; its learning rate ends there. nnU-Net trains 250,000.
