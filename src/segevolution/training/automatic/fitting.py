@@ -1,6 +1,6 @@
 """Train an automatic network by nnU-Net's schedule, going on exactly where an earlier call was stopped or killed.
 
-AdamW, or nnU-Net's stochastic gradient descent with Nesterov momentum .99; weight decay 3e-5, a learning rate that
+Stochastic gradient descent with Nesterov momentum .99, or AdamW; weight decay 3e-5, a learning rate that
 falls as (1 - step / steps)^0.9, gradients clipped at 12; cross-entropy plus soft Dice of each structure at each
 resolution, with weights 1, 1/2, 1/4 ... (Isensee et al. 2021). The folder holds `last.ckpt` and `curve.csv` (step,
 loss, seconds).
@@ -30,7 +30,7 @@ from .patches import PatchSampler
 from .settings import AutomaticSettings
 
 LAST, CURVE = "last.ckpt", "curve.csv"
-LEARNING_RATES = {"adamw": 1e-3, "sgd": 1e-2}
+LEARNING_RATES = {"sgd": 1e-2, "adamw": 1e-3}
 MOMENTUM, WEIGHT_DECAY, POWER, LARGEST_GRADIENT = 0.99, 3e-5, 0.9, 12.0
 _TOLD = 10  # lines a training
 _LOOKED_BACK = 50  # steps whose mean loss is told

@@ -10,7 +10,7 @@ Count = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class AutomaticSettings:
-    """One training. Defaults are nnU-Net's but for `steps`, `optimizer` and the three sizes: these are for a processor.
+    """One training. The defaults are nnU-Net's but for `steps` and the three sizes, which are for a processor.
 
     Attributes:
         steps: of the whole training; its learning rate ends there. nnU-Net trains 250,000.
@@ -21,9 +21,8 @@ class AutomaticSettings:
         features: channels of the first stage; nnU-Net's are 32.
         most_features: channels that no stage exceeds; nnU-Net's are 320.
         batch: patches a step.
-        optimizer: "adamw", which some hundreds of steps suffice for, or nnU-Net's "sgd" (Nesterov, momentum .99), which
-            wants its many thousands.
-        learning_rate: at the start of the polynomial decay; None = the optimiser's own, 0.001 or nnU-Net's 0.01.
+        optimizer: nnU-Net's "sgd" (Nesterov, momentum .99), or "adamw".
+        learning_rate: at the start of the polynomial decay; None = the optimiser's own, nnU-Net's 0.01 or 0.001.
         oversample: share of patches that are centred on a structure, the last ones of each batch; at least one of two.
         precision: "bf16" runs the network under autocast, on a device that has bfloat16.
         checkpoint_every: steps between checkpoints, from which a training that was killed goes on exactly.
@@ -36,7 +35,7 @@ class AutomaticSettings:
     features: Annotated[int, Field(ge=4, le=256)] = 16
     most_features: Annotated[int, Field(ge=4, le=2048)] = 160
     batch: Annotated[int, Field(ge=1, le=64)] = 2
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     oversample: Annotated[float, Field(ge=0, le=1)] = 1 / 3
     precision: str = Field(default="fp32", pattern="^(fp32|bf16)$")
