@@ -59,7 +59,7 @@ def _level(rows: pd.DataFrame) -> str:
 def _change(rows: pd.DataFrame, method: str, mine: pd.DataFrame) -> str:
     if not estimate(mine).patients:
         return "–"
-    change = difference(_asked(rows, "text+box", None, 0), method, "base").mean if method != "base" else 0.0
+    change = difference(_asked(rows, "text+box", None, 0), method, "base").estimate.mean if method != "base" else 0.0
     return f"{estimate(mine).mean:.2f}" + (f" ({change:+.3f})" if method != "base" else "")
 
 
