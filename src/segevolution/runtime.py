@@ -39,7 +39,7 @@ def has_bfloat16(device: torch.device) -> bool:
     times as long as float32 for a matrix product and 200 times for a convolution, measured on one with AVX2 alone.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

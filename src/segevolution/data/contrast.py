@@ -195,4 +195,5 @@ def _matched(image: Image, before: Image, outside: npt.NDArray[np.bool_]) -> Ima
     own = np.maximum.accumulate(np.percentile(image[inside][::3], _PERCENTILES))
     target = np.percentile(before[inside][::3], _PERCENTILES)
     rising = np.concatenate([[True], np.diff(own) > 0])  # a curve needs each signal once
-    return np.clip(np.interp(image, own[rising], target[rising]), _DARKEST, 1).astype(np.float32)
+    matched = np.interp(image, own[rising], target[rising]).clip(_DARKEST, 1)
+    return np.asarray(matched, np.float32)
