@@ -1,11 +1,11 @@
-"""Print README's first table from the folder of the study `rivals`: Dice by method and kind of prompt, and of CT."""
+"""Print README's first table from the folder of the study `rivals`: Dice by method and kind of prompt."""
 
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from segevolution.evaluation.statistics import difference, estimate
+from segevolution.evaluation.statistics import estimate
 
 NAMES = {
     "segvol-mini": "segvol-mini (CT only, an MRI as it is)",
@@ -28,18 +28,16 @@ ASKED = (  # title, prompt, points, millimetres that a box's faces may be off
 )
 
 
-def main(study: Path, mri: str = "chaos", ct: str = "btcv") -> None:
-    """Levels on MRI with intervals, and the level and change on CT by text+box."""
+def main(study: Path, mri: str = "chaos") -> None:
+    """Levels on MRI, with intervals."""
     table = pd.read_parquet(study / "results.parquet")
-    rows = [("method", *(title for title, *_ in ASKED), "CT, text+box", "patients, runs")]
+    rows = [("method", *(title for title, *_ in ASKED), "patients, trainings")]
     for method in dict.fromkeys(table["method"]):
-        mine = table[table["method"] == method]
-        on_mri = mine[mine["dataset"] == mri]
+        on_mri = table[(table["method"] == method) & (table["dataset"] == mri)]
         cells = [_level(_asked(on_mri, *question)) for _, *question in ASKED]
-        on_ct = _asked(mine[mine["dataset"] == ct], "text+box", None, 0)
-        count = f"{on_mri['patient'].nunique()}, {on_mri['run'].nunique()}"
-        name = NAMES.get(method.partition(" (")[0], method)
-        rows.append((name, *cells, _change(table[table["dataset"] == ct], method, on_ct), count))
+        trainings = on_mri["run"].nunique() if method.endswith("shots)") else 0
+        count = f"{on_mri['patient'].nunique()}, {trainings}"
+        rows.append((NAMES.get(method.partition(" (")[0], method), *cells, count))
     for row in (rows[0], ("---",) * len(rows[0]), *rows[1:]):
         print(f"| {' | '.join(row)} |")
 
@@ -54,13 +52,6 @@ def _level(rows: pd.DataFrame) -> str:
     if not level.patients:
         return "–"
     return f"{level.mean:.2f}" + (f" [{level.low:.2f}, {level.high:.2f}]" if level.shown else "")
-
-
-def _change(rows: pd.DataFrame, method: str, mine: pd.DataFrame) -> str:
-    if not estimate(mine).patients:
-        return "–"
-    change = difference(_asked(rows, "text+box", None, 0), method, "base").estimate.mean if method != "base" else 0.0
-    return f"{estimate(mine).mean:.2f}" + (f" ({change:+.3f})" if method != "base" else "")
 
 
 if __name__ == "__main__":
