@@ -228,7 +228,7 @@ def test_every_way_to_adapt_takes_steps_and_counts_what_learns(benchmark):
     assert rows["lora"].trained == rows["lora, recomputed"].trained
     assert rows["lora decoder"].trained < rows["lora"].trained < rows["prior"].trained
     assert rows["decoder"].trained < rows["full"].trained
-    assert adaptation.measure("lora", "bf16", rounds=1, name="segvol-mini").trained > 0
+    assert adaptation.measure("lora", "fp32", rounds=1, name="segvol-mini").trained > 0
     full = adaptation.Row("full", "fp32", 9, 4.0, 8.0, 3.0, 1.0)
     lora = adaptation.Row("lora", "fp32", 1, 1.0, 4.0, 1.5, 1.0)
     found = adaptation.compared(lora, full)

@@ -42,10 +42,10 @@ def tensor(name: str) -> Tensor:
     return torch.from_numpy(golden()[name])
 
 
-def close(ours: Tensor, name: str) -> None:
+def close(ours: Tensor, name: str, tolerance: float = 1e-5) -> None:
     truth = tensor(name).to(ours.dtype)
     assert ours.shape == truth.shape
-    assert (ours - truth).abs().max() <= 1e-5 * truth.abs().max()
+    assert (ours - truth).abs().max() <= tolerance * truth.abs().max()
 
 
 def filled(module: nn.Module, part: str, prefix: str) -> nn.Module:
@@ -90,16 +90,18 @@ def test_prototypes_and_the_modality_are_the_authors() -> None:
 
 @torch.inference_mode()
 def test_the_whole_network_is_the_authors_under_their_names() -> None:
-    network = filled(Hermes(CONFIG), "network", "")
+    network = filled(Hermes(CONFIG), "network", "").double()
     assert isinstance(network, Hermes)
     tasks, modalities = tensor("network_tasks"), tensor("network_modalities")[:, 0]
     before: list[Tensor] = []
     network.prior_init_fuse_4.register_forward_pre_hook(lambda module, given: before.append(given[0]))
-    fused = network.late(network.early(tensor("network_x")), tasks, modalities)
+    fused = network.late(network.early(tensor("network_x").double()), tasks, modalities)
     close(before[0], "network_features_before_fuse_4")
     for place, posterior in zip(PLACES, fused.posteriors, strict=True):
         close(posterior, f"network_priors_{place}")
-    close(network.classify(fused, tasks[0])[..., ::2, ::2, ::2], "network_logits")
+    # The authors' logits are of single precision, which adds in another order on each processor: they lie 1.6e-5 of the
+    # maximum from double precision, and ours of single precision within 1e-5 of them on some processors only.
+    close(network.classify(fused, tasks[0])[..., ::2, ::2, ::2], "network_logits", 2e-5)
     close(network.name_modality(fused), "network_modality_logits")
 
 
