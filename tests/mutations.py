@@ -58,15 +58,15 @@ MUTATIONS = (
     Mutation(
         "a match reads its curve at twice the signal",
         "imaging/intensity_matching.py",
-        "np.interp(signal, own[rising]",
-        "np.interp(signal, own[rising] * 2",
+        "return own[rising], target[rising]",
+        "return own[rising] * 2, target[rising]",
         "imaging/test_intensity_matching.py",
     ),
     Mutation(
         "a scan without a modality is never taken for CT where intensities are matched",
         "imaging/intensity.py",
-        "if self.profile is not None and modality is None and",
-        "if False and modality is None and",
+        "if self.profile is None or _likely_modality(volume.modality, volume.array) is",
+        "if self.profile is None or volume.modality is",
         "imaging/test_intensity_matching.py",
     ),
     Mutation(

@@ -77,14 +77,20 @@ def test_a_zip_of_dicom_says_its_modality_itself(serve: Serve) -> None:
     assert "Somebody" not in str(volume)
 
 
-@needs_highdicom
-def test_label_maps_of_a_dicom_series_are_saved_as_dicom(serve: Serve, tmp_path: Path) -> None:
-    client, sent = serve(), scan()
-    assert "dcm" in client.get("/api/server").json()["formats"]["labels"]
+def answered(client: Any, sent: Volume) -> str:
+    """The address of a session on a DICOM series of this volume, with an answer."""
     address = begun(client, uploaded(client, dicom_zip(sent), "series.zip", modality=""))
     client.post(f"{address}/structures", json={"name": "liver"})
     body = {"kind": "box", "corners": [[0, 0, 0], [5, 6, 7]]}
     assert client.post(f"{address}/structures/1/prompts", json=body).status_code == 200
+    return address
+
+
+@needs_highdicom
+def test_label_maps_of_a_dicom_series_are_saved_as_dicom(serve: Serve, tmp_path: Path) -> None:
+    client, sent = serve(), scan()
+    assert "dcm" in client.get("/api/server").json()["formats"]["labels"]
+    address = answered(client, sent)
     reply = client.get(f"{address}/labels", params={"format": "dcm"})
     assert reply.headers["content-disposition"] == 'attachment; filename="series_seg.dcm"'
     data = pydicom.dcmread(io.BytesIO(reply.content))
@@ -97,10 +103,7 @@ def test_label_maps_of_a_dicom_series_are_saved_as_dicom(serve: Serve, tmp_path:
 def test_label_maps_of_a_dicom_series_are_saved_as_structure_sets(serve: Serve) -> None:
     client, sent = serve(), scan()
     assert "rtstruct.dcm" in client.get("/api/server").json()["formats"]["labels"]
-    address = begun(client, uploaded(client, dicom_zip(sent), "series.zip", modality=""))
-    client.post(f"{address}/structures", json={"name": "liver"})
-    body = {"kind": "box", "corners": [[0, 0, 0], [5, 6, 7]]}
-    assert client.post(f"{address}/structures/1/prompts", json=body).status_code == 200
+    address = answered(client, sent)
     reply = client.get(f"{address}/labels", params={"format": "rtstruct.dcm"})
     assert reply.headers["content-disposition"] == 'attachment; filename="series_seg.rtstruct.dcm"'
     data = pydicom.dcmread(io.BytesIO(reply.content))

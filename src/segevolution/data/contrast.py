@@ -24,6 +24,7 @@ from pydantic import Field
 from scipy import ndimage
 
 from ..imaging.grid import Array
+from ..imaging.intensity_matching import PERCENTILES, rising_curve
 from ..vocabulary import Modality
 from .texture import random_artefact, random_convolution
 
@@ -32,7 +33,6 @@ Image = npt.NDArray[np.float32]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 _ENTRIES = 1024  # of a curve's table
-_PERCENTILES = np.linspace(0.5, 99.5, 100)
 _DARKEST = np.float32(1 / 255)  # of tissue: 0 is kept for padding and air
 _SPECKLE = 0.28  # of a voxel and its 26 neighbours; a corner of a block of zeros has 8 of 27
 
@@ -192,8 +192,6 @@ def _matched(image: Image, before: Image, outside: npt.NDArray[np.bool_]) -> Ima
     inside = np.stack([ndimage.binary_fill_holes(plane) for plane in ~outside])
     if not inside.any():
         return image
-    own = np.maximum.accumulate(np.percentile(image[inside][::3], _PERCENTILES))
-    target = np.percentile(before[inside][::3], _PERCENTILES)
-    rising = np.concatenate([[True], np.diff(own) > 0])  # a curve needs each signal once
-    matched = np.interp(image, own[rising], target[rising]).clip(_DARKEST, 1)
+    own, target = (np.percentile(view[inside][::3], PERCENTILES) for view in (image, before))
+    matched = np.interp(image, *rising_curve(own, target)).clip(_DARKEST, 1)
     return np.asarray(matched, np.float32)

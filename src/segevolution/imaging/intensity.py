@@ -138,6 +138,11 @@ def window(image: Array, low: float, high: float) -> Image:
     return scaled
 
 
+def _likely_modality(modality: Modality | None, signal: Array) -> Modality | None:
+    """What is said; CT where nothing is and the signal goes lower than MR can."""
+    return Modality.CT if modality is None and float(np.min(signal)) < LOWEST_SIGNAL_OF_MR else modality
+
+
 def soft_tissue(image: Array, modality: Modality | None = None, *, measured: Array | None = None) -> Image:
     """CT in a fixed soft-tissue window (-125 to 275 HU); anything else between its 0.5 and 99.5 percentiles.
 
@@ -145,8 +150,7 @@ def soft_tissue(image: Array, modality: Modality | None = None, *, measured: Arr
     goes below -100 is taken for HU. Percentiles are those of `measured`, where it is given.
     """
     sample = image if measured is None else measured
-    if modality is None and float(np.min(sample)) < LOWEST_SIGNAL_OF_MR:
-        modality = Modality.CT
+    modality = _likely_modality(modality, sample)
     if modality is Modality.CT:
         return window(image, *SOFT_TISSUE_WINDOW)
     low, high = np.percentile(sample, (0.5, 99.5))
@@ -183,8 +187,7 @@ def eight_bits(image: Array, modality: Modality | None = None, *, measured: Arra
     """
     signal = np.asarray(image, np.float32)
     sample = _sample(image, signal, measured)
-    if modality is None and float(sample.min()) < LOWEST_SIGNAL_OF_MR:
-        modality = Modality.CT
+    modality = _likely_modality(modality, sample)
     if modality is Modality.CT:
         return _bytes_of(np.clip(signal, *BYTE_WINDOW))
     body = sample[sample > 0]
@@ -214,8 +217,7 @@ def clipped_z_score(image: Array, modality: Modality | None = None, *, measured:
     `measured`, where it is given.
     """
     sample = image if measured is None else measured
-    if modality is None and float(np.min(sample)) < LOWEST_SIGNAL_OF_MR:
-        modality = Modality.CT
+    modality = _likely_modality(modality, sample)
     low, high = HERMES_WINDOW if modality is Modality.CT else np.percentile(sample, (2, 98))
     low, high = float(low), float(high)  # a number of numpy's would make the image float64
     clipped = np.clip(np.asarray(sample, np.float32), low, high)
@@ -254,10 +256,9 @@ class Normaliser:
 
         A scan whose modality is not said is taken for CT where its signal goes below -100, as `soft_tissue` does.
         """
-        modality = volume.modality
-        if self.profile is not None and modality is None and float(volume.array.min()) < LOWEST_SIGNAL_OF_MR:
-            modality = Modality.CT
-        return volume if self.profile is None or modality is self.profile.modality else self.profile.match(volume)
+        if self.profile is None or _likely_modality(volume.modality, volume.array) is self.profile.modality:
+            return volume
+        return self.profile.match(volume)
 
     @property
     def crops(self) -> bool:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..errors import VolumeError
 from ..vocabulary import Modality
 from .body import Body
+from .grid import Array
 from .usable_signal import UsableSignal, usable_signal
 from .volume import Volume
 
@@ -53,12 +54,18 @@ class IntensityProfile:
         Fill gets the profile's lowest value, a spike that of its neighbourhood, see usable_signal.py.
         """
         usable = usable_signal(volume.array, volume.modality)
-        own = np.maximum.accumulate(body_percentiles(volume, usable))
-        rising = np.concatenate([[True], np.diff(own) > 0])  # a curve needs each signal once
+        curve = rising_curve(body_percentiles(volume, usable), self.values)
         array = np.empty(volume.array.shape, np.float32)
         for plane, signal in zip(array, usable.image, strict=True):  # by parts: a curve is double precision
-            plane[...] = np.interp(signal, own[rising], self.values[rising])
+            plane[...] = np.interp(signal, *curve)
         return replace(volume, array=array, modality=self.modality)
+
+
+def rising_curve(own: Array, target: Array) -> tuple[Array, Array]:
+    """Signal and what becomes of it, each signal once, as `numpy.interp` takes them: percentiles to percentiles."""
+    own = np.maximum.accumulate(own)
+    rising = np.concatenate([[True], np.diff(own) > 0])
+    return own[rising], target[rising]
 
 
 def body_percentiles(volume: Volume, usable: UsableSignal | None = None) -> npt.NDArray[np.float64]:

@@ -90,7 +90,7 @@ def train_automatic(
     rate = settings.learning_rate or LEARNING_RATES[settings.optimizer]
     optimizer = _optimizer(network, settings.optimizer, rate)
     folder.mkdir(parents=True, exist_ok=True)
-    step, seconds = _restored(folder / LAST, network, optimizer, settings.optimizer)
+    step, seconds = _restored(folder / LAST, network, optimizer)
     loss_of, augment = score_loss(), IntensityAugmentation()
     limit = float("inf") if settings.minutes is None else 60 * settings.minutes
     rows: list[tuple[int, float, float]] = []
@@ -113,8 +113,8 @@ def train_automatic(
         rows.append((step, float(loss.detach()), seconds))
         _tell(write, step, first, settings.steps, rows, limit)
         if step % settings.checkpoint_every == 0:
-            _keep(folder, step, seconds, network, optimizer, settings.optimizer, rows)
-    _keep(folder, step, seconds, network, optimizer, settings.optimizer, rows)
+            _keep(folder, step, seconds, network, optimizer, rows)
+    _keep(folder, step, seconds, network, optimizer, rows)
     network.eval()
     recent = [loss for _, loss, _ in rows[-_LOOKED_BACK:]]
     mean = float(np.mean(recent)) if recent else float("nan")
@@ -125,6 +125,11 @@ def _optimizer(network: Unet, name: str, rate: float) -> torch.optim.Optimizer:
     if name == "sgd":
         return torch.optim.SGD(network.parameters(), rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
     return torch.optim.AdamW(network.parameters(), rate, weight_decay=WEIGHT_DECAY)
+
+
+def _name(optimizer: torch.optim.Optimizer) -> str:
+    """As the settings call it."""
+    return type(optimizer).__name__.lower()
 
 
 def score_loss() -> ScoreLoss:
@@ -179,7 +184,6 @@ def _keep(
     seconds: float,
     network: Unet,
     optimizer: torch.optim.Optimizer,
-    optimizer_name: str,
     rows: list[tuple[int, float, float]],
 ) -> None:
     """Write the checkpoint, whole or not at all, then the rows of the curve that are new."""
@@ -188,7 +192,7 @@ def _keep(
         "seconds": seconds,
         "state_dict": dict(network.state_dict()),
         "optimizer_states": [optimizer.state_dict()],
-        "optimizer": optimizer_name,
+        "optimizer": _name(optimizer),
         "average": {},
         "loops": {},
         "callbacks": {},
@@ -214,14 +218,14 @@ def _told_until(curve: Path) -> int | None:
     return int(last) if last.isdigit() else 0
 
 
-def _restored(path: Path, network: Unet, optimizer: torch.optim.Optimizer, optimizer_name: str) -> tuple[int, float]:
+def _restored(path: Path, network: Unet, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
     """(steps, seconds) of a checkpoint, whose weights and momentum are put in place; (0, 0.0) where there is none."""
     if not path.exists():
         return 0, 0.0
     state = read_checkpoint(path)
-    if state.get("optimizer", "sgd") != optimizer_name:
+    if state.get("optimizer", "sgd") != _name(optimizer):
         raise CheckpointError(
-            f"{path} was trained by another optimiser than {optimizer_name}; delete it to begin again."
+            f"{path} was trained by another optimiser than {_name(optimizer)}; delete it to begin again."
         )
     try:
         network.load_state_dict(state["state_dict"])
