@@ -1,5 +1,7 @@
 """The plan of a study whose images are still to be made from label maps."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -54,3 +56,20 @@ def test_a_folder_is_read_with_the_modality_that_the_recipe_says(maps):
     methods = [{"name": "base"}]
     planned = forecast(recipe_of(None, data=[own], methods=methods), maps / "study", root=maps)
     assert [(one.state, one.cases) for one in planned.datasets] == [("to be prepared", 1)]
+
+
+def test_shifts_of_scans_that_nobody_has_read_are_not_called_meaningless(maps):
+    for part in ("imagesTr", "labelsTr"):
+        (maps / "own" / part).mkdir(parents=True)
+        (maps / "own" / part / "carl.nii.gz").write_bytes((maps / "maps" / "anna.nii.gz").read_bytes())
+    pair = {"image": "./imagesTr/carl.nii.gz", "label": "./labelsTr/carl.nii.gz"}
+    described = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "liver"}, "training": [pair]}
+    (maps / "own" / "dataset.json").write_text(json.dumps(described))
+    values = {"methods": [{"name": "base"}], "shifts": [{"name": "bias_field", "strengths": [1]}]}
+    own = {"name": "own", "source": "msd", "path": "own", "test": 1}
+    planned = forecast(recipe_of(None, data=[own], **values), maps / "study", root=maps)
+    assert planned.not_asked == (
+        "of own only the shifts for any modality are counted, until their scans are read and tell theirs.",
+    )
+    told = forecast(recipe_of(None, data=[{**own, "modality": "CT"}], **values), maps / "study", root=maps)
+    assert told.not_asked == ("bias_field is not applied to 1 of 1 cases of own: it means nothing on CT.",)

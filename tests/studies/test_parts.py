@@ -44,7 +44,7 @@ def steady(table):
 
 
 def test_parts_do_everything_once_and_join_to_the_same_table(part):
-    whole = part(folder="whole")
+    whole = part(folder="elsewhere/whole")  # not beside the parts, who would take its trainings over
     done = [part(f"{number}/3") for number in (2, 3, 1)]
     assert sum(one.measured for one in done) == whole.planned == 12
     assert [one.measured for one in done] == [4, 4, 4]
@@ -93,7 +93,7 @@ def test_two_parts_at_once_train_each_run_once(part):
 
 
 def test_folders_of_parts_on_several_machines_are_merged_by_copying(part):
-    whole = part(folder="whole")
+    whole = part(folder="elsewhere/whole")  # not beside the parts, who would take its trainings over
     for number in (1, 2):
         part(f"{number}/2", folder=f"machine-{number}")
         shutil.copytree(part.root / f"machine-{number}", part.root / "merged", dirs_exist_ok=True)

@@ -24,6 +24,7 @@ from .execute import execute
 from .jobs import EvaluateJob, Job, Plan, TrainJob
 from .progress import bar
 from .run import WorkSummary, untested
+from .shared_trainings import take_over
 from .workspace import FitFunction, Workspace
 
 CONNECT_SECONDS = 30
@@ -138,7 +139,7 @@ def _work(job: Job, folder: Path, device: str, fit: FitFunction | None, after: A
                 execute(job, workspace)
         elif isinstance(job, TrainJob):
             with claimed(folder / "claims", job.run):  # of a worker that died, or of a call outside the cluster
-                if workspace.trained(job.run, job.key) is None:
+                if workspace.trained(job.run, job.key) is None and take_over(job, workspace) is None:
                     execute(job, workspace)
     return None
 

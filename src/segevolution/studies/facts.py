@@ -16,19 +16,21 @@ from .rivals import RIVALS, Rival
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """A dataset whose store is ready.
+    """A dataset whose store is ready, or what stands in for it while a study is only planned.
 
     Attributes:
         records: of its cases.
         fingerprint: of its content.
         store: where it lies.
         failed: case -> why it was left out.
+        unread: nobody has read the cases yet, so that a modality that is missing only is not known yet.
     """
 
     records: Sequence[CaseRecord]
     fingerprint: str
     store: StoreRef
     failed: Mapping[str, str] = field(default_factory=dict)
+    unread: bool = False
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,19 @@ def forecast(recipe: Recipe, folder: Path, *, root: Path | None = None, device: 
         training_hours=training_hours,
         measuring_hours=measuring_hours,
         runs=tuple(job.run for job in study_plan.trainings),
-        not_asked=study_plan.report.omitted,
+        not_asked=(*study_plan.report.omitted, *_not_known_yet(recipe, facts)),
     )
+
+
+def _not_known_yet(recipe: Recipe, facts: Mapping[str, DatasetFacts]) -> list[str]:
+    """A sentence where the number of evaluations depends on modalities that nobody has read yet."""
+    open_ones = [
+        name for name, data in facts.items() if data.unread and any(case.modality is None for case in data.records)
+    ]
+    if not recipe.shifts or not open_ones:
+        return []
+    names = ", ".join(open_ones)
+    return [f"of {names} only the shifts for any modality are counted, until their scans are read and tell theirs."]
 
 
 def _dataset(
@@ -161,7 +172,7 @@ def _dataset(
     labelled = {canonical(name): (1,) for name in structures}
     records = [replace(case, structures=labelled) for case in _expected(dataset, names)]
     standing_in = cast(list[CaseRecord], records)  # all that planning asks of a record is in them
-    facts = DatasetFacts(standing_in, "expected", StoreRef(dataset.name, f"data/{dataset.name}"))
+    facts = DatasetFacts(standing_in, "expected", StoreRef(dataset.name, f"data/{dataset.name}"), unread=True)
     return _told(dataset, state, facts, how), facts
 
 

@@ -243,7 +243,11 @@ class _Planner:
             *torn(trainings, evaluations, self.records),
             *taught_before(trainings, evaluations, self.starts),
         ]
-        omitted = omissions(recipe, self.facts, self.structures, self.records)
+        read = {
+            name: [case for case in facts.records if not (facts.unread and case.modality is None)]
+            for name, facts in self.data.items()
+        }
+        omitted = omissions(recipe, self.facts, self.structures, read)
         first = self.bases.get(recipe.base) or next(iter(self.bases.values()), None)
         manifest = {
             "base": {} if first is None else {"name": first.name, "fingerprint": first.fingerprint},

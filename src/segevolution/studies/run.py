@@ -16,6 +16,7 @@ from ..recipes.stores import PreparedStore, PrepareJob
 from .execute import execute, prepare
 from .jobs import EvaluateJob, Plan, TrainJob
 from .progress import bar
+from .shared_trainings import take_over
 from .workspace import Workspace
 
 One = TypeVar("One")
@@ -138,6 +139,10 @@ def _ensure_trained(job: TrainJob, workspace: Workspace) -> str:
         if not ours:
             return "elsewhere"
         if workspace.trained(job.run, job.key) is not None:  # another process finished it before we looked
+            return "ready"
+        neighbour = take_over(job, workspace)
+        if neighbour is not None:
+            workspace.console.print(f"{job.run} was trained by {neighbour} beside this study, and is taken from there")
             return "ready"
         how = f"training {job.run}: {len(job.train)} cases, {len(job.replay)} replayed"
         workspace.console.print(how if job.fit is not None else f"{job.run} is {job.start}")
