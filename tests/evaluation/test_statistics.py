@@ -271,3 +271,12 @@ def test_folds_are_a_second_source_of_variance_of_a_difference(make_table):
     assert added.variance == pytest.approx(fold_variance(values, folds).variance)
     level = estimate(trained(make_table, [(value,) for value in values], folds).query("method == 'lora'"))
     assert level.high - level.low == pytest.approx(found.estimate.high - found.estimate.low)
+
+
+def test_the_interval_of_a_difference_ends_where_no_difference_can_be(make_table):
+    values, folds = [0.35] * 4 + [0.55] * 4, [0] * 4 + [1] * 4
+    found = difference(trained(make_table, [(value,) for value in values], folds), "lora", "base")
+    assert found.runs[0].variance > 0  # two trainings that differ: without an end the interval would reach beyond 1
+    assert found.estimate.mean == pytest.approx(0.45)
+    assert found.estimate.high == 1.0
+    assert -1.0 <= found.estimate.low < 0

@@ -128,11 +128,17 @@ def estimate_of(
     return Estimate(interval.mean, low, high, interval.count, count)
 
 
-def difference_of(values: npt.ArrayLike, rows: int | None = None, runs: Sequence[RunVariance] = ()) -> Difference:
+def difference_of(
+    values: npt.ArrayLike,
+    rows: int | None = None,
+    runs: Sequence[RunVariance] = (),
+    *,
+    span: tuple[float, float] = (-math.inf, math.inf),
+) -> Difference:
     """A paired difference from one difference a patient; arguments as of `estimate_of`."""
     sample = np.asarray(values, np.float64).reshape(-1)
     sample = sample[~np.isnan(sample)]
-    return Difference(estimate_of(sample, rows, runs), sign_flip(sample), tuple(sample.tolist()), tuple(runs))
+    return Difference(estimate_of(sample, rows, runs, span=span), sign_flip(sample), tuple(sample.tolist()), tuple(runs))
 
 
 def by_patient(rows: pd.DataFrame, metric: str = "dice", *, distance: bool = False) -> dict[Person, float]:
@@ -269,7 +275,8 @@ def difference(table: pd.DataFrame, method: str, reference: str, metric: str = "
             if len(several := sorted(side["seed"].dropna().unique())) > 1
         ]
         runs = _run_variances(values, seeds, both)
-    return difference_of(list(values.values()), len(pairs), runs)
+    low, high = METRICS[metric].span if metric in METRICS else (-math.inf, math.inf)
+    return difference_of(list(values.values()), len(pairs), runs, span=(low - high, high - low))
 
 
 def _placed(pairs: Mapping[tuple[Any, ...], float]) -> Iterator[tuple[Any, ...]]:
