@@ -35,7 +35,7 @@ def main(study: Path, mri: str = "chaos") -> None:
     for method in dict.fromkeys(table["method"]):
         on_mri = table[(table["method"] == method) & (table["dataset"] == mri)]
         cells = [_level(_asked(on_mri, *question)) for _, *question in ASKED]
-        trainings = on_mri["run"].nunique() if method.endswith("shots)") else 0
+        trainings = on_mri.loc[on_mri["trained_on"] > 0, "run"].nunique()
         count = f"{on_mri['patient'].nunique()}, {trainings}"
         rows.append((NAMES.get(method.partition(" (")[0], method), *cells, count))
     for row in (rows[0], ("---",) * len(rows[0]), *rows[1:]):
