@@ -32,9 +32,16 @@ def test_an_equal_training_of_a_neighbour_is_taken_over_without_its_checkpoint(
     assert done.trained == ()
     assert weights(tmp_path / "second") == weights(tmp_path / "first")
     note = json.loads((tmp_path / "second/models/lora-s0/trained.json").read_text())
-    assert note["taken_from"] == "first"
+    assert (note["run"], note["taken_from"]) == ("lora-s0", "first/lora-s0")
     assert not (tmp_path / "second/models/lora-s0/fit" / LAST).exists()
     assert set(done.table["prompt"]) == {"box"}
+
+
+def test_a_run_of_another_name_is_taken_over_where_it_is_the_same_training(study, toy_recipe, quick_fit, changed):
+    study(toy_recipe, "first")
+    done = study(changed(toy_recipe, shots=["all"]), "second")
+    assert len(quick_fit.calls) == 1
+    assert "lora-all-s0" in set(done.table["run"])
 
 
 def test_a_training_of_another_seed_is_not(study, toy_recipe, tmp_path, quick_fit, changed):

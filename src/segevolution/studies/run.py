@@ -140,9 +140,9 @@ def _ensure_trained(job: TrainJob, workspace: Workspace) -> str:
             return "elsewhere"
         if workspace.trained(job.run, job.key) is not None:  # another process finished it before we looked
             return "ready"
-        neighbour = take_over(job, workspace)
-        if neighbour is not None:
-            workspace.console.print(f"{job.run} was trained by {neighbour} beside this study, and is taken from there")
+        source = take_over(job, workspace)
+        if source is not None:
+            workspace.console.print(f"{job.run} was trained as {source}, beside this study, and is taken from there")
             return "ready"
         how = f"training {job.run}: {len(job.train)} cases, {len(job.replay)} replayed"
         workspace.console.print(how if job.fit is not None else f"{job.run} is {job.start}")

@@ -1,8 +1,8 @@
 """Take a training over from a study whose folder lies beside this one, instead of doing it again.
 
 Recipes that ask different questions train the same methods on the same patients. A training's key is a digest of
-everything that decides its weights (base, data, cases, settings, seed), so an equal key beside an equal name is the
-same training.
+everything that decides its weights (base, data, cases, settings, seed), so an equal key is the same training, whatever
+the run is called.
 """
 
 import shutil
@@ -26,28 +26,25 @@ def take_over(job: TrainJob, workspace: Workspace) -> str | None:
     A run of that name that was begun here goes on here.
 
     Returns:
-        The name of the neighbour's folder; None where no neighbour has finished this very training.
+        "study/run" that it was taken from; None where no neighbour has finished this very training.
     """
     place = workspace.run_folder(job.run)
     if job.fit is None or place.exists():
         return None
-    neighbour = _neighbour(job, workspace.folder.resolve())
-    if neighbour is None:
+    found = _finished(job.key, workspace.folder.resolve())
+    if found is None:
         return None
+    source = f"{found.parents[1].name}/{found.name}"
     with replacing(place) as temporary:
-        shutil.copytree(
-            neighbour / "models" / job.run,
-            temporary,
-            ignore=shutil.ignore_patterns(LAST, BEST),
-        )
+        shutil.copytree(found, temporary, ignore=shutil.ignore_patterns(LAST, BEST))
         note = read_json(temporary / _NOTE, dict[str, Any], error=RecipeError)
-        write_json(temporary / _NOTE, {**note, "taken_from": neighbour.name})
-    return neighbour.name
+        write_json(temporary / _NOTE, {**note, "run": job.run, "taken_from": source})
+    return source
 
 
-def _neighbour(job: TrainJob, folder: Path) -> Path | None:
-    """The first study beside this one, by name, that finished the training."""
-    for study in sorted(folder.parent.iterdir()):
-        if study != folder and noted_key(study / "models" / job.run / _NOTE) == job.key:
-            return study
+def _finished(key: str, folder: Path) -> Path | None:
+    """The first run, by name, of a study beside this one that finished the training."""
+    for note in sorted(folder.parent.glob(f"*/models/*/{_NOTE}")):
+        if note.parents[2] != folder and noted_key(note) == key:
+            return note.parent
     return None
