@@ -138,7 +138,9 @@ def difference_of(
     """A paired difference from one difference a patient; arguments as of `estimate_of`."""
     sample = np.asarray(values, np.float64).reshape(-1)
     sample = sample[~np.isnan(sample)]
-    return Difference(estimate_of(sample, rows, runs, span=span), sign_flip(sample), tuple(sample.tolist()), tuple(runs))
+    return Difference(
+        estimate_of(sample, rows, runs, span=span), sign_flip(sample), tuple(sample.tolist()), tuple(runs)
+    )
 
 
 def by_patient(rows: pd.DataFrame, metric: str = "dice", *, distance: bool = False) -> dict[Person, float]:
