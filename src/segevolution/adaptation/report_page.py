@@ -60,7 +60,7 @@ def page_blocks(
         trained: how the training went.
         command: to use the adapter.
     """
-    shown = findings(table, Analysis(name, UNTRAINED))
+    report_findings = findings(table, Analysis(name, UNTRAINED))
     further = len(facts.structures) - _NAMED
     structures_text = ", ".join(facts.structures[:_NAMED]) + (f" and {further} more" if further > 0 else "")
     where = f"{'/'.join(facts.modalities) or 'scans'} of {facts.dataset}"
@@ -72,10 +72,10 @@ def page_blocks(
         _listed([*advice.reasons]),
         Heading("Before and after"),
         _measured(measured.rows),
-        levels_picture(shown, "dice"),
-        *_differences(facts, shown, measured),
-        *_other_metrics(shown),
-        *_structures(shown),
+        levels_picture(report_findings, "dice"),
+        *_differences(facts, report_findings, measured),
+        *_other_metrics(report_findings),
+        *_structures(report_findings),
         Heading("When not to adapt, and when not to use this adapter"),
         _listed([*(Line(f"Here: {sentence}.") for sentence in advice.when_not), *RULES]),
         Heading("What trained"),

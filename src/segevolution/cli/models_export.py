@@ -53,8 +53,8 @@ def export_command(
         )
         note(f"{output} is a MONAI bundle that segments {', '.join(labels)}.", quiet=quiet)
         return
-    given = {"--adapter": adapter, "--structures": structures, "--modality": modality}
-    for option, value in given.items():
+    option_values = {"--adapter": adapter, "--structures": structures, "--modality": modality}
+    for option, value in option_values.items():
         if value:
             raise OutputError(f"{option} belongs to --to monai; an adapter goes to the hub by: adapters export.")
     export_model(name, output, licence=licence, case_names=case_names)

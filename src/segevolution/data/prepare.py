@@ -291,17 +291,17 @@ def _prepare_case(source: Source, store: Path, case: str, how: _PrepareOptions) 
                 None, (prepared_case.remark and prepared_case.remark.rstrip("."), *signal_doubts(prepared_case.volume))
             )
         )
-        named = replace(
+        renamed_case = replace(
             prepared_case,
             name=how.prefix + prepared_case.name,
             part=how.parts.get(case, prepared_case.part),
             remark=f"{remark}." if remark else None,
         )
-        before = opened.written(named.name)
-        opened.add(named, update=how.update)
+        before = opened.written(renamed_case.name)
+        opened.add(renamed_case, update=how.update)
         if before is None:
             return _CaseOutcome("added")
-        return _CaseOutcome("kept" if before == opened.written(named.name) else "updated")
+        return _CaseOutcome("kept" if before == opened.written(renamed_case.name) else "updated")
     except OutputError:
         raise
     except SegevolutionError as error:

@@ -93,11 +93,11 @@ def copy_adapter(folder: Path, target: Path, calibration: Calibration, *, case_n
     """Copy an adapter's files into a folder, with the card that may be shared."""
     described = describe(folder)
     values = {"title": target.name, **shareable_values(described["card"], case_names=case_names)}
-    made = target / f".{target.name}"
-    copy_with_card(folder, made, values, base=public_name(described["base"]["name"]))
-    for path in made.iterdir():
+    temporary = target / f".{target.name}"
+    copy_with_card(folder, temporary, values, base=public_name(described["base"]["name"]))
+    for path in temporary.iterdir():
         path.rename(target / path.name)
-    made.rmdir()
+    temporary.rmdir()
     _copy_calibration(folder, target, calibration)
 
 

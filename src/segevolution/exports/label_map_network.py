@@ -56,8 +56,10 @@ class LabelMapNetwork(nn.Module):
             raise PromptError(f"{model} reads no text ({kinds} only), and a bundle asks by the names of structures.")
         if not structures and not spec.structures:
             raise PromptError(f"{model} has no list of structures; name those that it is to segment.")
-        asked = structures or pairs_by_side(spec.structures)
-        known = [require_known(name, spec.structures) if spec.structures else canonical(name) for name in asked]
+        structure_names = structures or pairs_by_side(spec.structures)
+        known = [
+            require_known(name, spec.structures) if spec.structures else canonical(name) for name in structure_names
+        ]
         if not 0 < len(known) <= MOST or len(set(known)) < len(known):
             raise PromptError(f"a bundle needs 1 to {MOST} structures, each named once; {len(known)} were named.")
         self.structures = tuple(known)

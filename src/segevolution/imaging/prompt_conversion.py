@@ -62,12 +62,12 @@ def spread(voxels: Voxels, spacing: tuple[float, float, float], count: int = SPR
     The first is the voxel nearest to the middle of all; distances are in millimetres; of equals, the first in order.
     """
     places = voxels * np.asarray(spacing)
-    taken = [int(np.linalg.norm(places - places.mean(axis=0), axis=1).argmin())]
-    away = np.linalg.norm(places - places[taken[0]], axis=1)
-    while len(taken) < min(count, len(places)):
-        taken.append(int(away.argmax()))
-        away = np.minimum(away, np.linalg.norm(places - places[taken[-1]], axis=1))
-    return [point(voxels[row]) for row in taken]
+    chosen_indices = [int(np.linalg.norm(places - places.mean(axis=0), axis=1).argmin())]
+    away = np.linalg.norm(places - places[chosen_indices[0]], axis=1)
+    while len(chosen_indices) < min(count, len(places)):
+        chosen_indices.append(int(away.argmax()))
+        away = np.minimum(away, np.linalg.norm(places - places[chosen_indices[-1]], axis=1))
+    return [point(voxels[row]) for row in chosen_indices]
 
 
 def _with_points(prompt: Prompt, positive: list[Point], negative: list[Point]) -> Prompt:

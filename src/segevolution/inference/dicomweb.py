@@ -199,19 +199,19 @@ def _credentials(address: DicomwebAddress) -> AuthBase | None:
     token, user, password = (os.environ.get(name, "") for name in (TOKEN, USER, PASSWORD))
     if bool(user) != bool(password):
         raise FormatError(f"{USER} and {PASSWORD} belong together, but only one is set; set both.")
-    found: AuthBase | None = None
+    credentials: AuthBase | None = None
     if token:
-        found = _BearerAuth(token)
+        credentials = _BearerAuth(token)
     elif user:
-        found = HTTPBasicAuth(user.encode(), password.encode())
+        credentials = HTTPBasicAuth(user.encode(), password.encode())
     elif (entry := get_netrc_auth(address.service)) is not None:
-        found = HTTPBasicAuth(*entry)
-    if found is not None and not address.is_private:
+        credentials = HTTPBasicAuth(*entry)
+    if credentials is not None and not address.is_private:
         raise FormatError(
             f"{address.host} would get your credentials in clear text through plain HTTP; use dicomweb+https://, or "
             "unset them if it needs none."
         )
-    return found
+    return credentials
 
 
 def _status(error: requests.HTTPError) -> int:

@@ -34,9 +34,9 @@ class ModelCard:
     @property
     def licence(self) -> str | None:
         """What it says of its licence: a name in the front matter, else the first line on it; None = nothing."""
-        named = self.metadata.get("license")
-        if named not in (None, "other", "unknown"):
-            return str(named)
+        licence_name = self.metadata.get("license")
+        if licence_name not in (None, "other", "unknown"):
+            return str(licence_name)
         for line in self.text.splitlines():
             key, _, value = line.strip("#*- ").partition(":")
             if key.strip().lower() in ("license", "licence") and value.strip():

@@ -65,18 +65,18 @@ def assign(dataset: Dataset, records: Sequence[CaseRecord]) -> tuple[RoleSplit, 
         _require(dataset, dataset.patients, patients)
         patients = sorted(set(dataset.patients))
     wishes: dict[str, Role] = {role: getattr(dataset, role) for role in ROLES}
-    named: dict[str, list[str]] = {role: wish for role, wish in wishes.items() if isinstance(wish, list)}
-    for role, names in named.items():
+    listed_names: dict[str, list[str]] = {role: wish for role, wish in wishes.items() if isinstance(wish, list)}
+    for role, names in listed_names.items():
         _require(dataset, names, patients)
-        for other, others in named.items():
+        for other, others in listed_names.items():
             twice = sorted(set(names) & set(others)) if other != role else []
             if twice:
                 raise RecipeError(f"{dataset.name}: {twice[0]} is in both {role} and {other}; choose one.")
     if dataset.split != LOT:
         records_with_role = [record for record in records if record.patient in set(patients)]
         return (_deal_parts(dataset, wishes, pools(dataset, records_with_role)),)
-    taken = {name for names in named.values() for name in names}
-    free = _shuffled(dataset, set(patients) - taken)
+    assigned_names = {name for names in listed_names.values() for name in names}
+    free = _shuffled(dataset, set(patients) - assigned_names)
     if dataset.folds == 1:
         return (_deal(dataset, wishes, free, len(patients)),)
     if dataset.folds > len(free):
@@ -116,9 +116,11 @@ def _deal_parts(dataset: Dataset, wishes: Mapping[str, Role], parts: Mapping[Par
     dealt: dict[str, frozenset[str]] = {}
     for part, pool in parts.items():
         inside = {role: wish for role, wish in wishes.items() if PART_OF[role] == part}
-        named = [name for wish in inside.values() if isinstance(wish, list) for name in wish]
-        _require(dataset, named, pool, f"'s {part} part")
-        split = _deal(dataset, dict.fromkeys(ROLES, 0) | inside, _shuffled(dataset, set(pool) - set(named)), len(pool))
+        listed_names = [name for wish in inside.values() if isinstance(wish, list) for name in wish]
+        _require(dataset, listed_names, pool, f"'s {part} part")
+        split = _deal(
+            dataset, dict.fromkeys(ROLES, 0) | inside, _shuffled(dataset, set(pool) - set(listed_names)), len(pool)
+        )
         dealt |= {role: split.patients[role] for role in inside}
     return RoleSplit(dealt)
 

@@ -113,8 +113,8 @@ def _scans(table: pd.DataFrame, job: ReportJob, workspace: Workspace) -> list[Pi
     """
     methods = table[table["prompt"] == job.drawn]["method"]
     others = [name for name in dict.fromkeys(methods) if name != job.reference]
-    asked = [name for name in others if job.primary is not None and name == job.primary.method]
-    method = next(iter([*asked, *others]), job.reference)
+    primary_methods = [name for name in others if job.primary is not None and name == job.primary.method]
+    method = next(iter([*primary_methods, *others]), job.reference)
     plain = [evaluation for evaluation in job.evaluations if evaluation.plain]
     pictures = []
     for choice in choose_cases(table, method, job.reference, job.drawn):

@@ -31,12 +31,12 @@ def take_over(job: TrainJob, workspace: Workspace) -> str | None:
     place = workspace.run_folder(job.run)
     if job.fit is None or place.exists():
         return None
-    found = _finished(job.key, workspace.folder.resolve())
-    if found is None:
+    finished_run = _finished(job.key, workspace.folder.resolve())
+    if finished_run is None:
         return None
-    source = f"{found.parents[1].name}/{found.name}"
+    source = f"{finished_run.parents[1].name}/{finished_run.name}"
     with replacing(place) as temporary:
-        shutil.copytree(found, temporary, ignore=shutil.ignore_patterns(LAST, BEST))
+        shutil.copytree(finished_run, temporary, ignore=shutil.ignore_patterns(LAST, BEST))
         note = read_json(temporary / _NOTE, dict[str, Any], error=RecipeError)
         write_json(temporary / _NOTE, {**note, "run": job.run, "taken_from": source})
     return source

@@ -117,8 +117,8 @@ def run_study(
             "trained": list(work.trained),
             "measured": work.measured,
         }
-        told = call if work.measured or work.trained else None
-        table = report(study_plan.report, workspace, told, late_warnings, latex=latex)
+        new_call = call if work.measured or work.trained else None
+        table = report(study_plan.report, workspace, new_call, late_warnings, latex=latex)
     return StudyOutcome(
         table=table,
         report=folder / PAGE,

@@ -39,8 +39,8 @@ def training_curves(models: Path, runs: Iterable[str]) -> list[TrainingCurve]:
         loss = _trace(log, log[losses].sum(axis=1, min_count=1))
         validation = _trace(log, log[_SCORE]) if _SCORE in log else None
         if loss.steps:
-            kept = _kept_step(models / run / "trained.json")
-            curves.append(TrainingCurve(run, loss, validation if validation and validation.steps else None, kept))
+            kept_step = _kept_step(models / run / "trained.json")
+            curves.append(TrainingCurve(run, loss, validation if validation and validation.steps else None, kept_step))
     return curves
 
 

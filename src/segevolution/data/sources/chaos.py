@@ -111,9 +111,9 @@ class CHAOSSource:
         if series.named == series.images:
             labels = read_slice_masks(volume, series.images, series.masks, _levels(series))
         else:
-            named = self._volume(case, series, series.named)
-            mask_stack = read_slice_masks(named, series.named, series.masks, _levels(series))
-            labels = place_labels(volume, replace(named, array=mask_stack))
+            named_volume = self._volume(case, series, series.named)
+            mask_stack = read_slice_masks(named_volume, series.named, series.masks, _levels(series))
+            labels = place_labels(volume, replace(named_volume, array=mask_stack))
         _check(volume, labels, series)
         present = set(np.unique(labels).tolist())
         return Case(
@@ -204,10 +204,10 @@ def _mr(person: Path) -> dict[str, _Series]:
     patient, dual, spir = f"mr_{person.name}", person / "T1DUAL", person / "T2SPIR"
     series_by_case: dict[str, _Series] = {}
     if dual.is_dir():
-        named, masks = dual / "DICOM_anon" / "InPhase", dual / "Ground"
-        for phase, folder in (("in", named), ("out", named.with_name("OutPhase"))):
+        in_phase_folder, masks = dual / "DICOM_anon" / "InPhase", dual / "Ground"
+        for phase, folder in (("in", in_phase_folder), ("out", in_phase_folder.with_name("OutPhase"))):
             series_by_case[f"chaos_{patient}_t1_{phase}"] = _Series(
-                patient, Modality.MRI, f"T1-{phase.upper()}", folder, named, masks
+                patient, Modality.MRI, f"T1-{phase.upper()}", folder, in_phase_folder, masks
             )
     if spir.is_dir():
         images = spir / "DICOM_anon"

@@ -181,8 +181,8 @@ class DICOMSource(PairedSource):
         """What a structure is called before all names of the dataset are compared."""
         certain = _certain(name)
         others = [other for other in _names(source) if other.number != name.number]
-        taken = {_certain(other) or canonical(other.written) for other in others}
-        return name.written if certain is None or certain in taken else certain
+        used_names = {_certain(other) or canonical(other.written) for other in others}
+        return name.written if certain is None or certain in used_names else certain
 
 
 def _names(source: LabelSource) -> tuple[StructureName, ...]:

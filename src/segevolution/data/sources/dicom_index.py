@@ -119,13 +119,15 @@ def _label_source(file: Path, path: Path, series: Mapping[str, ImageSeries]) -> 
         described = describe_structures(file)
     except FormatError as error:
         return LabelSource(file, home, fault=str(error))
-    named = sorted(described.series & series.keys())
+    listed_uids = sorted(described.series & series.keys())
     if not described.series:
-        named = sorted(uid for uid, one in series.items() if one.home == home and one.frame in described.frames)
-    if len(named) == 1:
-        return LabelSource(file, home, named[0], described)
-    if named:
-        fault = f"{file} belongs to {len(named)} series that are there, and nothing tells which is meant; keep one."
+        listed_uids = sorted(uid for uid, one in series.items() if one.home == home and one.frame in described.frames)
+    if len(listed_uids) == 1:
+        return LabelSource(file, home, listed_uids[0], described)
+    if listed_uids:
+        fault = (
+            f"{file} belongs to {len(listed_uids)} series that are there, and nothing tells which is meant; keep one."
+        )
     elif described.series:
         fault = f"{file} was drawn on the series {', '.join(sorted(described.series))}, which is not below {path}."
     else:

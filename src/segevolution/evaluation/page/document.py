@@ -26,9 +26,9 @@ class Contents:
     def add(self, heading: Heading) -> str:
         """A heading's anchor."""
         stem = re.sub(r"[^a-z0-9]+", "-", heading.text.lower()).strip("-") or "section"
-        taken = {anchor for _, _, anchor in self.entries} | {"top", "contents"}
+        used_anchors = {anchor for _, _, anchor in self.entries} | {"top", "contents"}
         anchor, number = stem, 2
-        while anchor in taken:
+        while anchor in used_anchors:
             anchor, number = f"{stem}-{number}", number + 1
         self.entries.append((heading.level, heading.text, anchor))
         return anchor

@@ -57,9 +57,9 @@ class StructureSet:
             )
         labels = np.zeros(int(np.prod(self.grid.shape)), np.min_scalar_type(max(self.places, default=0)))
         for number, places in self.places.items():
-            taken = labels[places]
-            if taken.any():
-                other = int(taken[taken > 0][0])
+            covered_labels = labels[places]
+            if covered_labels.any():
+                other = int(covered_labels[covered_labels > 0][0])
                 raise FormatError(
                     f'{where}: "{self._written(other)}" and "{self._written(number)}" overlap, so they are no label '
                     "map; data prepare keeps both."

@@ -89,8 +89,8 @@ class SlidingImage(OpenImage):
             group = spec.answered_with(structure, context.modality)
             place = group.index(structure)
             first = place // together * together
-            named = context.structure is not None
-            pass_key = _Pass(group[first : first + together], context.modality, named, multimask)
+            has_name = context.structure is not None
+            pass_key = _Pass(group[first : first + together], context.modality, has_name, multimask)
             if pass_key not in self._passes:
                 self._passes[pass_key] = self._answered(pass_key)
                 self._forget()

@@ -155,8 +155,8 @@ class HermesConfig(NetworkConfig):
 
 def numbered(tasks: tuple[TaskSet, ...]) -> tuple[TaskSet, ...]:
     """The same sets, in which every structure has an id."""
-    taken = {number for entry in tasks for number in entry.ids}
-    free = (number for number in count() if number not in taken)
+    used_ids = {number for entry in tasks for number in entry.ids}
+    free = (number for number in count() if number not in used_ids)
     return tuple(
         entry
         if entry.ids

@@ -201,12 +201,14 @@ def _keep(
     with replacing(folder / LAST) as temporary:
         write_checkpoint(temporary, state)
     curve = folder / CURVE
-    told = _told_until(curve)
+    last_step = _told_until(curve)
     with curve.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        if told is None:
+        if last_step is None:
             writer.writerow(("step", "loss", "seconds"))
-        writer.writerows((number, f"{loss:.6f}", f"{when:.1f}") for number, loss, when in rows if number > (told or 0))
+        writer.writerows(
+            (number, f"{loss:.6f}", f"{when:.1f}") for number, loss, when in rows if number > (last_step or 0)
+        )
 
 
 def _told_until(curve: Path) -> int | None:

@@ -98,9 +98,9 @@ class PatchSampler:
     def _middle(self, case: FramedCase, rng: np.random.Generator, centred: bool) -> Floats:
         """Where the patch's middle lies in the case; as far inside as its sides allow."""
         size, half = np.asarray(case.image.shape, float), (np.asarray(self.window, float) - 1) / 2
-        shown = [name for name in self.structures if name in case.structures]
-        if centred and shown:
-            middle = case.voxel_of(shown[rng.integers(len(shown))], rng)
+        labelled_structures = [name for name in self.structures if name in case.structures]
+        if centred and labelled_structures:
+            middle = case.voxel_of(labelled_structures[rng.integers(len(labelled_structures))], rng)
         else:
             middle = rng.uniform(0, 1, 3) * (size - 1)
         low, high = np.minimum(half, size - 1 - half), np.maximum(half, size - 1 - half)
