@@ -130,6 +130,15 @@ def segment(
             "model walks through a box. Default: what the model prefers."
         ),
     ] = None,
+    test_time_steps: Annotated[
+        int,
+        typer.Option(
+            "--test-time-steps",
+            metavar="N",
+            help="Adapt the network to each scan and prompt before it answers, without labels, in N steps (Tent); each "
+            "takes some seconds. Measure on labelled scans of your own whether it helps. 0 = not.",
+        ),
+    ] = 0,
     seed: Annotated[
         int,
         typer.Option(metavar="N", min=0, max=MOST_SEED, help="Of every random number; no answer depends on it."),
@@ -193,6 +202,7 @@ def segment(
         smooth=smooth,
         largest=largest,
         check=check,
+        test_time_steps=test_time_steps,
     )
     seed_everything(seed)
     if store is not None or any(map(is_dicomweb, images)):

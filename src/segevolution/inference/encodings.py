@@ -76,6 +76,11 @@ class Encodings:
         return self.image.device if isinstance(self.image, Tensor) else torch.device("cpu")
 
     @property
+    def modality(self) -> Modality | None:
+        """What the encoder is told."""
+        return self._modality
+
+    @property
     def window(self) -> tuple[int, int, int]:
         """(D, H, W) of the network."""
         return self.backbone.spec.window
@@ -190,11 +195,16 @@ class Encodings:
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
 
+    def forget(self) -> None:
+        """Drop all that was encoded, for whoever changed weights in a way that the revision does not tell."""
+        self._whole = None
+        self._windows.clear()
+
     def _forget_other_weights(self) -> None:
         """Drop what was encoded with weights that the adapter no longer has."""
         if self._revision != self.backbone.revision():
-            self._revision, self._whole = self.backbone.revision(), None
-            self._windows.clear()
+            self._revision = self.backbone.revision()
+            self.forget()
 
     def _forget_down_to(self, fewest: int) -> None:
         """Drop the oldest windows until the rest fit into memory, but keep the `fewest` newest."""

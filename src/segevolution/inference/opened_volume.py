@@ -14,6 +14,7 @@ import torch
 
 from ..adapters.protocol import Adapter
 from ..adapters.switch import AdaptedNetwork
+from ..errors import PromptError
 from ..imaging.framing import Frame
 from ..imaging.prompts import Prompt, PromptKind
 from ..imaging.table_image import TableImage
@@ -28,13 +29,14 @@ from .prepared_prompt import PreparedPrompt, understood
 from .segmentation import Logits, Mask, Segmentation, difference
 from .strategies import strategy_of
 from .strategies.base import Answer, OpenImage, StrategyOptions
+from .test_time import EntropyDescent
 
 
 class OpenVolume:
     """One volume before one network with one adapter.
 
     Args:
-        backbone, volume, windows, precision, batch, memory, context, adapter, max_gigabytes: as for Session.
+        backbone, volume, windows, precision, batch, memory, context, adapter, max_gigabytes, test_time: as for Session.
 
     Attributes:
         lock: held by whoever reads answers; the encodings are shared, so one question is answered after the other.
@@ -56,17 +58,22 @@ class OpenVolume:
         context: Literal["known", "withheld"] = "known",
         adapter: Adapter | Literal["attached"] | None = "attached",
         max_gigabytes: float | None = None,
+        test_time: EntropyDescent | None = None,
     ) -> None:
         self.lock = RLock()
         self.network = AdaptedNetwork.of(backbone) if adapter == "attached" else AdaptedNetwork(backbone, adapter)
         self.volume = volume
         self.windows: Windows = windows or self.network.spec.windows
         strategy = strategy_of(self.network.spec)
+        if test_time is not None and strategy.name != "zoom":
+            raise PromptError(
+                "test-time adaptation needs a network that looks at the whole scan first, and this one does not."
+            )
         self.frame: Frame = strategy.prepare(volume, self.network.spec, MemoryBudget.of(max_gigabytes))
         if self.network.device.type == "cpu":
             self.frame = self.frame.without_copy(volume.array)
         image = self.frame.image
-        self._told = context == "known"
+        self._told, self._test_time = context == "known", test_time
         self._image: OpenImage = strategy.open(
             self.network,
             image if isinstance(image, TableImage) else torch.from_numpy(image).to(self.network.device),
@@ -116,6 +123,12 @@ class OpenVolume:
             ]
         prompts = [prompt.to(self.network.device) for prompt in prompts]
         each = 3 if multimask else 1
+        if self._test_time is not None:
+            for prompt, context, name in zip(prompts, contexts, names, strict=True):
+                with self._test_time.adapted(self._image.encodings, prompt, context):
+                    for answer in self._image.answers([prompt], [context], multimask=multimask):
+                        yield answer, name
+            return
         for place, answer in enumerate(self._image.answers(prompts, contexts, multimask=multimask)):
             yield answer, names[place // each]
 

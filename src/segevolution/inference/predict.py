@@ -31,6 +31,7 @@ from .segment_report import PURPOSE, SegmentReport, StructureResult, as_plain, k
 from .segmentation import Segmentation
 from .session import Session
 from .signs import Surroundings
+from .test_time import EntropyDescent
 
 __all__ = ["Progress", "SegmentReport", "StructureResult", "as_plain", "predict"]
 
@@ -69,7 +70,13 @@ def predict(
     request.outputs.check(request.image, force=True)  # a place that can never be written is said at once
     tell(f"loading {answerer}" if answerer not in networks else request.names[0], 0, len(request.names))
     backbone, calibration = networks.get(answerer)
-    session = Session(backbone, volume, windows=request.windows, max_gigabytes=request.max_gigabytes)
+    session = Session(
+        backbone,
+        volume,
+        windows=request.windows,
+        max_gigabytes=request.max_gigabytes,
+        test_time=EntropyDescent(request.test_time_steps) if request.test_time_steps else None,
+    )
     session.check(prompts)
     # Only now: what exists already is said of input that could be answered, and before any work of the network.
     request.check_outputs()

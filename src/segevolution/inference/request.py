@@ -50,6 +50,7 @@ class SegmentRequest:
         smooth: millimetres by which masks are smoothed, 0 = not.
         largest: keep the largest connected piece of each structure.
         check: ask once more with a prompt moved a little, to tell how far an answer is to be believed.
+        test_time_steps: of test-time adaptation before each answer, see test_time.py; 0 = none.
         address: where the image was fetched from, which the key then names in its place.
 
     Raises:
@@ -86,6 +87,7 @@ class SegmentRequest:
     smooth: float = 0.0
     largest: bool = False
     check: bool = False
+    test_time_steps: int = 0
     address: str | None = None
 
     def __post_init__(self) -> None:
@@ -101,6 +103,8 @@ class SegmentRequest:
             raise PromptError("a markups file was given together with points or a box; give either.")
         if not 0 <= self.smooth < math.inf:
             raise PromptError(f"--smooth {self.smooth:g} is impossible; give millimetres, such as 2.")
+        if self.test_time_steps < 0:
+            raise PromptError(f"--test-time-steps {self.test_time_steps} is impossible; give 0 or more.")
         if self.probabilities is not None and self.candidates:
             raise PromptError("--candidates and --probabilities do not go together; give either.")
         if not self.texts and not self.points and self.box is None and self.markups is None and not self.every:

@@ -115,7 +115,8 @@ def notes_of(
         modality = "modality: not said, and its values are not those of CT; name it, for instance with --modality MRI"
     lacking = [f"{result.name}: not found; its mask is empty" for result in results if result.voxels == 0]
     understood = dict.fromkeys(note for answer in answers for note in answer.notes)
-    return (modality, *understood, *lacking, PURPOSE)
+    adapted = [f"each answer after {steps} steps of test-time adaptation"] if (steps := request.test_time_steps) else []
+    return (modality, *adapted, *understood, *lacking, PURPOSE)
 
 
 def key_of(

@@ -24,6 +24,7 @@ from .locking import in_turn
 from .opened_volume import OpenVolume
 from .prepared_prompt import drawn
 from .segmentation import Mask, Segmentation
+from .test_time import EntropyDescent
 
 Numbers = Sequence[float]
 
@@ -49,8 +50,10 @@ class Session:
         adapter: what the network answers by in this session, whatever it answers others by: an adapter that is attached
             to it, on or off; None for the bare base; "attached" for what is on now.
         max_gigabytes: memory that the volume may take where it is resampled; None takes half of what is free.
+        test_time: adapt the network to the scan and the prompt before each answer, see test_time.py; None = not.
 
     Raises:
+        PromptError: `test_time` for a network that does not look at the whole scan first.
         AdapterError: the adapter is not attached to this network; also later, once it was detached.
         VolumeError: the voxels are constant or not finite, or resampled they need too much memory.
         CheckpointError: the network asks for a framing that this version does not know.
@@ -69,6 +72,7 @@ class Session:
         context: Literal["known", "withheld"] = "known",
         adapter: Adapter | Literal["attached"] | None = "attached",
         max_gigabytes: float | None = None,
+        test_time: EntropyDescent | None = None,
     ) -> None:
         self._begin(
             OpenVolume(
@@ -81,6 +85,7 @@ class Session:
                 context=context,
                 adapter=adapter,
                 max_gigabytes=max_gigabytes,
+                test_time=test_time,
             ),
             history,
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from .adabn import AdaBnRival
 from .base import Rival
 from .ellipsoid import EllipsoidRival
+from .entropy import EntropyRival
 from .nnunet import NnUnetRival
 from .percentile import PercentileRival
 from .unet import UnetRival
@@ -12,5 +13,13 @@ from .unet import UnetRival
 __all__ = ["RIVALS", "Rival"]
 
 RIVALS: Mapping[str, Rival] = {
-    rival.name: rival for rival in (EllipsoidRival(), PercentileRival(), AdaBnRival(), UnetRival(), NnUnetRival())
+    rival.name: rival
+    for rival in (
+        EllipsoidRival(),
+        PercentileRival(),
+        AdaBnRival(),
+        EntropyRival(),
+        UnetRival(),
+        NnUnetRival(),
+    )
 }
