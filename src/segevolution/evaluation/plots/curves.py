@@ -1,11 +1,14 @@
 """Curves of a coordinate of the question: shifts, boxes, clicks, points, patients to learn from."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 from matplotlib.figure import Figure
 
 from ..curves import CurvePanel
 from .style import panel_grid, series_legend, series_styles, shortened
+
+_LETTERS = 84  # of a line below the panels, shared by those beside each other, so that their words do not meet
 
 
 def draw_curves(panels: Sequence[CurvePanel], y_label: str = "Dice", columns: int = 3) -> Figure:
@@ -25,7 +28,7 @@ def draw_curves(panels: Sequence[CurvePanel], y_label: str = "Dice", columns: in
             if panel.even:
                 axes.set_xticks(places, [f"{place:g}" for place in line.at])
         axes.set_title(shortened(panel.title, 38 if len(panels) > 1 else 60), fontsize=7.5)
-        axes.set_xlabel(panel.x_label)
+        axes.set_xlabel(fill(panel.x_label, _LETTERS // min(columns, len(panels))))
         axes.set_ylim(0, 1)
         axes.grid(axis="y")
     for axes in grid[:: min(columns, len(grid))]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..cells import MISSING, Judgement, difference_cells, place, turn_of, turn_of_kept
@@ -18,6 +19,7 @@ _SIGNS = {Judgement.GAIN: "▲", Judgement.LOSS: "▼", Judgement.KEPT: "=", Jud
 _COLOURS = {Judgement.GAIN: GAIN, Judgement.LOSS: LOSS, Judgement.KEPT: GAIN, Judgement.OPEN: QUIET}
 _ROW, _GROUP = 0.19, 0.26  # inches
 _LETTERS = 42
+_EDGE, _FOOT, _LEAST_WIDE = 0.08, 0.5, 1.4  # inches: beside and above all, below the axes, of the intervals
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def draw_forest(rows: Sequence[ForestRow], label: str, margin: float | None = No
         margin: within which a change counts as none; shaded.
     """
     groups = [(name, list(part)) for name, part in groupby(rows, lambda row: row.group)]
-    figure = Figure(figsize=(WIDTH, 0.75 + _ROW * len(rows) + _GROUP * len(groups)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.75 + _ROW * len(rows) + _GROUP * len(groups)))
     axes = figure.subplots()
     if margin is not None:
         axes.axvspan(-margin, margin, color=BAND, lw=0)
@@ -145,7 +147,19 @@ def draw_forest(rows: Sequence[ForestRow], label: str, margin: float | None = No
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
     axes.set_xlabel(label)
+    _make_room(figure, axes)
     return figure
+
+
+def _make_room(figure: Figure, axes: Axes) -> None:
+    """Give the words on both sides the inches that they take, the intervals the rest, and no word an edge to end at."""
+    renderer, dots = FigureCanvasAgg(figure).get_renderer(), figure.dpi
+    left = max(label.get_window_extent(renderer).width for label in axes.get_yticklabels()) / dots + 2 * _EDGE
+    end = axes.get_window_extent(renderer).x1
+    right = max((text.get_window_extent(renderer).x1 - end for text in axes.texts), default=0.0) / dots + _EDGE
+    width, height = max(WIDTH, left + right + _LEAST_WIDE), figure.get_size_inches()[1]
+    figure.set_size_inches(width, height)
+    figure.subplots_adjust(left=left / width, right=1 - right / width, bottom=_FOOT / height, top=1 - _EDGE / height)
 
 
 def _draw_row(axes: Axes, row: ForestRow, y: float) -> None:
