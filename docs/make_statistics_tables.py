@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from segevolution.adaptation.verdict import VerdictEvidence, Recommendation, VerdictRow, advise, corrected
+from segevolution.adaptation.verdict import Recommendation, VerdictEvidence, VerdictRow, advise, corrected
 from segevolution.evaluation.intervals import fold_variance, interval_of
 from segevolution.evaluation.retention import Retention
 from segevolution.evaluation.significance import equivalence
