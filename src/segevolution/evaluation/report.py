@@ -94,7 +94,7 @@ def build(
         level_rows(shown.metric("dice"), shown.methods),
         levels_picture(shown, "dice"),
         *_differences(shown),
-        *_retention(shown),
+        *(_retention(shown) if shown.primary is not None else ()),
         *experiments,
         *_other_metrics(shown),
         *calibration_blocks(shown),
@@ -107,12 +107,12 @@ def build(
 
 
 def _primary(shown: Findings) -> list[Block]:
-    """The verdict and its figure; without a primary question what is corrected, and all differences at one look."""
+    """The verdict and its figure; without a primary question what was to be kept, else all differences at one look."""
     if shown.primary is None:
         sentence = (
             f"No primary question was named before: all {shown.corrected_questions} questions are corrected together."
         )
-        return [Text((sentence,)), *_forest(shown, shown.analysis.reference)]
+        return [Text((sentence,)), *(_retention(shown) or _forest(shown, shown.analysis.reference))]
     primary = shown.primary
     question = primary.question
     caption = (
@@ -150,7 +150,7 @@ def _differences(shown: Findings) -> list[Block]:
         blocks.append(Heading(f"Differences against {reference}"))
         if reference == shown.analysis.reference:
             blocks.append(Text((PAIRED,)))
-        if shown.primary is not None or reference != shown.analysis.reference:
+        if shown.primary is not None or shown.retention or reference != shown.analysis.reference:
             blocks += _forest(shown, reference)
         blocks.append(comparison_rows(compared))
         for method in dict.fromkeys(one.method for one in plain):
