@@ -256,9 +256,28 @@ class Normaliser:
 
         A scan whose modality is not said is taken for CT where its signal goes below -100, as `soft_tissue` does.
         """
-        if self.profile is None or _likely_modality(volume.modality, volume.array) is self.profile.modality:
-            return volume
-        return self.profile.match(volume)
+        return self.profile.match(volume) if self.profile is not None and self.changes(volume) else volume
+
+    def changes(self, volume: Volume) -> bool:
+        """Whether a scan is given the profile's intensities before anything else."""
+        return self.profile is not None and (
+            _likely_modality(volume.modality, volume.array) is not self.profile.modality
+        )
+
+    def exchanged(self, image: Image) -> Image:
+        """A normalised image of a scan that was given the profile's intensities, with bright and dark exchanged.
+
+        Raises:
+            ValueError: there is no profile.
+        """
+        if self.profile is None:
+            raise ValueError("greys are exchanged along a profile, and there is none.")
+        signal, exchanged = self.profile.reversed_curve()
+        curve = [self.function(part.astype(np.float32), self.profile.modality, part) for part in (signal, exchanged)]
+        out = np.empty(image.shape, np.float32)
+        for start in range(0, len(image), _PLANES):  # by parts: a curve is double precision
+            out[start : start + _PLANES] = np.interp(image[start : start + _PLANES], *curve)
+        return out
 
     @property
     def crops(self) -> bool:

@@ -48,6 +48,17 @@ class IntensityProfile:
             raise VolumeError("an intensity profile is of one or more scans of one modality.")
         return cls(np.mean(profiles, axis=0), modalities.pop())
 
+    def reversed_curve(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Signal of a matched scan and what becomes of it with bright and dark exchanged, for `numpy.interp`.
+
+        What lay at the n-th percentile of the body gets the value of the (100 - n)-th, so that the body keeps the
+        profile. The lowest signal stays: it is air.
+        """
+        signal, ranks = rising_curve(self.values, PERCENTILES)
+        exchanged = np.interp(100 - ranks, PERCENTILES, self.values)
+        exchanged[0] = signal[0]
+        return signal, exchanged
+
     def match(self, volume: Volume) -> Volume:
         """The scan with this profile's intensities, said to be of its modality; float32 on the same grid.
 

@@ -4,6 +4,7 @@ Normalising is a matter of single voxels, so voxels of one signal have one norma
 have 65,536 at most: the table says them all, and the image itself, twice as large as the signal, is not kept.
 """
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -50,6 +51,10 @@ class TableImage:
             table._table[table._places(part)] = image[part]
         same = all(np.array_equal(table[part].view(np.uint32), image[part].view(np.uint32)) for part in parts)
         return table if same else None
+
+    def mapped(self, curve: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -> Self:
+        """The image with each number as a function of single voxels makes it."""
+        return type(self)(self._signal, curve(self._table), self._lowest)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -32,6 +32,10 @@ class Counts:
     encodings: int = 0
     decodings: int = 0
 
+    def plus(self, other: "Counts") -> "Counts":
+        """Both together."""
+        return Counts(self.encodings + other.encodings, self.decodings + other.decodings)
+
 
 class Encodings:
     """One image (D, H, W) through one network; features stay on the network's device.

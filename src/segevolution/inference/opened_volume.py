@@ -16,6 +16,7 @@ from ..adapters.protocol import Adapter
 from ..adapters.switch import AdaptedNetwork
 from ..errors import PromptError
 from ..imaging.framing import Frame
+from ..imaging.intensity import Image
 from ..imaging.prompts import Prompt, PromptKind
 from ..imaging.table_image import TableImage
 from ..imaging.volume import Volume
@@ -26,6 +27,7 @@ from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
 from .frame_prompt import mask_in_frame, to_frame_prompt
 from .history import HistoryEntry
 from .prepared_prompt import PreparedPrompt, understood
+from .second_opinion import SecondOpinion
 from .segmentation import Logits, Mask, Segmentation, difference
 from .strategies import strategy_of
 from .strategies.base import Answer, OpenImage, StrategyOptions
@@ -36,7 +38,8 @@ class OpenVolume:
     """One volume before one network with one adapter.
 
     Args:
-        backbone, volume, windows, precision, batch, memory, context, adapter, max_gigabytes, test_time: as for Session.
+        backbone, volume, windows, precision, batch, memory, context, adapter, max_gigabytes: as for Session.
+        test_time, second_opinion: as for Session.
 
     Attributes:
         lock: held by whoever reads answers; the encodings are shared, so one question is answered after the other.
@@ -59,12 +62,13 @@ class OpenVolume:
         adapter: Adapter | Literal["attached"] | None = "attached",
         max_gigabytes: float | None = None,
         test_time: EntropyDescent | None = None,
+        second_opinion: bool = True,
     ) -> None:
         self.lock = RLock()
         self.network = AdaptedNetwork.of(backbone) if adapter == "attached" else AdaptedNetwork(backbone, adapter)
         self.volume = volume
         self.windows: Windows = windows or self.network.spec.windows
-        strategy = strategy_of(self.network.spec)
+        self._strategy = strategy = strategy_of(self.network.spec)
         if test_time is not None and strategy.name != "zoom":
             raise PromptError(
                 "test-time adaptation needs a network that looks at the whole scan first, and this one does not."
@@ -72,20 +76,32 @@ class OpenVolume:
         self.frame: Frame = strategy.prepare(volume, self.network.spec, MemoryBudget.of(max_gigabytes))
         if self.network.device.type == "cpu":
             self.frame = self.frame.without_copy(volume.array)
-        image = self.frame.image
         self._told, self._test_time = context == "known", test_time
-        self._image: OpenImage = strategy.open(
+        self._options = StrategyOptions(self.windows, precision, batch, memory)
+        self._image = self._opened(self.frame.image)
+        self._second_opinion = (
+            SecondOpinion.where_due(volume, self.network.spec, self.frame.image, self._opened)
+            if second_opinion and test_time is None
+            else None
+        )
+
+    def _opened(self, image: Image | TableImage) -> OpenImage:
+        """An image of the frame, ready for prompts."""
+        return self._strategy.open(
             self.network,
             image if isinstance(image, TableImage) else torch.from_numpy(image).to(self.network.device),
             self.frame.pad,
-            volume.modality if self._told else None,
-            StrategyOptions(self.windows, precision, batch, memory),
+            self.volume.modality if self._told else None,
+            self._options,
         )
 
     @property
     def counts(self) -> Counts:
         """Encodings and decodings done so far, for all sessions."""
-        return self._image.counts
+        counts = self._image.counts
+        if self._second_opinion is not None:
+            counts = counts.plus(self._second_opinion.counts)
+        return counts
 
     def warm_up(self) -> None:
         """Encode now what every first prompt will need, where the network looks at the whole volume first."""
@@ -130,7 +146,10 @@ class OpenVolume:
                         yield answer, name
             return
         for place, answer in enumerate(self._image.answers(prompts, contexts, multimask=multimask)):
-            yield answer, names[place // each]
+            question = place // each
+            if self._second_opinion is not None and not multimask:
+                answer = self._second_opinion.surer(answer, prompts[question], contexts[question])
+            yield answer, names[question]
 
     def mask_of(self, answer: Answer, *, keep_logits: bool = False) -> tuple[Mask, Logits | None]:
         """The mask in file order, and the logits on the frame where they are to be kept."""
@@ -159,7 +178,7 @@ class OpenVolume:
             structure,
             answer.iou,
             logits,
-            question.notes,
+            (*question.notes, *answer.notes),
             changed,
             answer.previous,
         )

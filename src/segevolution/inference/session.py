@@ -51,6 +51,8 @@ class Session:
             to it, on or off; None for the bare base; "attached" for what is on now.
         max_gigabytes: memory that the volume may take where it is resampled; None takes half of what is free.
         test_time: adapt the network to the scan and the prompt before each answer, see test_time.py; None = not.
+        second_opinion: whether a question about a scan that was given another modality's intensities is also asked with
+            bright and dark exchanged, and the surer answer given; see second_opinion.py.
 
     Raises:
         PromptError: `test_time` for a network that does not look at the whole scan first.
@@ -73,6 +75,7 @@ class Session:
         adapter: Adapter | Literal["attached"] | None = "attached",
         max_gigabytes: float | None = None,
         test_time: EntropyDescent | None = None,
+        second_opinion: bool = True,
     ) -> None:
         self._begin(
             OpenVolume(
@@ -86,6 +89,7 @@ class Session:
                 adapter=adapter,
                 max_gigabytes=max_gigabytes,
                 test_time=test_time,
+                second_opinion=second_opinion,
             ),
             history,
         )
@@ -320,7 +324,14 @@ class Session:
             ((answer, name),) = self._opened.ask([prepared], None if now is None else now.structure, earlier=now)
             mask, _ = self._opened.mask_of(answer)
         return self._show(
-            HistoryEntry(prepared.prompt, PackedMask.pack(mask), name, answer.iou, prepared.notes, answer.previous),
+            HistoryEntry(
+                prepared.prompt,
+                PackedMask.pack(mask),
+                name,
+                answer.iou,
+                (*prepared.notes, *answer.notes),
+                answer.previous,
+            ),
             mask,
         )
 

@@ -56,12 +56,14 @@ class Answer:
         iou: predicted overlap with the truth, the mean over the windows that answered.
         windows: number of windows that answered beside a first look at the whole image.
         previous: the answer as it is told back with the next prompt, for a network that accepts that.
+        notes: clauses on how it came about.
     """
 
     frame_logits: Tensor | StretchedLogits
     iou: float
     windows: int
     previous: PreviousAnswer | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def logits(self) -> Tensor:
