@@ -273,10 +273,11 @@ class Normaliser:
         if self.profile is None:
             raise ValueError("greys are exchanged along a profile, and there is none.")
         signal, exchanged = self.profile.reversed_curve()
-        curve = [self.function(part.astype(np.float32), self.profile.modality, part) for part in (signal, exchanged)]
+        modality = self.profile.modality
+        greys, others = (self.function(part.astype(np.float32), modality, part) for part in (signal, exchanged))
         out = np.empty(image.shape, np.float32)
         for start in range(0, len(image), _PLANES):  # by parts: a curve is double precision
-            out[start : start + _PLANES] = np.interp(image[start : start + _PLANES], *curve)
+            out[start : start + _PLANES] = np.interp(image[start : start + _PLANES], greys, others)
         return out
 
     @property

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -153,7 +154,8 @@ def draw_forest(rows: Sequence[ForestRow], label: str, margin: float | None = No
 
 def _make_room(figure: Figure, axes: Axes) -> None:
     """Give the words on both sides the inches that they take, the intervals the rest, and no word an edge to end at."""
-    renderer, dots = FigureCanvasAgg(figure).get_renderer(), figure.dpi
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer, dots = canvas.get_renderer(), figure.dpi
     left = max(label.get_window_extent(renderer).width for label in axes.get_yticklabels()) / dots + 2 * _EDGE
     end = axes.get_window_extent(renderer).x1
     right = max((text.get_window_extent(renderer).x1 - end for text in axes.texts), default=0.0) / dots + _EDGE
