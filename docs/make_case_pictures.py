@@ -57,7 +57,7 @@ def _other(folder: Path) -> Case:
     }
     sides = {f"{side} kidney": f"kidney {side}" for side in ("right", "left")}
     structures = {name: (numbers[sides.get(name, name)],) for name in _ORGANS}
-    return Case("another clinic", "another clinic", "mr_abdomen", volume, labels, structures)
+    return Case("another clinic", "another clinic", "mr_abdomen", volume, np.asarray(labels.array), structures)
 
 
 def _picture(case: Case, adapter: Path) -> Image.Image:

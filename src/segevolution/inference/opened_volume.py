@@ -7,7 +7,7 @@ mine, yours = Session.on(opened), Session.on(opened)    # dialogues of their own
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from threading import RLock
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 import torch
@@ -32,6 +32,20 @@ from .segmentation import Logits, Mask, Segmentation, difference
 from .strategies import strategy_of
 from .strategies.base import Answer, OpenImage, StrategyOptions
 from .test_time import EntropyDescent
+
+
+class OpeningOptions(TypedDict, total=False):
+    """How a volume is opened; see Session for each."""
+
+    windows: Windows | None
+    precision: Precision
+    batch: int
+    memory: int
+    context: Literal["known", "withheld"]
+    adapter: Adapter | Literal["attached"] | None
+    max_gigabytes: float | None
+    test_time: EntropyDescent | None
+    second_opinion: bool
 
 
 class OpenVolume:

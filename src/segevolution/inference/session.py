@@ -8,23 +8,21 @@ session.add_point((80, 70, 30)); session.add_point((90, 70, 30), positive=False)
 
 from collections.abc import Callable, Sequence
 from threading import RLock
-from typing import Any, Literal, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 
-from ..adapters.protocol import Adapter
 from ..errors import PromptError
 from ..imaging.prompts import Prompt
 from ..imaging.regions import PackedMask, Region
 from ..imaging.volume import Volume
-from ..models.backbone import BackboneModule, Windows
-from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
+from ..models.backbone import BackboneModule
+from .encodings import Counts
 from .history import DEFAULT_HISTORY, History, HistoryEntry
 from .locking import in_turn
-from .opened_volume import OpenVolume
+from .opened_volume import OpeningOptions, OpenVolume
 from .prepared_prompt import drawn
 from .segmentation import Mask, Segmentation
-from .test_time import EntropyDescent
 
 Numbers = Sequence[float]
 
@@ -66,33 +64,10 @@ class Session:
         backbone: BackboneModule,
         volume: Volume,
         *,
-        windows: Windows | None = None,
-        precision: Precision = "fp32",
-        batch: int = DEFAULT_BATCH,
-        memory: int = DEFAULT_MEMORY,
         history: int = DEFAULT_HISTORY,
-        context: Literal["known", "withheld"] = "known",
-        adapter: Adapter | Literal["attached"] | None = "attached",
-        max_gigabytes: float | None = None,
-        test_time: EntropyDescent | None = None,
-        second_opinion: bool = True,
+        **options: Unpack[OpeningOptions],
     ) -> None:
-        self._begin(
-            OpenVolume(
-                backbone,
-                volume,
-                windows=windows,
-                precision=precision,
-                batch=batch,
-                memory=memory,
-                context=context,
-                adapter=adapter,
-                max_gigabytes=max_gigabytes,
-                test_time=test_time,
-                second_opinion=second_opinion,
-            ),
-            history,
-        )
+        self._begin(OpenVolume(backbone, volume, **options), history)
 
     @classmethod
     def on(cls, opened: OpenVolume, *, history: int = DEFAULT_HISTORY) -> "Session":
