@@ -31,7 +31,7 @@ def network():
 
 
 def logits_of(network, scan, descent, **prompt):
-    session = Session(network, scan, windows="off", test_time=descent)
+    session = Session(network, scan, windows="off", test_time=descent, second_opinion=False)
     return session.segment(keep_logits=True, **prompt).logits.astype(np.float32)
 
 
@@ -106,5 +106,7 @@ def test_the_method_of_a_study_answers_by_an_adapted_network(scan):
     answerer = rival.load({"steps": 1}, None, "cpu", "segvol-mini-2")
     dialogue = answerer.open(scan, windows="off", context="known")
     (answer,) = dialogue.segment([Prompt(scan.grid, "liver")])
-    plain = Session(load("segvol-mini-2", device="cpu"), scan, windows="off").segment(text="liver")
+    plain = Session(load("segvol-mini-2", device="cpu"), scan, windows="off", second_opinion=False).segment(
+        text="liver"
+    )
     assert answer.iou != plain.iou
