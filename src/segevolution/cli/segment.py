@@ -130,6 +130,13 @@ def segment(
             "model walks through a box. Default: what the model prefers."
         ),
     ] = None,
+    no_second_opinion: Annotated[
+        bool,
+        typer.Option(
+            "--no-second-opinion",
+            help="Do not ask again with bright and dark exchanged, as is done for MRI that is matched to CT.",
+        ),
+    ] = False,
     test_time_steps: Annotated[
         int,
         typer.Option(
@@ -203,6 +210,7 @@ def segment(
         largest=largest,
         check=check,
         test_time_steps=test_time_steps,
+        second_opinion=not no_second_opinion,
     )
     seed_everything(seed)
     if store is not None or any(map(is_dicomweb, images)):

@@ -76,6 +76,7 @@ def predict(
         windows=request.windows,
         max_gigabytes=request.max_gigabytes,
         test_time=EntropyDescent(request.test_time_steps) if request.test_time_steps else None,
+        second_opinion=request.second_opinion,
     )
     session.check(prompts)
     # Only now: what exists already is said of input that could be answered, and before any work of the network.
