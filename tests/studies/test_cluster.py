@@ -58,7 +58,7 @@ def test_a_killed_worker_loses_its_job_only_and_the_table_is_the_same(
 ):
     recipe = changed(toy_recipe, seeds=[0, 1], prompts=["box"])
     rest = {"root": toy_root, "device": "cpu", "quiet": True}
-    here = run_study(recipe, tmp_path / "here", fit=FitThatKillsOnce(tmp_path / "nobody"), **rest)
+    here = run_study(recipe, tmp_path / "elsewhere" / "here", fit=FitThatKillsOnce(tmp_path / "nobody"), **rest)
     fit = FitThatKillsOnce(tmp_path / "kill")
     with distributed.Client(cluster) as client:
         there = run_study(recipe, tmp_path / "there", fit=fit, executor=DaskExecutor(client), **rest)

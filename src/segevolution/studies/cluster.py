@@ -72,6 +72,7 @@ class DaskExecutor:
         runs = dict.fromkeys(job.part.run for job in waiting)
         missing = [*(plan.training_of[run] for run in runs if run in plan.training_of), *untested(plan)]
         missing = [job for job in missing if workspace.trained(job.run, job.key) is None]
+        missing = [job for job in missing if take_over(job, workspace) is None]
         trainings = {job.run: self._submit(job, f"train-{job.run}", job.key, workspace) for job in missing}
         futures = [
             self._submit(
@@ -139,7 +140,7 @@ def _work(job: Job, folder: Path, device: str, fit: FitFunction | None, after: A
                 execute(job, workspace)
         elif isinstance(job, TrainJob):
             with claimed(folder / "claims", job.run):  # of a worker that died, or of a call outside the cluster
-                if workspace.trained(job.run, job.key) is None and take_over(job, workspace) is None:
+                if workspace.trained(job.run, job.key) is None:
                     execute(job, workspace)
     return None
 
