@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -20,6 +21,7 @@ import segevolution as sev
 from segevolution.adapters.shipped import find_adapter
 from segevolution.data.store import Store
 from segevolution.evaluation.plots.cases import draw_case
+from segevolution.evaluation.plots.style import STYLE
 from segevolution.imaging.case import Case
 from segevolution.metrics import dice
 
@@ -73,10 +75,11 @@ def _picture(case: Case, adapter: Path) -> Image.Image:
         answers[title] = {name: session.segment(text=name).mask for name in organs}
         scores = {name: round(float(dice(answers[title][name], case.mask(name))), 2) for name in organs}
         print(case.name, title, scores, f"mean {np.mean(list(scores.values())):.2f}")
-    figure = draw_case(case, answers, organs)
-    figure.set_dpi(_DPI)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with rc_context(STYLE):
+        figure = draw_case(case, answers, organs)
+        figure.set_dpi(_DPI)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
