@@ -66,7 +66,7 @@ class Encodings:
         self.image = image
         self.pad = pad
         self.counts = Counts()
-        self._modality = modality
+        self.modality = modality
         self._bfloat16 = precision == "bf16" and has_bfloat16(self.device)
         self.batch = max(1, batch)
         self._memory = memory
@@ -78,11 +78,6 @@ class Encodings:
     def device(self) -> torch.device:
         """Where the image, features and answers are."""
         return self.image.device if isinstance(self.image, Tensor) else torch.device("cpu")
-
-    @property
-    def modality(self) -> Modality | None:
-        """What the encoder is told."""
-        return self._modality
 
     @property
     def window(self) -> tuple[int, int, int]:
@@ -194,7 +189,7 @@ class Encodings:
     def _encode(self, images: Tensor) -> Features:
         self.counts.encodings += len(images)
         with torch.inference_mode(), self._autocast():
-            return self.backbone.encode(images, [self._modality] * len(images))
+            return self.backbone.encode(images, [self.modality] * len(images))
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..adapters.feature_statistics import NORMS
 from ..adapters.switch import switched
 from ..errors import PromptError
 from ..imaging.grid import triple
@@ -21,7 +22,6 @@ from .encodings import Encodings
 from .frame_prompt import FramePrompt, collate, resized
 from .windows import VoxelBlock, picked
 
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm3d, nn.InstanceNorm2d)
 DEFAULT_LEARNING_RATE = 1e-3
 _LEAST_LIKELY = 0.05  # what is less likely at first, and far from what is likelier, has no say
 _MARGIN = 2  # voxels of the answer's own size around that

@@ -29,7 +29,7 @@ from ...models.backbone import BackboneModule, Windows
 from ...models.tensor_files import read_tensors
 from ...vocabulary import Modality
 from ..jobs import TrainJob
-from .base import RunFacts, source_scans
+from .base import RunFacts, refuse_unknown, source_scans
 from .wrapped import WrappedAnswerer
 
 MAPS, MODALITIES = "maps.safetensors", "modalities.json"
@@ -53,9 +53,7 @@ class AdaBnRival:
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """See Rival."""
-        unknown = sorted(set(settings) - {"prior"})
-        if unknown:
-            raise ValueError(f'"{unknown[0]}" is no key here; known is prior')
+        refuse_unknown(settings, "prior")
         prior = settings.get("prior", 0)
         if isinstance(prior, bool) or not isinstance(prior, int | float) or not 0 <= prior <= 1e6:
             raise ValueError(f"prior is {prior}; give a number of scans, 0 or more")

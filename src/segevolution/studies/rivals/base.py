@@ -89,3 +89,11 @@ def source_scans(job: TrainJob, stores: Mapping[str, Store], method: str) -> Ite
             "some the role replay, and fit.replay a weight above 0."
         )
     return (stores[name.dataset].read(name.case).volume for name in job.replay)
+
+
+def refuse_unknown(settings: Mapping[str, Any], *known: str) -> None:
+    """Raise ValueError, in one clause, for a setting that a method does not have."""
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        verb = "is" if len(known) == 1 else "are"
+        raise ValueError(f'"{unknown[0]}" is no key here; known {verb} {", ".join(known)}')

@@ -18,7 +18,7 @@ from ...inference.session import Session
 from ...inference.test_time import DEFAULT_LEARNING_RATE, EntropyDescent
 from ...models.backbone import Windows
 from ..jobs import TrainJob
-from .base import RunFacts
+from .base import RunFacts, refuse_unknown
 from .wrapped import WrappedAnswerer
 
 _DEFAULTS: Mapping[str, Any] = {"steps": 5, "learning_rate": DEFAULT_LEARNING_RATE}
@@ -68,9 +68,7 @@ class EntropyAnswerer(WrappedAnswerer):
 
 def _descent(settings: Mapping[str, Any]) -> EntropyDescent:
     """The settings; ValueError in one clause for what cannot be."""
-    unknown = sorted(set(settings) - set(_DEFAULTS))
-    if unknown:
-        raise ValueError(f'"{unknown[0]}" is no key here; known are {", ".join(_DEFAULTS)}')
+    refuse_unknown(settings, *_DEFAULTS)
     values = {**_DEFAULTS, **settings}
     steps, rate = values["steps"], values["learning_rate"]
     if type(steps) is not int or type(rate) not in (int, float):
