@@ -68,7 +68,22 @@ def test_a_base_is_known_by_its_name_or_folder() -> None:
     assert base_of("BAAI/SegVol") == "segvol"
     assert base_of("runs/mine/segvol-mini/") == "segvol-mini"
     assert base_of("runs/mine/model") is None
-    assert set(BASES) == {"segvol", "segvol-mini", "segvol-mini-2"}
+    assert base_of("blueyo0/SAM-Med3D") == base_of("models/sam_med3d") == "sam-med3d"
+    assert set(BASES) == {"segvol", "segvol-mini", "segvol-mini-2", "litemedsam", "medsam", "sam-med3d"}
+
+
+def test_what_the_sam_family_saw() -> None:
+    def seen(base: str, dataset: str, modality: Modality) -> bool:
+        return seen_by(base, dataset, record(dataset, modality)) is not None
+
+    assert seen("sam-med3d", "chaos", Modality.MRI)
+    assert seen("sam-med3d", "promise12", Modality.MRI)
+    assert not seen("sam-med3d", "btcv", Modality.CT)
+    assert not seen("litemedsam", "chaos", Modality.MRI)
+    assert not seen("litemedsam", "btcv", Modality.CT)
+    assert seen("litemedsam", "amos22", Modality.MRI)
+    assert seen("litemedsam", "ct_torso", Modality.CT)
+    assert not seen("litemedsam", "acdc", Modality.MRI)
 
 
 def test_overlaps_are_findings_for_each_part(tmp_path: Path) -> None:
@@ -83,3 +98,11 @@ def test_overlaps_are_findings_for_each_part(tmp_path: Path) -> None:
     assert finding.message.startswith("2 of 3 cases of btcv were, or may have been, in the training of segvol-mini")
     with pytest.raises(VocabularyError, match='did you mean "segvol-mini"'):
         check([store], base="segvol-min")
+
+
+def test_a_base_whose_training_is_known_in_part_is_said_to_be(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "s")
+    store.add(case("p", "chaos", Modality.MRI))
+    (finding,) = (finding for finding in check([store], base="litemedsam").findings if finding.check == "overlap")
+    assert finding.severity == "note"
+    assert "distilled from MedSAM" in finding.message

@@ -71,6 +71,12 @@ def test_a_base_of_unknown_training_earns_none(planned: Callable[..., Plan]) -> 
     }
 
 
+def test_a_base_of_partly_known_training_earns_none(planned: Callable[..., Plan]) -> None:
+    ours = {"chaos": records("chaos", ["p", "q", "r"], Modality.MRI)}
+    (badge,) = badges(planned("litemedsam", **ours).evaluations, ours).values()
+    assert badge.startswith("not zero-shot: its encoder was distilled from MedSAM")
+
+
 def test_a_patient_in_two_datasets_of_a_study_is_told(planned: Callable[..., Plan]) -> None:
     ours = {
         "t1": records("brats", ["p", "q"], Modality.MRI),

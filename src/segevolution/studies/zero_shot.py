@@ -6,7 +6,7 @@ with. Near-duplicates under other names are found by "data check" (`data.audit`)
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..data.audit.overlaps import base_of, seen_by
+from ..data.audit.overlaps import BASES, base_of, seen_by
 from ..data.record import CaseRecord
 from ..data.splits import Person
 from ..recipes.roles import CaseName
@@ -18,7 +18,7 @@ ZERO_SHOT = "zero-shot"
 def badges(evaluations: Iterable[EvaluateJob], records: Mapping[str, Sequence[CaseRecord]]) -> dict[str, str]:
     """Dataset -> "zero-shot", or why the base's answers on it are not; of several bases, what holds of each.
 
-    The badge needs that the base's training data are known and hold none of the tested cases.
+    The badge needs that the base's training data are known, all of them, and hold none of the tested cases.
 
     Args:
         records: dataset name -> its cases.
@@ -45,10 +45,11 @@ def _badge(base: str, dataset: str, cases: Sequence[CaseRecord]) -> str:
     if base_facts is None:
         return f"not zero-shot: what {base} was trained on is not known"
     seen_data = [data_name for record in cases if (data_name := seen_by(base_facts, dataset, record))]
-    parts = " and ".join(dict.fromkeys(seen_data))
-    return (
-        f"not zero-shot: {len(seen_data)} of {len(cases)} cases seen in training ({parts})" if seen_data else ZERO_SHOT
-    )
+    if seen_data:
+        parts = " and ".join(dict.fromkeys(seen_data))
+        return f"not zero-shot: {len(seen_data)} of {len(cases)} cases seen in training ({parts})"
+    unlisted = BASES[base_facts].unlisted
+    return f"not zero-shot: {unlisted}" if unlisted else ZERO_SHOT
 
 
 def torn(
