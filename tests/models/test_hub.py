@@ -282,6 +282,11 @@ def test_loading_leaves_the_random_stream_alone(small: SegVol, tmp_path: Path) -
     assert torch.equal(torch.rand(2), expected)
 
 
+def test_a_version_of_the_small_model_is_one_that_ships() -> None:
+    for name, folder in hub.VERSIONS.items():
+        assert hub.find(name) == hub.find(folder) == hub.packaged_root() / folder
+
+
 def test_a_name_is_a_path_a_packaged_model_or_a_pulled_one(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,8 @@ from .systems import SYSTEMS, system_named, system_of
 from .tensor_files import read_headers
 
 DEFAULT = "segvol-mini"
+VERSIONS = {"segvol-mini@1": "segvol-mini", "segvol-mini@2": "segvol-mini-2"}
+"""The small model that ships, by the number of its version -> the name under which it lies."""
 PUBLISHED = "BAAI/SegVol"
 ORIGIN, RECORD = "pulled_from.txt", "pulled.json"
 REVISIONS = {PUBLISHED: "main"}
@@ -76,7 +78,7 @@ def find(name: str | Path) -> Path:
         read_config(path)
         return path
     for root in (packaged_root(), pulled_root()):
-        folder = root / _folder_name(str(name))
+        folder = root / _folder_name(VERSIONS.get(str(name), str(name)))
         if (folder / CONFIG).is_file():
             read_config(folder)
             return folder

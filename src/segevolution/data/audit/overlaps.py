@@ -179,7 +179,7 @@ BASES: dict[str, TrainingData] = {
 
 def base_of(name: str) -> str | None:
     """The base of BASES that a model's name, such as "BAAI/SegVol", or its folder says; None where it says none."""
-    last = re.split(r"[/\\]", name.rstrip("/"))[-1].lower().replace("_", "-")
+    last = re.split(r"[/\\]", name.rstrip("/"))[-1].lower().replace("_", "-").partition("@")[0]
     return last if last in BASES else None
 
 
