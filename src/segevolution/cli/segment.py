@@ -137,6 +137,13 @@ def segment(
             help="Do not ask again with bright and dark exchanged, as is done for MRI that is matched to CT.",
         ),
     ] = False,
+    keep_islands: Annotated[
+        bool,
+        typer.Option(
+            "--keep-islands",
+            help="Keep what an answer about an organ in one piece, asked for by name, holds apart from that piece.",
+        ),
+    ] = False,
     test_time_steps: Annotated[
         int,
         typer.Option(
@@ -211,6 +218,7 @@ def segment(
         check=check,
         test_time_steps=test_time_steps,
         second_opinion=not no_second_opinion,
+        drop_islands=not keep_islands,
     )
     seed_everything(seed)
     if store is not None or any(map(is_dicomweb, images)):

@@ -26,6 +26,7 @@ from ..vocabulary import Context, canonical
 from .encodings import DEFAULT_BATCH, DEFAULT_MEMORY, Counts, Precision
 from .frame_prompt import mask_in_frame, to_frame_prompt
 from .history import HistoryEntry
+from .islands import without_islands
 from .prepared_prompt import PreparedPrompt, understood
 from .second_opinion import SecondOpinion
 from .segmentation import Logits, Mask, Segmentation, difference
@@ -46,6 +47,7 @@ class OpeningOptions(TypedDict, total=False):
     max_gigabytes: float | None
     test_time: EntropyDescent | None
     second_opinion: bool
+    drop_islands: bool
 
 
 class OpenVolume:
@@ -53,7 +55,7 @@ class OpenVolume:
 
     Args:
         backbone, volume, windows, precision, batch, memory, context, adapter, max_gigabytes: as for Session.
-        test_time, second_opinion: as for Session.
+        test_time, second_opinion, drop_islands: as for Session.
 
     Attributes:
         lock: held by whoever reads answers; the encodings are shared, so one question is answered after the other.
@@ -77,6 +79,7 @@ class OpenVolume:
         max_gigabytes: float | None = None,
         test_time: EntropyDescent | None = None,
         second_opinion: bool = True,
+        drop_islands: bool = True,
     ) -> None:
         self.lock = RLock()
         self.network = AdaptedNetwork.of(backbone) if adapter == "attached" else AdaptedNetwork(backbone, adapter)
@@ -90,7 +93,7 @@ class OpenVolume:
         self.frame: Frame = strategy.prepare(volume, self.network.spec, MemoryBudget.of(max_gigabytes))
         if self.network.device.type == "cpu":
             self.frame = self.frame.without_copy(volume.array)
-        self._told, self._test_time = context == "known", test_time
+        self._told, self._test_time, self._drop_islands = context == "known", test_time, drop_islands
         self._options = StrategyOptions(self.windows, precision, batch, memory)
         self._image = self._opened(self.frame.image)
         self._second_opinion = (
@@ -165,7 +168,7 @@ class OpenVolume:
                 answer = self._second_opinion.surer(answer, prompts[question], contexts[question])
             yield answer, names[question]
 
-    def mask_of(self, answer: Answer, *, keep_logits: bool = False) -> tuple[Mask, Logits | None]:
+    def _mask_of(self, answer: Answer, *, keep_logits: bool) -> tuple[Mask, Logits | None]:
         """The mask in file order, and the logits on the frame where they are to be kept."""
         if self.frame.resampling is not None:
             resampled = answer.logits
@@ -183,8 +186,11 @@ class OpenVolume:
         self, question: PreparedPrompt, answer: Answer, structure: str | None, *, keep_logits: bool = False
     ) -> Segmentation:
         """An answer as a person gets it who saw nothing before."""
-        mask, logits = self.mask_of(answer, keep_logits=keep_logits)
-        changed = difference(mask, None)
+        mask, logits = self._mask_of(answer, keep_logits=keep_logits)
+        notes = (*question.notes, *answer.notes)
+        if self._drop_islands:
+            mask, note = without_islands(mask, question.prompt)
+            notes = notes if note is None else (*notes, note)
         return Segmentation(
             mask,
             self.volume.grid,
@@ -192,7 +198,7 @@ class OpenVolume:
             structure,
             answer.iou,
             logits,
-            (*question.notes, *answer.notes),
-            changed,
+            notes,
+            difference(mask, None),
             answer.previous,
         )

@@ -77,6 +77,7 @@ def predict(
         max_gigabytes=request.max_gigabytes,
         test_time=EntropyDescent(request.test_time_steps) if request.test_time_steps else None,
         second_opinion=request.second_opinion,
+        drop_islands=request.drop_islands,
     )
     session.check(prompts)
     # Only now: what exists already is said of input that could be answered, and before any work of the network.

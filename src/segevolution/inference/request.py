@@ -51,7 +51,7 @@ class SegmentRequest:
         largest: keep the largest connected piece of each structure.
         check: ask once more with a prompt moved a little, to tell how far an answer is to be believed.
         test_time_steps: of test-time adaptation before each answer, see test_time.py; 0 = none.
-        second_opinion: as for `Session`.
+        second_opinion, drop_islands: as for `Session`.
         address: where the image was fetched from, which the key then names in its place.
 
     Raises:
@@ -90,6 +90,7 @@ class SegmentRequest:
     check: bool = False
     test_time_steps: int = 0
     second_opinion: bool = True
+    drop_islands: bool = True
     address: str | None = None
 
     def __post_init__(self) -> None:

@@ -51,6 +51,8 @@ class Session:
         test_time: adapt the network to the scan and the prompt before each answer, see test_time.py; None = not.
         second_opinion: whether a question about a scan that was given another modality's intensities is also asked with
             bright and dark exchanged, and the surer answer given; see second_opinion.py.
+        drop_islands: whether of an answer about an organ of one piece, asked for by name, what lies apart is left out;
+            see islands.py.
 
     Raises:
         PromptError: `test_time` for a network that does not look at the whole scan first.
@@ -297,18 +299,9 @@ class Session:
         prepared = self._opened.understood(prompt)
         with self._opened.lock:
             ((answer, name),) = self._opened.ask([prepared], None if now is None else now.structure, earlier=now)
-            mask, _ = self._opened.mask_of(answer)
-        return self._show(
-            HistoryEntry(
-                prepared.prompt,
-                PackedMask.pack(mask),
-                name,
-                answer.iou,
-                (*prepared.notes, *answer.notes),
-                answer.previous,
-            ),
-            mask,
-        )
+            new = self._opened.segmentation(prepared, answer, name)
+        packed = PackedMask.pack(new.mask)
+        return self._show(HistoryEntry(new.prompt, packed, name, new.iou, new.notes, new.previous), new.mask)
 
     def _show(self, entry: HistoryEntry, mask: Mask | None = None) -> Segmentation:
         """Keep an answer, and say where it differs from the one before."""

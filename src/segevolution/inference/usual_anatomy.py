@@ -1,4 +1,4 @@
-"""How large structures of adults usually are, which of them lie under the skin, and which lie in a head.
+"""How large structures of adults usually are, which lie under the skin, which are one piece, and which lie in a head.
 
 The ranges are wide on purpose: what lies outside one is worth a look, not proof of an error. For the abdomen they lie
 about what 26 BTCV and 14 CHAOS patients with manual labels show, by half on either side, but for a spleen of 3077 ml
@@ -56,6 +56,22 @@ DEEP_ORGANS = frozenset(USUAL_MILLILITRES) - {"lung", "right lung", "left lung"}
 
 LEAST_DEPTH_MM = 15.0
 """Of the middle voxel of a deep organ; the least of the same 40 patients is 37 mm (a liver)."""
+
+ONE_PIECE = frozenset(
+    {
+        "liver",
+        "spleen",
+        "right kidney",
+        "left kidney",
+        "gallbladder",
+        "stomach",
+        "pancreas",
+        "bladder",
+        "prostate",
+        "heart",
+    }
+)
+"""Solid organs of one connected piece; not vessels and other thin tubes, which an answer may lose in places."""
 
 OF_THE_HEAD = frozenset(
     {
