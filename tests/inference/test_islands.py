@@ -1,4 +1,4 @@
-"""An organ in one piece loses its islands; what is no such organ, was drawn, clicked on or may go on outside does not."""
+"""An organ in one piece loses its islands; what is drawn, clicked on, or may go on outside stays."""
 
 from typing import Any
 
