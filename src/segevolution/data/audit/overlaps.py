@@ -45,7 +45,7 @@ class KnownTrainingData:
 
 
 @dataclass(frozen=True)
-class TrainingData:
+class BaseTraining:
     """What a base model was trained on.
 
     Attributes:
@@ -167,13 +167,13 @@ _SAM_MED3D = tuple(
 _MEDSAM_TABLES = "MedSAM's own training sets stand in a supplement that has not been held against these names"
 
 # segvol-mini-2 went on from segvol-mini with part of the same data, and kept the same patients aside.
-BASES: dict[str, TrainingData] = {
-    "segvol": TrainingData(_M3D_SEG),
-    "segvol-mini": TrainingData(_MINI),
-    "segvol-mini-2": TrainingData(_MINI),
-    "litemedsam": TrainingData(_LITEMEDSAM, f"its encoder was distilled from MedSAM, and {_MEDSAM_TABLES}"),
-    "medsam": TrainingData((), _MEDSAM_TABLES),
-    "sam-med3d": TrainingData(_SAM_MED3D, "its authors list its important training sets, not all"),
+BASES: dict[str, BaseTraining] = {
+    "segvol": BaseTraining(_M3D_SEG),
+    "segvol-mini": BaseTraining(_MINI),
+    "segvol-mini-2": BaseTraining(_MINI),
+    "litemedsam": BaseTraining(_LITEMEDSAM, f"its encoder was distilled from MedSAM, and {_MEDSAM_TABLES}"),
+    "medsam": BaseTraining((), _MEDSAM_TABLES),
+    "sam-med3d": BaseTraining(_SAM_MED3D, "its authors list its important training sets, not all"),
 }
 
 
