@@ -182,15 +182,22 @@ class OpenVolume:
                 half_logits[part] = logits.half().cpu().numpy()
         return mask, half_logits
 
-    def segmentation(
-        self, question: PreparedPrompt, answer: Answer, structure: str | None, *, keep_logits: bool = False
-    ) -> Segmentation:
-        """An answer as a person gets it who saw nothing before."""
+    def given(
+        self, question: PreparedPrompt, answer: Answer, *, keep_logits: bool = False
+    ) -> tuple[Mask, Logits | None, tuple[str, ...]]:
+        """What a person is given of an answer: mask, logits where they are to be kept, and all notes."""
         mask, logits = self._mask_of(answer, keep_logits=keep_logits)
         notes = (*question.notes, *answer.notes)
         if self._drop_islands:
             mask, note = without_islands(mask, question.prompt)
             notes = notes if note is None else (*notes, note)
+        return mask, logits, notes
+
+    def segmentation(
+        self, question: PreparedPrompt, answer: Answer, structure: str | None, *, keep_logits: bool = False
+    ) -> Segmentation:
+        """An answer as a person gets it who saw nothing before."""
+        mask, logits, notes = self.given(question, answer, keep_logits=keep_logits)
         return Segmentation(
             mask,
             self.volume.grid,

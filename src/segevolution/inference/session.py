@@ -299,9 +299,9 @@ class Session:
         prepared = self._opened.understood(prompt)
         with self._opened.lock:
             ((answer, name),) = self._opened.ask([prepared], None if now is None else now.structure, earlier=now)
-            new = self._opened.segmentation(prepared, answer, name)
-        packed = PackedMask.pack(new.mask)
-        return self._show(HistoryEntry(new.prompt, packed, name, new.iou, new.notes, new.previous), new.mask)
+            mask, _, notes = self._opened.given(prepared, answer)
+        packed = PackedMask.pack(mask)
+        return self._show(HistoryEntry(prepared.prompt, packed, name, answer.iou, notes, answer.previous), mask)
 
     def _show(self, entry: HistoryEntry, mask: Mask | None = None) -> Segmentation:
         """Keep an answer, and say where it differs from the one before."""

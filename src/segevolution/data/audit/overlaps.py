@@ -104,64 +104,71 @@ _MINI = (
     KnownTrainingData("label maps of the Decathlon's prostates, as made CT", r"^labels_prostate$", CT),
 )
 
+_Row = tuple[str, str, Modality | None]
+
+
+def _listed(where: str, *rows: _Row) -> tuple[KnownTrainingData, ...]:
+    """Parts that one list names, each by its name, pattern and modality."""
+    return tuple(KnownTrainingData(f"{name} ({where})", pattern, modality) for name, pattern, modality in rows)
+
+
+_TOTAL_SEGMENTATOR: _Row = ("TotalSegmentator", r"total_?seg(?!.*mr)|ct_torso|ct_abdomen_dicom", CT)
+_CT_ORG: _Row = ("CT-ORG", r"ct_?org", CT)
+_AMOS: _Row = ("AMOS22, its CT and its MRI", r"amos", None)
+
 # LiteMedSAM "was trained on this medical image dataset", the CVPR 2024 challenge's (its author, bowang-lab/MedSAM issue
 # 255). These are its CT and MRI sets, by the names of the challenge's files as two entrants' public code lists them.
-_CHALLENGE = "the CVPR 2024 challenge's training set"
-_LITEMEDSAM = tuple(
-    KnownTrainingData(f"{name} ({_CHALLENGE})", pattern, modality)
-    for name, pattern, modality in (
-        ("AMOS22, its CT and its MRI", r"amos", None),
-        ("tumours: the Decathlon's colon, liver, pancreas and hepatic vessels", r"task_?(10|0?[378])", CT),
-        ("AbdomenCT-1K, which holds LiTS, KiTS, Pancreas-CT and the Decathlon's spleens",
-         r"abdomen_?ct_?1k|lits|kits|pancreas|task_?0?9|(^|_)(liver|spleen|colon)(_|$)", CT),
-        ("CT-ORG", r"ct_?org", CT),
-        ("COVID-19-20", r"covid", CT),
-        ("lungs (LIDC-IDRI, LCTSC and others)", r"lidc|luna|lctsc|lung", CT),
-        ("TotalSegmentator", r"total_?seg(?!.*mr)|ct_torso|ct_abdomen_dicom", CT),
-        ("BraTS", r"brats", MRI),
-        ("CervicalCancer", r"cervi", MRI),
-        ("crossMoDA", r"cross_?moda", MRI),
-        ("the Decathlon's left atria", r"task_?0?2", MRI),
-        ("ISLES22", r"isles", MRI),
-        ("WMH", r"(^|_)wmh", MRI),
-        ("a set of spines", r"spine", MRI),
-        ("prostates of several sets, ProstateX, NCI-ISBI, QIN-PROSTATE and the Decathlon's among them",
-         r"prostat|promise|saml|nci_?isbi|task_?0?5", MRI),
-    )
+_LITEMEDSAM = _listed(
+    "the CVPR 2024 challenge's training set",
+    _AMOS,
+    ("tumours: the Decathlon's colon, liver, pancreas and hepatic vessels", r"task_?(10|0?[378])", CT),
+    ("AbdomenCT-1K, which holds LiTS, KiTS, Pancreas-CT and the Decathlon's spleens",
+     r"abdomen_?ct_?1k|lits|kits|pancreas|task_?0?9|(^|_)(liver|spleen|colon)(_|$)", CT),
+    _CT_ORG,
+    ("COVID-19-20", r"covid", CT),
+    ("lungs (LIDC-IDRI, LCTSC and others)", r"lidc|luna|lctsc|lung", CT),
+    _TOTAL_SEGMENTATOR,
+    ("BraTS", r"brats", MRI),
+    ("CervicalCancer", r"cervi", MRI),
+    ("crossMoDA", r"cross_?moda", MRI),
+    ("the Decathlon's left atria", r"task_?0?2", MRI),
+    ("ISLES22", r"isles", MRI),
+    ("WMH", r"(^|_)wmh", MRI),
+    ("a set of spines", r"spine", MRI),
+    ("prostates of several sets, ProstateX, NCI-ISBI, QIN-PROSTATE and the Decathlon's among them",
+     r"prostat|promise|saml|nci_?isbi|task_?0?5", MRI),
 )  # fmt: skip
 
 # The 44 sets of SAM-Med3D-turbo as its authors list them (uni-medical/SAM-Med3D issue 2, again in 39).
-_SAM_MED3D = tuple(
-    KnownTrainingData(f"{name} (SAM-Med3D-turbo's list)", pattern, modality)
-    for name, pattern, modality in (
-        ("CHAOS, task 4, its CT and its MRI", r"chaos", None),
-        ("AMOS22, its CT and its MRI", r"amos", None),
-        ("BraTS 2020 and 2021, and the Decathlon's brain tumours", r"brats|task_?0?1(_|$)|brain_?tumou?r", MRI),
-        ("PROMISE12 and PROMISE09", r"promise", MRI),
-        ("Prostate MRI Segmentation Dataset (SAML)", r"saml|prostate_mri_seg", MRI),
-        ("the Decathlon's prostates", r"task_?0?5", MRI),
-        ("left atria (LAScarQS22, STACOM SLAWT, Heart_Seg_MRI)", r"scarqs|slawt|left_?atri|task_?0?2|heart_?seg", MRI),
-        ("MM-WHS", r"mm_?whs", None),
-        ("ISLES, SISS and SPES", r"isles", MRI),
-        ("COSMOS2022", r"cosmos", MRI),
-        ("Brain PTM", r"brain_?ptm", MRI),
-        ("CAUSE07", r"cause_?07", MRI),
-        ("BTCV, its cervix part alone", r"cervi", CT),
-        ("AbdomenCT-1K, FLARE21 and FLARE22", r"abdomen_?ct_?1k|flare", CT),
-        ("LiTS and the Decathlon's livers", r"lits|task_?0?3|(^|_)liver(_|$)", CT),
-        ("KiTS and KiTS21", r"kits", CT),
-        ("KiPA22", r"kipa", CT),
-        ("the Decathlon's pancreas, hepatic vessels, spleens and colons",
-         r"task_?(0?[789]|10)|hepatic_?vessel|(^|_)(pancreas|spleen|colon)(_|$)", CT),
-        ("TotalSegmentator", r"total_?seg(?!.*mr)|ct_torso|ct_abdomen_dicom", CT),
-        ("WORD", r"(^|_)word(_|$)", CT),
-        ("CT-ORG", r"ct_?org", CT),
-        ("CTPelvic1K", r"pelvic", CT),
-        ("SegTHOR", r"segthor", CT),
-        ("SLIVER07", r"sliver", CT),
-        ("VerSe19 and VerSe20", r"verse", CT),
-        ("lungs (ATM22, Parse22, VESSEL12, COVID-19)", r"(^|_)atm|parse_?22|vessel_?(20)?12|covid", CT),
-    )
+_SAM_MED3D = _listed(
+    "SAM-Med3D-turbo's list",
+    ("CHAOS, task 4, its CT and its MRI", r"chaos", None),
+    _AMOS,
+    ("BraTS 2020 and 2021, and the Decathlon's brain tumours", r"brats|task_?0?1(_|$)|brain_?tumou?r", MRI),
+    ("PROMISE12 and PROMISE09", r"promise", MRI),
+    ("Prostate MRI Segmentation Dataset (SAML)", r"saml|prostate_mri_seg", MRI),
+    ("the Decathlon's prostates", r"task_?0?5", MRI),
+    ("left atria (LAScarQS22, STACOM SLAWT, Heart_Seg_MRI)", r"scarqs|slawt|left_?atri|task_?0?2|heart_?seg", MRI),
+    ("MM-WHS", r"mm_?whs", None),
+    ("ISLES, SISS and SPES", r"isles", MRI),
+    ("COSMOS2022", r"cosmos", MRI),
+    ("Brain PTM", r"brain_?ptm", MRI),
+    ("CAUSE07", r"cause_?07", MRI),
+    ("BTCV, its cervix part alone", r"cervi", CT),
+    ("AbdomenCT-1K, FLARE21 and FLARE22", r"abdomen_?ct_?1k|flare", CT),
+    ("LiTS and the Decathlon's livers", r"lits|task_?0?3|(^|_)liver(_|$)", CT),
+    ("KiTS and KiTS21", r"kits", CT),
+    ("KiPA22", r"kipa", CT),
+    ("the Decathlon's pancreas, hepatic vessels, spleens and colons",
+     r"task_?(0?[789]|10)|hepatic_?vessel|(^|_)(pancreas|spleen|colon)(_|$)", CT),
+    _TOTAL_SEGMENTATOR,
+    ("WORD", r"(^|_)word(_|$)", CT),
+    _CT_ORG,
+    ("CTPelvic1K", r"pelvic", CT),
+    ("SegTHOR", r"segthor", CT),
+    ("SLIVER07", r"sliver", CT),
+    ("VerSe19 and VerSe20", r"verse", CT),
+    ("lungs (ATM22, Parse22, VESSEL12, COVID-19)", r"(^|_)atm|parse_?22|vessel_?(20)?12|covid", CT),
 )  # fmt: skip
 
 _MEDSAM_TABLES = "MedSAM's own training sets stand in a supplement that has not been held against these names"
