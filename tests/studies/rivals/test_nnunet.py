@@ -11,6 +11,7 @@ import pytest
 from segevolution.data.nnunet_export import ExportedCase, export_nnunet
 from segevolution.data.store import Store
 from segevolution.errors import RecipeError, StoreError
+from segevolution.processors import usable_processors
 from segevolution.studies.recipe import Recipe
 from segevolution.studies.rivals import nnunet_program
 from segevolution.studies.study import run_study
@@ -94,6 +95,7 @@ def test_a_run_exports_its_own_patients_trains_and_answers_in_the_table(stand_in
     ]
     assert made[1][1][:3] == ["500", "3d_fullres", "0"]
     assert made[1][2]["SEGEVOLUTION_NNUNET_EPOCHS"] == "2"
+    assert made[1][2]["SEGEVOLUTION_NNUNET_THREADS"] == str(usable_processors())
     assert "--disable_tta" in made[2][1]
     root = folder / "models" / "nnunet-s0" / "nnunet"
     exported = json.loads((root / "nnUNet_raw" / "Dataset500_study" / "dataset.json").read_text())

@@ -28,6 +28,7 @@ from ...imaging.volume import Volume
 from ...inference.segmentation import Segmentation
 from ...inference.signs import Surroundings
 from ...models.backbone import Windows
+from ...processors import usable_processors
 from ...recipes.parts import fit_fault
 from ...runtime import resolve_device
 from ..jobs import TrainJob
@@ -180,6 +181,7 @@ def _program(folder: Path, settings: NnUnetSettings, seed: int) -> NnUnetProgram
         f"{prefix}EPOCHS": settings.epochs,
         f"{prefix}ITERATIONS": settings.iterations,
         f"{prefix}VALIDATION_ITERATIONS": settings.validation_iterations,
+        f"{prefix}THREADS": usable_processors(),
         WORKERS: settings.workers,
     }
     return NnUnetProgram((folder / "nnunet").resolve(), {name: str(value) for name, value in numbers.items()})

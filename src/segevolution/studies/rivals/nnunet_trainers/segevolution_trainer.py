@@ -1,4 +1,7 @@
-"""nnU-Net's own trainer with a seed and a stated number of epochs and iterations; nothing else is changed.
+"""nnU-Net's own trainer with a seed and a stated number of epochs and iterations.
+
+Two things more are changed, neither of which the weights notice: a training on processors takes as many threads as it
+was given processors, and the last prediction of validation cases is left out, because the study measures.
 
 nnU-Net finds it through the variable nnUNet_extTrainer and makes it in its own process, so that the numbers come
 through variables, too.
@@ -33,3 +36,8 @@ class SegevolutionTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net carri
         self.num_iterations_per_epoch = int(os.environ["SEGEVOLUTION_NNUNET_ITERATIONS"])
         self.num_val_iterations_per_epoch = int(os.environ["SEGEVOLUTION_NNUNET_VALIDATION_ITERATIONS"])
         self.save_every = 1
+        if device.type == "cpu":  # nnU-Net takes all of the machine's, however few of them it may use
+            torch.set_num_threads(int(os.environ["SEGEVOLUTION_NNUNET_THREADS"]))
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Nothing: the study predicts and measures its own patients."""
