@@ -88,6 +88,8 @@ def annotate(page: Page, url: str, image: Path, name: str, truth: np.ndarray, sp
         print(f"click {click}, {'on' if positive else 'off'} the structure: Dice {dice(mask, truth):.2f}")
         if click in SHOWN:
             keep(page, f"page_click_{click}")
+    page.click("text=Go to")
+    wait(page)
     page.keyboard.press("c")
     page.wait_for_selector(".comparing #right-caption:has-text('Dice')")
     wait(page)

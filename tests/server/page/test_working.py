@@ -137,6 +137,12 @@ def test_two_models_are_compared_side_by_side(opened: Any, patient: Case) -> Non
     right = np.frombuffer(right.encode(), np.uint8).reshape(left.shape, order="F") - ord("0")
     dice = 2 * ((left > 0) & (right > 0)).sum() / ((left > 0).sum() + (right > 0).sum())
     assert f"Dice with the left {dice:.2f}" in opened.tab.inner_text("#right-caption")
+    beyond = "(where) => ((box) => box.scrollWidth - box.clientWidth)(document.querySelector(where))"
+    for width, where in ((1000, "#right .caption"), (1280, "#right .caption"), (1280, "#right-caption")):
+        opened.tab.set_viewport_size({"width": width, "height": 720})
+        assert (
+            opened.tab.evaluate(beyond, where) <= 0
+        )  # nothing lies over the panel beside it, and no figure is cut off
     assert np.array_equal(opened.shown(), left)
     follows = "() => segevolution.stage.other.view.crosshair.join() === segevolution.stage.view.crosshair.join()"
     opened.place(deepest(patient.mask("spleen")))
