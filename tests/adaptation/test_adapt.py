@@ -520,3 +520,6 @@ def test_a_mixture_goes_on_from_an_adapter_and_is_compared_with_it(request_of, t
     ct, bare_ct = ([row for row in each.report["measured"] if row["modality"] == "CT"] for each in (done, bare))
     assert [row["before"]["mean"] for row in ct] == [row["before"]["mean"] for row in bare_ct]  # identity answers CT
     assert all(row["difference"]["mean"] == 0 for row in ct)
+    pages = [(each.folder / "report.md").read_text("utf-8") for each in (done, bare)]
+    assert ["From before to mixture:" in page for page in pages] == [True, False]  # an expert is not called the base
+    assert ["From base to mixture:" in page for page in pages] == [False, True]

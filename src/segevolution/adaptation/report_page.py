@@ -38,6 +38,7 @@ _TURNS = {
     Recommendation.NOT: Judgement.LOSS,
     Recommendation.UNKNOWN: Judgement.OPEN,
 }
+BEFORE = "before"  # what a page calls an expert that answered before
 _NAMED = 6  # structures
 _ROW_TURNS = {"gained": Judgement.GAIN, "rose": Judgement.GAIN, "fell": Judgement.LOSS}
 
@@ -60,14 +61,18 @@ def page_blocks(
         trained: how the training went.
         command: to use the adapter.
     """
-    report_findings = findings(table, Analysis(name, UNTRAINED))
+    before = _before(facts)
+    table = table.assign(method=table["method"].astype(str).replace(UNTRAINED, before))
+    report_findings = findings(table, Analysis(name, before))
     further = len(facts.structures) - _NAMED
     structures_text = ", ".join(facts.structures[:_NAMED]) + (f" and {further} more" if further > 0 else "")
     where = f"{'/'.join(facts.modalities) or 'scans'} of {facts.dataset}"
     curves = training_curves(facts.study / "models", _runs(facts))
     return [
         Heading(f"{name}: {facts.method} on {facts.base} for {where}", 1),
-        VerdictBlock("", advice.headline, f"Learned: {structures_text}.", _TURNS[advice.answer]),
+        VerdictBlock(
+            "", advice.headline, f"Learned: {structures_text}. {facts.beginning}".strip(), _TURNS[advice.answer]
+        ),
         *_gain(facts, table, measured),
         _listed([*advice.reasons]),
         Heading("Before and after"),
@@ -90,6 +95,11 @@ def page_blocks(
     ]
 
 
+def _before(facts: AdaptFacts) -> str:
+    """What the page calls the untrained side: the base, or an expert that answered in its place."""
+    return BEFORE if facts.beginning else UNTRAINED
+
+
 def _runs(facts: AdaptFacts) -> list[str]:
     """The trainings of the study: of the folds, and the one that the adapter is of."""
     models = facts.study / "models"
@@ -100,10 +110,11 @@ def _runs(facts: AdaptFacts) -> list[str]:
 def _gain(facts: AdaptFacts, table: pd.DataFrame, measured: VerdictEvidence) -> list[Block]:
     """The patients behind the one question that the verdict decides."""
     own_rows = table[~table["dataset"].isin(list(facts.retention))]
-    pairs = patient_pairs(own_rows, facts.method, UNTRAINED)
+    before = _before(facts)
+    pairs = patient_pairs(own_rows, facts.method, before)
     if not pairs:
         return []
-    panel = PairedPanel("", UNTRAINED, facts.method, pairs, measured.gain)
+    panel = PairedPanel("", before, facts.method, pairs, measured.gain)
     estimate = measured.gain.estimate
     interval = "and its 95 % interval" if estimate.shown else "without an interval: too few patients"
     caption = (
@@ -116,17 +127,18 @@ def _gain(facts: AdaptFacts, table: pd.DataFrame, measured: VerdictEvidence) -> 
 def _differences(facts: AdaptFacts, shown: Findings, measured: VerdictEvidence) -> list[Block]:
     """The forest plots of all kinds of prompt and of what was to be kept, and the patients' lines."""
     blocks: list[Block] = []
+    before = _before(facts)
     rows = [_forest_row(row) for row in measured.rows if row.change.estimate.patients]
     if rows:
         caption = (
             f"Paired differences of Dice with their 95 % intervals from {FEWEST} patients on. ▲ rose and ▼ fell, by "
             f"{WORTH:g} or more and with an interval without zero; · is not shown."
         )
-        label = f"difference of Dice, {facts.method} minus {UNTRAINED}"
+        label = f"difference of Dice, {facts.method} minus {before}"
         blocks.append(Picture("forest", caption, partial(draw_forest, rows, label)))
-    plain = [comparison for comparison in shown.against(UNTRAINED) if comparison.question.plain and comparison.pairs]
+    plain = [comparison for comparison in shown.against(before) if comparison.question.plain and comparison.pairs]
     if plain:
-        lines = f"From {UNTRAINED} to {facts.method}: each line a patient; solid rises, dashed falls, dotted stays."
+        lines = f"From {before} to {facts.method}: each line a patient; solid rises, dashed falls, dotted stays."
         blocks.append(Picture("paired", lines, partial(draw_paired, plain)))
     if measured.kept:
         caption = (
