@@ -28,7 +28,7 @@ from segevolution.metrics import dice
 _PLACE = Path(__file__).parent / "images"
 _ORGANS = ("liver", "right kidney", "left kidney", "spleen")
 _BASE, _EXPERT = "segvol-mini-2", "segvol-mini-mri"
-_DPI, _COLOURS = 70, 128
+_DPI, _COLOURS = 70, 256
 
 
 def main(study: Path, elsewhere: Path) -> None:
@@ -47,7 +47,10 @@ def main(study: Path, elsewhere: Path) -> None:
         for picture in pictures:
             sheet.paste(picture, (0, top))
             top += picture.height
-        sheet.quantize(_COLOURS).save(_PLACE / f"{name}.png", optimize=True)
+        few = sheet.quantize(
+            _COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        )  # keeps the lines' colours apart
+        few.save(_PLACE / f"{name}.png", optimize=True)
 
 
 def _other(folder: Path) -> Case:
