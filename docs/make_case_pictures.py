@@ -47,9 +47,8 @@ def main(study: Path, elsewhere: Path) -> None:
         for picture in pictures:
             sheet.paste(picture, (0, top))
             top += picture.height
-        few = sheet.quantize(
-            _COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
-        )  # keeps the lines' colours apart
+        # An octree keeps the colours of the thin lines apart, which a median cut merges.
+        few = sheet.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         few.save(_PLACE / f"{name}.png", optimize=True)
 
 

@@ -11,6 +11,7 @@ import typer
 import yaml
 
 import segevolution
+from segevolution.adaptation.recipe import STEPS
 from segevolution.cli.app import COMMANDS, app
 from segevolution.evaluation.results import SCHEMA
 from segevolution.metrics import METRICS
@@ -153,6 +154,17 @@ def test_the_reference_of_the_command_line_is_complete() -> None:
             missing += [name] if f"segevolution {name}" not in part[1] else []
             missing += [f"{name} {option}" for option in options if not re.search(rf"{option}(?![\w-])", part[1])]
     assert not missing
+
+
+def test_the_steps_that_adapt_takes_by_default_are_told_alike_everywhere() -> None:
+    root: Any = typer.main.get_command(app)
+    command = root.resolve_command(typer.Context(root, info_name="segevolution"), ["adapt"])[1]
+    (steps,) = (each for each in command.params if "--steps" in each.opts)
+    assert steps.help == f"Of training; default {STEPS}."
+    assert f"| `--steps N` | of training; default {STEPS} |" in (_DOCS / "reference" / "command_line.md").read_text(
+        "utf-8"
+    )
+    assert f"**trains** for {STEPS} steps" in (_DOCS / "how-to" / "adapt_to_your_data.md").read_text("utf-8")
 
 
 def test_the_reference_of_python_names_all_that_is_public() -> None:

@@ -59,7 +59,7 @@ def adapt(
             help="Test every patient, by K trainings on others; default 3 below 12 patients, else 1: hold some out.",
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Of training; default 400.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Of training; default 600.")] = None,
     minutes: Annotated[
         float | None, typer.Option(metavar="M", help="Stop training after so long, or after --steps.")
     ] = None,

@@ -140,9 +140,8 @@ def test_two_models_are_compared_side_by_side(opened: Any, patient: Case) -> Non
     beyond = "(where) => ((box) => box.scrollWidth - box.clientWidth)(document.querySelector(where))"
     for width, where in ((1000, "#right .caption"), (1280, "#right .caption"), (1280, "#right-caption")):
         opened.tab.set_viewport_size({"width": width, "height": 720})
-        assert (
-            opened.tab.evaluate(beyond, where) <= 0
-        )  # nothing lies over the panel beside it, and no figure is cut off
+        # Nothing lies over the panel beside it, and no figure is cut off.
+        assert opened.tab.evaluate(beyond, where) <= 0
     assert np.array_equal(opened.shown(), left)
     follows = "() => segevolution.stage.other.view.crosshair.join() === segevolution.stage.view.crosshair.join()"
     opened.place(deepest(patient.mask("spleen")))

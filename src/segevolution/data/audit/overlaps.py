@@ -57,6 +57,11 @@ class BaseTraining:
     unlisted: str = ""
 
 
+_Row = tuple[str, str, Modality | None]  # name, pattern and modality of a part that several lists name
+_TOTAL_SEGMENTATOR: _Row = ("TotalSegmentator", r"total_?seg(?!.*mr)|ct_torso|ct_abdomen_dicom", CT)
+_CT_ORG: _Row = ("CT-ORG", r"ct_?org", CT)
+
+
 def _m3d(code: str, name: str, pattern: str, modality: Modality | None = CT) -> KnownTrainingData:
     return KnownTrainingData(f"{name} (M3D-Seg {code})", pattern, modality)
 
@@ -75,8 +80,8 @@ _M3D_SEG = (
     _m3d("0008", "Pancreas-CT", r"pancreas_?ct|nih_?pancreas"),
     _m3d("0009", "3D-IRCADb", r"ircad"),
     _m3d("0010", "FLARE22", r"flare|abdomenct_12"),
-    _m3d("0011", "TotalSegmentator", r"total_?seg(?!.*mr)|ct_torso|ct_abdomen_dicom"),
-    _m3d("0012", "CT-ORG", r"ct_?org"),
+    _m3d("0011", *_TOTAL_SEGMENTATOR),
+    _m3d("0012", *_CT_ORG),
     _m3d("0013", "WORD", r"(^|_)word(_|$)"),
     _m3d("0014, 0015", "VerSe19 and VerSe20", r"verse"),
     _m3d("0016", "SLIVER07", r"sliver"),
@@ -104,16 +109,12 @@ _MINI = (
     KnownTrainingData("label maps of the Decathlon's prostates, as made CT", r"^labels_prostate$", CT),
 )
 
-_Row = tuple[str, str, Modality | None]
-
 
 def _listed(where: str, *rows: _Row) -> tuple[KnownTrainingData, ...]:
     """Parts that one list names, each by its name, pattern and modality."""
     return tuple(KnownTrainingData(f"{name} ({where})", pattern, modality) for name, pattern, modality in rows)
 
 
-_TOTAL_SEGMENTATOR: _Row = ("TotalSegmentator", r"total_?seg(?!.*mr)|ct_torso|ct_abdomen_dicom", CT)
-_CT_ORG: _Row = ("CT-ORG", r"ct_?org", CT)
 _AMOS: _Row = ("AMOS22, its CT and its MRI", r"amos", None)
 
 # LiteMedSAM "was trained on this medical image dataset", the CVPR 2024 challenge's (its author, bowang-lab/MedSAM issue
