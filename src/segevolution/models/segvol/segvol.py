@@ -21,7 +21,7 @@ from .prompt_encoder import PromptEncoder, named
 from .text_encoder import TextEncoder
 from .tokenizer import Tokenizer
 
-_CONVOLUTIONS = ("stem", "dense", "upscaling")
+_CONVOLUTIONS = ("stem", "pixels", "dense", "upscaling")
 
 
 class SegVol(BackboneModule):
@@ -52,9 +52,11 @@ class SegVol(BackboneModule):
             intensity=config.intensity,
             framing="zoom",
             adaptable=tuple(
-                name for group in ("encoder", "decoder", "stem", "dense", "upscaling") for name in groups[group]
+                name
+                for group in ("encoder", "decoder", "stem", "pixels", "dense", "upscaling")
+                for name in groups[group]
             ),
-            encoding=(*groups["encoder"], *groups["stem"]),
+            encoding=(*groups["encoder"], *groups["stem"], *groups["pixels"]),
             words=groups["text"],
             layer_groups=LAYER_GROUPS,
             parameter_groups=PARAMETER_GROUPS,
@@ -101,7 +103,8 @@ class SegVol(BackboneModule):
 
     @property
     def adaptable_groups(self) -> dict[str, tuple[str, ...]]:
-        """Dotted names of the linear and Conv3d layers by part: encoder, decoder, stem, dense, upscaling, heads, text.
+        """Dotted names of the linear and Conv3d layers by part: encoder, decoder, stem, pixels, dense, upscaling, heads and
+        text.
 
         `spec.adaptable` holds all but the last two, `spec.words` the last. Transposed convolutions are in none: peft
         cannot wrap them.
@@ -110,6 +113,7 @@ class SegVol(BackboneModule):
             "encoder": ("image_encoder.blocks.", "image_encoder.patch_embedding.patch_embeddings."),
             "decoder": ("mask_decoder.transformer.",),
             "stem": ("image_encoder.patch_embedding.stem.",),
+            "pixels": ("image_encoder.pixel_decoder.",),
             "dense": ("dense_prompts.",),
             "upscaling": ("mask_decoder.high_resolution.",),
             "heads": (
