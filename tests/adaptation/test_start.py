@@ -59,6 +59,16 @@ def test_lora_begins_with_the_weights_of_the_expert(begin, expert, toy_root):
         assert torch.equal(network.encode(images, [MRI]).tokens, both.encode(images, [MRI]).tokens)
 
 
+def test_where_another_model_answers_bare_that_is_adapted(begin, monkeypatch):
+    answers = {("toy", CT): ShippedExpert("toy-2")}
+    monkeypatch.setattr(start_module, "expert_for", lambda model, modality: answers.get((model, modality)))
+    chosen = begin("lora", [CT, CT])
+    assert (chosen.base, chosen.before, chosen.start) == ("toy-2", None, None)
+    assert "--start none adapts toy" in chosen.sentence
+    assert begin("lora", [CT], BARE) == Beginning("toy")
+    assert begin("lora", [CT, MRI]) == Beginning("toy")
+
+
 @pytest.mark.parametrize("modalities", [[CT], [MRI, CT], [None]])
 def test_other_scans_begin_at_the_base_as_it_is(begin, expert, modalities):
     assert begin("lora", modalities) == Beginning("toy")

@@ -17,6 +17,8 @@ from segevolution.inference.predict import predict
 from segevolution.inference.request import SegmentRequest
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
+from segevolution.server.answerers import Answerers
+from segevolution.server.settings import Settings
 from segevolution.vocabulary import Modality
 
 
@@ -99,3 +101,14 @@ def test_every_expert_that_ships_fits_and_speaks_of_the_same_structures() -> Non
         answers, asked = load(expert.model, adapter=expert.adapter, device="cpu"), load(model, device="cpu")
         assert set(answers.spec.structures) == set(asked.spec.structures)
         assert answers.spec.accepts == asked.spec.accepts
+
+
+def test_a_server_lists_a_model_that_answers_a_modality_bare(packaged: Path) -> None:
+    served = Answerers(Settings(model="toy"))
+    assert [(answerer.id, answerer.expert_for) for answerer in served.all] == [
+        ("base", ()),
+        ("toy-mri", (Modality.MRI,)),
+        ("toy-2", (Modality.PET,)),
+    ]
+    assert served.find(None, Modality.PET).model == "toy-2"
+    assert served.find(None, Modality.CT).id == "base"

@@ -81,8 +81,13 @@ def _shipped(
     base: str, method: str, modality: Modality | None, structures: Sequence[str], spec: Spec, work: Path
 ) -> Beginning:
     expert = expert_for(base, modality)
-    if expert is None or expert.adapter is None or not set(structures) <= set(spec.structures):
+    if expert is None or not set(structures) <= set(spec.structures):
         return Beginning(base)
+    if expert.adapter is None:
+        return Beginning(
+            expert.model,
+            sentence=f"{modality} is answered by {expert}, so that is adapted; --start {BARE} adapts {base}.",
+        )
     if method not in CONTINUED:
         return Beginning(
             expert.model,

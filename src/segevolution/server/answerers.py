@@ -9,7 +9,7 @@ from threading import Lock
 
 from ..adapters.artifact import describe, load_adapter
 from ..adapters.protocol import Adapter
-from ..adapters.shipped import NONE, experts, find_adapter
+from ..adapters.shipped import NONE, ShippedExpert, experts, find_adapter
 from ..inference.calibration import Calibration
 from ..inference.confidence import calibration_of
 from ..inference.load import load
@@ -127,13 +127,13 @@ class Answerers:
 def _listed(settings: Settings) -> list[AnswererChoice]:
     """The bare model, the experts of its modalities, and what the command line names."""
     answerers = [AnswererChoice(BASE, settings.model)]
-    modalities: dict[tuple[str, str], list[Modality]] = {}
+    modalities: dict[ShippedExpert, list[Modality]] = {}
     for (model, modality), expert in experts().items():
-        if model == settings.model and expert.adapter is not None:
-            modalities.setdefault((expert.model, expert.adapter), []).append(modality)
+        if model == settings.model:
+            modalities.setdefault(expert, []).append(modality)
     answerers += [
-        AnswererChoice(adapter, model, adapter, tuple(expert_modalities))
-        for (model, adapter), expert_modalities in modalities.items()
+        AnswererChoice(expert.adapter or _plain(expert.model), expert.model, expert.adapter, tuple(expert_modalities))
+        for expert, expert_modalities in modalities.items()
     ]
     for adapter_name in settings.adapters:
         folder = find_adapter(adapter_name)
@@ -144,7 +144,8 @@ def _listed(settings: Settings) -> list[AnswererChoice]:
             continue  # ships, and is listed already
         answerers.append(AnswererChoice(_free(name, ids_taken), model, folder))
     # What an adapter changed is seen beside its own base, which need not be the model that is served.
-    for model in dict.fromkeys(answerer.model for answerer in answerers if answerer.model != settings.model):
+    bare = {answerer.model for answerer in answerers if answerer.adapter is None}
+    for model in dict.fromkeys(answerer.model for answerer in answerers if answerer.model not in bare):
         answerers.append(AnswererChoice(_free(Path(model).name, {answerer.id for answerer in answerers}), model))
     return answerers
 

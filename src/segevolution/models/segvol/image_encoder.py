@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from ..backbone import Triple
 from .config import SegVolConfig
-from .pixel_decoder import PixelDecoder
 from .stem import Stem
 
 
@@ -23,21 +22,13 @@ class ImageEncoder(nn.Module):
             TransformerBlock(config.width, config.heads, config.mlp) for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width)
-        self.grid = config.grid
-        self.pixel_decoder: PixelDecoder | None = None
-        if config.pixel_decoder is not None and config.stem is not None:
-            channels = (config.stem.channels[-1], config.stem.channels[-2])
-            self.pixel_decoder = PixelDecoder(config.pixel_decoder, config.width, channels)
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Tokens run over the grid in (D, H, W) order, W fastest; maps are at 2 and 4 times the grid, or none."""
         tokens, skips = self.patch_embedding(images)
         for block in self.blocks:
             tokens = block(tokens)
-        tokens = self.norm(tokens)
-        if self.pixel_decoder is not None:
-            skips = self.pixel_decoder(tokens, self.grid, skips)
-        return tokens, skips
+        return self.norm(tokens), skips
 
 
 class PatchEmbedding(nn.Module):

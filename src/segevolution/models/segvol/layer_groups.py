@@ -24,7 +24,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "decoder.cross_attention": tuple(f"{cross}.{part}" for cross in _CROSS for part in _PROJECTIONS),
     "decoder.mlp": (f"{_LAYER}mlp.lin1", f"{_LAYER}mlp.lin2"),
     "stem": ("image_encoder.patch_embedding.stem.**",),
-    "pixel_decoder": (f"{ENCODER}pixel_decoder.**",),
+    "pixel_decoder": ("pixel_decoder.**",),
     "dense_prompts": ("dense_prompts.**",),
     "upscaling": ("mask_decoder.high_resolution.**",),
     "text": ("text_encoder.**",),

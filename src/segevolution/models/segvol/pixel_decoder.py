@@ -34,10 +34,7 @@ class PixelDecoder(nn.Module):
         self.stages = nn.ModuleList(
             StemStage(o + skip, o, (1, 1, 1), config.groups) for o, skip in zip(config.channels, skips, strict=True)
         )
-        self.project = nn.ModuleList(nn.Conv3d(o, skip, 1) for o, skip in zip(config.channels, skips, strict=True))
-        for layer in self.project:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.project = nn.ModuleList(_nothing(o, skip) for o, skip in zip(config.channels, skips, strict=True))
 
     def forward(self, tokens: Tensor, grid: Triple, skips: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Decode an image once, for all prompts.
@@ -57,3 +54,12 @@ class PixelDecoder(nn.Module):
             maps = stage(torch.cat([larger, skip], 1))
             changed.append(skip + project(maps))
         return tuple(changed)
+
+
+def _nothing(inputs: int, outputs: int) -> nn.Conv3d:
+    """A 1 x 1 x 1 convolution that gives zeros until it has learned something."""
+    layer = nn.Conv3d(inputs, outputs, 1)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+    return layer
