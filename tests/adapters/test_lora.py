@@ -4,12 +4,12 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import nn
 
 from segevolution.adapters import LoraAdapter, LoraConfig, save_adapter, trainable
 from segevolution.adapters import targets as choose
+from segevolution.adapters.lora import is_wrapped
 from segevolution.adapters.targets import trained_groups
 from segevolution.errors import AdapterError
 from segevolution.inference.load import load
@@ -33,7 +33,7 @@ def published() -> SegVol:
 
 
 def wrapped(backbone) -> list[str]:
-    return [name for name, layer in backbone.named_modules() if isinstance(layer, LoraLayer)]
+    return [name for name, layer in backbone.named_modules() if is_wrapped(layer)]
 
 
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
@@ -93,7 +93,7 @@ def test_the_study_preset_trains_what_the_study_trained():
     assert sum(counted.values()) == 1_136_640
     assert sum(n for name, n in counted.items() if name.startswith("image_encoder.")) == 1_032_192
     assert all("lora_A" in name or "lora_B" in name for name in counted)
-    assert next(layer for layer in backbone.modules() if isinstance(layer, LoraLayer)).scaling["default"] == 8 / 8**0.5
+    assert next(layer for layer in backbone.modules() if is_wrapped(layer)).scaling["default"] == 8 / 8**0.5
 
 
 def test_a_file_of_the_study_preset_has_4_56_megabytes(tmp_path: Path):
@@ -189,7 +189,7 @@ def test_convolutions_of_the_optional_parts_are_wrapped_and_merge(full_segvol, a
     with torch.no_grad():
         base = answer(full_segvol)
         adapter.attach(full_segvol)
-        kinds = {type(layer.get_base_layer()) for layer in full_segvol.modules() if isinstance(layer, LoraLayer)}
+        kinds = {type(layer.get_base_layer()) for layer in full_segvol.modules() if is_wrapped(layer)}
         assert nn.Conv3d in kinds
         assert any(name.startswith("dense_prompts.") for name in wrapped(full_segvol))
         assert torch.equal(answer(full_segvol), base)

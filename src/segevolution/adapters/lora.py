@@ -1,19 +1,19 @@
-"""LoRA: low-rank updates beside frozen layers (Hu et al. 2021, arXiv:2106.09685), with peft's layers and file names.
+"""LoRA: low-rank updates beside frozen layers (Hu et al. 2021, arXiv:2106.09685), with peft's file names.
 
 A wrapped layer answers W x + s B A x, where A (rank x inputs) starts at random, B (outputs x rank) at zero, and s is
 alpha / rank, or alpha / sqrt(rank) when rank-stabilised (Kalajdzievski 2023, arXiv:2312.03732). Before the first step
-the adapted network therefore is the base, bit for bit.
+the adapted network therefore is the base, bit for bit. The layers are `low_rank`'s; those of DoRA are peft's, which is
+imported for them, and for its settings in a file, alone.
 """
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import peft
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from ..errors import AdapterError
@@ -22,10 +22,14 @@ from . import targets as choose
 from .base import BaseAdapter
 from .config import AdapterConfig
 from .in_place import InPlace
+from .low_rank import LowRankLayer, Update
 
-NAME = "default"  # the only adapter in each of peft's layers
+if TYPE_CHECKING:
+    import peft
+
+NAME = "default"  # the only adapter in each layer, as peft calls it
 PREFIX = "base_model.model."  # peft's, before every name in a file
-Wrapped = Any  # a LoraLayer; peft's classes carry no types
+Wrapped = Any  # a LowRankLayer, or peft's layer of DoRA
 WRAPPABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -99,7 +103,7 @@ class LoraAdapter(BaseAdapter):
         assert isinstance(self._config, LoraConfig)
         return self._config
 
-    def peft_config(self) -> peft.LoraConfig:
+    def peft_config(self) -> "peft.LoraConfig":
         """The same settings as peft's, for the layers of the backbone it is attached to: exactly these, as a pattern.
 
         Raises:
@@ -164,34 +168,58 @@ class LoraAdapter(BaseAdapter):
 def inject(
     backbone: BackboneModule, config: LoraConfig, names: tuple[str, ...], adapter: str = NAME, *, beside: bool = False
 ) -> dict[str, Wrapped]:
-    """Wrap exactly the named layers in place, each in peft's layer; the originals live on inside.
+    """Wrap exactly the named layers in place; the originals live on inside.
 
     Args:
         backbone: the network.
         config: of the LoRA.
         names: of its layers.
-        adapter: what peft calls it.
+        adapter: what the layers call it.
         beside: put it beside others into layers that are wrapped already, all of the same names.
 
     Raises:
-        AdapterError: a layer of a type that peft cannot wrap, or that is wrapped already.
+        AdapterError: a layer of a type that LoRA cannot wrap, or that is wrapped already.
     """
     for name in names:
         layer = backbone.get_submodule(name)
-        if isinstance(layer, LoraLayer):
+        if is_wrapped(layer):
             if beside:
                 continue
             raise AdapterError(f"{name} carries LoRA already; detach or merge that adapter first.")
         if not isinstance(layer, WRAPPABLE):
             raise AdapterError(f"{name} is a {type(layer).__name__}, which LoRA cannot wrap; name it in also_train.")
+    if config.dora:
+        _inject_by_peft(backbone, config, names, adapter)
+    else:
+        update = Update(config.rank, config.alpha, config.rank_stabilised, config.dropout)
+        # In the network's own order, so that a seed draws the same values however the names are sorted.
+        for name in [name for name, _ in backbone.named_modules() if name in set(names)]:
+            layer = backbone.get_submodule(name)
+            if not isinstance(layer, LowRankLayer):
+                layer = LowRankLayer(layer)
+                backbone.set_submodule(name, layer)
+            layer.add(adapter, update)
+    wrapped = {name: layer for name, layer in backbone.named_modules() if is_wrapped(layer)}
+    if wrapped.keys() != set(names):
+        raise AdapterError(f"{len(wrapped)} layers carry LoRA where {len(names)} were asked for; check peft's version.")
+    return wrapped
+
+
+def is_wrapped(layer: nn.Module) -> bool:
+    """Whether a layer carries LoRA: ours, or peft's, which can be there only where peft was imported."""
+    if isinstance(layer, LowRankLayer):
+        return True
+    imported = sys.modules.get("peft.tuners.lora")
+    return imported is not None and isinstance(layer, imported.LoraLayer)
+
+
+def _inject_by_peft(backbone: BackboneModule, config: LoraConfig, names: tuple[str, ...], adapter: str) -> None:
+    import peft
+
     had = set(vars(backbone))
     peft.inject_adapter_in_model(_peft_config(config, names), backbone, adapter_name=adapter)
     for attribute in set(vars(backbone)) - had:
         delattr(backbone, attribute)
-    wrapped = {name: layer for name, layer in backbone.named_modules() if isinstance(layer, LoraLayer)}
-    if wrapped.keys() != set(names):
-        raise AdapterError(f"peft wrapped {len(wrapped)} layers where {len(names)} were asked for; check its version.")
-    return wrapped
 
 
 def named(layers: Mapping[str, Wrapped], adapter: str = NAME) -> dict[str, nn.Parameter]:
@@ -208,11 +236,11 @@ def named(layers: Mapping[str, Wrapped], adapter: str = NAME) -> dict[str, nn.Pa
 def activate(layers: Iterable[Wrapped], weights: Mapping[str, float | Tensor]) -> None:
     """Let exactly these of the LoRAs that layers hold answer, each times its weight; none leaves the bare layers.
 
-    peft's own `set_adapter` would also change what asks for gradients, so its attribute is set here.
+    peft's own `set_adapter` would also change what asks for gradients, so the attribute behind it is set here.
 
     Args:
         layers: wrapped.
-        weights: by what peft calls each; a tensor is a scalar, and may ask for gradients.
+        weights: by what the layers call each; a tensor is a scalar, and may ask for gradients.
     """
     for layer in layers:
         layer._active_adapter = list(weights)
@@ -246,7 +274,9 @@ def merged_weight(layer: Wrapped) -> Tensor:
     return merged
 
 
-def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> peft.LoraConfig:
+def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> "peft.LoraConfig":
+    import peft
+
     settings: dict[str, Any] = {"lora_alpha": config.alpha}  # peft says int and means any number
     return peft.LoraConfig(
         **settings,

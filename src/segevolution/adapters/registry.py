@@ -7,8 +7,8 @@ from typing import Any
 from ..errors import AdapterError
 from .base import BaseAdapter
 
-# Name -> module and class. A module is imported when its method is asked for: LoRA brings peft, which takes seconds
-# that an answer of the bare network has no need of.
+# Name -> module and class. A module is imported when its method is asked for, since an answer of the bare network has
+# no need of it.
 _PLACES = {
     "lora": ("lora", "LoraAdapter"),
     "full": ("full", "FullAdapter"),
