@@ -17,12 +17,11 @@ from .dense_prompts import DensePrompts
 from .image_encoder import ImageEncoder
 from .layer_groups import LAYER_GROUPS, PARAMETER_GROUPS
 from .mask_decoder import MASKS, MaskDecoder
-from .pixel_decoder import PixelDecoder
 from .prompt_encoder import PromptEncoder, named
 from .text_encoder import TextEncoder
 from .tokenizer import Tokenizer
 
-_CONVOLUTIONS = ("stem", "pixels", "dense", "upscaling")
+_CONVOLUTIONS = ("stem", "dense", "upscaling")
 
 
 class SegVol(BackboneModule):
@@ -40,7 +39,6 @@ class SegVol(BackboneModule):
         self.prompt_encoder = PromptEncoder(config)
         self.mask_decoder = MaskDecoder(config)
         self.dense_prompts = DensePrompts(config) if config.dense_prompts else None
-        self.pixel_decoder = _pixel_decoder(config)
         self.text_encoder = TextEncoder(config.text, config.width, tokenizer) if config.text else None
         positions = self.image_encoder.patch_embedding.position_embeddings
         if config.start.position > 0 and not positions.is_meta:  # an outline has shapes alone
@@ -54,11 +52,9 @@ class SegVol(BackboneModule):
             intensity=config.intensity,
             framing="zoom",
             adaptable=tuple(
-                name
-                for group in ("encoder", "decoder", "stem", "pixels", "dense", "upscaling")
-                for name in groups[group]
+                name for group in ("encoder", "decoder", "stem", "dense", "upscaling") for name in groups[group]
             ),
-            encoding=(*groups["encoder"], *groups["stem"], *groups["pixels"]),
+            encoding=(*groups["encoder"], *groups["stem"]),
             words=groups["text"],
             layer_groups=LAYER_GROUPS,
             parameter_groups=PARAMETER_GROUPS,
@@ -105,9 +101,7 @@ class SegVol(BackboneModule):
 
     @property
     def adaptable_groups(self) -> dict[str, tuple[str, ...]]:
-        """Dotted names of the linear and Conv3d layers by part.
-
-        The parts are encoder, decoder, stem, pixels, dense, upscaling, heads and text.
+        """Dotted names of the linear and Conv3d layers by part: encoder, decoder, stem, dense, upscaling, heads, text.
 
         `spec.adaptable` holds all but the last two, `spec.words` the last. Transposed convolutions are in none: peft
         cannot wrap them.
@@ -116,7 +110,6 @@ class SegVol(BackboneModule):
             "encoder": ("image_encoder.blocks.", "image_encoder.patch_embedding.patch_embeddings."),
             "decoder": ("mask_decoder.transformer.",),
             "stem": ("image_encoder.patch_embedding.stem.",),
-            "pixels": ("pixel_decoder.",),
             "dense": ("dense_prompts.",),
             "upscaling": ("mask_decoder.high_resolution.",),
             "heads": (
@@ -141,8 +134,6 @@ class SegVol(BackboneModule):
                 f"this network needs (B, 1, {', '.join(map(str, self.config.window))}) and one modality an image."
             )
         tokens, skips = self.image_encoder(images)
-        if self.pixel_decoder is not None:
-            skips = self.pixel_decoder(tokens, self.config.grid, skips)
         return Features(tokens, self.config.grid, skips, tuple(modalities))
 
     def _decode(
@@ -227,12 +218,6 @@ class SegVol(BackboneModule):
         if name is None or tokenizer is None or not tokenizer.knows(name):
             name = known
         return sentence(name, context.modality, wording.template or self.config.template)
-
-
-def _pixel_decoder(config: SegVolConfig) -> PixelDecoder | None:
-    if config.pixel_decoder is None or config.stem is None:
-        return None
-    return PixelDecoder(config.pixel_decoder, config.width, (config.stem.channels[-1], config.stem.channels[-2]))
 
 
 def _adaptation(convolutions: bool) -> Adaptation:
