@@ -1,5 +1,7 @@
 """The moving average of the weights: how fast it follows, step by step."""
 
+from dataclasses import replace
+
 import torch
 
 from segevolution.models.tiny import TinyBackbone
@@ -42,3 +44,23 @@ def test_without_a_decay_there_is_no_average(monkeypatch):
     monkeypatch.setattr(PromptableModule, "global_step", 1)
     module._follow()
     assert module._average == {}
+
+
+def test_a_run_leaves_a_mean_with_what_it_began_with_also_where_it_was_stopped(toy, tmp_path):
+    began = toy.weights(toy.model())
+    trained = toy.weights(toy.train(tmp_path / "all", toy.settings())[0])
+    leaning = toy.settings(start_share=0.25)
+    mean = toy.weights(toy.train(tmp_path / "mean", leaning)[0])
+    assert not torch.equal(trained["reach"], began["reach"])
+    for name, value in mean.items():
+        torch.testing.assert_close(value, 0.75 * trained[name] + 0.25 * began[name])
+    stopped = replace(leaning, seconds=0.0)
+    for _ in range(3):
+        network, result = toy.train(tmp_path / "parts", stopped)
+        assert not result.finished
+    network, result = toy.train(tmp_path / "parts", leaning)
+    assert result.finished
+    again, _ = toy.train(tmp_path / "parts", leaning)  # a finished run is not trained again
+    for name, value in mean.items():
+        assert torch.equal(toy.weights(network)[name], value), name
+        assert torch.equal(toy.weights(again)[name], value), name

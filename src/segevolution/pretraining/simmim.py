@@ -54,7 +54,7 @@ PICTURE = "reconstruction.png"
 # Of FitSettings: there are no prompts here, nothing is frozen, and nothing is chosen by validation.
 WITHOUT_PART = (
     *("prompt", "objective", "validation", "cache_features", "cache_dtype"),
-    *("patience", "plateau_factor", "plateau_patience", "keep_weights"),
+    *("patience", "plateau_factor", "plateau_patience", "keep_weights", "start_share"),
 )
 
 

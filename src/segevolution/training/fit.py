@@ -143,6 +143,7 @@ def fit(
     groups, validation = ([group.kept_in(cache) for group in part] for part in (groups, validation))
     head = _semantic_head(backbone, groups, settings)
     module = PromptableModule(backbone, settings, head)
+    began_with = module.copied() if settings.start_share else {}  # a checkpoint is read later, within trainer.fit
     checkpoint_callback = CheckpointCallback(folder, settings, validator(validation, backbone.spec, settings))
     semantic = [] if head is None else _structures(groups)
     loaders = TrainingDataModule(groups, backbone.spec, settings, semantic, _pool(backbone, settings, folder, device))
@@ -164,6 +165,7 @@ def fit(
         module.adopt(read_checkpoint(best))
     else:
         module.adopt_average()
+    module.lean_towards(began_with, settings.start_share)
     backbone.eval()
     seconds = time.monotonic() - started
     trained = sum(value.numel() for name, value in module.trained().items() if not name.startswith("head."))

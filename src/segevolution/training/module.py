@@ -190,6 +190,17 @@ class PromptableModule(lightning.LightningModule):
             for name, value in self._average.items():
                 trained[name].copy_(value)
 
+    def copied(self) -> dict[str, Tensor]:
+        """What is trained, as it is now, on the CPU."""
+        return {name: value.detach().cpu().clone() for name, value in self.trained().items()}
+
+    def lean_towards(self, weights: Mapping[str, Tensor], share: float) -> None:
+        """Make each trained value the mean of itself and of these, which count for `share`."""
+        trained = self.trained()
+        with torch.no_grad():
+            for name, value in weights.items():
+                trained[name].lerp_(value.to(trained[name]), share)
+
     def adopt(self, checkpoint: dict[str, Any]) -> None:
         """Take the weights that a checkpoint of this run would leave: their average where there is one.
 

@@ -70,6 +70,8 @@ class FitSettings:
         patience: the run ends after so many validations in a row without a better score; 0 = never.
         keep_weights: weights that the run leaves: those at its end, or those of its best validation score. Nothing but
             validation patients has a say in either.
+        start_share: share of the weights that the run began with in those that it leaves; the mean of both often keeps
+            what training on few patients loses elsewhere (Wortsman et al. 2022, arXiv:2109.01903). 0 = none.
         gradient_checkpointing: compute the encoder's blocks twice instead of keeping their activations: the same
             gradients, less memory, more time.
         compile: torch.compile the encoder's blocks; "eager" and "aot_eager" name backends for finding faults.
@@ -110,6 +112,7 @@ class FitSettings:
     plateau_patience: Annotated[int, Field(ge=1)] = 2
     patience: Annotated[int, Field(ge=0)] = 0
     keep_weights: Literal["last", "best"] = "last"
+    start_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     gradient_checkpointing: bool = False
     compile: bool | Literal["eager", "aot_eager"] = False
     cache_features: Annotated[int, Field(ge=0)] = 0
@@ -147,6 +150,7 @@ _LATER = {
     "": (
         *("accumulate", "lr_multipliers", "schedule", "plateau_factor", "plateau_patience", "patience", "keep_weights"),
         *("gradient_checkpointing", "compile", "cache_features", "cache_dtype", "loggers", "nodes", "validation"),
+        "start_share",
     ),
     "objective": ("retain", "overlap"),
     "sample": ("absent_structures",),
