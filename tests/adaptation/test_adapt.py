@@ -24,7 +24,8 @@ from segevolution.data.synthesis import patients
 from segevolution.errors import AdapterError, OutputError, RecipeError, StoreError
 from segevolution.inference.load import load
 from segevolution.markup import markdown_text
-from segevolution.training.fit import fit
+from segevolution.training.fit import FitResult, fit
+from segevolution.training.settings import FitSettings
 from segevolution.vocabulary import Modality
 
 pytestmark = pytest.mark.usefixtures("plain_pictures")
@@ -405,6 +406,20 @@ def test_names_new_to_the_base_are_learned_faster_and_by_the_text_tower_too(requ
     )
     assert ("text" in decoder.methods[1].settings.get("parts", ())) is words
     assert recipe.fit["view"]["focus"] > 0  # as segvol-mini looks at a case
+
+
+def test_an_adapter_may_keep_a_share_of_what_it_began_with(request_of):
+    asked: list[FitSettings] = []
+
+    def watched(backbone, groups, settings, folder, **told):
+        asked.append(settings)
+        return FitResult(1, True, 0.1, 1, {})
+
+    plain, leaning = request_of(), request_of(start_share=0.5)
+    assert "start_share" not in plain.told()  # a request of before is known again
+    assert leaning.told()["start_share"] == 0.5
+    run(leaning, fit=watched, force=True)
+    assert {settings.start_share for settings in asked} == {0.5}
 
 
 def test_only_the_structures_asked_for_are_told_of(request_of, quick_fit):

@@ -59,6 +59,8 @@ class AdaptRequest:
         ct: a store of real CT on which it is measured too.
         start: an adapter that training begins with, a folder or a name that ships; "none" begins at the bare base;
             None takes the expert that answers these scans where one ships, see `start.choose_beginning`.
+        start_share: share, in [0, 1), of what training began with in the adapter that is kept; more of it keeps more of
+            other clinics' scans, and less of what was learned, see `FitSettings.start_share`.
     """
 
     dataset: Path
@@ -76,6 +78,7 @@ class AdaptRequest:
     simulated: int = 6
     ct: Path | None = None
     start: str | None = None
+    start_share: float = 0.0
 
     @property
     def work(self) -> Path:
@@ -87,8 +90,9 @@ class AdaptRequest:
         values = asdict(self)
         del values["output"]
         values["dataset"] = str(self.dataset.resolve())
-        if values["start"] is None:
-            del values["start"]
+        for name, usual in (("start", None), ("start_share", 0.0)):  # added later; requests of before stay the same
+            if values[name] == usual:
+                del values[name]
         plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
         return plain
 
@@ -239,6 +243,8 @@ def _fit(request: AdaptRequest, validated: bool, windows: str, new: bool) -> dic
         "checkpoint_every": 20,
         "sample": {"views": 2, "structures": 3, "prompts": 2},
     }
+    if request.start_share:
+        values["start_share"] = request.start_share
     if windows == "focus":  # it will look at structures closely, so it learns to
         values["view"] = {"whole": 0.75, "native": 0.0, "focus": 0.4}
     if request.minutes is not None:

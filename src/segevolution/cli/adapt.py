@@ -79,6 +79,15 @@ def adapt(
             "expert that answers these scans, where one ships.",
         ),
     ] = None,
+    start_share: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.9,
+            metavar="SHARE",
+            help="Of what training began with, in the adapter that is kept: .5 loses less on other clinics' scans.",
+        ),
+    ] = 0.0,
     simulated: Annotated[
         int, typer.Option(min=0, metavar="N", help="Simulated CT patients on which forgetting is measured.")
     ] = 6,
@@ -130,6 +139,7 @@ def adapt(
         simulated=simulated,
         ct=ct,
         start=start,
+        start_share=start_share,
     )
     bar = progress_bar(quiet)
     task = bar.add_task("prepare", total=None)
