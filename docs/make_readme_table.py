@@ -11,7 +11,7 @@ NAMES = {
     "segvol-mini": "segvol-mini (CT only, an MRI as it is)",
     "base": "segvol-mini-2 (CT only, an MRI matched to CT)",
     "expert": "its shipped MRI expert (no real MRI)",
-    "mixture": "`adapt`: mixture from the expert, 5 MRI patients, 600 steps",
+    "mixture": "mixture from the expert, 5 MRI patients, 600 plain steps",
     "lora": "LoRA, the same 5, 120 steps",
     "scratch": "the same network from scratch, the same 5",
     "unet": "U-Net from scratch, the same 5, 1,500 steps",

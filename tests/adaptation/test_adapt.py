@@ -5,6 +5,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import nibabel as nib
@@ -14,7 +15,7 @@ import torch
 
 from segevolution.adaptation.adapt import adapt
 from segevolution.adaptation.data import PatientCounts, PreparedDataset, Shares, sizes
-from segevolution.adaptation.recipe import RETAIN, AdaptRequest, chosen_layers, make_recipe
+from segevolution.adaptation.recipe import CONTRASTS, RETAIN, START_SHARE, AdaptRequest, chosen_layers, make_recipe
 from segevolution.adaptation.start import Beginning
 from segevolution.adapters import create, describe, save_adapter, trainable
 from segevolution.data.sources import Overrides
@@ -24,8 +25,7 @@ from segevolution.data.synthesis import patients
 from segevolution.errors import AdapterError, OutputError, RecipeError, StoreError
 from segevolution.inference.load import load
 from segevolution.markup import markdown_text
-from segevolution.training.fit import FitResult, fit
-from segevolution.training.settings import FitSettings
+from segevolution.training.fit import fit
 from segevolution.vocabulary import Modality
 
 pytestmark = pytest.mark.usefixtures("plain_pictures")
@@ -408,18 +408,27 @@ def test_names_new_to_the_base_are_learned_faster_and_by_the_text_tower_too(requ
     assert recipe.fit["view"]["focus"] > 0  # as segvol-mini looks at a case
 
 
-def test_an_adapter_may_keep_a_share_of_what_it_began_with(request_of):
-    asked: list[FitSettings] = []
+def test_other_contrasts_and_a_share_of_the_start_keep_what_few_patients_lose(request_of, toy_root):
+    model = load("segvol-mini-2", device="cpu")
 
-    def watched(backbone, groups, settings, folder, **told):
-        asked.append(settings)
-        return FitResult(1, True, 0.1, 1, {})
+    def made(store, begun: Beginning, **changes) -> dict[str, Any]:
+        brought = PreparedDataset(Store.open(toy_root / store), "ours")
+        recipe, _ = make_recipe(
+            *(request_of(base="segvol-mini-2", **changes), brought, ("liver",), brought.store.cases, model.spec),
+            *(chosen_layers(model), HELD_OUT, begun),
+        )
+        return recipe.fit
 
-    plain, leaning = request_of(), request_of(start_share=0.5)
-    assert "start_share" not in plain.told()  # a request of before is known again
-    assert leaning.told()["start_share"] == 0.5
-    run(leaning, fit=watched, force=True)
-    assert {settings.start_share for settings in asked} == {0.5}
+    bare = Beginning("segvol-mini-2")
+    expert = Beginning("segvol-mini-2", "segvol-mini-mri", "mixture", "segvol-mini-mri")
+    assert made("mri", expert)["intensity"] == {"recontrast": {"share": {"MRI": CONTRASTS}}}
+    assert made("ct", bare)["intensity"] == {"recontrast": {"share": {}}}
+    assert made("mri", expert)["start_share"] == START_SHARE
+    assert made("mri", bare)["start_share"] == 0  # there is nothing to keep
+    assert made("mri", expert, start_share=0.5)["start_share"] == 0.5
+    assert made("mri", expert, start_share=0.0)["start_share"] == 0
+    assert "start_share" not in request_of().told()  # a request of before is known again
+    assert request_of(start_share=0.5).told()["start_share"] == 0.5
 
 
 def test_only_the_structures_asked_for_are_told_of(request_of, quick_fit):

@@ -22,8 +22,12 @@ from .start import Beginning
 MethodName = Literal["lora", "mixture", "prior", "full", "decoder", "bias"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 
-# Five CHAOS patients, 14 tested in two folds, the mixture from the expert: 120 steps .82 by text, 600 steps .86.
-STEPS = 600
+# Five CHAOS patients, 14 tested in two folds, the mixture from the expert: 120 steps .82 by text, 600 steps .86. Long
+# training costs scans of other clinics, which a third of the views in other contrasts and a quarter of the start keep;
+# so 900 steps show as many views as they are as 600 did. Measured: docs/explanation/segvol_mini.md.
+STEPS = 900
+CONTRASTS = 0.33  # of the views of MRI
+START_SHARE = 0.25  # where training begins with an adapter
 REPLAYED, FIRST_SEED = 4, 900_000  # simulated CT patients; segvol-mini learned from none of these seeds
 RETENTION = ("liver", "spleen", "right kidney", "left kidney", "aorta", "stomach")
 MOST_VALIDATED = 8  # patients; a validation is to cost little
@@ -60,7 +64,8 @@ class AdaptRequest:
         start: an adapter that training begins with, a folder or a name that ships; "none" begins at the bare base;
             None takes the expert that answers these scans where one ships, see `start.choose_beginning`.
         start_share: share, in [0, 1), of what training began with in the adapter that is kept; more of it keeps more of
-            other clinics' scans, and less of what was learned, see `FitSettings.start_share`.
+            other clinics' scans, and less of what was learned, see `FitSettings.start_share`; None = START_SHARE where
+            training begins with an adapter, else 0.
     """
 
     dataset: Path
@@ -78,7 +83,7 @@ class AdaptRequest:
     simulated: int = 6
     ct: Path | None = None
     start: str | None = None
-    start_share: float = 0.0
+    start_share: float | None = None
 
     @property
     def work(self) -> Path:
@@ -90,8 +95,8 @@ class AdaptRequest:
         values = asdict(self)
         del values["output"]
         values["dataset"] = str(self.dataset.resolve())
-        for name, usual in (("start", None), ("start_share", 0.0)):  # added later; requests of before stay the same
-            if values[name] == usual:
+        for name in ("start", "start_share"):  # added later; requests of before stay the same
+            if values[name] is None:
                 del values[name]
         plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
         return plain
@@ -160,6 +165,7 @@ def make_recipe(
         "methods": [_before(beginning), _trained(request.method, modalities, layers, beginning)],
         "fit": {
             **_fit(request, bool(shares.split.validation), spec.windows, new),
+            **_breadth(request, modalities, beginning),
             "objective": _objective(others, modalities),
         },
         "prompts": [kind for kind in COMBINATIONS if set(kind.split("+")) <= set(spec.accepts)],
@@ -243,8 +249,6 @@ def _fit(request: AdaptRequest, validated: bool, windows: str, new: bool) -> dic
         "checkpoint_every": 20,
         "sample": {"views": 2, "structures": 3, "prompts": 2},
     }
-    if request.start_share:
-        values["start_share"] = request.start_share
     if windows == "focus":  # it will look at structures closely, so it learns to
         values["view"] = {"whole": 0.75, "native": 0.0, "focus": 0.4}
     if request.minutes is not None:
@@ -255,6 +259,16 @@ def _fit(request: AdaptRequest, validated: bool, windows: str, new: bool) -> dic
         values |= {"keep_weights": "best", "validate_every": max(1, steps // 4)}
         values["validation"] = {"volumes": 10_000, "prompts": ["text", "point", "box"]}
     return values
+
+
+def _breadth(request: AdaptRequest, modalities: set[Modality | None], beginning: Beginning) -> dict[str, Any]:
+    """What keeps training on few patients of one sequence from losing other sequences and clinics."""
+    contrasts = {Modality.MRI.value: CONTRASTS} if Modality.MRI in modalities else {}
+    usual = 0.0 if beginning.start is None else START_SHARE
+    return {
+        "intensity": {"recontrast": {"share": contrasts}},
+        "start_share": usual if request.start_share is None else request.start_share,
+    }
 
 
 def _objective(others: Sequence[Mapping[str, Any]], modalities: set[Modality | None]) -> dict[str, Any]:

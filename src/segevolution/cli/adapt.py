@@ -59,7 +59,7 @@ def adapt(
             help="Test every patient, by K trainings on others; default 3 below 12 patients, else 1: hold some out.",
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Of training; default 600.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Of training; default 900.")] = None,
     minutes: Annotated[
         float | None, typer.Option(metavar="M", help="Stop training after so long, or after --steps.")
     ] = None,
@@ -80,14 +80,15 @@ def adapt(
         ),
     ] = None,
     start_share: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
             max=0.9,
             metavar="SHARE",
-            help="Of what training began with, in the adapter that is kept: .5 loses less on other clinics' scans.",
+            help="Of what training began with, in the adapter that is kept: more loses less on other clinics' scans; "
+            "default .25 where it began with an adapter.",
         ),
-    ] = 0.0,
+    ] = None,
     simulated: Annotated[
         int, typer.Option(min=0, metavar="N", help="Simulated CT patients on which forgetting is measured.")
     ] = 6,
