@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -214,10 +215,8 @@ def is_wrapped(layer: nn.Module) -> bool:
 
 
 def _inject_by_peft(backbone: BackboneModule, config: LoraConfig, names: tuple[str, ...], adapter: str) -> None:
-    import peft
-
     had = set(vars(backbone))
-    peft.inject_adapter_in_model(_peft_config(config, names), backbone, adapter_name=adapter)
+    import_module("peft").inject_adapter_in_model(_peft_config(config, names), backbone, adapter_name=adapter)
     for attribute in set(vars(backbone)) - had:
         delattr(backbone, attribute)
 
@@ -275,11 +274,8 @@ def merged_weight(layer: Wrapped) -> Tensor:
 
 
 def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> "peft.LoraConfig":
-    import peft
-
-    settings: dict[str, Any] = {"lora_alpha": config.alpha}  # peft says int and means any number
-    return peft.LoraConfig(
-        **settings,
+    made: peft.LoraConfig = import_module("peft").LoraConfig(
+        lora_alpha=config.alpha,
         r=config.rank,
         lora_dropout=config.dropout,
         use_rslora=config.rank_stabilised,
@@ -287,6 +283,7 @@ def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> "peft.LoraConfig
         bias="none",
         target_modules="|".join(re.escape(name) for name in names),
     )
+    return made
 
 
 def _peft_value(value: Any) -> Any:
