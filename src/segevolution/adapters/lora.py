@@ -194,8 +194,8 @@ def inject(
     else:
         update = Update(config.rank, config.alpha, config.rank_stabilised, config.dropout)
         # In the network's own order, so that a seed draws the same values however the names are sorted.
-        for name in [name for name, _ in backbone.named_modules() if name in set(names)]:
-            layer = backbone.get_submodule(name)
+        wanted = set(names)
+        for name, layer in [(name, layer) for name, layer in backbone.named_modules() if name in wanted]:
             if not isinstance(layer, LowRankLayer):
                 layer = LowRankLayer(layer)
                 backbone.set_submodule(name, layer)
