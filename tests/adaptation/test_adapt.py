@@ -25,6 +25,7 @@ from segevolution.data.synthesis import patients
 from segevolution.errors import AdapterError, OutputError, RecipeError, StoreError
 from segevolution.inference.load import load
 from segevolution.markup import markdown_text
+from segevolution.studies.reading import load_recipe
 from segevolution.training.fit import fit
 from segevolution.vocabulary import Modality
 
@@ -429,6 +430,9 @@ def test_other_contrasts_and_a_share_of_the_start_keep_what_few_patients_lose(re
     assert made("mri", expert, start_share=0.0)["start_share"] == 0
     assert "start_share" not in request_of().told()  # a request of before is known again
     assert request_of(start_share=0.5).told()["start_share"] == 0.5
+    (measured,) = (method for method in load_recipe("rivals").methods if method.name == "contrasts")
+    for name in ("steps", "start_share", "intensity"):  # the tables are of this recipe, and speak of what `adapt` does
+        assert measured.fit[name] == made("mri", expert)[name]
 
 
 def test_only_the_structures_asked_for_are_told_of(request_of, quick_fit):

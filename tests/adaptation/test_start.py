@@ -74,8 +74,16 @@ def test_other_scans_begin_at_the_base_as_it_is(begin, expert, modalities):
     assert begin("lora", modalities) == Beginning("toy")
 
 
-def test_names_that_the_base_does_not_know_begin_at_the_base_as_it_is(begin, expert):
-    assert begin("lora", [MRI], structures=("liver", "left ventricle")) == Beginning("toy")
+@pytest.mark.parametrize("method", ["lora", "mixture"])
+def test_names_that_the_base_does_not_know_begin_at_the_expert_s_base_and_are_compared_with_the_expert(
+    begin, expert, toy_root, method
+):
+    chosen = begin(method, [MRI], structures=("liver", "left ventricle"))
+    assert (chosen.base, chosen.before, chosen.start) == (str(toy_root / "tiny"), expert, None)
+    assert "knows no new names" in chosen.sentence
+    assert "knows no new names" not in begin("full", [MRI]).sentence
+    assert begin(method, [MRI], BARE, structures=("left ventricle",)) == Beginning("toy")
+    assert begin(method, [CT], structures=("left ventricle",)) == Beginning("toy")
 
 
 def test_none_begins_at_the_base_as_it_is(begin, expert):

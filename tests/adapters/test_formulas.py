@@ -41,12 +41,12 @@ def test_a_gate_loses_the_modality_as_often_as_the_settings_say(share, low, high
     seen = []
     forward = LearnedGate.forward
 
-    def watching(self, tokens, modalities):
+    def watching(self, values, modalities):
         seen.extend(modalities)
-        return forward(self, tokens, modalities)
+        return forward(self, values, modalities)
 
     monkeypatch.setattr(LearnedGate, "forward", watching)
-    while_learning(config, gate, torch.randn(1000, 3, 4), (Modality.MRI,) * 1000)
+    while_learning(config, gate, torch.randn(1000, 4), (Modality.MRI,) * 1000)
     assert len(seen) == 1000
     assert low <= sum(modality is None for modality in seen) <= high
     assert math.isclose(MixtureConfig().modality_dropout, 0.1)

@@ -108,11 +108,20 @@ def test_what_does_not_belong_together_is_refused_in_a_sentence(tiny, pair, tmp_
     ):
         with pytest.raises(AdapterError, match=sentence):
             combine({"CT": pair["CT"], "MRI": folder}, tiny)
-    with pytest.raises(AdapterError, match="at least two"):
-        combine({"CT": pair["CT"]}, tiny)
+    with pytest.raises(AdapterError, match="at least one"):
+        combine({}, tiny)
     with pytest.raises(AdapterError, match="task gate"):
         combine(pair, tiny, {"gate": "task"})
     LoraAdapter().attach(tiny)  # none of these left anything behind
+
+
+def test_one_lora_is_enough_since_identity_stands_beside_it(tiny, pair):
+    lora = load_adapter(pair["MRI"], copy.deepcopy(tiny))
+    mixture, card = combine({"MRI": pair["MRI"]}, tiny, {"gate": "learned"})
+    assert mixture.config.choices == ("identity", "MRI")
+    assert all(torch.equal(value, lora.state()[key]) for key, value in mixture.expert("MRI").state().items())
+    assert mixture.config.train == ("gate",)
+    assert list(card["experts"]) == ["MRI"]
 
 
 @dataclasses.dataclass

@@ -81,21 +81,23 @@ def _shipped(
     base: str, method: str, modality: Modality | None, structures: Sequence[str], spec: Spec, work: Path
 ) -> Beginning:
     expert = expert_for(base, modality)
-    if expert is None or not set(structures) <= set(spec.structures):
+    if expert is None:
         return Beginning(base)
     if expert.adapter is None:
         return Beginning(
             expert.model,
             sentence=f"{modality} is answered by {expert}, so that is adapted; --start {BARE} adapts {base}.",
         )
-    if method not in CONTINUED:
+    is_known = set(structures) <= set(spec.structures)
+    if method not in CONTINUED or not is_known:
+        why = "" if is_known else f" Training does not begin with {expert.adapter}, whose text knows no new names."
         return Beginning(
             expert.model,
             expert.adapter,
             "mixture",
             None,
             f"{modality} is answered by {expert}: {expert.model} is adapted, and compared with both; --start {BARE} "
-            f"adapts {base}.",
+            f"adapts {base}.{why}",
         )
     start = _trained_from(expert.adapter, method, modality, expert.model, work)
     return Beginning(

@@ -1,4 +1,4 @@
-"""`segevolution adapters combine`: LoRAs that were trained apart become the experts of one mixture."""
+"""`segevolution adapters combine`: LoRAs that are trained already become the experts of one mixture."""
 
 from pathlib import Path
 from typing import Annotated

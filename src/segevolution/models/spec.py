@@ -31,11 +31,13 @@ class DecoderSizes:
         width: C, channels of image tokens and of mask tokens.
         masks: M, mask tokens before the hypernetworks.
         vector: c, channels of the mask vectors and of the features they are multiplied with.
+        finest: channels of the finest of `Features.skips`; None = its encodings have none.
     """
 
     width: int
     masks: int
     vector: int
+    finest: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import AdapterError
-from ...models.backbone import BackboneModule, Decode, Encode, Features, Masks, PromptBatch
+from ...models.backbone import BackboneModule, Decode, DecoderSizes, Encode, Features, Masks, PromptBatch
 from ...vocabulary import Context, Modality
 from .. import targets as choose
 from ..base import BaseAdapter
@@ -24,7 +24,7 @@ from ..lora import LoraAdapter
 from .config import GATE, MixtureConfig
 from .decision import Routing, Tally, by_scores, by_table, while_learning
 from .experts import Experts, different, layers_in
-from .gates import NEWCOMER, LearnedGate
+from .gates import NEWCOMER, LearnedGate, input_count, inputs
 from .routing import RoutedGroup, back_in_order, groups, joined, of_prompts, selected
 
 MODULE = "mixture_gate"
@@ -91,7 +91,7 @@ class MixtureAdapter(BaseAdapter):
         with torch.no_grad():
             with self.suspended() as base:
                 features = base.encode(images, modalities)
-            return by_scores(self.config, self._gate.one_by_one(features.tokens, modalities))
+            return by_scores(self.config, self._gate.one_by_one(inputs(features, self._sizes), modalities))
 
     def add_expert(self, name: str, lora: LoraAdapter | None = None, *, key: str = "", alone: bool = False) -> None:
         """Add an expert; every tensor of the others, and of the gate, stays as it is.
@@ -170,9 +170,7 @@ class MixtureAdapter(BaseAdapter):
         if config.learned:
             if hasattr(backbone, MODULE):
                 raise AdapterError(f'this network has a part "{MODULE}" of its own; a learned gate cannot enter it.')
-            width = backbone.spec.decoder.width if backbone.spec.decoder else None
-            if width is None:
-                raise AdapterError('this network does not say its width to a learned gate; use gate "modality".')
+            width = input_count(self._sizes)
             gate = LearnedGate(width, config.hidden, config.choices, reads_modality=config.gate == "learned+modality")
             self._gate = gate.to(backbone.device)
         self._experts = Experts(backbone, config, names, config.experts)
@@ -224,6 +222,14 @@ class MixtureAdapter(BaseAdapter):
         return self._experts
 
     @property
+    def _sizes(self) -> DecoderSizes:
+        """What the network says to a learned gate; raises AdapterError where it says nothing."""
+        sizes = self.backbone.spec.decoder
+        if sizes is None:
+            raise AdapterError('this network does not say its width to a learned gate; use gate "modality".')
+        return sizes
+
+    @property
     def _wanted(self) -> tuple[str, ...]:
         """Whose parameters train: names of experts, and the gate's."""
         return self.config.train or (*self.config.experts, GATE)
@@ -259,10 +265,11 @@ class MixtureAdapter(BaseAdapter):
 
     def _ask(self, gate: LearnedGate, features: Features, modalities: Sequence[Modality | None]) -> Routing:
         """A learned gate's decision; in training its losses are kept."""
+        values = inputs(features, self._sizes)
         if gate.training and torch.is_grad_enabled() and any(value.requires_grad for value in gate.parameters()):
-            routing, self._loss = while_learning(self.config, gate, features.tokens, modalities)
+            routing, self._loss = while_learning(self.config, gate, values, modalities)
         else:
-            routing, self._loss = by_scores(self.config, gate.one_by_one(features.tokens, modalities)), None
+            routing, self._loss = by_scores(self.config, gate.one_by_one(values, modalities)), None
             self.tally.add(self.config, routing, modalities, training=gate.training)
         return routing
 

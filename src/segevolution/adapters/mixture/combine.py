@@ -1,4 +1,4 @@
-"""LoRAs that were trained apart become the experts of one mixture, of which only the gate still trains."""
+"""LoRAs that are trained already become the experts of one mixture, of which only the gate still trains."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ def combine(
     """Make a mixture of LoRA folders and attach it.
 
     Args:
-        folders: name of the expert -> folder; at least two.
+        folders: name of the expert -> folder; one is enough, since identity stands beside it.
         backbone: the base that all of them were trained on, carrying no adapter.
         settings: of the gate, see MixtureConfig; "modality" unless it names another. `train` is set to the gate alone
             where that learns.
@@ -30,10 +30,10 @@ def combine(
         The mixture, attached and in the backbone's mode, and a card that says what the experts' cards say.
 
     Raises:
-        AdapterError: fewer than two folders, one that holds no LoRA, one of another base or other settings.
+        AdapterError: no folder, one that holds no LoRA, one of another base or other settings.
     """
-    if len(folders) < 2:
-        raise AdapterError("a mixture is combined from at least two LoRA folders; give more.")
+    if not folders:
+        raise AdapterError("a mixture is combined from LoRA folders; give at least one.")
     described = {name: describe(folder) for name, folder in folders.items()}
     base = fingerprint(backbone)
     first = next(iter(folders.values()))

@@ -49,14 +49,18 @@ def by_scores(config: MixtureConfig, scores: Scores) -> Routing:
 
 
 def while_learning(
-    config: MixtureConfig, gate: LearnedGate, tokens: Tensor, modalities: Sequence[Modality | None]
+    config: MixtureConfig, gate: LearnedGate, values: Tensor, modalities: Sequence[Modality | None]
 ) -> tuple[Routing, Tensor | None]:
-    """What it chooses in training, with noise and never abstaining; and its weighted losses, a scalar."""
+    """What it chooses in training, with noise and never abstaining; and its weighted losses, a scalar.
+
+    The images are counted in what its inputs are standardised by.
+    """
+    gate.standardised.count(values)
     chances = torch.rand(len(modalities)).tolist()
     shown_modalities = [
         None if chance < config.modality_dropout else name for chance, name in zip(chances, modalities, strict=True)
     ]
-    scores = gate(tokens, shown_modalities)
+    scores = gate(values, shown_modalities)
     noisy = scores.clean + torch.randn_like(scores.clean) * scores.spread
     weights = top(noisy, config.top_k)
     losses = []
@@ -66,7 +70,7 @@ def while_learning(
         targets = [target(config, modality) for modality in modalities]
         rows_with_target = [row for row, place in enumerate(targets) if place is not None]
         if rows_with_target:
-            places = torch.tensor([targets[row] for row in rows_with_target], device=tokens.device)
+            places = torch.tensor([targets[row] for row in rows_with_target], device=values.device)
             losses.append(config.supervision_weight * functional.cross_entropy(scores.clean[rows_with_target], places))
     sure = scores.clean.detach().softmax(dim=1).amax(dim=1)
     routing = Routing(weights, sure, torch.zeros_like(sure, dtype=torch.bool))

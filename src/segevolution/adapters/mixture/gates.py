@@ -1,5 +1,9 @@
 """The learned gate: noisy top-k over features of the frozen base (Shazeer et al. 2017, arXiv:1701.06538).
 
+What it reads of an image is the mean and the deviation of each channel of the base's finest map, where the grain of a
+scanner still shows; tokens have lost most of it. Each value is standardised by what the images of the training had in
+it: the differences between modalities are small beside those between channels.
+
 Its last layers start at zero, so that at the start it prefers no expert, and below the confidence that the settings
 ask for an untrained gate takes identity.
 """
@@ -12,9 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...models.backbone import DecoderSizes, Features
 from ...vocabulary import Modality
 
 MODALITIES = tuple(Modality)
+_LEAST = 1e-4  # of a deviation
 NEWCOMER = -6.0  # where the score of an expert added later starts: some hundred times less likely than an even one
 
 
@@ -31,13 +37,56 @@ class Scores:
     spread: Tensor
 
 
+def inputs(features: Features, sizes: DecoderSizes) -> Tensor:
+    """(B, F) float32: what a learned gate reads of B encoded images, F = `input_count(sizes)`."""
+    maps = features.tokens.transpose(1, 2) if sizes.finest is None else features.skips[-1].flatten(2)
+    values = maps.detach().float()
+    return torch.cat([values.mean(dim=2), values.std(dim=2)], dim=1)
+
+
+def input_count(sizes: DecoderSizes) -> int:
+    """How many values a learned gate reads of an image: a mean and a deviation for each channel."""
+    return 2 * (sizes.finest or sizes.width)
+
+
+class Standardised(nn.Module):
+    """Values less their mean over all images that training has shown, in units of their deviation.
+
+    What it has counted are parameters without a gradient of their own, so that they are kept, resumed and averaged
+    with what is learned.
+
+    Args:
+        width: F, values of an image.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.seen = nn.Parameter(torch.zeros(()))
+        self.mean = nn.Parameter(torch.zeros(width))
+        self.variance = nn.Parameter(torch.ones(width))
+
+    @torch.no_grad()
+    def count(self, values: Tensor) -> None:
+        """Take (B, F) values of B more images into the mean and the variance (Chan et al. 1983)."""
+        total = self.seen + len(values)
+        apart = values.mean(dim=0) - self.mean
+        within = self.seen * self.variance + len(values) * values.var(dim=0, correction=0)
+        self.variance.copy_((within + apart.square() * self.seen * len(values) / total) / total)
+        self.mean.add_(apart * len(values) / total)
+        self.seen.copy_(total)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, F) -> (B, F)."""
+        return (values - self.mean.detach()) / self.variance.detach().sqrt().clamp_min(_LEAST)
+
+
 class LearnedGate(nn.Module):
-    """Mean and standard deviation of an image's tokens -> a score for each choice.
+    """What `inputs` reads of an image -> a score for each choice.
 
     Each choice has an output layer of its own, so that adding one leaves the others as they are.
 
     Args:
-        width: C, channels of the tokens.
+        width: F, values of an image.
         hidden: channels between.
         choices: names, identity first.
         reads_modality: whether a learned embedding of the modality, or of no modality, is joined to the input.
@@ -45,9 +94,9 @@ class LearnedGate(nn.Module):
 
     def __init__(self, width: int, hidden: int, choices: Sequence[str], *, reads_modality: bool) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(2 * width)
+        self.standardised = Standardised(width)
         self.modality = nn.Embedding(1 + len(MODALITIES), hidden) if reads_modality else None
-        self.inner = nn.Linear(2 * width + (hidden if reads_modality else 0), hidden)
+        self.inner = nn.Linear(width + (hidden if reads_modality else 0), hidden)
         self.choices = nn.ModuleDict()
         for name in choices:
             self.add(name)
@@ -60,21 +109,20 @@ class LearnedGate(nn.Module):
             layer.bias.copy_(torch.tensor([bias, 0.0]))
         self.choices[f"to_{name}"] = layer
 
-    def forward(self, tokens: Tensor, modalities: Sequence[Modality | None]) -> Scores:
-        """(B, N, C) -> Scores, in float32 whatever the precision around it."""
-        with torch.autocast(tokens.device.type, enabled=False):
-            values = tokens.detach().float()
-            pooled = self.norm(torch.cat([values.mean(dim=1), values.std(dim=1)], dim=1))
+    def forward(self, values: Tensor, modalities: Sequence[Modality | None]) -> Scores:
+        """(B, F) -> Scores, in float32 whatever the precision around it."""
+        with torch.autocast(values.device.type, enabled=False):
+            seen = self.standardised(values)
             if self.modality is not None:
                 places = [0 if modality is None else 1 + MODALITIES.index(modality) for modality in modalities]
-                pooled = torch.cat([pooled, self.modality(torch.tensor(places, device=pooled.device))], dim=1)
-            inner = functional.gelu(self.inner(pooled))
+                seen = torch.cat([seen, self.modality(torch.tensor(places, device=seen.device))], dim=1)
+            inner = functional.gelu(self.inner(seen))
             outputs = torch.stack([layer(inner) for layer in self.choices.values()], dim=1)
         return Scores(outputs[..., 0], functional.softplus(outputs[..., 1]))
 
-    def one_by_one(self, tokens: Tensor, modalities: Sequence[Modality | None]) -> Scores:
+    def one_by_one(self, values: Tensor, modalities: Sequence[Modality | None]) -> Scores:
         """The same, each image alone, so that to the last bit its weights do not hang on the rest of the batch."""
-        rows = [self(tokens[row : row + 1], [modality]) for row, modality in enumerate(modalities)]
+        rows = [self(values[row : row + 1], [modality]) for row, modality in enumerate(modalities)]
         return Scores(torch.cat([row.clean for row in rows]), torch.cat([row.spread for row in rows]))
 
 

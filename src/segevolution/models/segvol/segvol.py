@@ -61,7 +61,7 @@ class SegVol(BackboneModule):
             adaptation=_adaptation(any(groups[part] for part in _CONVOLUTIONS)),
             structures=config.structures,
             windows=config.windows,
-            decoder=DecoderSizes(config.width, MASKS, config.width // 8),
+            decoder=DecoderSizes(config.width, MASKS, config.width // 8, _finest(config)),
         )
 
     @classmethod
@@ -218,6 +218,11 @@ class SegVol(BackboneModule):
         if name is None or tokenizer is None or not tokenizer.knows(name):
             name = known
         return sentence(name, context.modality, wording.template or self.config.template)
+
+
+def _finest(config: SegVolConfig) -> int | None:
+    """Channels of the finest map that its stem hands on."""
+    return config.stem.channels[-2] if config.high_resolution and config.stem is not None else None
 
 
 def _adaptation(convolutions: bool) -> Adaptation:
