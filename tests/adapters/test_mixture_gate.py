@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.nn import functional
 
 from segevolution.adapters import create
 from segevolution.adapters.mixture.config import MixtureConfig
@@ -32,6 +31,7 @@ def test_it_reads_mean_and_deviation_of_the_finest_map_or_of_tokens_where_there_
     bare = DecoderSizes(width=6, masks=4, vector=2)
     assert torch.equal(inputs(tokens, bare)[:, :6], coarse.flatten(2).mean(dim=2))
     assert input_count(bare) == 12
+    assert all(torch.equal(inputs(features.rows([row]), sizes)[0], inputs(features, sizes)[row]) for row in range(3))
 
 
 def test_segvol_hands_on_the_map_that_its_spec_tells_of(segvol):
@@ -76,9 +76,10 @@ def test_differences_small_beside_those_between_channels_are_told_apart_in_few_s
         optimizer.step()
     with torch.no_grad():
         chosen = torch.stack([gate(values, [None] * 4).clean.argmax(dim=1) for values in images[60:]])
+        alone, together = gate.one_by_one(images[0], [None] * 4).clean, gate(images[0], [None] * 4).clean
     assert (chosen == is_mri).float().mean() > 0.9
-    again = functional.softmax(gate.one_by_one(images[0], [None] * 4).clean, dim=1)
-    assert again.shape == (4, 2)
+    assert alone.shape == (4, 2)
+    assert torch.allclose(alone, together, atol=1e-5)
 
 
 def test_only_training_counts_and_what_was_counted_is_part_of_the_weights(tiny):

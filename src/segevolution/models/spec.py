@@ -31,7 +31,7 @@ class DecoderSizes:
         width: C, channels of image tokens and of mask tokens.
         masks: M, mask tokens before the hypernetworks.
         vector: c, channels of the mask vectors and of the features they are multiplied with.
-        finest: channels of the finest of `Features.skips`; None = its encodings have none.
+        finest: channels of the finest of `Features.skips`; None = it hands on none, or says nothing of them.
     """
 
     width: int

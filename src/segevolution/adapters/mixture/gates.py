@@ -38,15 +38,17 @@ class Scores:
 
 
 def inputs(features: Features, sizes: DecoderSizes) -> Tensor:
-    """(B, F) float32: what a learned gate reads of B encoded images, F = `input_count(sizes)`."""
+    """(B, F) float32: what a learned gate reads of B encoded images, F = `input_count(sizes)`.
+
+    Each image alone, so that to the last bit its values do not hang on the rest of the batch.
+    """
     maps = features.tokens.transpose(1, 2) if sizes.finest is None else features.skips[-1].flatten(2)
-    values = maps.detach().float()
-    return torch.cat([values.mean(dim=2), values.std(dim=2)], dim=1)
+    return torch.stack([torch.cat([image.mean(dim=1), image.std(dim=1)]) for image in maps.detach().float()])
 
 
 def input_count(sizes: DecoderSizes) -> int:
     """How many values a learned gate reads of an image: a mean and a deviation for each channel."""
-    return 2 * (sizes.finest or sizes.width)
+    return 2 * (sizes.width if sizes.finest is None else sizes.finest)
 
 
 class Standardised(nn.Module):
