@@ -9,7 +9,19 @@ import pytest
 
 _ROOT = Path(__file__).resolve().parents[1] / "src" / "segevolution"
 _FLOORS = (
-    {"errors", "runtime", "files", "markup", "memory", "processors", "progress", "vocabulary", "documents", "imaging"},
+    {
+        "errors",
+        "runtime",
+        "files",
+        "markup",
+        "memory",
+        "on_use",
+        "processors",
+        "progress",
+        "vocabulary",
+        "documents",
+        "imaging",
+    },
     {"metrics", "appearance", "models"},
     {"adapters", "data"},
     {"inference"},

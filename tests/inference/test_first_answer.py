@@ -12,6 +12,7 @@ SCRIPT = """
 import sys
 import numpy as np
 import segevolution as sev
+import segevolution.cli.segment_runs
 import segevolution.inference.predict
 from segevolution.imaging.grid import Grid
 
@@ -21,6 +22,7 @@ sev.Session(sev.load(MODEL), volume, windows="off").segment(text="liver")
 print(*sorted(name for name in NAMES if name in sys.modules))
 """
 COSTLY = ("transformers", "peft", "lightning", "matplotlib", "pandas", "torchio", "torch._dynamo")
+COSTLY += ("blosc2", "SimpleITK", "httpx", "httpx2", "pydicom.sr", "highdicom")
 
 
 @pytest.mark.parametrize(

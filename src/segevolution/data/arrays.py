@@ -10,12 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import blosc2
 import numpy as np
 
 from ..errors import StoreError
 from ..imaging.grid import Array, Triple
+from ..on_use import ModuleOnUse
+
+if TYPE_CHECKING:
+    import blosc2
+else:
+    blosc2 = ModuleOnUse("blosc2")
 
 # Label maps number structures; a map that goes beyond is an image, or another thing.
 _MOST_LABELS = np.iinfo(np.uint16).max
@@ -28,26 +34,27 @@ class Layout:
     Attributes:
         chunk: voxels along each axis of what has an entry in the file's index.
         block: voxels along each axis of what is decompressed at once; small ones spare what a window does not touch.
+        codec, shuffle: names of a blosc2.Codec and of a blosc2.Filter.
     """
 
     chunk: Triple
     block: Triple
-    codec: blosc2.Codec
+    codec: str
     level: int
-    shuffle: blosc2.Filter
+    shuffle: str
 
 
 # Noise fills the low bits of whole numbers and leaves the high ones alike: shuffled by bits, the former need no work
 # and the latter vanish, so that a fast codec compresses nearly as well as a slow one.
-WHOLE = Layout((128, 128, 16), (32, 32, 8), blosc2.Codec.LZ4HC, 5, blosc2.Filter.BITSHUFFLE)
+WHOLE = Layout((128, 128, 16), (32, 32, 8), "LZ4HC", 5, "BITSHUFFLE")
 # A mantissa has no such bits: there the slow codec earns its time, a sixth of the size.
-REAL = Layout((128, 128, 16), (32, 32, 8), blosc2.Codec.ZSTD, 3, blosc2.Filter.SHUFFLE)
+REAL = Layout((128, 128, 16), (32, 32, 8), "ZSTD", 3, "SHUFFLE")
 # Labels are runs of equal bytes; any filter would only cost time.
-LABELS = Layout((128, 128, 32), (64, 64, 16), blosc2.Codec.LZ4HC, 9, blosc2.Filter.NOFILTER)
+LABELS = Layout((128, 128, 32), (64, 64, 16), "LZ4HC", 9, "NOFILTER")
 # Training views pick single planes of a frame (D, H, W), far apart or next to each other. The fast codec reads twice as
 # fast as the slow one and is a tenth larger: a copy that can be made again is read more often than it is moved.
-FRAMED_IMAGE = Layout((8, 512, 512), (1, 64, 64), blosc2.Codec.LZ4, 5, blosc2.Filter.BITSHUFFLE)
-FRAMED_LABELS = Layout((8, 512, 512), (1, 64, 64), blosc2.Codec.LZ4HC, 9, blosc2.Filter.NOFILTER)
+FRAMED_IMAGE = Layout((8, 512, 512), (1, 64, 64), "LZ4", 5, "BITSHUFFLE")
+FRAMED_LABELS = Layout((8, 512, 512), (1, 64, 64), "LZ4HC", 9, "NOFILTER")
 
 
 def native(array: Array) -> Array:
@@ -81,7 +88,12 @@ def write_array(path: Path, array: Array, layout: Layout) -> None:
         chunks=tuple(map(min, array.shape, layout.chunk)),
         blocks=tuple(map(min, array.shape, layout.block)),
         contiguous=True,
-        cparams=blosc2.CParams(codec=layout.codec, clevel=layout.level, filters=[layout.shuffle], nthreads=1),
+        cparams=blosc2.CParams(
+            codec=blosc2.Codec[layout.codec],
+            clevel=layout.level,
+            filters=[blosc2.Filter[layout.shuffle]],
+            nthreads=1,
+        ),
     )
     # Packed in memory and written here, since blosc2's own error does not say why a disk refused.
     path.write_bytes(packed.to_cframe())
@@ -100,7 +112,7 @@ def read_array(path: Path, window: tuple[slice, ...], shape: Triple, threads: in
 @contextmanager
 def opened_array(
     path: Path, shape: Triple, threads: int = 1, remedy: str = "prepare the case again"
-) -> Iterator[blosc2.NDArray]:
+) -> "Iterator[blosc2.NDArray]":
     """An array that must have this shape, to read several windows from: `stored[window]`.
 
     Args:

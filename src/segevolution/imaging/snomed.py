@@ -5,10 +5,15 @@ Only codes that DICOM's own tables list are here. A structure without one gets a
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pydicom.sr.coding import Code
-
+from ..on_use import ModuleOnUse
 from ..vocabulary import STRUCTURES, canonical
+
+if TYPE_CHECKING:
+    from pydicom.sr import coding
+else:
+    coding = ModuleOnUse("pydicom.sr.coding")  # brings DICOM's tables of codes
 
 PRIVATE_SCHEME = "99SEGEVOLUTION"
 _LONGEST_MEANING = 64  # characters, of DICOM's LO
@@ -160,4 +165,4 @@ def _organ(code: CodedTerm) -> str | None:
 
 def _is(one: CodedTerm, other: CodedTerm) -> bool:
     """Whether two codes mean one thing, whatever they call it."""
-    return bool(Code(one.value, one.scheme, "") == Code(other.value, other.scheme, ""))
+    return bool(coding.Code(one.value, one.scheme, "") == coding.Code(other.value, other.scheme, ""))

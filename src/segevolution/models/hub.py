@@ -11,25 +11,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import huggingface_hub
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 
 from ..documents import Document, read_json
 from ..errors import CheckpointError, OutputError
 from ..files import replacing, sha256, write_json, write_text
+from ..on_use import ModuleOnUse
 from .checkpoints import CARD, CONFIG, WEIGHTS, check_replaceable, read_config
 from .sam.published import LITEMEDSAM, PACKAGE, VERSION, pull_litemedsam
 from .segvol.published import HUB_FILES, convert_published, published_file
 from .systems import SYSTEMS, system_named, system_of
 from .tensor_files import read_headers
+
+if TYPE_CHECKING:
+    from huggingface_hub import errors as hub_errors
+else:
+    hub_errors = ModuleOnUse("huggingface_hub.errors")  # brings a client of HTTP
 
 DEFAULT = "segvol-mini"
 VERSIONS = {"segvol-mini@1": "segvol-mini", "segvol-mini@2": "segvol-mini-2"}
@@ -239,19 +238,19 @@ def pulled_root() -> Path:
 def _download(repository: str, revision: str, patterns: Sequence[str]) -> Path:
     try:
         folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=list(patterns))
-    except HFValidationError as error:
+    except hub_errors.HFValidationError as error:
         raise CheckpointError(
             f'"{repository}" is neither a folder here nor a repository such as {PUBLISHED}; check the name.'
         ) from error
-    except GatedRepoError as error:
+    except hub_errors.GatedRepoError as error:
         raise CheckpointError(
             f"{repository} asks you to accept its terms first: do that on huggingface.co, then run: hf auth login."
         ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+    except (hub_errors.RepositoryNotFoundError, hub_errors.RevisionNotFoundError) as error:
         raise CheckpointError(
             f"the hub has no {repository} at {revision} that you may read; check the name."
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except (hub_errors.HfHubHTTPError, OSError) as error:
         raise CheckpointError(
             f"{repository} cannot be fetched: the hub is out of reach from here ({type(error).__name__}). Try again "
             "with a network, or fetch it elsewhere and give the folder: segevolution models pull FOLDER."

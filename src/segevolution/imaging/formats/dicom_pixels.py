@@ -11,10 +11,10 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import iter_pixels
@@ -22,8 +22,14 @@ from pydicom.uid import JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit, RLELo
 
 from ...errors import FormatError
 from ...memory import MemoryBudget
+from ...on_use import ModuleOnUse
 from ..grid import Array
 from .native_stderr import caught
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+else:
+    sitk = ModuleOnUse("SimpleITK")
 
 _KEPT = (
     "Rows",

@@ -3,16 +3,21 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from ...errors import OutputError
 from ...files import replacing
+from ...on_use import ModuleOnUse
 from ..grid import Array, Grid
 from ..legend import Label
 from ..volume import Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+else:
+    sitk = ModuleOnUse("SimpleITK")
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..backbone import Triple
+from ..convolution import Conv3d
 from .config import StemConfig
 
 
@@ -28,7 +29,7 @@ class Stem(nn.Module):
             StemStage(inner, outer, stride, config.groups)
             for inner, outer, stride in zip(inputs, config.channels, strides, strict=True)
         )
-        self.projection = nn.Conv3d(config.channels[-1], width, kernel_size=steps[-1], stride=steps[-1])
+        self.projection = Conv3d(config.channels[-1], width, kernel_size=steps[-1], stride=steps[-1])
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 1, D, H, W) -> tokens (B, N, C), W fastest, and the map of each stage, finest first."""
@@ -48,10 +49,10 @@ class StemStage(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, stride: Triple, groups: int) -> None:
         super().__init__(
-            nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
             nn.GroupNorm(groups, outputs),
             nn.ReLU(inplace=True),
-            nn.Conv3d(outputs, outputs, 3, padding=1, bias=False),
+            Conv3d(outputs, outputs, 3, padding=1, bias=False),
             nn.GroupNorm(groups, outputs),
             nn.ReLU(inplace=True),
         )
