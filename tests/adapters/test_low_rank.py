@@ -122,3 +122,50 @@ def test_half_precision_layers_keep_their_updates_in_single() -> None:
     ours.add("default", Update(2, 2.0, True, 0.0))
     assert ours.lora_A["default"].weight.dtype == torch.float32
     assert ours(torch.ones(1, 4, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def on_large_maps(layer: nn.Module) -> tuple[LowRankLayer, Tensor]:
+    """A layer of two active updates that change its answer, and maps on which they are folded into its weight."""
+    ours = of_ours(layer, Update(4, 5.0, True, 0.0), seed=1).eval()
+    disturbed([ours])
+    ours._active_adapter = list(NAMES)
+    torch.manual_seed(5)
+    return ours, torch.randn(1, 4, 40, 30, 30)
+
+
+@pytest.mark.parametrize("sides", [{"padding": 1}, {"stride": (1, 2, 2), "bias": False}, {"groups": 2}], ids=str)
+def test_folded_updates_answer_as_updates_do(sides):
+    ours, maps = on_large_maps(nn.Conv3d(4, 6, 3, **sides))
+    beside = ours(maps)
+    with torch.no_grad():
+        folded = ours(maps)
+    assert beside.requires_grad
+    torch.testing.assert_close(folded, beside.detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_updates_are_folded_only_where_nothing_learns():
+    ours, maps = on_large_maps(nn.Conv3d(4, 6, 3, padding=1))
+    calls: list[Tensor] = []
+    for name in NAMES:
+        ours.lora_A[name].register_forward_pre_hook(lambda layer, given: calls.append(given[0]))
+    with torch.no_grad():
+        ours(maps)
+        assert not calls
+        ours(maps[..., :5])
+        assert len(calls) == 2  # small maps, as peft
+        ours.double()(maps.double())
+        assert len(calls) == 4
+        ours.float().train()(maps)
+        assert len(calls) == 6
+    ours.eval()(maps)
+    assert len(calls) == 8
+
+
+def test_a_scale_that_changes_between_two_answers_counts():
+    ours, maps = on_large_maps(nn.Conv3d(4, 6, 3, padding=1))
+    with torch.no_grad():
+        before = ours(maps)
+        for name in NAMES:
+            ours.set_scale(name, torch.tensor(0.0))
+        torch.testing.assert_close(ours(maps), ours.base_layer(maps))
+    assert not torch.allclose(before, ours.base_layer(maps), atol=1e-2)

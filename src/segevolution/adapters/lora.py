@@ -261,16 +261,12 @@ def remember(layers: Iterable[Wrapped]) -> Callable[[], None]:
 
 def merged_weight(layer: Wrapped) -> Tensor:
     """The weight that makes the bare layer answer as the wrapped one does, same shape and type."""
-    base = layer.get_base_layer()
-    weight: Tensor = base.weight.detach().clone()
-    if NAME in layer.lora_variant:
-        variant = layer.lora_variant[NAME]
-        folded: Tensor = variant.merge_safe(layer, NAME, weight)
-        return folded
-    down, up = layer.lora_A[NAME].weight.detach(), layer.lora_B[NAME].weight.detach()
-    update = torch.tensordot(up.flatten(1).float(), down.float(), dims=1) * layer.scaling[NAME]
-    merged: Tensor = (weight.float() + update).to(weight.dtype)
-    return merged
+    folded: Tensor
+    if isinstance(layer, LowRankLayer):
+        folded = layer.folded_weight([NAME])
+    else:
+        folded = layer.lora_variant[NAME].merge_safe(layer, NAME, layer.get_base_layer().weight.detach().clone())
+    return folded
 
 
 def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> "peft.LoraConfig":

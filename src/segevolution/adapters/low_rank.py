@@ -1,13 +1,15 @@
 """The layer of LoRA: a linear layer or a convolution, and beside it any number of low-rank updates.
 
-It answers, draws its first values and names its parameters as peft's layer does, which a test holds to the last bit, so
-that files stay peft's. It stands here because peft brings all of transformers with it, three seconds of the five in
-which a scan is to have its first answer. DoRA stays peft's own (see `lora.inject`).
+It answers, draws its first values and names its parameters as peft's layer does, which a test holds to the last bit,
+so that files stay peft's. Only where nothing learns, updates of convolutions of large maps are folded into the weight,
+which changes an answer by rounding. It stands here because peft brings all of transformers with it, three seconds of
+the five in which a scan is to have its first answer. DoRA stays peft's own (see `lora.inject`).
 
 Source: Hu et al. 2021, arXiv:2106.09685; Kalajdzievski 2023, arXiv:2312.03732.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +20,7 @@ Strength = float | Tensor
 
 _HALF = (torch.float16, torch.bfloat16)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_LARGE = 100_000  # values of a map
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,7 @@ class LowRankLayer(nn.Module):
         super().__init__()
         self.base_layer = base_layer
         self.lora_A, self.lora_B, self.lora_dropout = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
-        self.lora_magnitude_vector: dict[str, Any] = {}  # DoRA's, which this layer has not
-        self.lora_variant: dict[str, Any] = {}
+        self.lora_magnitude_vector: dict[str, Any] = {}  # of DoRA, which this layer is not
         self.scaling: dict[str, Strength] = {}
         self._updates: dict[str, Update] = {}
         self._active_adapter: list[str] = []
@@ -107,6 +109,8 @@ class LowRankLayer(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Of the shapes that the bare layer takes and gives."""
+        if self._folds(values):
+            return self._folded(values)
         answer: Tensor = self.base_layer(values)
         kind = answer.dtype
         for name in self._active_adapter:
@@ -114,6 +118,36 @@ class LowRankLayer(nn.Module):
             inputs = self.lora_dropout[name](values.to(cast(Tensor, down.weight).dtype))
             answer = answer + up(down(inputs)) * self.scaling[name]
         return answer.to(kind)
+
+    def folded_weight(self, names: Iterable[str]) -> Tensor:
+        """The weight with which the bare layer answers as it does with these updates; of its shape and type."""
+        weight = self.weight.detach()
+        folded = weight.float()
+        for name in names:
+            down, up = (cast(Tensor, factors[name].weight).detach() for factors in (self.lora_A, self.lora_B))
+            folded = folded + torch.tensordot(up.flatten(1).float(), down.float(), dims=1) * self.scaling[name]
+        return folded.to(weight.dtype)
+
+    def _folds(self, values: Tensor) -> bool:
+        """Whether nothing learns, and the updates are of a convolution of large maps, in float32.
+
+        A and B look at each voxel of a map, and cost more than a convolution of few channels; their product costs next
+        to nothing. Where values are rounded to less than float32, a small update would be lost in the weight.
+        """
+        return (
+            bool(self._active_adapter)
+            and not torch.is_grad_enabled()
+            and not self.training
+            and isinstance(self.base_layer, _CONVOLUTIONS)
+            and self.base_layer.groups == 1
+            and values.numel() >= _LARGE
+            and values.dtype == self.weight.dtype == torch.float32
+            and not torch.is_autocast_enabled(values.device.type)
+        )
+
+    def _folded(self, values: Tensor) -> Tensor:
+        layer = cast(nn.Conv3d, self.base_layer)
+        return layer._conv_forward(values, self.folded_weight(self._active_adapter), layer.bias)
 
 
 def _factors(layer: nn.Module, rank: int) -> tuple[Any, Any]:
