@@ -146,8 +146,9 @@ class LowRankLayer(nn.Module):
         )
 
     def _folded(self, values: Tensor) -> Tensor:
-        layer = cast(nn.Conv3d, self.base_layer)
-        return layer._conv_forward(values, self.folded_weight(self._active_adapter), layer.bias)
+        layer: Any = self.base_layer
+        folded: Tensor = layer._conv_forward(values, self.folded_weight(self._active_adapter), layer.bias)
+        return folded
 
 
 def _factors(layer: nn.Module, rank: int) -> tuple[Any, Any]:
