@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule
+from ..on_use import ModuleOnUse
 from . import targets as choose
 from .base import BaseAdapter
 from .config import AdapterConfig
@@ -27,6 +27,8 @@ from .low_rank import LowRankLayer, Update
 
 if TYPE_CHECKING:
     import peft
+else:
+    peft = ModuleOnUse("peft")
 
 NAME = "default"  # the only adapter in each layer, as peft calls it
 PREFIX = "base_model.model."  # peft's, before every name in a file
@@ -216,7 +218,7 @@ def is_wrapped(layer: nn.Module) -> bool:
 
 def _inject_by_peft(backbone: BackboneModule, config: LoraConfig, names: tuple[str, ...], adapter: str) -> None:
     had = set(vars(backbone))
-    import_module("peft").inject_adapter_in_model(_peft_config(config, names), backbone, adapter_name=adapter)
+    peft.inject_adapter_in_model(_peft_config(config, names), backbone, adapter_name=adapter)
     for attribute in set(vars(backbone)) - had:
         delattr(backbone, attribute)
 
@@ -270,7 +272,7 @@ def merged_weight(layer: Wrapped) -> Tensor:
 
 
 def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> "peft.LoraConfig":
-    made: peft.LoraConfig = import_module("peft").LoraConfig(
+    made: peft.LoraConfig = peft.LoraConfig(
         lora_alpha=config.alpha,
         r=config.rank,
         lora_dropout=config.dropout,
