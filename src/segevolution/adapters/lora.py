@@ -273,7 +273,7 @@ def merged_weight(layer: Wrapped) -> Tensor:
 
 def _peft_config(config: LoraConfig, names: tuple[str, ...]) -> "peft.LoraConfig":
     made: peft.LoraConfig = peft.LoraConfig(
-        lora_alpha=config.alpha,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]  # it takes real numbers, too
         r=config.rank,
         lora_dropout=config.dropout,
         use_rslora=config.rank_stabilised,
