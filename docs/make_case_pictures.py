@@ -2,9 +2,10 @@
 
     python docs/make_case_pictures.py runs/rivals FOLDER/mr_abdomen
 
-The three best and the two worst CHAOS patients by the mixture's Dice (from the folder of the study `rivals`), and the
-test scan of another clinic beside the worst. Each is asked by text alone: segvol-mini as it was, the network and expert
-that ship for MRI, and the mixture of the fold that did not learn from the patient.
+The three best and the two worst CHAOS patients by the Dice of the mixture as `adapt` trains it (the method `contrasts`
+in the folder of the study `rivals`), and the test scan of another clinic beside the worst. Each is asked by text alone:
+segvol-mini as it was, the network and expert that ship for MRI, and the mixture of the fold that did not learn from the
+patient.
 """
 
 import json
@@ -34,7 +35,7 @@ _DPI, _COLOURS = 70, 256
 def main(study: Path, elsewhere: Path) -> None:
     """Both pictures, and the Dice of each answer on the console."""
     table = pd.read_parquet(study / "results.parquet")
-    asked = table[(table["family"] == "mixture") & (table["prompt"] == "text") & (table["dataset"] == "chaos")]
+    asked = table[(table["family"] == "contrasts") & (table["prompt"] == "text") & (table["dataset"] == "chaos")]
     ranked = asked.groupby(["case", "run"])["dice"].mean().sort_values(ascending=False)
     store = Store.open(study / "data" / "chaos")
     chaos = [(store.read(case), study / "models" / run / "adapter") for case, run in ranked.index]
