@@ -159,6 +159,8 @@ def test_updates_are_folded_only_where_nothing_learns():
         assert len(calls) == 6
     ours.eval()(maps)
     assert len(calls) == 8
+    with torch.no_grad():
+        assert ours.to("meta")(maps.to("meta")).shape == (1, 6, 40, 30, 30)  # of which torch knows no autocast
 
 
 def test_a_scale_that_changes_between_two_answers_counts():

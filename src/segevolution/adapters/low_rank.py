@@ -142,7 +142,7 @@ class LowRankLayer(nn.Module):
             and self.base_layer.groups == 1
             and values.numel() >= _LARGE
             and values.dtype == self.weight.dtype == torch.float32
-            and not torch.is_autocast_enabled(values.device.type)
+            and not (values.is_meta or torch.is_autocast_enabled(values.device.type))
         )
 
     def _folded(self, values: Tensor) -> Tensor:
