@@ -263,11 +263,9 @@ def remember(layers: Iterable[Wrapped]) -> Callable[[], None]:
 
 def merged_weight(layer: Wrapped) -> Tensor:
     """The weight that makes the bare layer answer as the wrapped one does, same shape and type."""
-    folded: Tensor
     if isinstance(layer, LowRankLayer):
-        folded = layer.folded_weight([NAME])
-    else:
-        folded = layer.lora_variant[NAME].merge_safe(layer, NAME, layer.get_base_layer().weight.detach().clone())
+        return layer.folded_weight([NAME])
+    folded: Tensor = layer.lora_variant[NAME].merge_safe(layer, NAME, layer.get_base_layer().weight.detach().clone())
     return folded
 
 
