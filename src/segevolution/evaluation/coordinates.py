@@ -5,6 +5,7 @@ them means nothing unless somebody asks for it, so statistics refuse rows that h
 have a row for each (`varying`), and their names say which (`in_words`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,16 +44,17 @@ _SHORT_UNIT = 15  # letters
 
 def complete(table: pd.DataFrame) -> pd.DataFrame:
     """The table with every coordinate: columns that are not there, and missing values, are those of plain questions."""
+    plain_values = {**LATER, "shift": "none"}
+    missing = table[[name for name in plain_values if name in table.columns]].isna().any()
     values: dict[str, Any] = {}
-    for name, plain in {**LATER, "shift": "none"}.items():
+    for name, plain in plain_values.items():
         if name not in table.columns:
             values[name] = plain
-        elif table[name].isna().any():
+        elif missing[name] and not (isinstance(plain, float) and table[name].dtype == float and math.isnan(plain)):
             values[name] = table[name].astype(object).where(table[name].notna(), plain).astype(type(plain))
     whole = table.assign(**values) if values else table
-    nameless = whole["family"] == ""
-    if "method" in whole.columns and nameless.any():
-        whole = whole.assign(family=whole["family"].where(~nameless, whole["method"]))
+    if "method" in whole.columns and "" in set(whole["family"].tolist()):
+        whole = whole.assign(family=whole["family"].where(whole["family"] != "", whole["method"]))
     return whole
 
 
@@ -62,7 +64,8 @@ def varying(table: pd.DataFrame) -> list[str]:
     That "point" has points and "text" has none, or "box" an error that "point" has not, is what these words mean.
     """
     names = [name for name in PLAIN if name in table.columns]
-    several = [name for name in names if table[name].nunique(dropna=False) > 1]
+    # Sets of plain values first: this is asked of thousands of small tables.
+    several = [name for name in names if len(set(table[name].tolist())) > 1 and table[name].nunique(dropna=False) > 1]
     if not several or "prompt" not in table.columns:
         return several
     counts = table.groupby("prompt", observed=True)[several].nunique(dropna=False)

@@ -154,7 +154,11 @@ def by_patient(rows: pd.DataFrame, metric: str = "dice", *, distance: bool = Fal
     Raises:
         ValueError: the rows differ in a coordinate that is never averaged over, such as the strength of a shift.
     """
-    rows = complete(rows)
+    return _of_complete(complete(rows), metric, distance=distance)
+
+
+def _of_complete(rows: pd.DataFrame, metric: str, *, distance: bool = False) -> dict[Person, float]:
+    """`by_patient` of rows of a complete table."""
     require_one(rows)
     columns = (*_PLACE, metric)
     return _by_patient(zip(*(rows[name].tolist() for name in columns), strict=True), distance=distance)
@@ -195,8 +199,13 @@ def grouped(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str,
 
 
 def patient_levels(rows: pd.DataFrame, metric: str = "dice") -> dict[Person, float]:
-    """(dataset, patient) -> the value that `estimate` averages, or of a distance takes the median of."""
-    return by_patient(rows, metric, distance=metric in METRICS and METRICS[metric].distance)
+    """(dataset, patient) -> the value that `estimate` averages, or of a distance takes the median of.
+
+    Args:
+        rows: of one method, of a complete table.
+        metric: a column.
+    """
+    return _of_complete(rows, metric, distance=metric in METRICS and METRICS[metric].distance)
 
 
 def estimate(rows: pd.DataFrame, metric: str = "dice", values: Mapping[Person, float] | None = None) -> Estimate:
@@ -209,7 +218,7 @@ def estimate(rows: pd.DataFrame, metric: str = "dice", values: Mapping[Person, f
     """
     distance = metric in METRICS and METRICS[metric].distance
     span = METRICS[metric].span if metric in METRICS else (-math.inf, math.inf)
-    values = patient_levels(rows, metric) if values is None else values
+    values = patient_levels(complete(rows), metric) if values is None else values
     count = int(rows[metric].notna().sum())
     if distance:
         return estimate_of(list(values.values()), count, distance=True, span=span)
@@ -302,7 +311,9 @@ def _seed_values(rows: pd.DataFrame, metric: str) -> list[list[dict[Person, floa
 def _runs_of(rows: pd.DataFrame) -> dict[Person, frozenset[str]]:
     """Which runs tested each patient."""
     tested: dict[Person, set[str]] = {}
-    for dataset, patient, run in rows[["dataset", "patient", "run"]].drop_duplicates().itertuples(index=False):
+    for dataset, patient, run in set(
+        zip(*(rows[name].tolist() for name in ("dataset", "patient", "run")), strict=True)
+    ):
         tested.setdefault((str(dataset), str(patient)), set()).add(str(run))
     return {person: frozenset(runs) for person, runs in tested.items()}
 
