@@ -9,6 +9,7 @@ a network that takes it is told, in `inference/frame_prompt.py`.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -50,6 +51,7 @@ _DRAWN: dict[str, PromptKind] = {
 _EMPTY: tuple[object, ...] = (None, ())
 
 
+@lru_cache(maxsize=256)
 def kinds_in(combination: str) -> frozenset[PromptKind]:
     """The kinds that a combination such as "text+box" joins; raises PromptError for an unknown kind."""
     try:

@@ -207,14 +207,14 @@ class _Planner:
     def _evaluations(self, asked: "_Asked", training: TrainJob | None, tested: Iterable[CaseName]) -> list[EvaluateJob]:
         """Each tested case as it is, then at each strength of each shift."""
         jobs = []
-        method = asked.method
-        base = self.facts[method.name]
+        method, base = asked.method, self.facts[asked.method.name]
+        on = {name: replace(self.questions[method.name], absent=absent) for name, absent in self.absent.items()}
+        values = {name: questions.key_values() for name, questions in on.items()}
         for name in tested:
             facts = self.data[name.dataset]
             is_on = method.modalities is None or self.record_of[name].modality in method.modalities
             needs = training.key if training is not None and is_on else None
-            questions = replace(self.questions[method.name], absent=self.absent[name.dataset])
-            made_of = [needs or base.fingerprint, facts.fingerprint, name.dataset, name.case, questions.key_values()]
+            made_of = [needs or base.fingerprint, facts.fingerprint, name.dataset, name.case, values[name.dataset]]
             for shift, strength in [(PartName.shift, 0.0), *shifts_of(self.recipe, self.record_of[name])]:
                 key = digest(made_of if shift == PartName.shift else [*made_of, shift, strength])
                 jobs.append(
@@ -226,7 +226,7 @@ class _Planner:
                         needs=needs,
                         store=facts.store,
                         labels=self.truths[name.dataset],
-                        questions=questions if shift == PartName.shift else _of_shifted(questions),
+                        questions=on[name.dataset] if shift == PartName.shift else _of_shifted(on[name.dataset]),
                         family=method.name,
                         cohort=asked.cohort,
                         trained_on=asked.trained_on,
