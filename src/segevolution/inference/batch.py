@@ -16,11 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from ..documents import read_json
 from ..errors import AdapterError, CheckpointError, DeviceError, OutputError, SegevolutionError, VocabularyError
 from ..files import write_text
+from .answer_key import read_key
 from .networks import Networks
 from .outputs import Outputs
 from .predict import Progress, predict
@@ -47,32 +45,6 @@ COLUMNS = (
 _FAILED = ".failed.txt"
 # What is wrong with these is wrong for every scan, so that the batch stops at the first.
 _EVERYWHERE = (CheckpointError, AdapterError, DeviceError, VocabularyError)
-
-
-class _Row(BaseModel):
-    """A structure in a key."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    name: str
-    label: int
-    file: str
-    voxels: int
-    volume_ml: float
-    mean_intensity: float | None
-    predicted_iou: float | None
-    expected_overlap: float | None = None
-    warnings: list[str] = []
-
-
-class _Key(BaseModel):
-    """A key, as far as a batch reads it."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    structures: list[_Row]
-    question: str = ""
-    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,7 +151,7 @@ class Batch:
                 sentence = failed.read_text(encoding="utf-8").strip()
                 rows.append({**about, "status": "failed", "warnings": sentence})
             elif outputs.key.is_file():
-                for row in read_json(outputs.key, _Key, error=OutputError).structures:
+                for row in read_key(outputs.key).structures:
                     values = row.model_dump(exclude={"name", "warnings", "file"})
                     file = (outputs.key.parent / row.file).relative_to(self.folder)
                     warnings = "; ".join(row.warnings)
@@ -193,7 +165,7 @@ class Batch:
         outputs = self._requests[scan].outputs
         if not outputs.key.is_file() or _failure_file(outputs).is_file():
             return False
-        structures = read_json(outputs.key, _Key, error=OutputError).structures
+        structures = read_key(outputs.key).structures
         return all((outputs.key.parent / row.file).is_file() for row in structures)
 
     def _has_key(self, scan: ScanInput) -> bool:
@@ -203,7 +175,7 @@ class Batch:
         key = request.outputs.key
         if not key.is_file():
             return
-        if read_json(key, _Key, error=OutputError).question != question_digest(request):
+        if read_key(key).question != question_digest(request):
             raise OutputError(
                 f"{key} answers another question, or {scan.path} has changed since; use --force to replace what is "
                 f"in {self.folder}, or choose another folder."

@@ -18,8 +18,9 @@ from ..legend import Label
 from ..volume import Volume
 from . import dicom_seg, rtstruct
 from .base import Format, ReadOptions, placed, sides
-from .dicom import DICOM, SeriesInfo, list_series
+from .dicom import DICOM
 from .dicom_reference import referred_series
+from .dicom_series import SeriesInfo, list_series
 from .dicom_structures import structure_file, structures_as_labels
 from .metaimage import METAIMAGE
 from .mgh import MGH

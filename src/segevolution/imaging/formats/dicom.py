@@ -20,26 +20,14 @@ from ..grid import Array
 from ..volume import DicomSource, Origin, Volume
 from . import dicom_seg
 from .base import Format, ReadOptions, make_volume, scaled
-from .dicom_file import SEGMENTATIONS, SUFFIXES, blaming, files_below, load, without_warnings
+from .dicom_file import SUFFIXES, blaming, load, without_warnings
 from .dicom_geometry import Plane, plane_of, stack
 from .dicom_padding import padding_range, without_padding
 from .dicom_pixels import stored_pixels
+from .dicom_series import contents_of
 
 LARGEST_FACTOR = 2.0**31  # of a rescale slope or intercept
 _SLOPES_OF_THEIR_OWN = "PT"  # the Modality whose slices are scaled each for itself: counts differ by slice
-
-
-@dataclass(frozen=True)
-class SeriesInfo:
-    """One image series in a DICOM folder: its SeriesInstanceUID, and what a person knows it by."""
-
-    uid: str
-    description: str
-    modality: str
-    slices: int
-
-    def __str__(self) -> str:
-        return f'{self.uid} ({self.modality}, "{self.description}", {self.slices} slices)'
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +37,6 @@ class _Slice:
     slope: float
     intercept: float
     padding: tuple[int, int] | None  # lowest and highest stored value that means "no signal here"
-
-
-def list_series(folder: Path) -> list[SeriesInfo]:
-    """The image series of a folder and its subfolders, the largest first; other files are passed over.
-
-    Raises:
-        FormatError: the folder is missing, empty, holds no DICOM images, or a file named .dcm that is none.
-    """
-    with without_warnings():
-        return [info for info, _ in _series(Path(folder), MemoryBudget.of()).values()]
 
 
 def read(path: Path, options: ReadOptions) -> Volume:
@@ -78,9 +56,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
     if options.time is not None:
         raise FormatError(f"{path} is DICOM, so --time does not apply to it; choose a series with --series.")
     with without_warnings():
-        all_series = _series(path, options.memory)
-        info, files = all_series[_chosen(all_series, options.series, path)]
-        files, copies = _without_copies(files)
+        info = contents_of(path, options.memory).chosen(options.series)
+        files, copies = _without_copies(info.files)
         slices: list[_Slice] = []
         headers = []
         for file in files:
@@ -101,7 +78,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
     return replace(volume, modality=_modality(info.modality), remarks=tuple(remarks))
 
 
-def _without_copies(files: list[Path]) -> tuple[list[Path], int]:
+def _without_copies(files: Sequence[Path]) -> tuple[list[Path], int]:
     """Files without those that equal an earlier one byte for byte, and how many those were."""
     by_size: dict[int, list[Path]] = {}
     for file in files:
@@ -115,54 +92,6 @@ def _without_copies(files: list[Path]) -> tuple[list[Path], int]:
                 copies.add(file)
             hashes.add(digest)
     return [file for file in files if file not in copies], len(copies)
-
-
-def _series(path: Path, memory: MemoryBudget) -> dict[str, tuple[SeriesInfo, list[Path]]]:
-    """SeriesInstanceUID -> what it is and its files, the largest series first."""
-    files = [path] if path.is_file() else files_below(path)
-    if not files:
-        raise FormatError(f"{path} is an empty folder; give the folder that holds the DICOM files.")
-    series_by_uid: dict[str, tuple[SeriesInfo, list[Path]]] = {}
-    for file in files:
-        with blaming(file):
-            header = load(file, memory, pixels=False)
-            if header is None or not _is_image(header, file):
-                continue
-            if header.get("SOPClassUID") in SEGMENTATIONS:
-                if path.is_dir():
-                    continue  # a mask of a series, not one
-                raise FormatError(
-                    f"{path} is a DICOM segmentation, which holds labels and no signal; give the folder of its series."
-                )
-            uid, frames = str(header.get("SeriesInstanceUID", "unknown")), int(header.get("NumberOfFrames", None) or 1)
-            new = SeriesInfo(uid, str(header.get("SeriesDescription", "")), str(header.get("Modality", "")), 0)
-        info, members = series_by_uid.get(uid, (new, []))
-        series_by_uid[uid] = replace(info, slices=info.slices + frames), [*members, file]
-    if not series_by_uid:
-        raise FormatError(
-            f"{path} holds no DICOM image ({files[0].name} is none); give the folder that holds the DICOM files, or a "
-            "file of another format by its own path."
-        )
-    return dict(sorted(series_by_uid.items(), key=lambda item: (-item[1][0].slices, item[0])))
-
-
-def _is_image(header: pydicom.Dataset, file: Path) -> bool:
-    if "Rows" in header:
-        return True
-    if "Image Storage" in getattr(header.file_meta.get("MediaStorageSOPClassUID", ""), "name", ""):
-        raise FormatError(f"{file} is truncated: it claims to be an image, but its header stops early; copy it again.")
-    return False
-
-
-def _chosen(found: dict[str, tuple[SeriesInfo, list[Path]]], series: str | None, path: Path) -> str:
-    listing = "; ".join(str(info) for info, _ in found.values())
-    if series is not None:
-        if series not in found:
-            raise FormatError(f"{path} holds no series {series}; it holds {listing}.")
-        return series
-    if len(found) > 1:
-        raise FormatError(f"{path} holds {len(found)} series; choose one with --series: {listing}.")
-    return next(iter(found))
 
 
 def _with_pixels(file: Path, memory: MemoryBudget) -> pydicom.Dataset:

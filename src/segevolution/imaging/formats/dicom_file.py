@@ -1,7 +1,9 @@
 """One DICOM file as a data set, opened with the care that every file gets, its damage told in a sentence."""
 
 import contextlib
+import os
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,9 +71,31 @@ def identity(file: Path) -> pydicom.Dataset | None:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Those of a folder and its subfolders; what macOS leaves in archives ("._x", __MACOSX) is none of them."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and not file.name.startswith("._") and "__MACOSX" not in file.relative_to(folder).parts
-    )
+    """Those of a folder and its subfolders; what macOS leaves in archives ("._x", __MACOSX) is none of them.
+
+    A link to a folder is followed, but none to a folder that this one lies in, and no folder is looked through twice.
+    """
+    files: list[Path] = []
+    folders, visited = deque([Path(folder)]), {*Path(folder).resolve().parents}
+    while folders:
+        current = folders.popleft()
+        place = current.resolve()
+        if place in visited:
+            continue
+        visited.add(place)
+        for entry in _entries(current):
+            linked, path = entry.is_symlink(), current / entry.name
+            if path.is_dir() if linked else entry.is_dir():
+                # Linked folders come last, so that a folder is known by its own path where it has one here.
+                (folders.append if linked else folders.appendleft)(path)
+            elif path.is_file() if linked else entry.is_file():
+                files.append(path)
+    return sorted(files)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.name != "__MACOSX" and not entry.name.startswith("._")]
+    except OSError:
+        return []  # a folder that may not be looked into, such as lost+found

@@ -50,14 +50,19 @@ def write(
             raise OutputError(f"{path} cannot be written: {_reason(error)}.") from error
 
 
+def voxel_file(path: Path) -> Path | None:
+    """The file that `write` puts the voxels of a path into, where that is another one."""
+    return path.with_suffix(".zraw") if path.suffix.lower() == ".mhd" else None
+
+
 @contextlib.contextmanager
 def _replacing_both(path: Path, force: bool) -> Iterator[Path]:
     """`files.replacing`, for a header and its data file at once where the format has two."""
-    if path.suffix.lower() != ".mhd":
+    voxels = voxel_file(path)
+    if voxels is None:
         with replacing(path, force=force) as temporary:
             yield temporary
         return
-    voxels = path.with_suffix(".zraw")
     had_voxels = voxels.exists()
     try:
         with replacing(path, force=force) as header, replacing(voxels, force=force) as data:
