@@ -78,6 +78,29 @@ def test_a_series_without_labels_is_no_case_and_several_in_a_folder_are_told_apa
     np.testing.assert_array_equal(source.read("p1_venous").mask("liver"), _mask(1).transpose(1, 0, 2))
 
 
+def test_a_folder_that_grows_gives_each_series_one_case_and_never_another_ones_name(tmp_path: Path) -> None:
+    root, store = tmp_path / "data", Store.create(tmp_path / "store")
+    for number, uid in enumerate(("1.2.9", "1.2.1", "1.2.0")):
+        series(root / "P1" / uid, uid=uid, SeriesDescription="t2")
+        binary(root / "P1" / uid / "seg.dcm", {"liver": _mask(number)}, uid=uid)
+        report = prepare(DICOMSource(root), store)
+        assert (len(report.added), len(report.kept), dict(report.failed)) == (1, number, {})
+    assert "P1" in store.names
+    stored_series = [origin.series for record in store.cases if (origin := record.origin) is not None]
+    assert sorted(str(uid) for uid in stored_series) == ["1.2.0", "1.2.1", "1.2.9"]
+    assert len(prepare(DICOMSource(root), store, update=True).kept) == 3
+
+
+def test_another_series_does_not_take_the_place_of_one_that_is_gone(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    for number, uid in enumerate(("1.2.9", "1.2.1")):
+        root = tmp_path / uid / "data"
+        series(root / "P1" / "ct", uid=uid)
+        binary(root / "P1" / "seg.dcm", {"liver": _mask(number)}, uid=uid)
+        report = prepare(DICOMSource(root), store, update=True)
+    assert "series 1.2.9" in report.failed["P1"]
+
+
 def test_several_files_of_one_series_are_one_case_unless_they_hold_one_structure(tmp_path: Path) -> None:
     root = tmp_path / "data"
     series(root / "p1" / "ct")

@@ -1,5 +1,8 @@
 """A source becomes a store, the same for any number of workers and after any stop; nothing is lost in silence."""
 
+import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from segevolution.data.images import image_identity
 from segevolution.data.prepare import prepare
 from segevolution.data.sources import Overrides, open_source
 from segevolution.data.sources.msd import MSDSource
@@ -144,3 +148,66 @@ def test_a_signal_against_its_modality_is_noted_and_stays_noted(tmp_path: Path, 
     assert set(first.notes) == {"case0", "case1"}
     assert all("as if 1024 or 1000 had been added" in note for note in first.notes.values())
     assert prepare(source, store).notes == first.notes
+
+
+@pytest.fixture
+def two_hospitals(miniature: Any, tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders called data whose cases have the same names and other voxels."""
+    for seed, hospital in enumerate("ab"):
+        miniature.msd(tmp_path / hospital / "data", STEMS[:2])
+        for stem in STEMS[:2]:
+            miniature.image(tmp_path / hospital / "data" / "imagesTr" / f"{stem}.nii.gz", seed=10 + seed)
+    return tmp_path / "a" / "data", tmp_path / "b" / "data"
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_another_hospitals_patients_neither_pass_for_kept_nor_replace(
+    two_hospitals: tuple[Path, Path], store: Store, update: bool
+) -> None:
+    prepare(MSDSource(two_hospitals[0]), store)
+    fingerprint = store.fingerprint()
+    report = prepare(MSDSource(two_hospitals[1]), store, update=update)
+    assert (report.kept, report.updated, set(report.failed)) == ((), (), set(STEMS[:2]))
+    assert "--prefix and --dataset" in report.failed[STEMS[0]]
+    assert store.fingerprint() == fingerprint
+    assert len(prepare(MSDSource(two_hospitals[1], Overrides(dataset="b")), store, prefix="b_").added) == 2
+
+
+def test_a_dataset_that_moved_is_kept_and_an_image_mended_in_its_place_is_replaced(
+    task: Path, store: Store, tmp_path: Path, miniature: Any
+) -> None:
+    prepare(MSDSource(task), store)
+    moved = task.rename(tmp_path / "moved")
+    assert prepare(MSDSource(moved), store).kept == STEMS
+    moved.rename(task)
+    image = task / "imagesTr" / f"{STEMS[0]}.nii.gz"
+    miniature.image(image, seed=77)
+    os.utime(image, (0, 0))  # as a copy that keeps its date
+    assert "prepare with --update" in prepare(MSDSource(task), store).notes[STEMS[0]]
+    assert prepare(MSDSource(task), store, update=True).updated == STEMS[:1]
+
+
+def test_a_store_of_an_earlier_version_is_kept_and_its_own_files_tell_another_hospitals(
+    two_hospitals: tuple[Path, Path], store: Store
+) -> None:
+    prepare(MSDSource(two_hospitals[0]), store)
+    for path in store.path.glob("cases/*/case.json"):
+        record = json.loads(path.read_text())
+        assert record.pop("image")
+        path.write_text(json.dumps(record))
+    assert len(prepare(MSDSource(two_hospitals[0]), store).kept) == 2
+    assert len(prepare(MSDSource(two_hospitals[1]), store).failed) == 2
+    shutil.rmtree(two_hospitals[0])
+    assert len(prepare(MSDSource(two_hospitals[1]), store).kept) == 2  # nothing tells any more
+
+
+def test_headers_of_equal_text_are_told_apart_by_their_voxels(tmp_path: Path) -> None:
+    for folder, value in (("a", b"1"), ("b", b"2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "case.mhd").write_text("ObjectType = Image\nElementDataFile = case.raw\n")
+        (tmp_path / folder / "case.raw").write_bytes(value * 100)
+    first, second = (image_identity(tmp_path / folder / "case.mhd") for folder in "ab")
+    assert first is not None
+    assert second is not None
+    assert first.is_another(second)
+    assert image_identity(tmp_path / "nothing.mhd") is None

@@ -26,10 +26,11 @@ from ..imaging.signal_checks import signal_doubts
 from .audit.intensity import outlying
 from .record import CaseRecord
 from .sources import Decision, Source
-from .sources.collection import datasets_of, decisions_of
+from .sources.collection import datasets_of, decisions_of, identity_of
 from .sources.naming import contents
 from .splits import PARTS, Split
 from .store import Store
+from .stored_images import another_image, changed_image, stored_names
 
 # Told after each case: how many are done, how many there are, and the name of the case.
 Progress = Callable[[int, int, str], None]
@@ -103,25 +104,29 @@ def prepare(
     wanted_cases = [case for case in index if (only is None or case in only) and (split is None or case in parts)]
     outcomes: dict[str, _CaseOutcome] = {}
     todo = []
-    for case in wanted_cases:
-        name = prefix + case
+    names = stored_names(source, store, wanted_cases, prefix)
+    for case, name in names.items():
         if name not in store:
             todo.append(case)
-        elif (other := store.record(name).dataset) not in datasets:
-            reason = f"the store has a case of this name of dataset {other}; prepare with --prefix."
+            continue
+        record, image = store.record(name), identity_of(source, case)
+        if record.dataset not in datasets:
+            reason = f"the store has a case of this name of dataset {record.dataset}; prepare with --prefix."
             outcomes[name] = _CaseOutcome("failed", reason)
+        elif (reason_against := another_image(record, image)) is not None:
+            outcomes[name] = _CaseOutcome("failed", reason_against)
         elif update:
             todo.append(case)
         else:
-            outcomes[name] = _CaseOutcome("kept")
+            outcomes[name] = _CaseOutcome("kept", changed_image(record, image))
     stop = strict and any(outcome.kind == "failed" for outcome in outcomes.values())
     with closing(
-        _outcomes(source, store, [] if stop else todo, _PrepareOptions(prefix, update, parts), workers)
+        _outcomes(source, store, [] if stop else todo, _PrepareOptions(names, update, parts), workers)
     ) as finished:
         for number, (case, outcome) in enumerate(finished, start=len(outcomes) + 1):
-            outcomes[prefix + case] = outcome
+            outcomes[names[case]] = outcome
             if progress is not None:
-                progress(number, len(wanted_cases), prefix + case)
+                progress(number, len(wanted_cases), names[case])
             if strict and outcome.kind == "failed":
                 break
     store.refresh()
@@ -145,7 +150,7 @@ def require_cases(source: Source) -> Sequence[str]:
 class _PrepareOptions:
     """How cases are put into the store; see `prepare`."""
 
-    prefix: str
+    names: Mapping[str, str]
     update: bool
     parts: Mapping[str, Part]
 
@@ -192,12 +197,13 @@ def _report(store: Store, outcomes: Mapping[str, _CaseOutcome], update: bool) ->
     by_kind: dict[str, list[str]] = defaultdict(list)
     for name, outcome in outcomes.items():
         by_kind[outcome.kind].append(name)
+    changed = {name: outcomes[name].reason for name in by_kind["kept"] if outcomes[name].reason}
     stored_records = {name: store.record(name) for name, outcome in outcomes.items() if outcome.kind != "failed"}
     return PrepareReport(
         added=tuple(by_kind["added"]),
         kept=tuple(by_kind["kept"]),
         failed={name: outcomes[name].reason for name in by_kind["failed"]},
-        notes=_notes(stored_records, {} if update else newer(store, by_kind["kept"])),
+        notes=_notes(stored_records, {} if update else newer(store, by_kind["kept"]) | changed),
         updated=tuple(by_kind["updated"]),
     )
 
@@ -293,12 +299,12 @@ def _prepare_case(source: Source, store: Path, case: str, how: _PrepareOptions) 
         )
         renamed_case = replace(
             prepared_case,
-            name=how.prefix + prepared_case.name,
+            name=how.names[case],
             part=how.parts.get(case, prepared_case.part),
             remark=f"{remark}." if remark else None,
         )
         before = opened.written(renamed_case.name)
-        opened.add(renamed_case, update=how.update)
+        opened.add(renamed_case, update=how.update, image=identity_of(source, case))
         if before is None:
             return _CaseOutcome("added")
         return _CaseOutcome("kept" if before == opened.written(renamed_case.name) else "updated")

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from ..imaging.case import Case, Part
 from ..imaging.grid import Array, Floats, Grid, Triple
 from ..imaging.volume import Origin
 from ..vocabulary import Modality
+from .images import ImageIdentity
 
 # Percentiles of the signal that a record keeps: enough to see a case on another scale than its dataset.
 _PERCENTILES = (0.0, 0.5, 50.0, 99.5, 100.0)
@@ -41,6 +42,7 @@ class CaseRecord:
         remark: what its reader had to assume or leave out, see `Case`.
         spacing_stated: whether the file said how far voxels lie apart; else 1 mm is assumed, and no millimetre counts.
         sha256: of voxels, labels, grid and facts; equal for equal cases.
+        image: what tells its image from another of the same name; None where it has no file, and in older stores.
     """
 
     name: str
@@ -62,6 +64,7 @@ class CaseRecord:
     part: Part | None = None
     remark: str | None = None
     spacing_stated: bool = True
+    image: ImageIdentity | None = None
 
     @property
     def grid(self) -> Grid:
@@ -83,12 +86,18 @@ class CaseRecord:
         """(dataset, patient): what a split must never tear apart."""
         return self.dataset, self.patient
 
+    def is_same(self, other: "CaseRecord") -> bool:
+        """Whether the content is equal, and the image was not changed in its place, as by packing it anew."""
+        changed = self.image is not None and other.image is not None and self.image.is_changed(other.image)
+        return self.sha256 == other.sha256 and not changed
+
     def to_json(self) -> dict[str, Any]:
         """A dictionary for `case.json`; floats keep every digit."""
         value = {key: item for key, item in vars(self).items() if key != "origin"}
         value |= {"affine": self.affine.tolist(), "source_affine": self.source_affine.tolist()}
         value |= {"structures": {name: list(values) for name, values in self.structures.items()}}
         value["origin"] = _origin_to_json(self.origin) if self.origin else None
+        value["image"] = asdict(self.image) if self.image else None
         return value
 
     @classmethod
@@ -125,6 +134,12 @@ class _OriginFile(Document):
     orientation: str | None = None
 
 
+class _ImageFile(Document):
+    path: str
+    content: str
+    is_series: bool = False
+
+
 class _RecordFile(Document):
     """case.json; see `CaseRecord`."""
 
@@ -147,6 +162,7 @@ class _RecordFile(Document):
     part: Part | None = None
     remark: str | None = None
     spacing_stated: bool = True
+    image: _ImageFile | None = None
 
 
 def _record(value: _RecordFile) -> CaseRecord:
@@ -158,6 +174,7 @@ def _record(value: _RecordFile) -> CaseRecord:
         raise ValueError("structures and voxels name different structures")
     if np.dtype(value.dtype).kind not in "biuf":
         raise ValueError(f"dtype must be a kind of number, not {value.dtype}")
+    facts["image"] = ImageIdentity(**value.image.model_dump()) if value.image is not None else None
     facts["origin"] = None
     if value.origin is not None:
         header = base64.b64decode(value.origin.header, validate=True) if value.origin.header else None
@@ -182,7 +199,7 @@ def _origin_to_json(origin: Origin) -> dict[str, Any]:
     }
 
 
-def record_of(case: Case, source_grid: Grid) -> CaseRecord:
+def record_of(case: Case, source_grid: Grid, image: ImageIdentity | None = None) -> CaseRecord:
     """The record of a case whose arrays are already in canonical order."""
     structures = structures_present(case.labels, case.structures)
     counts = np.bincount(case.labels.ravel(), minlength=1 + max((max(v) for v in structures.values() if v), default=0))
@@ -206,6 +223,7 @@ def record_of(case: Case, source_grid: Grid) -> CaseRecord:
         part=case.part,
         remark=case.remark,
         spacing_stated=case.volume.spacing_stated,
+        image=image,
     )
     object.__setattr__(facts, "sha256", content_hash(facts, case.volume.array, case.labels))
     return facts
@@ -229,7 +247,7 @@ def structures_present(labels: Array, structures: Mapping[str, tuple[int, ...]])
 
 def content_hash(record: CaseRecord, signal: Array, labels: Array) -> str:
     """SHA-256 of all that makes a case: voxels, labels, grid, names. Where the file lay does not count."""
-    beside = {"origin", "sha256", "signal", "voxels", "remark", "spacing_stated"} | (
+    beside = {"origin", "sha256", "signal", "voxels", "remark", "spacing_stated", "image"} | (
         {"part"} if record.part is None else set()
     )
     record_values = {key: item for key, item in record.to_json().items() if key not in beside}

@@ -30,6 +30,7 @@ from ..imaging.grid import Array, Triple
 from ..imaging.volume import Volume
 from ..vocabulary import Modality
 from .arrays import LABELS, native, read_array, signal_layout, unsigned_labels, write_array
+from .images import ImageIdentity
 from .notes import read_notes, write_note
 from .record import CaseRecord, content_hash, record_of, text_hash
 
@@ -179,10 +180,10 @@ class Store:
         if values != self.decisions.get(dataset, []):
             write_note(self.path / "decisions", dataset, values)
 
-    def add(self, case: Case, *, update: bool = False) -> CaseRecord:
+    def add(self, case: Case, *, update: bool = False, image: ImageIdentity | None = None) -> CaseRecord:
         """Write a case; it is there whole when this returns, and not there at all if it raises.
 
-        Adding the same case again changes nothing. Structures without a voxel are left out.
+        Adding the same case again changes nothing. Structures without a voxel are left out; `image` is kept as told.
 
         Args:
             update: replace a case of this name that differs or is damaged, in place of refusing.
@@ -190,13 +191,13 @@ class Store:
         Raises:
             VolumeError: the volume holds NaN, infinity, or one value only.
             StoreError: another case has this name, or the labels are no label map.
-            OutputError: the store cannot be written, for instance because the disk is full.
+            OutputError: the store cannot be written.
         """
         case.volume.check_voxels()
         volume, turn = case.volume.canonical()
         signal = native(volume.array)
         labels = unsigned_labels(turn.apply(case.labels), case.name)
-        record = record_of(replace(case, volume=replace(volume, array=signal), labels=labels), case.volume.grid)
+        record = record_of(replace(case, volume=replace(volume, array=signal), labels=labels), case.volume.grid, image)
         outdated = update and record.name in self and not self._holds(record)
         if record.name not in self or outdated:
             self._write(record, signal, labels, outdated)
@@ -212,7 +213,7 @@ class Store:
         """Whether this very case is here, undamaged."""
         try:
             self.verify(record.name)
-            return self.record(record.name).sha256 == record.sha256
+            return self.record(record.name).is_same(record)
         except StoreError:
             return False
 

@@ -24,6 +24,7 @@ from ...imaging.case import Case
 from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
 from .bids_labels import read_table, renamed, rows, structure_of
+from .collection import ImagePlace
 from .masks import LabelFile, read_label_files
 from .naming import SEQUENCES, image_stem, slug
 from .pairs import Pair
@@ -125,6 +126,11 @@ class BIDSSource:
     def index(self) -> Sequence[str]:
         """Images with labels; labels without an image, and one image of a subject without any, which are faults."""
         return tuple(sorted(self._cases))
+
+    def image_of(self, case: str) -> ImagePlace | None:
+        """Where the image of a case lies."""
+        image, _ = self._cases[case]
+        return None if image is None else (image.path, None)
 
     def read(self, case: str) -> Case:
         """One case.

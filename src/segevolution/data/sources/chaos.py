@@ -23,6 +23,7 @@ from ...imaging.grid import Array
 from ...imaging.volume import Volume
 from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
+from .collection import ImagePlace
 from .pairs import place_labels
 from .patients import Grouping, group_patients
 from .slice_masks import check_order, read_slice_masks
@@ -96,6 +97,10 @@ class CHAOSSource:
     def index(self) -> Sequence[str]:
         """chaos_ct_1, chaos_mr_1_t1_in, chaos_mr_1_t1_out, chaos_mr_1_t2_spir, ..."""
         return tuple(sorted(self._cases))
+
+    def image_of(self, case: str) -> ImagePlace | None:
+        """Where the slices of a case lie."""
+        return self._cases[case].images, None
 
     def read(self, case: str) -> Case:
         """One series with its masks, each placed on the slice that it was drawn on.

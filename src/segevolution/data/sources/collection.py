@@ -1,9 +1,14 @@
 """Sources of several datasets at once, such as the folder of all codes of M3D-Seg."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from ..images import ImageIdentity, image_identity
 from .base import Decision, Source
+
+# The file or folder of an image and, where a layout tells series apart, its SeriesInstanceUID.
+ImagePlace = tuple[Path, str | None]
 
 
 @runtime_checkable
@@ -24,6 +29,27 @@ class DecidingSource(Source, Protocol):
     def decisions(self) -> Sequence[Decision]:
         """One for each name that was changed, file that is not read, and the grouping of the patients."""
         ...
+
+
+@runtime_checkable
+class TracedSource(Source, Protocol):
+    """A source that says where the image of a case lies, without reading it."""
+
+    def image_of(self, case: str) -> ImagePlace | None:
+        """Of a case of the index; None where it lacks an image."""
+        ...
+
+
+def series_of(source: Source, case: str) -> str | None:
+    """The SeriesInstanceUID by which a source tells a case's image; None where it does not."""
+    place = source.image_of(case) if isinstance(source, TracedSource) else None
+    return place[1] if place else None
+
+
+def identity_of(source: Source, case: str) -> ImageIdentity | None:
+    """What tells the image of a case from another of the same name; None where nothing does."""
+    place = source.image_of(case) if isinstance(source, TracedSource) else None
+    return image_identity(*place) if place else None
 
 
 def decisions_of(source: Source) -> tuple[Decision, ...]:

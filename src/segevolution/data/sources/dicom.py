@@ -8,6 +8,7 @@ it; series without any are no cases. Structures are named by their SNOMED codes 
 were called, in the words of `vocabulary` and of radiotherapy (`rt_names`); unknown names stay as they are.
 """
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from ...imaging.formats.dicom_structures import read_structures
 from ...imaging.formats.structure_set import Places, StructureName
 from ...vocabulary import canonical
 from .base import Decision, Overrides, Provenance
+from .collection import ImagePlace
 from .dicom_index import DicomIndex, ImageSeries, LabelSource, has_structures, index_dicom
 from .masks import labels_of
 from .naming import slug
@@ -59,6 +61,10 @@ class DICOMSource(PairedSource):
     def recognises(cls, path: Path) -> bool:
         """Whether a segmentation or structure set lies below it."""
         return has_structures(Path(path))
+
+    def image_of(self, case: str) -> ImagePlace | None:
+        """The folder and series of a case."""
+        return self._pairs[case].image, self._series_of_case.get(case)
 
     def read(self, case: str) -> Case:
         """One series with the structures of all files that were drawn on it; unions are added.
@@ -129,7 +135,10 @@ class DICOMSource(PairedSource):
 
     @cached_property
     def _series_of_case(self) -> dict[str, str]:
-        """Case -> its series; named after the folder, and after the series where one folder holds several."""
+        """Case -> its series; named after the folder, after the series too where one folder holds several.
+
+        Series of one name are told apart by their UIDs, so that none takes the name of another as a dataset grows.
+        """
         series = [self._index.series[uid] for uid in sorted(self._labels_by_series)]
         several = Counter(one.home for one in series)
         names: dict[str, str] = {}
@@ -137,8 +146,9 @@ class DICOMSource(PairedSource):
             name = one.home or self._dataset
             if several[one.home] > 1:
                 name = f"{name}_{slug(one.description) or one.modality.lower()}"
-            names[_free(name, names)] = one.uid
-        return names
+            names[one.uid] = name
+        counts = Counter(names.values())
+        return {name if counts[name] == 1 else f"{name}_{_short(uid)}": uid for uid, name in names.items()}
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
@@ -192,6 +202,10 @@ def _names(source: LabelSource) -> tuple[StructureName, ...]:
 def _certain(name: StructureName) -> str | None:
     """The structure by its code, else by a name of radiotherapy."""
     return name.coded or rt_meaning(name.written)
+
+
+def _short(uid: str) -> str:
+    return hashlib.sha256(uid.encode()).hexdigest()[:8]
 
 
 def _free(name: str, taken: Collection[str]) -> str:

@@ -25,6 +25,7 @@ from ...vocabulary import Modality
 from ..m3d_seg import M3DHeader, M3DItem, listed, read_image, read_masks
 from .amos import modality_of_id
 from .base import Decision, Overrides, Provenance
+from .collection import ImagePlace
 from .masks import labels_of
 from .naming import nested_folders, outside_fault, slug
 from .patients import Grouping, group_patients
@@ -148,6 +149,14 @@ class M3DSegSource:
     def index(self) -> Sequence[str]:
         """Every case that a json lists."""
         return tuple(sorted(self._entries))
+
+    def image_of(self, case: str) -> ImagePlace | None:
+        """Where the image of a case lies."""
+        entry = self._entries[case]
+        try:
+            return _found(entry.code, entry.items[0][1].image, self.overrides.allow_outside), None
+        except StoreError:  # said where it is read
+            return None
 
     def read(self, case: str) -> Case:
         """One case.

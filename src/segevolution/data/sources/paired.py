@@ -10,6 +10,7 @@ from typing import ClassVar
 from ...errors import StoreError
 from ...imaging.case import Case
 from .base import Decision, Overrides, Provenance
+from .collection import ImagePlace
 from .pairs import Pair, read_pair
 from .patients import Grouping, group_patients
 
@@ -58,6 +59,10 @@ class PairedSource(ABC):
     def index(self) -> Sequence[str]:
         """Every case that is listed, or of which at least one file is there."""
         return tuple(sorted(self._pairs))
+
+    def image_of(self, case: str) -> ImagePlace | None:
+        """Where the image of a case lies, or should."""
+        return self._pairs[case].image, None
 
     def read(self, case: str) -> Case:
         """One case.

@@ -15,6 +15,7 @@ from ...files import safe_name, write_json
 from ...imaging.case import Case
 from ...vocabulary import Modality
 from ..sources.base import Provenance
+from ..sources.collection import ImagePlace
 from ..sources.naming import images_in
 from ..store import Store
 from .cases import synthesise
@@ -128,6 +129,10 @@ class SynthesisedSource:
         stems = list(self.maps())
         count = len(stems) if self.patients is None else self.patients
         return [f"{stems[n % len(stems)]}_{self.seed + n:06d}" for n in range(count)]
+
+    def image_of(self, case: str) -> ImagePlace | None:
+        """Where the label map of a case lies."""
+        return self.maps()[case.rsplit("_", 1)[0]], None
 
     def read(self, case: str) -> Case:
         """Make one case."""
