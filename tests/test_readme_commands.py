@@ -5,6 +5,8 @@ import re
 import shlex
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from segevolution.cli.app import main
@@ -46,4 +48,8 @@ def test_commands_on_a_scan_run_as_written(
             assert leaving.value.code in (0, None), f"{line}\n{captured.err}"
     written = {path.relative_to(tmp_path / "example").as_posix() for path in (tmp_path / "example").rglob("*")}
     assert {"ct_seg.nii.gz", "look.png", "slicer.seg.nrrd", "liver_by_python.nii.gz"} <= written
+    by_command, by_python = (
+        nib.load(tmp_path / "example" / name) for name in ("liver.nii.gz", "liver_by_python.nii.gz")
+    )
+    assert np.array_equal(np.asarray(by_command.dataobj), np.asarray(by_python.dataobj))
     assert {"masks/patient5_seg.nii.gz", "masks/segmentations.csv", "stores/my_mri/store.json"} <= written

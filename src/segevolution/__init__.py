@@ -3,7 +3,7 @@
     import segevolution as sev
 
     volume = sev.read("scan.nii.gz", modality="MRI")
-    session = sev.Session(sev.load("segvol-mini"), volume)
+    session = sev.Session(sev.load(modality=volume.modality), volume)
     liver = session.segment(text="liver")
     sev.write(liver.mask, volume, "liver.nii.gz")
 

@@ -1,13 +1,14 @@
 """A session answers on the input's grid, encodes once, and gives the same answer in whatever way it is asked."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 
-from segevolution.errors import PromptError, VocabularyError, VolumeError
+from segevolution.errors import CheckpointError, PromptError, VocabularyError, VolumeError
 from segevolution.imaging import table_image
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import Prompt, PromptKind
@@ -251,6 +252,15 @@ def test_synonyms_and_case_of_a_text_do_not_matter(network: TinyBackbone) -> Non
     np.testing.assert_array_equal(first.mask, second.mask)
 
 
+@pytest.mark.parametrize(("word", "error"), [("rkid", VolumeError), ("LAD", VocabularyError)])
+def test_a_side_is_known_by_what_a_word_means_and_refused_where_the_file_does_not_say_it(
+    network: TinyBackbone, word: str, error: type[Exception]
+) -> None:
+    session = Session(network, replace(patient(), orientation_stated=False))
+    with pytest.raises(error, match=r"right kidney|left adrenal gland"):
+        session.segment(text=word)
+
+
 def test_a_prompt_that_cannot_be_answered_is_refused(network: TinyBackbone) -> None:
     session = Session(network, patient())
     with pytest.raises(VocabularyError, match='did you mean "liver"'):
@@ -266,6 +276,22 @@ def test_a_prompt_that_cannot_be_answered_is_refused(network: TinyBackbone) -> N
     with pytest.raises(VolumeError, match="constant"):
         Session(network, Volume(np.ones((4, 4, 4)), Grid((4, 4, 4), np.eye(4))))
     assert session.segment([]) == []
+
+
+def test_options_and_arguments_of_another_kind_are_refused_in_a_sentence(network: TinyBackbone) -> None:
+    for option in ({"windows": "rio"}, {"precision": "fp64"}, {"context": "zz"}, {"batch": 0}, {"batch": True}):
+        with pytest.raises(PromptError, match=f"^{next(iter(option))} is "):
+            Session(network, patient(), **option)
+    with pytest.raises(VolumeError, match="not a str"):
+        Session(network, "ct.nii.gz")  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match="not with a str"):
+        Session("segvol-mini", patient())  # type: ignore[arg-type]
+    session = Session(network, patient())
+    for asked in (session.segment, session.candidates):
+        with pytest.raises(PromptError, match=r'segment\(text="liver"\)'):
+            asked("liver")  # type: ignore[call-overload]
+    with pytest.raises(PromptError, match="not on a Volume"):
+        Prompt.make(session.volume, text="liver")  # type: ignore[arg-type]
 
 
 def test_a_kind_that_the_model_does_not_take_is_refused_by_name() -> None:

@@ -1,6 +1,7 @@
 """An expert that ships answers its modality unless a person says otherwise, and everything else stays the base."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -8,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from segevolution.adapters import MixtureAdapter, MixtureConfig, save_adapter
-from segevolution.adapters.shipped import EXPERTS, ShippedExpert, expert_for, experts, find_adapter, shipped
+from segevolution.adapters import MixtureAdapter, MixtureConfig, attached, save_adapter
+from segevolution.adapters.shipped import EXPERTS, ShippedExpert, expert_for, experts, find_adapter, model_of, shipped
 from segevolution.errors import AdapterError
 from segevolution.imaging.formats import read_labels
 from segevolution.inference.load import load
 from segevolution.inference.predict import predict
 from segevolution.inference.request import SegmentRequest
 from segevolution.models.checkpoints import save_model
+from segevolution.models.hub import DEFAULT
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.server.answerers import Answerers
 from segevolution.server.settings import Settings
@@ -112,3 +114,20 @@ def test_a_server_lists_a_model_that_answers_a_modality_bare(packaged: Path) -> 
     ]
     assert served.find(None, Modality.PET).model == "toy-2"
     assert served.find(None, Modality.CT).id == "base"
+
+
+def test_python_loads_what_the_command_answers_a_modality_with(packaged: Path) -> None:
+    assert attached(load("toy", modality=Modality.MRI)) is not None
+    assert attached(load("toy", modality=Modality.CT)) is None
+    assert attached(load("toy")) is None
+    with pytest.raises(AdapterError, match="not both"):
+        load("toy-2", adapter="toy-mri", modality=Modality.MRI)
+
+
+def test_an_adapter_brings_its_base_where_no_model_is_named(packaged: Path, tmp_path: Path) -> None:
+    assert model_of("toy-mri") == "toy-2"
+    assert model_of(None) == model_of("none") == DEFAULT
+    shutil.rmtree(packaged / "toy-2")
+    assert model_of("toy-mri") == DEFAULT
+    with pytest.raises(AdapterError, match="neither an adapter folder"):
+        model_of("toy-mir")

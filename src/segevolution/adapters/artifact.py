@@ -180,8 +180,8 @@ def load_adapter(
     network_fingerprint = "" if force else fingerprint(backbone)
     if not force and network_fingerprint != base.fingerprint:
         raise AdapterError(
-            f"{folder} was trained on another base: it needs {base.name} ({base.fingerprint[:12]}), this is "
-            f"{type(backbone).__name__} ({network_fingerprint[:12]}); load that base, or use --force at your own risk."
+            f"{folder} was trained on another base: it needs {base.name} ({base.fingerprint[:12]}), and this network "
+            f"({network_fingerprint[:12]}) is another; use it with that base."
         )
     try:
         renewed = METHODS[section.method].config_type.in_new_names

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ..documents import read_json
 from ..errors import AdapterError
-from ..models.hub import packaged_root
+from ..models.hub import DEFAULT, list_models, packaged_root
 from ..vocabulary import Modality, did_you_mean
-from .artifact import CONFIG
+from .artifact import CONFIG, describe
 
 EXPERTS = "experts.json"
 NONE = "none"
@@ -57,6 +57,18 @@ def find_adapter(name: str | Path) -> Path:
         return known[str(name)]
     ships = did_you_mean(str(name), known, f"what ships is {', '.join(known) or 'none'}.")
     raise AdapterError(f"{name} is neither an adapter folder nor the name of an adapter that ships; {ships}")
+
+
+def model_of(adapter: str | Path | None) -> str:
+    """What answers where nobody names a model: the base that an adapter names, where it is here, else the default.
+
+    Raises:
+        AdapterError: there is no such adapter.
+    """
+    if adapter is None or adapter == NONE:
+        return DEFAULT
+    base = str(describe(find_adapter(adapter))["base"]["name"])
+    return base if base in {entry.name for entry in list_models()} else DEFAULT
 
 
 def experts() -> dict[tuple[str, Modality], ShippedExpert]:

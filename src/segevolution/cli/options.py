@@ -22,6 +22,14 @@ TimePoint = Annotated[int | None, typer.Option(metavar="N", help="Which time poi
 ModelName = Annotated[
     str, typer.Option(metavar="NAME", help="A name (see: segevolution models list) or a model folder.")
 ]
+AnsweringModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A name (see: segevolution models list) or a model folder. Default: the model that --adapter names as its "
+        "base, else segvol-mini.",
+    ),
+]
 DatasetModality = Annotated[str | None, typer.Option(help="CT, MRI, PET or US, where the dataset does not say.")]
 DatasetSequence = Annotated[str | None, typer.Option(help="MR sequence of every case, such as T2.")]
 PatientRule = Annotated[

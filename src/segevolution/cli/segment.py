@@ -9,7 +9,7 @@ import typer
 
 from ..errors import OutputError, PromptError
 from .console import MOST_SEED, AsJson, Force, Quiet
-from .options import ImageModality, ModelName, Orientation, SeriesUid, TimePoint, VoxelSpacing
+from .options import AnsweringModel, ImageModality, Orientation, SeriesUid, TimePoint, VoxelSpacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,12 +69,12 @@ def segment(
     max_gigabytes: Annotated[
         float | None, typer.Option(metavar="GB", help="Memory that the image may take; default half of what is free.")
     ] = None,
-    model: ModelName = "segvol-mini",
+    model: AnsweringModel = None,
     adapter: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="An adapter folder, trained on this model, or the name of one that ships. Default: the expert that "
+            help="An adapter folder or the name of one that ships. Default: the expert that "
             "ships for this model and modality, where there is one; none leaves it out.",
         ),
     ] = None,
@@ -180,6 +180,7 @@ def segment(
 
     segevolution segment dicomweb://localhost:8042/dicom-web/studies/1.2/series/1.3 --text liver -o liver.dcm
     """
+    from ..adapters.shipped import model_of
     from ..inference.dicomweb_address import is_dicomweb
     from ..inference.request import SegmentRequest
     from ..inference.scan_inputs import find_scans
@@ -202,7 +203,7 @@ def segment(
         time=time,
         allow_outside=allow_outside,
         max_gigabytes=max_gigabytes,
-        model=model,
+        model=model_of(adapter) if model is None else model,
         adapter=adapter,
         device=device,
         windows=windows,

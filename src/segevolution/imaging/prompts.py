@@ -278,6 +278,8 @@ class Prompt:
         Raises:
             PromptError: as Prompt does; in millimetres where these were given.
         """
+        if not isinstance(grid, Grid):
+            raise PromptError(f"a prompt lies on a Grid, such as volume.grid, not on a {type(grid).__name__}.")
         spots = [point(place) for place in (*points, *negative_points)]
         if mm:
             spots = [point(row) for row in voxels_from_mm(grid, spots, "point")]

@@ -7,14 +7,14 @@ mine, yours = Session.on(opened), Session.on(opened)    # dialogues of their own
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from threading import RLock
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 import torch
 
 from ..adapters.protocol import Adapter
 from ..adapters.switch import AdaptedNetwork
-from ..errors import PromptError
+from ..errors import CheckpointError, PromptError, VolumeError
 from ..imaging.framing import Frame
 from ..imaging.intensity import Image
 from ..imaging.prompts import Prompt, PromptKind
@@ -63,6 +63,7 @@ class OpenVolume:
 
     Raises:
         AdapterError, VolumeError, CheckpointError: as Session does.
+        PromptError: an option has a value that there is not.
     """
 
     def __init__(
@@ -81,6 +82,17 @@ class OpenVolume:
         second_opinion: bool = True,
         drop_islands: bool = True,
     ) -> None:
+        if not isinstance(backbone, BackboneModule):
+            raise CheckpointError(
+                f"a volume is opened with a network, such as load() gives, not with a {type(backbone).__name__}."
+            )
+        if not isinstance(volume, Volume):
+            raise VolumeError(f"a network opens a Volume, such as read(path) gives, not a {type(volume).__name__}.")
+        _require("windows", windows, (None, *get_args(Windows)))
+        _require("precision", precision, get_args(Precision))
+        _require("context", context, ("known", "withheld"))
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+            raise PromptError(f"batch is {batch!r}; it is how many windows are encoded at once, 1 or more.")
         self.lock = RLock()
         self.network = AdaptedNetwork.of(backbone) if adapter == "attached" else AdaptedNetwork(backbone, adapter)
         self.volume = volume
@@ -209,3 +221,10 @@ class OpenVolume:
             difference(mask, None),
             answer.previous,
         )
+
+
+def _require(option: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """Raise PromptError unless the value of an option is one that there is."""
+    if value not in choices:
+        there = ", ".join(str(choice) for choice in choices if choice is not None)
+        raise PromptError(f"{option} is {value!r}; there are {there}.")

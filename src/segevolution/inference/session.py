@@ -320,6 +320,9 @@ class Session:
         self, prompts: Sequence[Prompt], structure: str | None, *, keep_logits: bool = False, multimask: bool = False
     ) -> list[Segmentation]:
         opened = self._opened
+        for prompt in [prompts] if isinstance(prompts, str) else prompts:
+            if not isinstance(prompt, Prompt):
+                raise PromptError(f'{prompt!r} is no Prompt; a structure is named by text: segment(text="liver").')
         questions = [opened.understood(prompt) for prompt in prompts]
         each = 3 if multimask else 1
         with opened.lock:

@@ -147,6 +147,8 @@ def write_mask(
         VolumeError: the mask has another shape than `like`, or values that are not labels.
         OutputError: unknown suffix, unwritable place, an existing file without `force`, or as `check_mask_output`.
     """
+    if not isinstance(mask, np.ndarray):
+        raise VolumeError(f"a mask is an array, such as the mask of an answer, not a {type(mask).__name__}.")
     highest = int(mask.max()) if mask.size else 0
     if mask.dtype.kind not in "bui" or (mask.size and mask.min() < 0) or highest > 65535:
         raise VolumeError(f"a mask holds booleans or labels from 0 to 65535; this one is {mask.dtype}.")
