@@ -265,10 +265,14 @@ def tidied(name: str) -> str:
     return re.sub(r"[\s_]+", " ", name).strip().lower()
 
 
+def synonyms(structure: str) -> list[str]:
+    """The names that mean a canonical name wherever they stand, in alphabetical order."""
+    return sorted(name for name, meant in SYNONYMS.items() if meant == structure)
+
+
 def other_names(structure: str) -> list[str]:
     """The synonyms and abbreviations of a canonical name, in alphabetical order."""
-    names = [name for name, meant in SYNONYMS.items() if meant == structure]
-    return sorted([*names, *(name for name, (meant, _) in ABBREVIATIONS.items() if meant == structure)])
+    return sorted([*synonyms(structure), *(name for name, (meant, _) in ABBREVIATIONS.items() if meant == structure)])
 
 
 def has_side(structure: str) -> bool:
@@ -289,17 +293,19 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, prefix: str = 
 
 
 def require_known(name: str, known: Iterable[str]) -> str:
-    """The canonical name, if it is among `known`; an abbreviation means what it stands for there.
+    """The canonical name, if it is among `known`.
 
     Raises:
-        VocabularyError: it is not; the sentence names the closest known structure.
+        VocabularyError: it is not; the sentence names the closest known structure. An abbreviation, or a part of a name
+            (LAD, cortex), stands alone here, so that nothing says which structure it means.
     """
     names = list(known)
     structure = canonical(name)
-    if structure not in names:
-        structure = ABBREVIATIONS.get(structure, (structure, ""))[0]
     if structure in names:
         return structure
+    meant, _ = ABBREVIATIONS.get(structure, ("", ""))
+    if meant in names:
+        raise VocabularyError(f'"{_shown(name)}" alone may mean several structures; did you mean "{meant}"?')
     hint = did_you_mean(structure, names, f"known are {', '.join(sorted(names))}.")
     raise VocabularyError(f'"{_shown(name)}" is not a structure that this model knows; {hint}')
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from segevolution.data.sources.structure_names import structure_names
-from segevolution.errors import StoreError
+from segevolution.errors import StoreError, VocabularyError
 from segevolution.vocabulary import require_known
 
 HERE = Path("dataset.json")
@@ -112,9 +112,17 @@ def test_labels_that_are_none_are_one_sentence(labels: Any) -> None:
         structure_names(labels, HERE)
 
 
-def test_a_prompt_in_an_abbreviation_means_what_the_model_knows() -> None:
-    assert require_known("LV", ["left ventricle", "liver"]) == "left ventricle"
-    assert require_known("lad", ["lad", "left adrenal gland"]) == "lad"
+@pytest.mark.parametrize(
+    ("word", "structure"),
+    [("LAD", "left adrenal gland"), ("veins", "portal and splenic vein"), ("cortex", "cerebral cortex")],
+)
+def test_an_abbreviation_or_a_part_of_a_name_is_no_prompt(word: str, structure: str) -> None:
+    with pytest.raises(
+        VocabularyError, match=f'"{word}" alone may mean several structures; did you mean "{structure}"'
+    ):
+        require_known(word, [structure, "liver"])
+    assert require_known(word, [word.lower(), structure]) == word.lower()
+    assert require_known("IVC", ["inferior vena cava"]) == "inferior vena cava"
 
 
 def test_a_label_without_a_name_is_refused_and_two_names_of_one_label_are_on_record() -> None:

@@ -45,8 +45,8 @@ def understood(prompt: Prompt, spec: Spec, volume: Volume) -> PreparedPrompt:
         raise PromptError(f"the prompt belongs to another grid than {volume.name}; make it on the volume's own grid.")
     prompt = replace(prompt, grid=volume.grid)
     if prompt.text is not None:
-        volume.require_sides(prompt.text)
         name = require_known(prompt.text, spec.structures) if spec.structures else canonical(prompt.text)
+        volume.require_sides(name)
         if not any(character.isalnum() for character in name):
             raise PromptError("the text is empty; name a structure, such as liver.")
         prompt = replace(prompt, text=name)

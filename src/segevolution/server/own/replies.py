@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...imaging.prompts import Prompt, PromptKind
-from ...vocabulary import STRUCTURES, other_names
+from ...vocabulary import STRUCTURES, synonyms
 from ..answerers import AnswererChoice, Answerers
 from ..dialogue import WAITING
 from ..volumes import Handle
@@ -100,6 +100,6 @@ def names_reply(workspace: SessionWorkspace) -> dict[str, Any]:
     takes_text = PromptKind.TEXT in spec.accepts
     names = (spec.structures or STRUCTURES) if takes_text else ()
     return {
-        "names": [{"name": name, "other_names": other_names(name)} for name in names],
+        "names": [{"name": name, "other_names": synonyms(name)} for name in names],
         "free_text": takes_text and not spec.structures,
     }
