@@ -321,6 +321,23 @@ def test_what_is_no_json_is_refused(serve: Serve, scan_bytes: bytes, content: by
     assert "error" in reply.json()
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "the body is no JSON: "),
+        (b"{}", "kind is missing."),
+        (b'{"kind": "blob"}', "kind is none of 'point', "),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said(serve: Serve, scan_bytes: bytes, content: bytes, words: str) -> None:
+    client = serve()
+    address = begun(client, uploaded(client, scan_bytes))
+    headers = {"Content-Type": "application/json"}
+    reply = client.post(f"{address}/structures/1/prompts", content=content, headers=headers)
+    assert reply.status_code == 422
+    assert words in reply.json()["error"]
+
+
 def test_a_session_that_ended_is_gone_and_its_memory_too(serve: Serve, scan_bytes: bytes) -> None:
     client = serve(sessions=1, idle_seconds=0.2)
     service = client.app.state.service  # type: ignore[attr-defined]

@@ -265,3 +265,20 @@ def test_nothing_of_an_upload_is_left_not_even_by_a_killed_server(
     uploaded(client, scan_bytes)
     client.post("/api/volumes?name=a.nii.gz", content=b"damaged")
     assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "words", "status"),
+    [
+        ("POST", "/api/volumes?name=a.nii.gz&modalty=MRI", 'no query key "modalty"; this route has', 422),
+        ("GET", "/api/health?verbose=1", "this route has none", 422),
+        ("POST", "/api/health", "does not take that method", 405),
+        ("GET", "/api/nothing", "there is no route", 404),
+    ],
+)
+def test_a_misspelt_address_is_not_passed_over(
+    serve: Serve, scan_bytes: bytes, method: str, address: str, words: str, status: int
+) -> None:
+    answer = serve().request(method, address, content=scan_bytes if method == "POST" else None)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]

@@ -33,8 +33,8 @@ def serve(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Which of the adapters answers unless a client chooses; none for the bare model. Default: the expert "
-            "of the image's modality, where there is one; else the only --adapter, or the bare model.",
+            help="Which of the adapters answers unless a client chooses; none for the bare model. Default: the "
+            "only --adapter; else the expert of the image's modality, where there is one, or the bare model.",
         ),
     ] = None,
     modality: Annotated[

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
@@ -72,7 +73,9 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _nothing_there(rest: str) -> None:
+def _nothing_there(request: Request, rest: str) -> None:
+    if any(route.matches(request.scope)[0] is Match.PARTIAL for route in request.app.routes):
+        raise HTTPException(405)
     raise NotFound(f'there is no route "{OWN}/{rest[:60]}"; see {OWN}/docs.')
 
 
@@ -84,8 +87,14 @@ def _on_own_error(request: Request, error: Exception) -> Response:
 def _on_bad_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
+    if fault["type"] == "json_invalid":
+        reason = fault["ctx"]["error"].rstrip(".")
+        return refused(request.url.path, BadRequest(f"the body is no JSON: {reason}."), BadRequest.status)
     where = ".".join(str(part) for part in fault["loc"] if part not in ("body", "query", "path"))
     sentence = fault["msg"][:1].lower() + fault["msg"][1:]
+    if fault["type"].startswith("union_tag"):
+        key, kinds = fault["ctx"]["discriminator"].strip("'"), fault["ctx"].get("expected_tags", "")
+        sentence = f"{key} is missing" if not kinds else f"{key} is none of {kinds}"
     return refused(request.url.path, BadRequest(f"{where or 'the request'}: {sentence}."), BadRequest.status)
 
 

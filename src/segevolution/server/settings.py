@@ -22,7 +22,7 @@ class Settings:
         model: a model's name or folder: what answers unless an adapter is chosen.
         adapters: folders, or names of adapters that ship, that clients may choose beside those that ship for `model`.
         adapter: what answers where a client names nothing: one of `adapters`, "none" for the bare model, or None for
-            the expert of the volume's modality, else the model.
+            the only one of `adapters`, else the expert of the volume's modality, else the model.
         device, windows: as for `load` and `Session`.
         host, port: where to listen.
         key: what clients must send; None = nothing.

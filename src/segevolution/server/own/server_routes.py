@@ -13,9 +13,10 @@ from ..saving import FORMATS, as_nifti
 from ..service import Served, Service
 from ..uploads import ACCEPTED, Reading, read_upload, upload_folder, upload_name
 from ..volumes import Handle
+from .queries import ONLY_KNOWN
 from .replies import adapter_reply, volume_reply
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", dependencies=[ONLY_KNOWN])
 OCTETS = "application/octet-stream"
 
 

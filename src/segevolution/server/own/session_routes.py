@@ -29,10 +29,11 @@ from .bodies import (
     StructureChange,
     TextPrompt,
 )
+from .queries import ONLY_KNOWN
 from .replies import names_reply, session_reply, structure_reply
 from .server_routes import OCTETS, receive_file
 
-router = APIRouter(prefix="/api/sessions")
+router = APIRouter(prefix="/api/sessions", dependencies=[ONLY_KNOWN])
 Number = Annotated[int, Path(ge=1, le=255)]
 
 
