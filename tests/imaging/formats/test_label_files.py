@@ -148,6 +148,17 @@ def test_points_of_slicer_are_the_voxels_they_were_set_on(tmp_path: Path, system
     assert prompt.text == "liver"
 
 
+@pytest.mark.parametrize(
+    "name", ["NegativePoints", "Negative1", "negatives", "neg1", "BackgroundPoints", "liver_off", "off-2", "OffPoints"]
+)
+def test_points_are_off_the_structure_however_their_list_says_so(name: str, tmp_path: Path) -> None:
+    on = [fiducial((2, 3, 1), name=other) for other in ("F", "kick-off", "off-target", "offset", "negligible")]
+    file = markups(tmp_path / "p.mrk.json", *on, fiducial((9, 9, 7), name=name))
+    prompt = read_markups(file).prompt(GRID)
+    assert prompt.labels == (1,) * len(on) + (0,)
+    assert prompt.notes == ("p.mrk.json holds 5 points on the structure and 1 off it, by their names",)
+
+
 def test_an_roi_is_a_box_of_voxels(tmp_path: Path) -> None:
     prompt = read_markups(markups(tmp_path / "p.mrk.json", roi((2, 3, 1), (6, 7, 5)))).prompt(GRID)
     assert prompt.box is not None

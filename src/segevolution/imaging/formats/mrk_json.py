@@ -1,8 +1,9 @@
 """Points and a box that were set in 3D Slicer (.mrk.json), as parts of a prompt.
 
-Fiducial lists are points; those whose own label, or whose list's name, says "negative", "background" or "off" are off
-the structure. One ROI is a box, however it lies. Other markups (lines, curves, planes) are refused by name. The fields
-are those of Slicer's markups schema v1.0.
+Fiducial lists are points. Those are off the structure whose label or description, or whose list's name, has the word
+"off" or "neg", or one that begins with "negativ" or "background" (NegativePoints, neg1, "off liver"; "off-target" is
+another word). The prompt's notes say how many were taken as what. One ROI is a box, however it lies. Other markups
+(lines, curves, planes) are refused by name. The fields are those of Slicer's markups schema v1.0.
 """
 
 import re
@@ -20,7 +21,10 @@ from ..grid import Floats, Grid
 from ..prompts import Prompt, voxels_from_mm
 
 SUFFIX = ".mrk.json"
-_NEGATIVE = re.compile(r"\b(negative|neg|background|off)\b", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WORD = re.compile(r"[^\W\d_]+")
+_NEGATIVE = re.compile(r"negativ.*|neg|background.*", re.IGNORECASE)
+_OFF = re.compile(r"(?<![^\W\d_]-)(?<![^\W\d_])off(?!-?[^\W\d_])", re.IGNORECASE)  # as a word, not within "kick-off"
 _TO_RAS = {"RAS": np.diag([1.0, 1.0, 1.0]), "LPS": np.diag([-1.0, -1.0, 1.0])}
 _NUMBERED = {"0": "RAS", "1": "LPS"}  # how older versions of Slicer name them
 _ROIS = ("ROI", "Box")
@@ -86,6 +90,9 @@ class Markups:
         notes: tuple[str, ...] = ()
         if self.corners is not None:
             box, notes = clipped(grid, grid.to_voxel(self.corners), "mm")
+        if labels:
+            counted = f"{len(self.positive)} points on the structure and {len(self.negative)} off it"
+            notes = (*notes, f"{self.path.name} holds {counted}, by their names")
         return Prompt(grid, text, voxels, labels, box, notes=notes)
 
 
@@ -106,8 +113,8 @@ def read_markups(path: Path) -> Markups:
         if markup.type == "Fiducial":
             for spot in markup.controlPoints:
                 if spot.positionStatus == "defined" and spot.position is not None:
-                    spot_text = f"{markup.name} {spot.label} {spot.description}".replace("_", " ")
-                    (negative if _NEGATIVE.search(spot_text) else positive).append(turn @ _place(spot.position))
+                    off = any(map(_is_negative, (markup.name, spot.label, spot.description)))
+                    (negative if off else positive).append(turn @ _place(spot.position))
         elif markup.type in _ROIS:
             corners.append(_corners(markup, path) @ turn)
         else:
@@ -126,6 +133,12 @@ def read_markups(path: Path) -> Markups:
         corners[0] if corners else None,
         path,
     )
+
+
+def _is_negative(name: str) -> bool:
+    """Whether a name says that something is off the structure."""
+    name = _CAMEL.sub(" ", name)
+    return _OFF.search(name) is not None or any(map(_NEGATIVE.fullmatch, _WORD.findall(name)))
 
 
 def _place(position: Triple) -> Floats:
