@@ -39,6 +39,32 @@ def test_an_sform_and_a_qform_that_turn_the_axes_differently_are_said(
     assert said is None or said in volume.remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("spacing", "shift", "codes", "said"),
+    [
+        ([4, 4, 6], 100, (1, 1), "by its sform a voxel is 2 x 2 x 3 mm, by its qform 4 x 4 x 6 mm"),
+        ([4, 4, 6], 0, (4, 1), "by its qform 4 x 4 x 6 mm"),
+        ([2, 2, 3], 100, (1, 1), "its corners lie up to 100.0 mm apart"),
+        ([2, 2, 3], 100, (2, 1), None),
+        ([2, 2, 3], 100, (4, 1), None),
+        ([2, 2, 3], 0.5, (1, 1), None),
+        ([2.001, 2, 3], 0, (1, 1), None),
+    ],
+)
+def test_an_sform_and_a_qform_of_other_spacing_or_place_are_said(
+    spacing: list[float], shift: float, codes: tuple[int, int], said: str | None, tmp_path: Path
+) -> None:
+    path = saved(tmp_path, [2, 2, 3], spacing, codes)
+    image = nib.load(path)
+    qform = np.diag([*spacing, 1.0])
+    qform[:3, 3] = shift
+    image.set_qform(qform, codes[1])
+    nib.save(image, path)
+    remarks = read(path).remarks
+    assert len(remarks) == (said is not None)
+    assert said is None or said in remarks[0]
+
+
 @pytest.mark.parametrize(("step", "unit"), [(0.5, "meter"), (0.5, "micron"), (150.0, "mm"), (0.001, "mm")])
 def test_voxels_that_no_scan_of_a_person_has_are_said(step: float, unit: str, tmp_path: Path) -> None:
     path = saved(tmp_path, [step] * 3, [step] * 3, (1, 1), unit)

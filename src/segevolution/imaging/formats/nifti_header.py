@@ -27,6 +27,8 @@ _DTYPES = {
     **{256: np.int8, 512: np.uint16, 768: np.uint32, 1024: np.int64, 1280: np.uint64, 1536: np.longdouble},
 }
 _CODES = range(1, 6)  # of a transform that is set
+_SAME_SPACING = 0.01  # of a voxel's side: headers keep seven digits, and a sheared sform is no longer its columns
+_SAME_PLACE = 0.5  # of a voxel
 _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 
@@ -110,7 +112,7 @@ def parse_header(start: bytes, path: Path) -> NiftiHeader:
         spacing_stated,
         b"" if analyze else start[:size],
         magic in _SINGLE,
-        () if analyze else _contradiction(fields, path),
+        () if analyze else _contradiction(fields, sides, path),
     )
 
 
@@ -179,20 +181,42 @@ def _affine(fields: Any, sides: tuple[int, ...], analyze: bool, path: Path) -> t
     return np.array(grid.affine), False, bool(units != 0 or (spacing != 1).any())
 
 
-def _contradiction(fields: Any, path: Path) -> tuple[str, ...]:
-    """A sentence where sform and qform, both set, turn the axes differently: other programs may take the other."""
-    if int(fields["sform_code"]) not in _CODES or int(fields["qform_code"]) not in _CODES:
+def _contradiction(fields: Any, sides: tuple[int, ...], path: Path) -> tuple[str, ...]:
+    """A sentence where sform and qform, both set, place the voxels differently: other programs may take the other.
+
+    Where their codes differ they may be places in two spaces, the scanner's and a template's, and only what the axes
+    point to and the spacing are held against each other; else the corners of the image are, too.
+    """
+    codes = int(fields["sform_code"]), int(fields["qform_code"])
+    if not all(code in _CODES for code in codes):
         return ()
     try:
-        turns = ["".join(nib.aff2axcodes(affine)) for affine in (fields.get_sform(), fields.get_qform())]
+        sform, qform = (np.array(affine, np.float64) for affine in (fields.get_sform(), fields.get_qform()))
+        turns = ["".join(nib.aff2axcodes(affine)) for affine in (sform, qform)]
     except (ValueError, TypeError, np.linalg.LinAlgError, nib.spatialimages.HeaderDataError):
         return ()  # one of them is none, and the other is taken
-    if turns[0] == turns[1]:
-        return ()
-    return (
-        f"{path} contradicts itself: by its sform the axes point {turns[0]}, by its qform {turns[1]}; the sform was "
-        "taken, so left may be right, and up down",
-    )
+    if turns[0] != turns[1]:
+        return (
+            f"{path} contradicts itself: by its sform the axes point {turns[0]}, by its qform {turns[1]}; the sform "
+            "was taken, so left may be right, and up down",
+        )
+    unit = _MILLIMETRES.get(int(fields["xyzt_units"]) & 7, 1.0)
+    spacings = [unit * np.linalg.norm(affine[:3, :3], axis=0) for affine in (sform, qform)]
+    if not np.allclose(*spacings, rtol=_SAME_SPACING):
+        first, second = (" x ".join(f"{side:.4g}" for side in spacing) for spacing in spacings)
+        return (
+            f"{path} contradicts itself: by its sform a voxel is {first} mm, by its qform {second} mm; the sform was "
+            "taken, so volumes and distances may be wrong",
+        )
+    last = np.maximum(1, (*sides, 1, 1)[:3]) - 1
+    corners = np.stack(np.meshgrid(*([0, side] for side in last), indexing="ij"), -1).reshape(-1, 3)
+    apart = unit * np.abs(nib.affines.apply_affine(sform, corners) - nib.affines.apply_affine(qform, corners)).max()
+    if codes[0] == codes[1] and apart > _SAME_PLACE * spacings[0].min():
+        return (
+            f"{path} contradicts itself: by its sform and its qform, which name one space, its corners lie up to "
+            f"{apart:.1f} mm apart; the sform was taken",
+        )
+    return ()
 
 
 def _transform(fields: Any, path: Path) -> Floats | None:
