@@ -180,7 +180,7 @@ def test_seed_tables_trains_each_method_on_each_training_set_and_sets_external_d
         (["cohorts=[{name: a}]", "reference=lora"], "with cohorts there are several lora"),
         (["box_errors=[{unit: mm, amounts: [0]}]"], "exact boxes are asked by box_jitter: 0"),
         (["box_errors=[{unit: share, amounts: [-1]}]"], "leaves nothing"),
-        (["box_errors=[{unit: mm, amounts: [3, 3]}]"], "box_errors holds a value twice"),
+        (["box_errors=[{unit: mm, amounts: [3, 3]}]"], "amounts holds a value twice"),
         (["points=[1, 1]"], "points holds a value twice"),
         (["methods=[{name: base}, {name: ellipsoid, settings: {size: 2}}]"], "it takes no settings"),
         (["methods=[{name: base}, {name: ellipsoid, base: segvol-mini}]"], "adapts no network"),

@@ -341,7 +341,7 @@ def test_more_training_cases_than_there_are_is_one_sentence(values, sentence, jo
     ("values", "sentence"),
     [
         ({"shots": [0]}, "greater than 0"),
-        ({"shots": [5, 5]}, "holds a number twice: 5, 5"),
+        ({"shots": [5, 5]}, "shots holds a value twice: 5, 5"),
         ({"shots": [1], "reference": "lora"}, "there are several lora"),
         ({"shots": [1], "sampler": "round_robin", "count": 2}, "give either"),
         ({"sampler": "round_robin"}, "go together"),
@@ -434,11 +434,21 @@ def test_a_shift_takes_its_own_ladder_and_is_left_out_where_it_means_nothing(pla
         ({"shifts": [{"name": "noise", "strengths": [1e9]}]}, "noise cannot have strength 1e.09"),
         ({"shifts": [{"name": "noise", "strengths": [-1]}]}, "noise cannot have strength -1"),
         ({"shifts": [{"name": "noise", "strengths": []}]}, "at least 1 item"),
-        ({"shifts": [{"name": "noise", "strengths": [0.1, 0.1]}]}, "strengths of noise hold a number twice"),
+        ({"shifts": [{"name": "noise", "strengths": [0.1, 0.1]}]}, "strengths holds a value twice"),
         ({"shifts": [{"name": "noise"}, {"name": "noise"}]}, "shifts holds a value twice: noise"),
         ({"box_jitter": [0, 0.0]}, "box_jitter holds a value twice"),
         ({"box_jitter": -1}, "greater than or equal to 0"),
         ({"prompt_seeds": [1, 1]}, "prompt_seeds holds a value twice"),
+        ({"seeds": [0, 0]}, "seeds holds a value twice: 0, 0"),
+        ({"contexts": ["known", "known"]}, "contexts holds a value twice"),
+        ({"prompts": ["text", "text"]}, "prompts holds a value twice"),
+        ({"prompts": ["text+box", "box+text"]}, r"prompts holds a value twice: text\+box, box\+text"),
+        ({"structures": ["Liver", "liver"]}, "structures holds a value twice: Liver, liver"),
+        ({"data": [{"name": "ct", "path": "ct", "train": ["a", "a"]}]}, "train holds a value twice"),
+        ({"data": [{"name": "claims", "path": "ct"}]}, "claims would be kept where the folder of claims is"),
+        ({"data": [{"name": n, "path": "ct"} for n in ("a", "a.json")]}, "a.json would be kept where a is"),
+        ({"data": [{"name": n, "path": "ct"} for n in ("a.json", "a")]}, "a would be kept where a.json is"),
+        ({"data": [{"name": n, "path": "ct"} for n in ("ct", "CT")]}, "CT would be kept where ct is"),
         ({"prompt_seeds": [1], "prompt_seed": 2}, "give either"),
         ({"clicks": -1}, "greater than or equal to 0"),
         ({"name": "../../EVIL"}, "cannot be the name"),
@@ -517,3 +527,64 @@ def test_an_untrained_method_is_not_asked_by_text_for_what_its_base_does_not_kno
         study(structures=["liver", "meniscus"]), there, spec=replace(TinyBackbone().spec, structures=("liver",))
     )
     assert made.report.omitted == ("base is not asked by text for meniscus: segvol-mini does not know them.",)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"methods": [{"name": "base"}, {"name": "lora"}, {"name": "lora-s0", "kind": "base"}]},
+        {"methods": [{"name": "base"}, {"name": "BASE", "kind": "base"}]},
+        {
+            "methods": [{"name": "base"}, {"name": "x", "kind": "lora"}, {"name": "x-a", "kind": "lora"}],
+            "cohorts": [{"name": "a-b", "data": ["mri"]}, {"name": "b", "data": ["mri"]}],
+        },
+    ],
+)
+def test_methods_whose_runs_would_share_a_folder_are_refused(values, jobs):
+    with pytest.raises(RecipeError, match="would be one run; give a method or a cohort another name"):
+        jobs(study(**values))
+
+
+def two_clinics(count=4):
+    """A store of two datasets that use the same names for different people."""
+    return [
+        SimpleNamespace(**{**vars(record), "name": f"{clinic}_{record.name}", "dataset": clinic, "person": person})
+        for clinic in ("clinicA", "clinicB")
+        for record in records(count)
+        for person in [(clinic, record.patient)]
+    ]
+
+
+def test_people_of_two_datasets_with_equal_names_are_different_people(tmp_path):
+    there = two_clinics()
+    split = assign(dataset(train=1, test=2), there)[0]
+    assert [len(split.of(role, there)) for role in ("train", "test")] == [1, 2]
+    named = assign(dataset(train=["clinicA/p00"], test=["clinicB/p00"]), there)[0]
+    assert named.of("train", there) == ["clinicA_p00_scan0"]
+    assert named.of("test", there) == ["clinicB_p00_scan0"]
+    with pytest.raises(RecipeError, match='no patient "p00"; say clinicA/p00 or clinicB/p00'):
+        assign(dataset(train=["p00"]), there)
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"train": ["clinicA_p00_scan0"], "validation": [], "test": ["clinicB_p00_scan0"]}))
+    by_file = assign(dataset(split=str(path), train="rest"), there)[0]
+    assert by_file.of("test", there) == ["clinicB_p00_scan0"]
+
+
+def test_a_table_tells_people_with_equal_names_apart(plan_of):
+    recipe = study(data=[{"name": "both", "path": "both"}], methods=[{"name": "base"}])
+    made = plan_of(recipe, {"both": two_clinics()})
+    assert len({job.patient for job in made.evaluations}) == 8
+    assert {job.patient for job in plan_of(recipe, {"both": records(3, dataset="both")}).evaluations} == {
+        "p00",
+        "p01",
+        "p02",
+    }
+
+
+def test_a_role_holds_cases_of_the_chosen_sites_alone():
+    there = records(4, scans=2)
+    for record in there:
+        record.site = "AB"[int(record.name[-1])]
+    split = assign(dataset(sites=["A"], train=2), there)[0]
+    cases = [name for role in ROLES for name in split.of(role, there)]
+    assert sorted(cases) == [f"p{patient:02d}_scan0" for patient in range(4)]

@@ -9,12 +9,13 @@ from ..data.prepare import Progress, prepare, require_cases
 from ..data.record import CaseRecord
 from ..data.sources import Overrides, Source, open_source
 from ..data.sources.collection import in_lines
-from ..data.splits import PARTS, Split, few_shot, split_patients, torn_patients
+from ..data.splits import PARTS, Person, Split, few_shot, split_patients, torn_patients
 from ..data.store import Store
 from ..errors import RecipeError, StoreError
 from ..evaluation.intervals import FEWEST
 from ..files import write_json
 from ..recipes.keys import digest, noted_key
+from ..recipes.source_files import FILES, changed_files, list_files, noted_files, some
 from ..vocabulary import Modality, canonical, did_you_mean
 
 Share = int | float
@@ -132,15 +133,20 @@ def bring(
     note, path = work / "dataset.json", work / "dataset"
     key = digest(made_of)
     same = noted_key(note) == key
+    noted, files = noted_files(note) if same else None, list_files(folder, work)
     store = Store.ensure(path) if same else Store.create(path, force=True)
-    if not same:
-        write_json(note, {"key": key, **made_of})
+    changed = changed_files(noted, files, store) if same else ()
+    if changed:
+        store = Store.create(path, force=True)
+    if noted != files:
+        write_json(note, {"key": key, **made_of, FILES: files})
     report = prepare(source_data, store, progress=progress)
     if not len(store):
         reason = next(iter(report.failed.values()), "it holds none")
         raise RecipeError(f"{folder}: no case can be used: {reason}")
+    again = [f"read again, since files were changed or deleted: {some(changed)}"] if changed else []
     return PreparedDataset(
-        store, name_of(store, folder), dict(report.failed), dict(report.notes), in_lines(report.decisions)
+        store, name_of(store, folder), dict(report.failed), dict(report.notes), (*again, *in_lines(report.decisions))
     )
 
 
@@ -290,9 +296,9 @@ def _read(brought: PreparedDataset, records: Sequence[CaseRecord], path: Path) -
 
 def _fewer(brought: PreparedDataset, records: Sequence[CaseRecord], split: Split, wishes: PatientCounts) -> Split:
     learning = [record for record in records if record.name in split.train]
-    by_modality: dict[Modality | None, set[str]] = {}
+    by_modality: dict[Modality | None, set[Person]] = {}
     for record in learning:
-        by_modality.setdefault(record.modality, set()).add(record.patient)
+        by_modality.setdefault(record.modality, set()).add(record.person)
     fewest = min((len(patients) for patients in by_modality.values()), default=0)
     shots = wishes.shots or 0
     if not 1 <= shots <= fewest:

@@ -14,6 +14,7 @@ from ..errors import AdapterError
 from ..imaging.prompts import COMBINATIONS
 from ..models import hub
 from ..models.backbone import BackboneModule, Spec
+from ..recipes.roles import patient_names
 from ..studies.recipe import UNTRAINED, Recipe
 from ..vocabulary import Modality
 from .data import PatientCounts, PreparedDataset, Shares, name_of
@@ -135,7 +136,8 @@ def make_recipe(
         "labels": "the dataset's own",
     }
     if shares.folds > 1:
-        patients = sorted({record.patient for record in taught})
+        names = patient_names(brought.store.cases)
+        patients = sorted({names[record.person] for record in taught})
         most_tested = math.ceil(len(patients) / shares.folds)
         own_dataset |= {"patients": patients, "folds": shares.folds, "train": len(patients) - most_tested}
         own_dataset |= {"seed": request.wishes.seed}

@@ -120,7 +120,10 @@ def study(
             f"measured {done.measured} of {done.planned} evaluations in this call, trained {len(done.trained)}.",
             quiet=quiet,
         )
-        note(f"report: {done.report}", quiet=quiet)
+        if done.report is not None:
+            note(f"report: {done.report}", quiet=quiet)
+        else:
+            note(f"{done.missing} are missing still, so there is no report yet; call again.", quiet=quiet)
 
 
 def _list(as_json: bool) -> None:
@@ -227,7 +230,7 @@ def _summary(done: "StudyOutcome", name: str) -> dict[str, Any]:
     }
     return {
         "study": name,
-        "report": str(done.report),
+        "report": None if done.report is None else str(done.report),
         **_counts(done),
         "dice": summarise(done.table, by).to_dict("records"),
         "primary": primary,

@@ -66,7 +66,7 @@ def calibration_rows(
         check: also ask each prompt moved a little, for the sign "agreement".
         progress: told the structure that is asked for.
     """
-    session = Session(backbone, case.volume)
+    session, person = Session(backbone, case.volume), f"{case.dataset}/{case.patient}"
     surroundings = Surroundings.of(case.volume)
     structures, accepts = backbone.spec.structures, backbone.spec.accepts
     for structure in asked_structures(case, PRECISE):
@@ -81,13 +81,13 @@ def calibration_rows(
                     if row is not None:
                         signs, reasons, mask = row
                         overlap = iou(mask, truth), dice(mask, truth)
-                        yield CalibrationRow(case.patient, kind_of(prompt), structure, signs, *overlap, False, reasons)
+                        yield CalibrationRow(person, kind_of(prompt), structure, signs, *overlap, False, reasons)
     for structure in absent if PromptKind.TEXT in accepts else ():
         prompt = Prompt(case.volume.grid, structure)
         row = _row(session, surroundings, prompt, structure, check=check)
         if row is not None:
             signs, reasons, _ = row
-            yield CalibrationRow(case.patient, "text", structure, signs, 0.0, 0.0, True, reasons)
+            yield CalibrationRow(person, "text", structure, signs, 0.0, 0.0, True, reasons)
 
 
 def _row(

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from ..errors import VocabularyError
 from ..imaging.case import Part
-from ..vocabulary import Modality
-from .parts import RecipePart, SafeName, Seed
+from ..vocabulary import Modality, canonical
+from .parts import RecipePart, SafeName, Seed, check_distinct
 
 Role = int | float | Literal["rest"] | list[str]
 RoleName = Literal["train", "replay", "validation", "test"]
@@ -91,6 +91,7 @@ class Dataset(RecipePart):
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Dataset":
+        check_distinct({"absent": self.absent}, canonical)
         if (self.simulate is None) == (self.path is None):
             raise ValueError("give either simulate, or the path of a source or of a store")
         if self.folds > 1 and self.test != "rest":

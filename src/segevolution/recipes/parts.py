@@ -1,7 +1,7 @@
 """The base of every part of a recipe, and the sentences on keys that are none."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -48,6 +48,32 @@ class RecipePart(BaseModel):
                     hint = did_you_mean(str(key), cls.model_fields, f"known are {', '.join(cls.model_fields)}.")
                     raise ValueError(f'"{key}" is no key here; {hint}')
         return values
+
+    @model_validator(mode="after")
+    def _distinct_values(self) -> Self:
+        """What a list holds twice would be done twice; parts in a list have names, which are checked elsewhere."""
+        check_distinct(
+            {
+                key: value
+                for key, value in vars(self).items()
+                if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value)
+            }
+        )
+        return self
+
+
+def check_distinct(lists: Mapping[str, Sequence[Any]], form: Callable[[Any], Any] = lambda value: value) -> None:
+    """Raise ValueError, in one sentence that names the key, for a value that is given twice.
+
+    Args:
+        lists: key -> values, each hashable in its `form`.
+        form: what tells two values apart, such as the canonical name of a structure.
+    """
+    for key, values in lists.items():
+        forms = [form(value) for value in values]
+        if len(set(forms)) < len(forms):
+            same = [str(value) for value, own in zip(values, forms, strict=True) if forms.count(own) > 1]
+            raise ValueError(f"{key} holds a value twice: {', '.join(same)}")
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

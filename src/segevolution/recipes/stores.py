@@ -1,7 +1,8 @@
 """The data of a study: each dataset of its recipe becomes a store, made once and resumed where it was stopped."""
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +12,15 @@ from ..data.sources import Overrides, Source, open_source
 from ..data.store import Store
 from ..data.synthesis.sources import SimulatedSource, SynthesisedSource
 from ..errors import RecipeError
-from ..files import write_json
+from ..files import partial_folder, write_json
 from ..vocabulary import Modality
 from .claims import claimed
 from .dataset import Dataset
 from .keys import digest, noted_key
+from .source_files import FILES, changed_files, difference, list_files, noted_files
 
 DATA_VARIABLE = "SEGEVOLUTION_DATA"
+CLAIMS = "claims"
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,21 @@ def prepare_job(dataset: Dataset, root: Path | None = None) -> PrepareJob:
     )
 
 
+def check_places(datasets: Iterable[str]) -> None:
+    """Raise ValueError, in one sentence, where two datasets of a recipe would be kept in one file or folder."""
+    owners = {CLAIMS: "the folder of claims"}
+    for dataset in datasets:
+        for place in (dataset, _note_name(dataset)):
+            owner = owners.setdefault(place.casefold(), dataset)
+            if owner != dataset:
+                raise ValueError(f"data: {dataset} would be kept where {owner} is, in data/{place}; rename it")
+
+
+def _note_name(dataset: str) -> str:
+    """The file that says what the store beside it was made from."""
+    return f"{dataset}.json"
+
+
 def check_dataset(job: PrepareJob) -> None:
     """Refuse, before any case is read, a dataset that is not there or in no known layout.
 
@@ -138,33 +156,48 @@ def expected_patients(job: PrepareJob) -> tuple[str, ...]:
     return tuple(name.rsplit("_", 1)[0] for name in names) if isinstance(source, SynthesisedSource) else tuple(names)
 
 
-def open_dataset(job: PrepareJob, folder: Path, progress: Progress | None = None) -> PreparedStore:
+def open_dataset(
+    job: PrepareJob, folder: Path, progress: Progress | None = None, *, measured: bool = False
+) -> PreparedStore:
     """The store of a dataset, with every case in it; of several processes that ask at once, one prepares.
+
+    Where files of the dataset were changed or deleted since its store was made, or other data lie at its path, it is
+    made anew.
 
     Args:
         job: which dataset.
         folder: where the study keeps its stores; one that is prepared already is used where it lies.
         progress: told after each case.
+        measured: there are results of the store; then one that would become another is refused.
 
     Raises:
-        RecipeError: the dataset is not there, or none of its cases can be used.
+        RecipeError: the dataset is not there, none of its cases can be used, or it is not what was measured.
     """
     path = job.path or (job.simulation and job.simulation.labels)
     place = find(job.dataset, path, job.root) if path else None
     if place is not None and job.simulation is None and (place / "store.json").is_file():
         return PreparedStore(Store.open(place).path.resolve())
-    with claimed(folder / "claims", job.dataset):
-        return _made(job, folder, place, progress)
+    with claimed(folder / CLAIMS, job.dataset):
+        return _made(job, folder, place, progress, measured)
 
 
-def _made(job: PrepareJob, folder: Path, place: Path | None, progress: Progress | None) -> PreparedStore:
+def _made(
+    job: PrepareJob, folder: Path, place: Path | None, progress: Progress | None, measured: bool
+) -> PreparedStore:
     """The store that a study makes for itself, or goes on with."""
-    note, path = folder / f"{job.dataset}.json", folder / job.dataset
+    note, path = folder / _note_name(job.dataset), folder / job.dataset
     made_before = noted_key(note) == job.key
-    store = Store.ensure(path) if made_before else Store.create(path, force=True)
-    if not made_before:
-        write_json(note, {"key": job.key, "dataset": asdict(job)})
+    files = {} if place is None else list_files(place, folder.parent)
     source = _source(job, place)
+    store = Store.ensure(path) if made_before else Store.create(path, force=True)
+    noted = noted_files(note) if made_before else None
+    if made_before and len(store) and changed_files(noted, files, store):
+        if measured:
+            _require_same(job, source, store, progress)
+        else:
+            store = Store.create(path, force=True)
+    if noted != files:
+        write_json(note, {"key": job.key, "dataset": asdict(job), FILES: files})
     if set(source.index()) <= set(store.names):
         return PreparedStore(path)
     report = prepare(source, store, progress=progress)
@@ -172,6 +205,23 @@ def _made(job: PrepareJob, folder: Path, place: Path | None, progress: Progress 
         reason = next(iter(report.failed.values()), "it holds none")
         raise RecipeError(f"{job.dataset}: no case can be used: {reason}")
     return PreparedStore(path, report.failed)
+
+
+def _require_same(job: PrepareJob, source: Source, store: Store, progress: Progress | None) -> None:
+    """Read a dataset once more beside its store; RecipeError where that gives other cases."""
+    holder = partial_folder(store.path.parent)
+    try:
+        again = Store.create(holder / store.path.name)
+        prepare(source, again, progress=progress)
+        words = difference(store, again)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+    if words:
+        where = getattr(source, "path", job.path)
+        raise RecipeError(
+            f"{job.dataset}: {where} no longer holds what this study was measured on ({words}); choose another folder "
+            f"with -o, or delete {store.path} to have it read and measured anew."
+        )
 
 
 def find(name: str, path: str, root: str | None) -> Path:

@@ -34,14 +34,15 @@ def execute(job: Job, workspace: Workspace) -> Any:
 def prepare(job: PrepareJob, workspace: Workspace) -> PreparedStore:
     """Bring a dataset into its store."""
     with bar(workspace.console, f"preparing {job.dataset}") as tell:
-        return open_dataset(job, workspace.folder / "data", tell)
+        return open_dataset(job, workspace.folder / "data", tell, measured=workspace.has_results)
 
 
 def measure(job: EvaluateJob, workspace: Workspace) -> int:
     """Measure one run on one case; returns the number of its rows."""
     part = job.part
     model = workspace.answerer(job)
-    case = replace(workspace.store(job.store).read(part.case), dataset=part.dataset)
+    case = workspace.store(job.store).read(part.case)
+    case = replace(case, dataset=part.dataset, patient=job.patient or case.patient)
     run = Run(part.run, job.method, job.seed, job.base, job.family, job.cohort, job.trained_on)
     evaluation = evaluate(model, case, run, job.questions, job.labels, part.shift, part.strength)
     workspace.results.write(part, evaluation.rows, evaluation.masks)

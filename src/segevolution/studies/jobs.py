@@ -80,6 +80,7 @@ class EvaluateJob:
         family: the method alone, as the recipe names it.
         cohort: the training set's name; empty where the study has only one.
         trained_on: how many patients the run learned from.
+        patient: whose case it is, by a name that no other person of the dataset has; empty: as the case says.
         rival: the kind of a method that adapts no network.
         settings: the rival's.
     """
@@ -95,6 +96,7 @@ class EvaluateJob:
     family: str = ""
     cohort: str = ""
     trained_on: int = 0
+    patient: str = ""
     rival: str | None = None
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
 

@@ -10,19 +10,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from ..data.record import CaseRecord
 from ..errors import RecipeError
 from ..evaluation.analysis import PrimaryQuestion
 from ..evaluation.questions import Questions
 from ..evaluation.results import PartName
 from ..recipes.keys import digest
-from ..recipes.roles import CaseName, RoleSplit, assign
+from ..recipes.roles import CaseName, assign, of_all, of_fold, patient_names
 from ..recipes.stores import PrepareJob, prepare_job
 from ..training.settings import decisive
 from ..vocabulary import canonical
 from .cohorts import Cohort
 from .facts import BaseFacts, DatasetFacts, MethodFacts, RivalFacts, rival_facts
 from .jobs import EvaluateJob, Plan, ReportJob, TrainJob
+from .places import check_runs
 from .questions import drawn_prompt, known_structures, omissions, questions_of, shifts_of
 from .ready_adapter import ReadyAdapter
 from .recipe import Method, MethodFit, Recipe
@@ -69,6 +69,7 @@ class _Planner:
     ) -> None:
         self.recipe, self.data, self.bases, self.starts = recipe, data, bases, starts
         self.records = {name: facts.records for name, facts in data.items()}
+        self.patients = {name: patient_names(records) for name, records in self.records.items()}
         self.record_of = {
             CaseName(name, record.name): record for name, records in self.records.items() for record in records
         }
@@ -104,6 +105,7 @@ class _Planner:
                 evaluations += jobs
         if not evaluations:
             raise RecipeError(f"{self.recipe.name}: no patient has the role test, so there is nothing to measure.")
+        check_runs(self.recipe.name, trainings, evaluations)
         planned_jobs = tuple(trainings), tuple(evaluations)
         return Plan(*planned_jobs, self._report(*planned_jobs))
 
@@ -112,7 +114,7 @@ class _Planner:
         return tuple(
             CaseName(name, case)
             for name, split in self.splits.items()
-            for case in (_of_all if fold is None and len(split) > 1 else _of_fold)(
+            for case in (of_all if fold is None and len(split) > 1 else of_fold)(
                 split, fold or 0, role, self.records[name]
             )
         )
@@ -211,11 +213,13 @@ class _Planner:
         on = {name: replace(self.questions[method.name], absent=absent) for name, absent in self.absent.items()}
         values = {name: questions.key_values() for name, questions in on.items()}
         for name in tested:
-            facts = self.data[name.dataset]
-            is_on = method.modalities is None or self.record_of[name].modality in method.modalities
+            facts, record = self.data[name.dataset], self.record_of[name]
+            is_on = method.modalities is None or record.modality in method.modalities
             needs = training.key if training is not None and is_on else None
+            patient = self.patients[name.dataset][record.person]
             made_of = [needs or base.fingerprint, facts.fingerprint, name.dataset, name.case, values[name.dataset]]
-            for shift, strength in [(PartName.shift, 0.0), *shifts_of(self.recipe, self.record_of[name])]:
+            made_of += [patient] if patient != record.patient else []
+            for shift, strength in [(PartName.shift, 0.0), *shifts_of(self.recipe, record)]:
                 key = digest(made_of if shift == PartName.shift else [*made_of, shift, strength])
                 jobs.append(
                     EvaluateJob(
@@ -230,6 +234,7 @@ class _Planner:
                         family=method.name,
                         cohort=asked.cohort,
                         trained_on=asked.trained_on,
+                        patient=patient,
                         rival=method.trained_as if isinstance(base, RivalFacts) else None,
                         settings=method.settings if isinstance(base, RivalFacts) else {},
                     )
@@ -329,19 +334,6 @@ def _settings(fit: MethodFit) -> dict[str, Any]:
 def _of_shifted(questions: Questions) -> Questions:
     """Of shifted scans no masks are kept, and nothing absent is asked for."""
     return replace(questions, drawn=None, absent=())
-
-
-def _of_fold(splits: Sequence[RoleSplit], fold: int, role: str, records: Sequence[CaseRecord]) -> list[str]:
-    """The cases that have a role in a fold."""
-    return splits[fold if len(splits) > 1 else 0].of(role, records)
-
-
-def _of_all(splits: Sequence[RoleSplit], fold: int, role: str, records: Sequence[CaseRecord]) -> list[str]:
-    """The cases of all folds' patients, who all learn."""
-    if role != "train":
-        return []
-    learning = set().union(*(split.patients[part] for split in splits for part in ("train", "test")))
-    return [record.name for record in records if record.patient in learning]
 
 
 def _case_pairs(value: Any) -> Any:

@@ -24,14 +24,15 @@ from ..imaging.prompts import COMBINATIONS, kinds_in
 from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit
 from ..models.backbone import Windows
 from ..recipes.dataset import Dataset, with_modality
-from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, check_distinct, fit_fault, merged
+from ..recipes.stores import check_places
 from ..training.settings import FitSettings
-from ..vocabulary import Modality, did_you_mean
+from ..vocabulary import Modality, canonical, did_you_mean
 from .cohorts import Cohort, check_cohorts
 from .jobs import SCRATCH
 from .primary import Primary, RetentionPlan, check_primary
 from .rivals import RIVALS
-from .varied import Amount, BoxErrors, all_box_errors, as_list, check_distinct
+from .varied import Amount, BoxErrors, all_box_errors
 
 Count = Annotated[int, Field(gt=0)]
 
@@ -137,8 +138,6 @@ class RequestedShift(RecipePart):
                 kind.check(strength)
         except SegevolutionError as error:
             raise ValueError(str(error)) from error
-        if len(set(self.all_strengths)) < len(self.all_strengths):
-            raise ValueError(f"strengths of {self.name} hold a number twice: {', '.join(map(str, self.all_strengths))}")
         return self
 
     @property
@@ -201,16 +200,15 @@ class Recipe(RecipePart):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"{field_name} holds {', '.join(sorted(twice))} twice; each needs its own name")
+        check_places([dataset.name for dataset in self.data])
         check_distinct(
             {
-                "prompt_seeds": self.prompt_seeds,
-                "box_jitter": as_list(self.box_jitter),
                 "box_errors": all_box_errors(self.box_jitter, self.box_jitter_unit, self.box_errors),
-                "points": as_list(self.points),
-                "windows": as_list(self.windows),
                 "shifts": [wish.name for wish in self.shifts],
             }
         )
+        check_distinct({"prompts": self.prompts}, kinds_in)
+        check_distinct({"structures": self.structures}, canonical)
         if self.prompt_seeds and "prompt_seed" in self.model_fields_set:
             raise ValueError("prompt_seed and prompt_seeds both seed the prompts; give either")
         if self.reference not in [method.name for method in self.methods]:
@@ -227,8 +225,6 @@ class Recipe(RecipePart):
             raise ValueError("refit trains once more on all patients of the folds, and no dataset has folds")
         if self.shots and self.count is not None:
             raise ValueError("shots and count both choose the training cases; give either")
-        if len(set(self.shots)) < len(self.shots):
-            raise ValueError(f"shots holds a number twice: {', '.join(map(str, self.shots))}")
         if (self.shots or self.cohorts) and self.reference in trained:
             what = "shots" if self.shots else "cohorts"
             raise ValueError(

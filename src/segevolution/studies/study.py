@@ -39,7 +39,7 @@ class StudyOutcome:
 
     Attributes:
         table: all rows of the study; those that are there, where some are missing.
-        report: the HTML file; it is written once nothing is missing.
+        report: the HTML file; None while something is missing, since it is written once nothing is.
         trained: runs that this call trained.
         measured: (run, case, shift, strength) that this call measured.
         planned: all of them.
@@ -50,7 +50,7 @@ class StudyOutcome:
     """
 
     table: pd.DataFrame
-    report: Path
+    report: Path | None
     trained: tuple[str, ...]
     measured: int
     planned: int
@@ -121,7 +121,7 @@ def run_study(
         table = report(study_plan.report, workspace, new_call, late_warnings, latex=latex)
     return StudyOutcome(
         table=table,
-        report=folder / PAGE,
+        report=None if work.missing else folder / PAGE,
         trained=work.trained,
         measured=work.measured,
         planned=len(study_plan.evaluations),

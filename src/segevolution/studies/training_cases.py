@@ -1,6 +1,6 @@
 """Choose the training cases of a run: all of them, a number of shots, or some of each dataset in turn."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..data.balance import round_robin
 from ..data.record import CaseRecord
@@ -13,7 +13,7 @@ from .recipe import Recipe
 def learned(
     recipe: Recipe,
     train: tuple[CaseName, ...],
-    records: Mapping[str, Iterable[CaseRecord]],
+    records: Mapping[str, Sequence[CaseRecord]],
     seed: int,
     shots: int | None = None,
     count: int | None = None,

@@ -1,6 +1,6 @@
 """What a recipe varies of its prompts: errors of boxes with their units, numbers of points, seeds, shifts, windows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -37,13 +37,6 @@ def box_errors(wishes: Sequence[BoxErrors]) -> tuple[BoxError, ...]:
 def as_list(value: Any) -> list[Any]:
     """A value that a recipe gives alone or as a list."""
     return value if isinstance(value, list) else [value]
-
-
-def check_distinct(values: Mapping[str, Sequence[Any]]) -> None:
-    """Raise ValueError, in one sentence that names the key, for a value that is given twice."""
-    for key, several in values.items():
-        if len(set(several)) < len(several):
-            raise ValueError(f"{key} holds a value twice: {', '.join(map(str, several))}")
 
 
 def all_box_errors(jitter: float | list[float], unit: BoxUnit, further: Sequence[BoxErrors]) -> list[str]:

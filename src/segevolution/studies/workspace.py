@@ -72,6 +72,12 @@ class Workspace:
         """Where all lies that a training leaves."""
         return self.folder / "models" / run
 
+    @property
+    def has_results(self) -> bool:
+        """Whether anything was measured or trained here."""
+        patterns = "parts/*/*/*.parquet", "models/*/trained.json"
+        return any(any(self.folder.glob(pattern)) for pattern in patterns)
+
     def trained(self, run: str, key: str) -> Path | None:
         """The adapter that a training left, if it was this very training and was finished."""
         place = self.run_folder(run)

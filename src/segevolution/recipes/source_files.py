@@ -1,0 +1,78 @@
+"""The files that a store was made from, noted beside it, so that data that changed since are never used as they were.
+
+Sizes and times tell where to look; they are relative to the dataset's folder, which may lie elsewhere on another
+machine.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..data.store import Store
+from ..documents import read_json
+from ..errors import RecipeError, SegevolutionError
+
+FILES = "files"
+"""The key of the listing in the note beside a store."""
+
+
+def list_files(folder: Path, without: Path) -> dict[str, str]:
+    """Every file of a dataset, by its path from the folder, with its bytes and the time when it was written.
+
+    Args:
+        folder: of the dataset.
+        without: a folder that is left out, since what works on the dataset writes there; hidden ones are, too.
+    """
+    files = {}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = Path(place)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (here / name).resolve() != without.resolve()
+        )
+        for name in sorted(names):
+            if not name.startswith("."):
+                try:
+                    facts = (here / name).stat()
+                except OSError:
+                    continue
+                files[(here / name).relative_to(folder).as_posix()] = f"{facts.st_size} {facts.st_mtime_ns}"
+    return files
+
+
+def noted_files(note: Path) -> dict[str, str] | None:
+    """The listing in a note; None in one of an earlier version, or where it is damaged."""
+    try:
+        files = read_json(note, dict[str, object], error=RecipeError).get(FILES)
+    except SegevolutionError:
+        return None
+    return {str(name): str(facts) for name, facts in files.items()} if isinstance(files, dict) else None
+
+
+def changed_files(noted: Mapping[str, str] | None, now: Mapping[str, str], store: Store) -> tuple[str, ...]:
+    """The files that were changed or deleted since a store was made of them; one that is new changes no case of it.
+
+    Args:
+        noted: the listing of then; None where none was kept: files that are newer than all cases have changed then.
+        now: the listing of today.
+        store: what was made.
+    """
+    if noted is not None:
+        return tuple(name for name, facts in noted.items() if now.get(name) != facts)
+    last = max((written for name in store.names if (written := store.written(name)) is not None), default=None)
+    return tuple(name for name, facts in now.items() if last is not None and int(facts.split()[1]) > last * 1e9)
+
+
+def difference(before: Store, now: Store) -> str:
+    """In which cases one store of a dataset differs from another, in words; empty where they hold the same."""
+    old, new = ({record.name: record.sha256 for record in store.cases} for store in (before, now))
+    parts = {
+        "changed": [name for name in old if name in new and old[name] != new[name]],
+        "gone": [name for name in old if name not in new],
+        "new": [name for name in new if name not in old],
+    }
+    return "; ".join(f"{how}: {some(names)}" for how, names in parts.items() if names)
+
+
+def some(names: Sequence[str], shown: int = 5) -> str:
+    """The first of several names."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
