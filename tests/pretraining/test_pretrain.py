@@ -64,7 +64,7 @@ SMALL = {
     "data": [
         {
             "name": "sim",
-            "simulate": {"patients": 2, "seed": 7, "modality": "CT"},
+            "simulate": {"patients": 2, "seed": 7, "modality": "CT", "spacing": [5, 5, 8]},
             "train": 1,
             "validation": 1,
             "test": 0,

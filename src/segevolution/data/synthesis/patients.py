@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -34,6 +35,7 @@ _SEQUENCE_WORDS = {
     "noncontrast": "native",
 }
 _HEAD_GRAIN = 0.35  # a head CT's noise, of an abdominal one's
+_KEPT = 16  # anatomies, of about 2 MB: a patient is often seen by several scanners in turn
 _SPACING: dict[Region, tuple[float, float, float]] = {"torso": (2.5, 2.5, 4.0), "head": (1.5, 1.5, 2.0)}
 
 
@@ -74,7 +76,7 @@ def simulate_case(
     kind = Modality.parse(modality)
     if seed < 0:
         raise VolumeError(f"the seed of a simulated patient is {seed}; take 0 or more.")
-    anatomy = _anatomy(seed, region, spacing, tumour, pelvis, detail)
+    anatomy = _anatomy(seed, region, None if spacing is None else tuple(spacing), tumour, pelvis, detail)
     sequence = sequence or ("T1" if kind is Modality.MRI else None)
     words = f"{kind}/{sequence}".encode()
     rng = np.random.default_rng([seed, 1, *words])
@@ -99,7 +101,7 @@ def simulate_case(
         patient=patient,
         dataset=f"simulated_{region}",
         volume=volume,
-        labels=anatomy.labels,
+        labels=anatomy.labels.copy(),
         structures=anatomy.structures(wholes=wholes),
         sequence=label,
     )
@@ -132,6 +134,7 @@ def parse_sequence(text: str, modality: Modality) -> str:
     return sequence or known_word(text, protocols, "contrast phase" if modality is Modality.CT else "sequence")
 
 
+@lru_cache(maxsize=_KEPT)
 def _anatomy(
     seed: int,
     region: Region,
