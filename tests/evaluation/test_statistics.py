@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from segevolution.evaluation.intervals import fold_variance, interval_of, seed_variance
+from segevolution.evaluation.significance import sign_flip
 from segevolution.evaluation.statistics import (
     Verdict,
     by_patient,
@@ -207,6 +208,31 @@ def test_a_method_that_misses_everybody_is_clearly_further_off(make_table):
     found = difference(distances(make_table, [np.inf] * 7, [3.0] * 7), "lora", "base", "hd95_mm")
     assert found.verdict == "higher"
     assert found.p == pytest.approx(2 / 2**7)
+
+
+def test_one_missed_patient_does_not_turn_a_method_that_is_nearer_into_one_that_is_further_off(make_table):
+    nearer = [np.inf] + [5.0] * 19
+    found = difference(distances(make_table, nearer, [20.0 + n / 10 for n in range(20)]), "lora", "base", "hd95_mm")
+    assert found.ranked
+    assert found.estimate.mean == pytest.approx(-16, abs=0.2)
+    assert found.verdict == "lower"
+    back = difference(distances(make_table, [20.0 + n / 10 for n in range(20)], nearer), "lora", "base", "hd95_mm")
+    assert (back.verdict, back.estimate.mean) == ("higher", -found.estimate.mean)
+
+
+def test_of_ranked_differences_the_claim_goes_where_the_one_sided_test_goes():
+    rng = np.random.default_rng(0)
+    claims = set()
+    for _ in range(60):
+        values = np.round(rng.normal(rng.choice([-2, 0, 2]), 2, rng.integers(6, 12)))
+        values[: rng.integers(1, 4)] = rng.choice([-np.inf, np.inf])
+        found = difference_of(values)
+        greater, less = (sign_flip(values, side) for side in ("greater", "less"))
+        assert found.estimate.mean * (less - greater) >= 0
+        if found.verdict is not Verdict.UNDECIDED:
+            assert found.verdict is (Verdict.HIGHER if greater < less else Verdict.LOWER)
+        claims.add(found.verdict)
+    assert claims == {Verdict.HIGHER, Verdict.LOWER, Verdict.UNDECIDED}
 
 
 def test_a_level_of_distances_is_a_median_in_which_a_missed_patient_is_the_largest(make_table):

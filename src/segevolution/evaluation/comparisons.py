@@ -73,7 +73,7 @@ class PrimaryFinding:
 
     @property
     def is_better(self) -> bool:
-        """Whether the mean difference is one for the better by the question's metric."""
+        """Whether the difference is one for the better by the question's metric."""
         return (self.change.estimate.mean > 0) == (METRICS[self.question.metric].better == "higher")
 
 
@@ -136,7 +136,7 @@ def primary_finding(table: pd.DataFrame, question: PrimaryQuestion) -> PrimaryFi
         answer = "yes" if verdict in (Verdict.HIGHER, Verdict.LOWER) else "not shown"
         sentence = claim(question.method, question.reference, metric, change, change.p, question.where)
         return PrimaryFinding(question, change, None, answer, sentence, pairs)
-    few = change.estimate.patients < FEWEST or not math.isfinite(change.estimate.mean)
+    few = change.estimate.patients < FEWEST or change.ranked
     tested = equivalence([] if few else change.values, question.margin, runs=change.runs)
     apart = tested.lost or tested.low > tested.margin
     answer = "yes" if tested.kept else "no" if apart else "not shown"
@@ -153,7 +153,8 @@ def primary_finding(table: pd.DataFrame, question: PrimaryQuestion) -> PrimaryFi
 def claim(method: str, reference: str, metric: Metric, change: Difference, corrected: float, where: str) -> str:
     """What may be said of a difference: that one is better only where it is shown, else what is missing."""
     verdict, estimate = change.judged(corrected), change.estimate
-    numbers_text = f"{metric.title} {in_brackets(estimate, '+')}, {p_clause(corrected)}, n = {estimate.patients}"
+    ranks = " (pseudomedian of ranks: some are infinite)" if change.ranked else ""
+    numbers_text = f"{metric.title} {in_brackets(estimate, '+')}{ranks}, {p_clause(corrected)}, n = {estimate.patients}"
     if verdict is Verdict.TOO_FEW:
         difference_told = f" (difference {estimate.mean:+.3f})" if estimate.patients else ""
         return (

@@ -117,13 +117,13 @@ def _primary(shown: Findings) -> list[Block]:
     question = primary.question
     caption = (
         f"{question.method} against {question.reference} {question.where}. Left: each line a patient; solid: better "
-        "with the method, dashed: worse. Right: the differences, their mean"
+        "with the method, dashed: worse. Right: the differences"
     )
-    caption += (
-        f" and its 95 % interval, n = {primary.change.estimate.patients}."
-        if primary.change.estimate.shown
-        else (f", n = {primary.change.estimate.patients}: too few for an interval.")
-    )
+    caption += {
+        "ranked": f": their pseudomedian, since infinite ones are ranked, n = {primary.change.estimate.patients}.",
+        "shown": f": their mean and its 95 % interval, n = {primary.change.estimate.patients}.",
+        "few": f": their mean, n = {primary.change.estimate.patients}: too few for an interval.",
+    }["ranked" if primary.change.ranked else "shown" if primary.change.estimate.shown else "few"]
     if question.margin is not None:
         caption += f" Shaded: the margin of {question.margin:g}; the bounds are those of the test of equivalence."
     blocks: list[Block] = [

@@ -61,6 +61,26 @@ def sign_flip(differences: npt.ArrayLike, alternative: Alternative = "two-sided"
     return float((hits.sum() + extra) / (len(sums) + extra))
 
 
+def pseudomedian(differences: npt.ArrayLike) -> float:
+    """The median of the means of all pairs, each value with itself among them (Hodges and Lehmann 1963).
+
+    What `sign_flip` tests of infinite differences: their signed ranks are as many above zero as such means are, so that
+    it never points against the test.
+
+    Args:
+        differences: (patients,), at least one; two opposite infinite ones have the mean 0.
+    """
+    values = np.asarray(differences, np.float64).reshape(-1)
+    first, second = np.triu_indices(values.size)
+    opposite = np.isinf(values[first]) & (values[first] == -values[second])
+    means = np.where(opposite, 0.0, values[first] + np.where(opposite, 0.0, values[second])) / 2
+    means.sort()
+    middle = means[(means.size - 1) // 2], means[means.size // 2]
+    if middle[0] == -middle[1]:
+        return 0.0
+    return float(middle[0] if middle[0] == middle[1] else (middle[0] + middle[1]) / 2)
+
+
 @functools.lru_cache(maxsize=16)
 def _all_signs(count: int) -> npt.NDArray[np.float64]:
     return np.array(list(itertools.product((1.0, -1.0), repeat=count)))

@@ -7,12 +7,13 @@ patient's structures, and one value a patient is left. Intervals of means are th
 patients there is a mean or a difference and no interval, and nothing is decided.
 
 A distance to an answer that is empty is infinite. It is never dropped: a level of distances is a median, in which it is
-the largest value, a difference of two infinite ones is none, and differences of which some are infinite are ranked.
+the largest value, a difference of two infinite ones is none, and differences of which some are infinite are ranked:
+then both p and what is shown of them, their pseudomedian, come from the ranks.
 """
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import fmean, median
 from typing import Any
@@ -24,7 +25,7 @@ import pandas as pd
 from ..metrics import METRICS
 from .coordinates import QUESTION, complete, require_one, varying
 from .intervals import FEWEST, LEVEL, RunVariance, fold_variance, interval_of, interval_of_median, seed_variance
-from .significance import sign_flip
+from .significance import pseudomedian, sign_flip
 
 Person = tuple[str, str]
 """Dataset and patient."""
@@ -67,7 +68,8 @@ class Difference:
     """A paired difference, method minus reference, over the patients that both answered.
 
     Attributes:
-        estimate: of the differences; its `rows` counts pairs (case, structure, prompt).
+        estimate: of the differences; its `rows` counts pairs (case, structure, prompt). Where they are ranked, its
+            mean is their pseudomedian, without an interval.
         p: two-sided, of sign flips over patients; 1 when all differences are zero, NaN without patients.
         values: (patients,) the differences themselves.
         runs: what training adds to the variance of their mean.
@@ -79,6 +81,11 @@ class Difference:
     runs: tuple[RunVariance, ...] = ()
 
     @property
+    def ranked(self) -> bool:
+        """Whether some of the differences are infinite, so that all of them are ranked."""
+        return any(map(math.isinf, self.values))
+
+    @property
     def verdict(self) -> Verdict:
         """What it shows as the only question that is asked; see `judged`."""
         return self.judged(self.p)
@@ -86,19 +93,19 @@ class Difference:
     def judged(self, p: float) -> Verdict:
         """What it shows where `p` is its p-value, corrected for the other questions.
 
-        Higher or lower only where p is below .05 and the interval excludes zero; where a difference is infinite there
-        is no interval, and p alone decides. Nothing below FEWEST patients.
+        Higher or lower only where p is below .05 and the interval excludes zero; where they are ranked there is no
+        interval, and p decides with the sign of their pseudomedian, which is that of the ranks. Nothing below FEWEST
+        patients.
         """
         estimate = self.estimate
         if estimate.patients < FEWEST:
             return Verdict.TOO_FEW
         if math.isnan(p) or p >= 1 - LEVEL:
             return Verdict.UNDECIDED
-        if math.isinf(estimate.mean):
-            return Verdict.HIGHER if estimate.mean > 0 else Verdict.LOWER
-        if estimate.low > 0:
+        low, high = (estimate.mean, estimate.mean) if self.ranked else (estimate.low, estimate.high)
+        if low > 0:
             return Verdict.HIGHER
-        return Verdict.LOWER if estimate.high < 0 else Verdict.UNDECIDED
+        return Verdict.LOWER if high < 0 else Verdict.UNDECIDED
 
 
 def estimate_of(
@@ -138,9 +145,10 @@ def difference_of(
     """A paired difference from one difference a patient; arguments as of `estimate_of`."""
     sample = np.asarray(values, np.float64).reshape(-1)
     sample = sample[~np.isnan(sample)]
-    return Difference(
-        estimate_of(sample, rows, runs, span=span), sign_flip(sample), tuple(sample.tolist()), tuple(runs)
-    )
+    found = estimate_of(sample, rows, runs, span=span)
+    if np.isinf(sample).any():
+        found = replace(found, mean=pseudomedian(sample))
+    return Difference(found, sign_flip(sample), tuple(sample.tolist()), tuple(runs))
 
 
 def by_patient(rows: pd.DataFrame, metric: str = "dice", *, distance: bool = False) -> dict[Person, float]:

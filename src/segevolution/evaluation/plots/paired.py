@@ -113,7 +113,7 @@ def _draw_lines(axes: Axes, panel: PairedPanel, scale: FiniteScale) -> None:
 
 
 def _draw_differences(axes: Axes, panel: PairedPanel, margin: float | None, bounds: tuple[float, float] | None) -> None:
-    """A dot a patient, the mean as a line, and its interval where there are patients enough."""
+    """A dot a patient, beside them the mean, or of ranks the pseudomedian, and its interval where there is one."""
     estimate = panel.change.estimate
     if margin is not None:
         axes.axhspan(-margin, margin, color=BAND, lw=0)
@@ -132,7 +132,7 @@ def _draw_differences(axes: Axes, panel: PairedPanel, margin: float | None, boun
     if math.isfinite(low) and math.isfinite(high):
         axes.plot([0.45, 0.45], [low, high], color=INK, lw=1.6, solid_capstyle="butt")
     axes.set_xlim(-0.4, 0.75)
-    axes.set_xticks([0, 0.45], ["patients", "mean"])
+    axes.set_xticks([0, 0.45], ["patients", "pseudomedian" if panel.change.ranked else "mean"])
     axes.grid(axis="y")
     axes.set_title(f"{shortened(panel.method, 20)} minus {shortened(panel.reference, 20)}", fontsize=7.5)
     axes.set_xlabel(f"{difference_cells(panel.change)[0]}, n = {estimate.patients}", fontsize=7.5)
