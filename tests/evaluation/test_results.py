@@ -32,6 +32,57 @@ def test_a_damaged_part_is_done_again(results, make_row):
     assert not results.has(part())
 
 
+def test_a_changed_byte_never_reads_as_another_number(results, make_row):
+    results.write(part(), [make_row(dice=0.82), make_row(structure="spleen", dice=0.31)])
+    path = part().path(results.folder / "parts", ".parquet")
+    content, good = path.read_bytes(), results.rows([part()])
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for place in rng.integers(0, len(content), 150):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        rows = Results(results.folder).rows([part()])
+        outcomes.add(len(rows))
+        assert rows.empty or rows.equals(good)
+    assert outcomes == {0, 2}  # most bytes count, some hold nothing
+
+
+def test_a_damaged_part_is_not_done_and_its_damaged_join_is_one_sentence(results, make_row):
+    results.write(part(), [make_row(dice=0.8203125)])
+    path = part().path(results.folder / "parts", ".parquet")
+    results.join([part()])
+    assert results.has(part())
+    assert results.has_table()
+    for damaged in (path, results.table_path):
+        value = np.float64(0.8203125).tobytes()
+        assert value in damaged.read_bytes()
+        damaged.write_bytes(damaged.read_bytes().replace(value, np.float64(0.6328125).tobytes()))
+    assert not Results(results.folder).has(part())
+    assert not results.has_table()
+    with pytest.raises(OutputError, match="no table of results; run the study that makes it"):
+        results.table()
+    results.write(part(), [make_row(dice=0.8203125)])
+    assert list(results.join([part()])["dice"]) == [0.8203125]
+
+
+def test_of_a_part_without_a_digest_the_values_must_be_possible(results, make_row):
+    for case, dice, whole in (("a", 1.0, True), ("b", 1.139, False), ("c", float("nan"), True)):
+        path = part(case).path(results.folder / "parts", ".parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pylist([make_row(case=case, dice=dice, hd95_mm=float("inf"))], schema=SCHEMA)
+        pq.write_table(table.replace_schema_metadata({b"segevolution.key": b"k1"}), path)
+        assert results.has(part(case)) == whole
+
+
+def test_what_the_plan_says_of_an_answer_counts_not_what_was_noted(results, make_row):
+    results.write(part(), [make_row(labels="manual", method="lora", prompt_seed=4)])
+    planned = {"labels": "a network's output", "method": "lora (5 shots)", "prompt_seed": 9}
+    (row,) = results.join([part()], {part(): planned}).to_dict("records")
+    assert (row["labels"], row["method"]) == ("a network's output", "lora (5 shots)")
+    assert row["prompt_seed"] == 4  # a key covers it
+
+
 def test_a_write_that_is_cut_short_leaves_no_part_and_nothing_temporary(results, make_row, monkeypatch):
     def cut_short(table, where):
         where.write_bytes(b"PAR1 half a file")

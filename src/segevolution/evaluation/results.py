@@ -8,9 +8,11 @@ A study's folder holds
     manifest.json                           versions, revision, seeds, recipe, fingerprints, device, time
 
 A part carries the key of the job that made it: what a changed recipe no longer asks for is never mistaken for a
-result of it. The part is written after the masks, so that its presence means that the job is done.
+result of it. The part is written after the masks, so that its presence means that the job is done. Both tables carry a
+digest of their rows: a damaged part counts as not there, and is measured again.
 """
 
+import hashlib
 import platform
 import subprocess
 import zipfile
@@ -78,7 +80,14 @@ SCHEMA = pa.schema(
     ]
 )
 
-_KEY = b"segevolution.key"
+FROM_PLAN = frozenset({"method", "seed", "base", "family", "cohort", "trained_on", "labels"})
+"""Columns that describe an answer and are part of no key: what the plan says of them now counts, not what was noted."""
+
+_KEY, _ROWS = b"segevolution.key", b"segevolution.rows"
+_ROUNDING = 1e-9  # by which a metric may pass the ends of its span
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError, pa.ArrowException)
+"""What readers raise of a damaged file."""
+
 _PACKAGES = ("torch", "transformers", "peft", "lightning", "numpy", "scipy", "pandas", "pyarrow")
 
 
@@ -113,15 +122,28 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.table_path = self.folder / "results.parquet"
+        self._checked: dict[PartName, tuple[int, int, int]] = {}  # the file that was found whole
 
     def has(self, part: PartName) -> bool:
         """Whether the part is there, whole, and made by the job with this very key."""
         path = part.path(self.folder / "parts", ".parquet")
         try:
-            stored = pq.read_schema(path).metadata or {}
-        except (OSError, pa.ArrowInvalid):
+            status = path.stat()
+        except OSError:
             return False
-        return stored.get(_KEY) == part.key.encode()
+        file = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._checked.get(part) != file:
+            if self._part(part) is None:
+                return False
+            self._checked[part] = file
+        return True
+
+    def _part(self, part: PartName, values: Mapping[str, Any] | None = None) -> pa.Table | None:
+        """The rows of a part with `values` as `_read` takes them; None where `has` would say no."""
+        try:
+            return _read(part.path(self.folder / "parts", ".parquet"), values or {}, part.key)
+        except OutputError:
+            return None
 
     def write(self, part: PartName, rows: Sequence[Mapping[str, Any]], masks: Mapping[str, Mask] | None = None) -> None:
         """Write a job's masks, then its rows: each whole or not at all.
@@ -139,7 +161,7 @@ class Results:
                 np.savez_compressed(stream, shape=np.asarray(next(iter(masks.values())).shape), **arrays)
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
         with replacing(part.path(self.folder / "parts", ".parquet")) as temporary:
-            pq.write_table(table.replace_schema_metadata({_KEY: part.key.encode()}), temporary)
+            pq.write_table(table.replace_schema_metadata({_KEY: part.key.encode(), _ROWS: _digest(table)}), temporary)
 
     def masks(self, part: PartName) -> dict[str, Mask]:
         """structure -> (X, Y, Z) mask in the case's own grid; empty where none were kept."""
@@ -160,35 +182,39 @@ class Results:
             raise OutputError(f"{path} is damaged ({error}); delete it, and the picture is left out.") from error
 
     def rows(
-        self, parts: Iterable[PartName], earlier: Mapping[PartName, Mapping[str, Any]] | None = None
+        self, parts: Iterable[PartName], planned: Mapping[PartName, Mapping[str, Any]] | None = None
     ) -> pd.DataFrame:
         """The rows of the parts that are there, in the order given.
 
         Args:
             parts: of the study.
-            earlier: what the rows of a part say in columns that it lacks, where an earlier version wrote it.
-
-        Raises:
-            OutputError: a part is damaged.
+            planned: what the plan says of a part's rows: in the columns of FROM_PLAN it counts, in others only where
+                an earlier version wrote the part and knew no such column.
         """
-        table: pd.DataFrame = self._joined(parts, earlier or {}).to_pandas()
+        table: pd.DataFrame = self._joined(parts, planned or {}).to_pandas()
         return table
 
     def join(
-        self, parts: Iterable[PartName], earlier: Mapping[PartName, Mapping[str, Any]] | None = None
+        self, parts: Iterable[PartName], planned: Mapping[PartName, Mapping[str, Any]] | None = None
     ) -> pd.DataFrame:
         """Write the rows of the parts into results.parquet and return them; otherwise as `rows`."""
-        joined = self._joined(parts, earlier or {})
+        joined = self._joined(parts, planned or {})
         with replacing(self.table_path) as temporary:
-            pq.write_table(joined.replace_schema_metadata(None), temporary)
+            pq.write_table(joined.replace_schema_metadata({_ROWS: _digest(joined)}), temporary)
         return self.table()
 
-    def _joined(self, parts: Iterable[PartName], earlier: Mapping[PartName, Mapping[str, Any]]) -> pa.Table:
-        columns_present = {
-            part.path(self.folder / "parts", ".parquet"): earlier.get(part, {}) for part in parts if self.has(part)
-        }
-        tables = [_read(path, values) for path, values in columns_present.items()]
-        return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    def _joined(self, parts: Iterable[PartName], planned: Mapping[PartName, Mapping[str, Any]]) -> pa.Table:
+        tables = [self._part(part, planned.get(part)) for part in parts]
+        whole = [table for table in tables if table is not None]
+        return pa.concat_tables(whole) if whole else SCHEMA.empty_table()
+
+    def has_table(self) -> bool:
+        """Whether results.parquet is there and whole."""
+        try:
+            _read(self.table_path, {})
+        except OutputError:
+            return False
+        return True
 
     def table(self) -> pd.DataFrame:
         """results.parquet as it is; see `read_table`."""
@@ -199,30 +225,65 @@ def read_table(path: Path) -> pd.DataFrame:
     """results.parquet as a frame with the columns of SCHEMA; those that an older table lacks have plain values.
 
     Raises:
-        OutputError: it is not there, or not such a table.
+        OutputError: it is not there, damaged, or not such a table.
     """
     table: pd.DataFrame = _read(path, {}).to_pandas()
     return table
 
 
-def _read(path: Path, values: Mapping[str, Any]) -> pa.Table:
-    """A file of rows, with `values`, or else LATER, in columns that it lacks; metrics that it lacks are missing."""
+def _read(path: Path, values: Mapping[str, Any], key: str | None = None) -> pa.Table:
+    """A file of rows, with `values`, or else LATER, in columns that it lacks; metrics that it lacks are missing.
+
+    Args:
+        values: of columns; those of FROM_PLAN in place of the file's own.
+        key: of the job that must have made it; None: of any.
+    """
     try:
-        stored = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            metadata = file.schema_arrow.metadata or {}
+            if key is not None and metadata.get(_KEY) != key.encode():
+                raise pa.ArrowInvalid("another job made it")
+            stored = file.read()
         unknown = set(SCHEMA.names) - set(stored.column_names) - set(LATER) - (set(METRICS) - {"dice"})
         if unknown or not set(stored.column_names) <= set(SCHEMA.names):
             raise pa.ArrowInvalid("it has other columns")
-        columns = [
-            stored[field.name].cast(field.type) if field.name in stored.column_names else _column(stored, field, values)
-            for field in SCHEMA
-        ]
-    except (OSError, pa.ArrowException) as error:
+        _require_whole(stored, metadata.get(_ROWS))
+        columns = [_column(stored, field, values) for field in SCHEMA]
+    except _UNREADABLE as error:
         raise OutputError(f"{path} is no table of results; run the study that makes it.") from error
     return pa.table(columns, schema=SCHEMA)
 
 
+def _require_whole(stored: pa.Table, digest: bytes | None) -> None:
+    """Raise ArrowInvalid for rows that are not those of the digest, or, without one, for a metric beyond its span."""
+    if digest is not None and digest != _digest(stored):
+        raise pa.ArrowInvalid("its rows are not those that were written")
+    for name in METRICS if digest is None else ():
+        if name in stored.column_names:
+            values, (low, high) = stored[name].cast(_REAL).to_numpy(), METRICS[name].span
+            if ((values < low - _ROUNDING) | (values > high + _ROUNDING)).any():
+                raise pa.ArrowInvalid(f"it has impossible values of {name}")
+
+
+def _digest(table: pa.Table) -> bytes:
+    """Of the names, types and values of all columns, whatever the file's encoding."""
+    digest = hashlib.sha256()
+    for field in table.schema:
+        column = table[field.name]
+        digest.update(f"{field.name}:{field.type}:{len(column)}".encode())
+        digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
+        if field.type == _TEXT:
+            texts = column.fill_null("").to_pylist()
+            digest.update(",".join(str(len(text)) for text in texts).encode() + "".join(texts).encode())
+        else:
+            digest.update(column.fill_null(0).to_numpy().tobytes())
+    return digest.hexdigest().encode()
+
+
 def _column(stored: pa.Table, field: pa.Field, values: Mapping[str, Any]) -> pa.Array:
-    """What a file of an earlier version would say in a column; only a prompt with a box has jitter."""
+    """A column as the plan or the file says it, or as a file of an earlier version would: only boxes have jitter."""
+    if field.name in stored.column_names and not (field.name in FROM_PLAN and field.name in values):
+        return stored[field.name].cast(field.type)
     value = values.get(field.name, LATER.get(field.name))
     if field.name in ("jitter", "jitter_unit"):
         boxes = ["box" in prompt.split("+") for prompt in stored["prompt"].to_pylist()]

@@ -106,9 +106,12 @@ class EvaluateJob:
         return self.part.shift == PartName.shift
 
     def columns(self) -> dict[str, Any]:
-        """What its rows say in columns that a part of an earlier version lacks."""
+        """What the plan says of its rows, see `Results.rows`."""
         jitter = float(self.questions.box_jitter)
         return {
+            "method": self.method,
+            "seed": self.seed,
+            "labels": self.labels,
             "base": self.base,
             "prompt_seed": self.questions.seed,
             "jitter": jitter,

@@ -92,7 +92,7 @@ def report(
     """
     folder, results = workspace.folder, workspace.results
     before = read_manifest(folder, job.study)
-    whole = (folder / PAGE).is_file() and results.table_path.is_file() and (has_latex(folder) or not latex)
+    whole = (folder / PAGE).is_file() and results.has_table() and (has_latex(folder) or not latex)
     if call or not whole or any(getattr(before, name) != job.manifest[name] for name in ("recipe", "plan")):
         table = results.join(job.parts, {evaluation.part: evaluation.columns() for evaluation in job.evaluations})
         curves = training_curves(folder / "models", (training.run for training in job.trainings))
