@@ -9,6 +9,7 @@ from segevolution.evaluation.intervals import (
     fold_variance,
     interval_of,
     interval_of_median,
+    interval_of_share,
     seed_variance,
 )
 from segevolution.evaluation.significance import equivalence, holm, sign_flip
@@ -160,3 +161,14 @@ def test_equivalence_asks_both_sides():
 def test_a_margin_of_nought_is_refused():
     with pytest.raises(ValueError, match="margin"):
         equivalence([0.1, 0.2], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "low", "high"),
+    [([0.0] * 6, 0.0, 0.4593), ([1.0] * 6, 0.5407, 1.0), ([0.0] * 3 + [1.0] * 3, 0.1181, 0.8819)],
+)
+def test_a_share_of_patients_has_the_exact_interval_of_the_binomial(shares, low, high):
+    interval = interval_of_share(shares)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-4)
+    assert interval.mean == np.mean(shares)
+    assert interval_of_share([0.5] * 6).low < 0.5 < interval_of_share([0.5] * 6).high  # no share without width

@@ -6,6 +6,8 @@ Student's t covers .95 on normal values and .88 to .92 on skewed ones; the stude
 to 20 patients on normal and on skewed values; `tests/evaluation/test_coverage.py` simulates it. No interval holds where
 a tenth of the patients fails altogether: that is simulated there, too.
 
+A share of patients has the exact interval of the binomial (Clopper and Pearson 1934).
+
 A median, for distances that may be infinite, has the interval of its order statistics (Conover 1999, chapter 3.2).
 
 Training is a second source of variance beside the patients: `seed_variance` and `fold_variance` estimate it.
@@ -107,6 +109,26 @@ def interval_of(
     low, high = _ratios(sample, level, seed)
     scale = error * widening
     return Interval(mean, mean - high * scale, mean - low * scale, error, count)
+
+
+def interval_of_share(shares: npt.ArrayLike, *, level: float = LEVEL) -> Interval:
+    """The mean of shares in [0, 1], one a patient, with the exact interval of as many yes and no (Clopper 1934).
+
+    Of shares that are no plain 0 or 1 it holds more than `level`, since they vary less. Never without width: that
+    nobody of six did shows no share of 0.
+
+    Args:
+        shares: (patients,); missing ones (NaN) are left out.
+        level: of confidence.
+    """
+    sample = _present(shares)
+    count, total = sample.size, float(sample.sum())
+    if not count:
+        return Interval(math.nan, math.nan, math.nan, math.nan, 0)
+    tail = (1 - level) / 2
+    low = float(stats.beta.ppf(tail, total, count - total + 1)) if total > 0 else 0.0
+    high = float(stats.beta.isf(tail, total + 1, count - total)) if total < count else 1.0
+    return Interval(total / count, low, high, math.nan, count)
 
 
 def interval_of_median(values: npt.ArrayLike, *, level: float = LEVEL) -> Interval:

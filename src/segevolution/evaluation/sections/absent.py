@@ -5,7 +5,7 @@ import pandas as pd
 from ..blocks import Block, Heading, Table, Text
 from ..cells import Cell, count_cell
 from ..coordinates import absent, complete, present
-from ..intervals import interval_of
+from ..intervals import interval_of_share
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -14,9 +14,9 @@ GOOD = 0.5  # Dice
 
 _HOW = (
     "Structures that are known to lie outside the field of view are asked for by their names; the right answer is "
-    f"nothing. Alarms: the share of answers above {ALARM_ML:g} ml, each patient's share "
-    "first, then their mean; not warned: those of them beside which a user would be told no reason for doubt (volume, "
-    "place, expected overlap). Median: of all answers, empty ones among them."
+    f"nothing. Alarms: the share of answers above {ALARM_ML:g} ml, each patient's share first, then their mean, with "
+    "the exact interval of a share of patients; not warned: those of them beside which a user would be told no reason "
+    "for doubt (volume, place, expected overlap). Median: of all answers, empty ones among them."
 )
 
 
@@ -83,7 +83,7 @@ def _cells(rows: pd.DataFrame) -> tuple[str, ...]:
 def _share(rows: pd.DataFrame, which: "pd.Series[bool]") -> Cell:
     """The mean over patients of the share of answers, with its interval."""
     shares = which.groupby([rows["dataset"], rows["patient"]]).mean().to_numpy()
-    interval = interval_of(shares).within((0.0, 1.0))
+    interval = interval_of_share(shares)
     if not interval.shown:
         return Cell(f"{interval.mean:.2f}", interval.mean)
     text = f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
