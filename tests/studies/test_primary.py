@@ -1,13 +1,15 @@
 """The one question that a study names before it is run, and what it must keep."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
 
 from segevolution.evaluation.analysis import PrimaryQuestion, RetentionQuestion
-from segevolution.studies.primary import NOTE, note_primary
+from segevolution.files import write_json
+from segevolution.studies.primary import NOTE, note_analysis
 from segevolution.studies.recipe import Recipe
 from segevolution.vocabulary import Modality
 
@@ -96,19 +98,55 @@ def test_refitting_needs_folds():
         recipe(refit=True)
 
 
+def note(folder, primary, measured, retention=None, reference="base"):
+    return note_analysis(folder, reference=reference, primary=primary, retention=retention, measured=measured)
+
+
+ASKED = PrimaryQuestion("lora", "base", "mri", "text")
+
+
 def test_a_question_named_after_the_measurements_is_said_to_be(tmp_path):
-    asked = PrimaryQuestion("lora", "base", "mri", "text")
-    assert note_primary(tmp_path, asked, 0) is None
-    assert note_primary(tmp_path, asked, 12) is None  # the same call goes on
-    other = PrimaryQuestion("lora", "base", "mri", "box")
-    assert note_primary(tmp_path, other, 12) == (
+    assert note(tmp_path, ASKED, 0) == []
+    assert note(tmp_path, ASKED, 12) == []  # the same call goes on
+    other = replace(ASKED, prompt="box")
+    changed = (
         'the primary question was changed; the study began with "Do lora and base differ in Dice on mri with text?".'
     )
+    assert note(tmp_path, other, 12) == [changed]
+    assert note(tmp_path, replace(ASKED, context="withheld"), 12) == [changed]
+    assert "was dropped" in note(tmp_path, None, 12)[0]
     (tmp_path / NOTE).unlink()
-    assert note_primary(tmp_path, asked, 12) == (
-        "the primary question was named after 12 evaluations had been measured."
-    )
+    assert note(tmp_path, ASKED, 12) == ["the primary question was named after 12 evaluations had been measured."]
     assert json.loads((tmp_path / NOTE).read_text(encoding="utf-8"))["measured_before"] == 12
     (tmp_path / NOTE).unlink()
-    assert note_primary(tmp_path, None, 0) is None
-    assert "without one" in note_primary(tmp_path, asked, 12)
+    assert note(tmp_path, None, 0) == []
+    assert "without one" in note(tmp_path, ASKED, 12)[0]
+
+
+def test_a_margin_or_a_reference_changed_after_the_measurements_is_said_to_be(tmp_path):
+    kept = RetentionQuestion(("ct",), 0.0001)
+    assert note(tmp_path, ASKED, 0, kept) == note(tmp_path, ASKED, 12, kept) == []
+    assert note(tmp_path, ASKED, 12, RetentionQuestion(("ct",), 0.5), "scratch") == [
+        'the question what was kept was changed; the study began with "Is Dice on ct kept within 0.0001?".',
+        "the reference was changed; the study began with base.",
+    ]
+
+
+def test_a_note_of_an_earlier_version_is_compared_by_its_words(tmp_path):
+    withheld = replace(ASKED, context="withheld")
+    write_json(tmp_path / NOTE, {"question": ASKED.words, "measured_before": 0})
+    assert note(tmp_path, ASKED, 12) == note(tmp_path, withheld, 12, RetentionQuestion(("ct",))) == []
+    assert "was changed" in note(tmp_path, replace(ASKED, prompt="box"), 12)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"primary": {**PRIMARY, "kept_within": 1}}, "so that every method would be equal; give less"),
+        ({"primary": {**PRIMARY, "metric": "hd95_mm", "kept_within": float("inf")}}, "finite number"),
+        ({"retention": {"data": ["ct"], "margin": 5}}, "less than 1"),
+    ],
+)
+def test_a_margin_within_which_everything_lies_is_refused(changes, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        recipe(**changes)

@@ -59,6 +59,8 @@ class PrimaryQuestion:
         where = f"on {self.dataset} with {prompt}"
         if self.shift != "none":
             where += f", {self.shift} {self.strength:g}"
+        if self.context != PrimaryQuestion.context:
+            where += f", context {self.context}"
         return f"{where}, after {self.click} clicks" if self.click else where
 
     @property
@@ -81,6 +83,11 @@ class RetentionQuestion:
 
     datasets: tuple[str, ...]
     margin: float = MARGIN
+
+    @property
+    def words(self) -> str:
+        """The question as a sentence."""
+        return f"Is Dice on {' and '.join(self.datasets)} kept within {self.margin:g}?"
 
 
 @dataclass(frozen=True)

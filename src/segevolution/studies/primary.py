@@ -3,13 +3,14 @@
     primary: {method: lora, data: mri, prompt: text+box}
     retention: {data: [ct], margin: 0.02}
 
-The first call writes the primary question beside the results, `primary.json`. Where another one stands there by the
-time of the report, the report says so.
+The first call writes both, and the reference, beside the results, `primary.json`. Where others stand there by the time
+of the report, the report says so.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,7 +39,7 @@ class Primary(RecipePart):
     data: str
     prompt: str | None = None
     metric: str = "dice"
-    kept_within: Annotated[float, Field(gt=0)] | None = None
+    kept_within: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     shots: Annotated[int, Field(gt=0)] | Literal["all"] | None = None
     context: Literal["known", "withheld"] | None = None  # None: the first of the recipe's
     shift: str | None = None
@@ -70,7 +71,7 @@ class RetentionPlan(RecipePart):
     """Datasets on which nothing may be forgotten; a change of Dice within `margin` is none."""
 
     data: Annotated[list[str], Field(min_length=1)]
-    margin: Annotated[float, Field(gt=0)] = MARGIN
+    margin: Annotated[float, Field(gt=0, lt=1)] = MARGIN
 
     def question(self) -> RetentionQuestion:
         """As the report asks it."""
@@ -108,6 +109,12 @@ def check_primary(
     _among("metric", primary.metric, METRICS)
     if METRICS[primary.metric].needs_mm and not surface:
         raise ValueError(f"primary asks for {primary.metric}, which is not measured with surface: false")
+    low, high = METRICS[primary.metric].span
+    if primary.kept_within is not None and primary.kept_within >= high - low:
+        raise ValueError(
+            f"primary.kept_within is {primary.kept_within:g}, and no two values of {METRICS[primary.metric].title} "
+            f"differ by more than {high - low:g}, so that every method would be equal; give less"
+        )
     if primary.shots is not None and primary.shots not in shots:
         values = ", ".join(map(str, shots)) or "none, so leave it out"
         raise ValueError(f"primary.shots is {primary.shots}; the recipe's shots are {values}")
@@ -128,34 +135,93 @@ def _among(key: str, name: str, known: Mapping[str, object] | Sequence[str]) -> 
         raise ValueError(f'primary.{key} is "{name}", which the recipe does not have; {hint}')
 
 
+class _Decided(BaseModel):
+    """What a study had decided when it began, as plain values."""
+
+    reference: str
+    primary: dict[str, Any] | None
+    retention: dict[str, Any] | None
+    retention_question: str | None
+
+
 class _PrimaryNote(BaseModel):
-    """primary.json."""
+    """primary.json; notes of earlier versions hold the words of the primary question alone."""
 
     model_config = ConfigDict(extra="ignore")
 
     question: str | None
     measured_before: int = 0
+    decided: _Decided | None = None
 
 
-def note_primary(folder: Path, question: PrimaryQuestion | None, measured: int) -> str | None:
-    """Note the primary question of a study, and say where it is not the one that stood there first.
+def note_analysis(
+    folder: Path,
+    *,
+    reference: str,
+    primary: PrimaryQuestion | None,
+    retention: RetentionQuestion | None,
+    measured: int,
+) -> list[str]:
+    """Note what a study decided, and say where it is not what stood there first.
 
     Args:
         folder: of the study.
+        reference, primary, retention: as the report reads the table.
         measured: answers that are there already.
 
     Returns:
-        A sentence for the report, or None where the question was named before anything was measured.
+        Sentences for the report; none where all was decided before anything was measured.
     """
     path = folder / NOTE
-    words = None if question is None else question.words
+    decided = _Decided(
+        reference=reference,
+        primary=None if primary is None else asdict(primary),
+        retention=None if retention is None else {**asdict(retention), "datasets": list(retention.datasets)},
+        retention_question=None if retention is None else retention.words,
+    )
     if not path.is_file():
-        write_json(path, {"question": words, "measured_before": measured})
+        question = None if primary is None else primary.words
+        note = {"question": question, "measured_before": measured, "decided": decided.model_dump()}
+        write_json(path, note)
     first = read_json(path, _PrimaryNote, error=RecipeError)
-    if words is None or (first.question == words and not first.measured_before):
-        return None
-    if first.question == words:
-        return f"the primary question was named after {first.measured_before} evaluations had been measured."
-    if first.question is None:
-        return "the primary question was named after the study had begun without one."
-    return f'the primary question was changed; the study began with "{first.question}".'
+    if first.decided is None:
+        # Earlier versions said no context in the words.
+        same = primary is not None and first.question in (primary.words, replace(primary, context="known").words)
+        return _changed("the primary question", first.question, primary is not None, same, first.measured_before)
+    sentences = _changed(
+        "the primary question",
+        first.question,
+        primary is not None,
+        first.decided.primary == decided.primary,
+        first.measured_before,
+    )
+    sentences += _changed(
+        "the question what was kept",
+        first.decided.retention_question,
+        retention is not None,
+        first.decided.retention == decided.retention,
+        first.measured_before,
+    )
+    if first.decided.reference != reference:
+        sentences.append(f"the reference was changed; the study began with {first.decided.reference}.")
+    return sentences
+
+
+def _changed(subject: str, first: str | None, asked: bool, same: bool, measured: int) -> list[str]:
+    """The sentence on a question, where it was not asked so from the beginning.
+
+    Args:
+        subject: what question it is.
+        first: its words when the study began; None: it was not asked.
+        asked: whether it is asked now; `same`: as it was then.
+        measured: evaluations before it was noted.
+    """
+    if first is None and not asked:
+        return []
+    if first is None:
+        return [f"{subject} was named after the study had begun without one."]
+    if not asked:
+        return [f'{subject} was dropped; the study began with "{first}".']
+    if not same:
+        return [f'{subject} was changed; the study began with "{first}".']
+    return [f"{subject} was named after {measured} evaluations had been measured."] if measured else []

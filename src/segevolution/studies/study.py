@@ -24,7 +24,7 @@ from ..runtime import resolve_device
 from .facts import DatasetFacts, read_bases
 from .jobs import Plan
 from .plan import plan, plan_data
-from .primary import note_primary
+from .primary import note_analysis
 from .recipe import Recipe
 from .reporting import analysis_of, read_manifest, report
 from .rivals import RIVALS
@@ -103,8 +103,13 @@ def run_study(
         workspace.console.print(f"not asked: {sentence}")
     evaluations_done = sum(workspace.results.has(job.part) for job in study_plan.evaluations)
     workspace.console.print(_ahead(study_plan, workspace, evaluations_done))
-    late = note_primary(folder, study_plan.report.primary, evaluations_done)
-    late_warnings = [] if late is None else [late]
+    late_warnings = note_analysis(
+        folder,
+        reference=study_plan.report.reference,
+        primary=study_plan.report.primary,
+        retention=study_plan.report.retention,
+        measured=evaluations_done,
+    )
     work = executor.run(study_plan, workspace)
     if work.missing:
         parts = {job.part: job.columns() for job in study_plan.evaluations}
