@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from segevolution.adaptation.verdict import Recommendation, VerdictEvidence, VerdictRow, advise, corrected
+from segevolution.adaptation.evidence import VerdictEvidence, VerdictRow, corrected
+from segevolution.adaptation.verdict import Recommendation, advise
 from segevolution.evaluation.intervals import fold_variance, interval_of
 from segevolution.evaluation.retention import Retention
 from segevolution.evaluation.significance import equivalence
@@ -121,7 +122,7 @@ def _now(changes: Numbers, ct: Numbers) -> bool:
         for kind, values in zip(KINDS, changes, strict=True)
     ]
     tested = equivalence(ct, 0.02)
-    kept = Retention("lora", "base", "ct", "CT", difference_of(ct), tested, False, tested.p)
+    kept = Retention("lora", "base", "ct", "CT", difference_of(ct), tested, False, tested.p, len(ct))
     measured = VerdictEvidence(difference_of(changes.mean(axis=0)), tuple(corrected(rows)), (), (kept,))
     return advise(measured).answer is Recommendation.USE
 

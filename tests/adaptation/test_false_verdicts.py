@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segevolution.adaptation.verdict import Recommendation, VerdictEvidence, VerdictRow, advise, corrected, measure
+from segevolution.adaptation.evidence import VerdictEvidence, VerdictRow, corrected, measure
+from segevolution.adaptation.verdict import Recommendation, advise
 from segevolution.evaluation.results import SCHEMA
 from segevolution.evaluation.retention import Retention
 from segevolution.evaluation.significance import equivalence
@@ -22,7 +23,7 @@ def null(rng, patients):
 def kept_ct(changes):
     """CT whose change is known; unless it was kept, "use it" is not said anyway."""
     change, tested = difference_of(changes), equivalence(changes, 0.02)
-    return (Retention("lora", "base", "ct", "CT", change, tested, False, tested.p),)
+    return (Retention("lora", "base", "ct", "CT", change, tested, False, tested.p, len(changes)),)
 
 
 def answer_of(changes, ct):

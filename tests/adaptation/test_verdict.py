@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from segevolution.adaptation.verdict import Recommendation, advise, measure
+from segevolution.adaptation.evidence import measure
+from segevolution.adaptation.verdict import Recommendation, advise
 from segevolution.evaluation.results import SCHEMA
 
 
@@ -140,6 +141,40 @@ def test_ct_that_is_the_same_to_the_last_bit_is_said_to_be():
     assert any("to the last bit (6 patients)" in sentence for sentence in advice(made({"text": 0.2}), ct(0.0)).reasons)
     almost = advice(made({"text": 0.2}), ct(1e-12))
     assert not any("to the last bit" in sentence for sentence in almost.reasons)
+
+
+def test_ct_is_not_kept_where_nothing_could_be_lost():
+    nothing = made({"text": 0.0, "box": 0.0}, patients=8, dataset="ct", modality="CT").assign(dice=0.0)
+    found = advice(made({"text": 0.2}), nothing)
+    assert found.answer is Recommendation.CARE
+    assert any("above that with 0 of them only" in sentence for sentence in found.reasons)
+    one = advice(made({"text": 0.2}), ct(0.0, patients=1))
+    assert one.answer is Recommendation.CARE
+    assert "that CT (ct) was kept within 0.02 is not shown" in one.headline
+
+
+def test_ct_that_the_adapter_leaves_to_the_base_is_unchanged_whoever_was_measured():
+    found = advice(made({"text": 0.2}), ct(0.0, patients=1), by_design=["CT"])
+    assert found.answer is Recommendation.USE
+    assert advice(made({"text": 0.2}), ct(0.001, patients=1), by_design=["CT"]).answer is Recommendation.CARE
+
+
+def test_ct_patients_that_were_learned_from_show_nothing():
+    found = advice(made({"text": 0.2}), ct(0.0), learned=["ct"])
+    assert found.answer is Recommendation.CARE
+    assert "CT (ct) was measured on patients that it learned from" in found.headline
+    assert any("of others nothing is shown" in sentence for sentence in found.reasons)
+    own = advice(made({"text": 0.2}), ct(0.0), learned=["ours"])
+    assert "but ours was measured on patients that it learned from" in own.headline
+
+
+def test_before_and_after_are_of_the_same_questions():
+    hard = made({"text": -0.1}, structures=("ureter",))
+    table = pd.concat([made({"text": 0.2}), hard[hard["method"] == "lora"]], ignore_index=True)
+    (row,) = measure(table, "lora", "base", []).rows
+    assert row.after.mean - row.before.mean == pytest.approx(row.change.estimate.mean) == pytest.approx(0.2)
+    assert row.no_before == ("ureter",)
+    assert any("text: without ureter, for which" in sentence for sentence in advice(table, ct(0.0)).reasons)
 
 
 def test_below_six_patients_no_gain_is_claimed_whatever_the_difference():

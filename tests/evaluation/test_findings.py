@@ -99,6 +99,24 @@ def test_lower_is_better_for_distances(make_table):
     assert not any(one.primary for one in shown.comparisons)  # these are by Dice
 
 
+@pytest.mark.parametrize("margin", [None, 2.0])
+def test_a_claim_of_distances_says_that_it_is_of_ranks(make_table, margin):
+    far = {"base": [20.0] * 8, "lora": [math.inf, *[5.0] * 7]}
+    rows = [
+        {"patient": f"p{number}", "method": method, "run": method, "hd95_mm": values[number]}
+        for method, values in far.items()
+        for number in range(8)
+    ]
+    question = replace(TEXT, metric="hd95_mm", margin=margin)
+    found = findings(make_table(rows), replace(ANALYSIS, primary=question)).primary
+    if margin is None:
+        assert found.sentence.startswith("It is not shown that lora and base differ on chaos with text: HD95")
+        assert "-15.000 (pseudomedian of ranks: some are infinite), p = " in found.sentence
+        assert found.is_better
+    else:
+        assert found.answer == "not shown"
+
+
 @pytest.mark.parametrize(
     ("changes", "answer"),
     [(spread(0.0, size=0.01), "yes"), (spread(-0.1, size=0.01), "no"), (spread(0.0, size=0.2), "not shown")],
@@ -126,14 +144,15 @@ def test_a_primary_question_may_take_all_kinds_together_or_one_shift(make_table)
 @pytest.mark.parametrize(
     ("changes", "patients", "verdict"),
     [
-        (0.0, 4, Kept.UNCHANGED),
+        (0.0, 6, Kept.UNCHANGED),
+        (0.0, 4, Kept.TOO_FEW),
         (spread(0.001, size=0.005), 8, Kept.KEPT),
         (spread(-0.05, size=0.005), 8, Kept.LOST),
         (spread(0.05, size=0.005), 8, Kept.GAINED),
         (spread(-0.01, size=0.05), 8, Kept.NOT_SHOWN),
         (spread(0.001, 5, size=0.005), 5, Kept.TOO_FEW),
     ],
-    ids=["unchanged", "kept", "lost", "gained", "not-shown", "too-few"],
+    ids=["unchanged", "unchanged-few", "kept", "lost", "gained", "not-shown", "too-few"],
 )
 def test_what_was_to_be_kept_is_judged_by_equivalence(make_table, changes, patients, verdict):
     table = study(make_table, {"text": changes}, patients=patients, dataset="ct", modality="CT")
@@ -141,6 +160,28 @@ def test_what_was_to_be_kept_is_judged_by_equivalence(make_table, changes, patie
     (kept,) = shown.retention
     assert kept.verdict is verdict
     assert kept.equivalence.margin == 0.02
+
+
+def test_data_of_which_the_reference_answered_nothing_cannot_be_kept(make_table):
+    table = study(make_table, {"text": 0.0}, dataset="ct", modality="CT").assign(dice=0.01)
+    shown = findings(table, replace(ANALYSIS, retention=RetentionQuestion(("ct",), 0.02)))
+    assert [one.verdict for one in shown.retention] == [Kept.NOT_SHOWN]
+    assert math.isnan(shown.retention[0].corrected)  # it is no question, so it counts for none
+
+
+def test_levels_of_one_row_are_over_the_same_questions(make_table):
+    rows = [{"patient": f"p{n}", "dice": 0.9} for n in range(8)]
+    rows += [{"patient": f"p{n}", "method": "lora", "dice": 0.92} for n in range(8)]
+    rows += [{"patient": f"p{n}", "method": "lora", "structure": "ureter", "dice": 0.4} for n in range(7)]
+    rows += [{"patient": f"p{n}", "method": "unet", "prompt": "box", "dice": 0.1} for n in range(8)]
+    shown = findings(make_table(rows), ANALYSIS)
+    both, lora, unet = shown.metric("dice").rows
+    assert (both.question.words, set(both.levels), both.patients) == ("text", {"base", "lora"}, 8)
+    assert both.levels["lora"].mean == pytest.approx(0.92)
+    assert (lora.question.words, set(lora.levels), lora.patients) == ("text, only lora", {"lora"}, 7)
+    assert (unet.question.words, set(unet.levels)) == ("box", {"unet"})
+    liver, ureter = shown.structures[0].rows
+    assert (liver.structure, ureter.structure, ureter.question.words) == ("liver", "ureter", "text")
 
 
 def test_retention_is_corrected_with_the_comparisons(make_table):

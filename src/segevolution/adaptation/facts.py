@@ -1,16 +1,21 @@
 """What the report of an adaptation tells beside its measurements, and what it reads of the study's own notes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..adapters.artifact import WEIGHTS
-from ..data.splits import Split
+from ..adapters.artifact import WEIGHTS, describe
+from ..adapters.mixture import MixtureAdapter, MixtureConfig
+from ..data.record import CaseRecord
+from ..data.splits import Person, Split
+from ..data.store import Store
 from ..documents import read_json
 from ..errors import RecipeError
+from ..studies.recipe import Recipe
+from ..vocabulary import Modality
 from .attempts import Attempt
 from .cost import read_cost
 from .report_values import Training
@@ -29,6 +34,7 @@ class AdaptFacts:
         structures: learned and measured.
         modalities: of the patients that were learned from.
         retention: datasets that tell what was forgotten; `simulated`: those of them that are simulated.
+        learned: datasets that hold, among those who are tested, patients whom the adapter learned from.
         attempts: adapters that were measured on some of these patients, this one among them.
         replay: in words.
         method, base: by name; `beginning`: where the training began, in words, empty at the bare base.
@@ -48,6 +54,7 @@ class AdaptFacts:
     modalities: Sequence[str]
     retention: Sequence[str]
     simulated: Sequence[str]
+    learned: Sequence[str]
     attempts: Sequence[Attempt]
     replay: str
     method: str
@@ -82,6 +89,43 @@ class _StudyManifest(_SavedFile):
     """manifest.json."""
 
     data: dict[str, _ZeroShotBadges]
+
+
+def tested_on_learned(recipe: Recipe, records: Iterable[CaseRecord], split: Split) -> list[str]:
+    """Datasets of which some tested patient was learned from through another one, by the patients' names.
+
+    Args:
+        recipe: of the study; its first dataset is the laboratory's own.
+        records: of that.
+        split: of its cases.
+    """
+    own, *others = recipe.data
+    learned: dict[str, set[Person]] = {own.name: set()}
+    tested: dict[str, set[Person]] = {own.name: set()}
+    for record in records:
+        if record.name in (*split.train, *split.validation):
+            learned[own.name].add(record.person)
+        if own.folds > 1 or record.name in split.test:
+            tested[own.name].add(record.person)
+    for entry in others:
+        if entry.path is not None:
+            people = {record.person for record in Store.open(Path(entry.path)).cases}
+            learned[entry.name] = people if entry.replay else set()
+            tested[entry.name] = people if entry.test else set()
+    return [
+        name
+        for name, people in tested.items()
+        if any(people & taught for other, taught in learned.items() if other != name)
+    ]
+
+
+def left_alone(facts: AdaptFacts) -> list[str]:
+    """Modalities that the adapter leaves to the base whatever the image: those that a mixture's table sends there."""
+    made = describe(facts.study / "models" / facts.run / "adapter")
+    if made["method"] != MixtureAdapter.method:
+        return []
+    config = MixtureConfig.from_dict(made["settings"])
+    return [modality.value for modality in Modality if config.leaves_alone(modality)]
 
 
 def read_training(facts: AdaptFacts) -> Training:

@@ -16,10 +16,11 @@ from ..evaluation.report_files import MARKDOWN, PAGE, write_blocks
 from ..files import plain_values, replacing, write_json
 from ..models import hub
 from ..studies.recipe import UNTRAINED
-from .facts import AdaptFacts, read_badges, read_training
+from .evidence import VerdictRow, measure
+from .facts import AdaptFacts, left_alone, read_badges, read_training
 from .report_page import page_blocks, training_in_words
 from .report_values import Training, estimate_values, retention_values, row_values, training_values
-from .verdict import Advice, VerdictRow, advise, measure
+from .verdict import Advice, advise
 
 REPORT = "report.json"
 
@@ -38,7 +39,14 @@ def write_adapter(
     """
     asked_rows = table[(table["dataset"] != facts.dataset) | table["structure"].isin(list(facts.structures))]
     measured = measure(
-        asked_rows, facts.method, UNTRAINED, facts.retention, simulated=facts.simulated, attempts=len(facts.attempts)
+        asked_rows,
+        facts.method,
+        UNTRAINED,
+        facts.retention,
+        simulated=facts.simulated,
+        learned=facts.learned,
+        by_design=left_alone(facts),
+        attempts=len(facts.attempts),
     )
     rows, advice = measured.rows, advise(measured)
     trained = read_training(facts)

@@ -19,9 +19,10 @@ from ..evaluation.report_files import PAGE, file_name
 from ..evaluation.tables import level_rows, metric_title, structure_rows
 from ..studies.recipe import UNTRAINED
 from ..studies.training_curves import training_curves
+from .evidence import WORTH, VerdictEvidence, VerdictRow
 from .facts import AdaptFacts, read_badges
 from .report_values import Training
-from .verdict import WORTH, Advice, Recommendation, VerdictEvidence, VerdictRow
+from .verdict import Advice, Recommendation
 
 RULES = (
     "No gain is shown: the 95 % interval of the paired differences over all kinds of prompt on held-out patients holds "

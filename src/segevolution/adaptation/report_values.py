@@ -7,7 +7,7 @@ from ..evaluation.retention import Retention
 from ..evaluation.statistics import Estimate
 from ..files import plain_values
 from .cost import Cost
-from .verdict import VerdictRow
+from .evidence import VerdictRow
 
 
 @dataclass(frozen=True)

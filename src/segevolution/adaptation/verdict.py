@@ -6,7 +6,8 @@ together, one number a patient.
     rose          its interval lies above zero, p of sign flips is below .05, its mean is WORTH or more
     fell          the interval of a kind of prompt, or of a structure, lies below zero, its mean WORTH or more; warnings
                   are not corrected for their number, since a false one costs less than a missed one
-    CT kept       equivalence: both one-sided bounds of the change inside MARGIN, and no kind of prompt MARGIN lower
+    CT kept       equivalence: both one-sided bounds of the change inside MARGIN, and no kind of prompt MARGIN lower,
+                  on FEWEST patients or more whom the base answered and the adapter did not learn from
     not known     fewer than FEWEST patients were held out
 
 Rose, nothing fell and CT kept: use it. Rose, but something fell, or that CT was kept is not shown or was not measured:
@@ -15,22 +16,19 @@ with care. Not rose: do not adapt. Where adapting changes nothing, "use it" is s
 number (Holm 1979).
 """
 
-import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
-
-import pandas as pd
 
 from ..evaluation.analysis import MARGIN
 from ..evaluation.comparisons import in_brackets, p_clause
 from ..evaluation.intervals import FEWEST
-from ..evaluation.retention import Kept, Retention, retention_of
-from ..evaluation.significance import holm
-from ..evaluation.statistics import Difference, Estimate, Verdict, difference, estimate, grouped
+from ..evaluation.retention import Kept, Retention
+from ..evaluation.statistics import Difference, Verdict
+from .evidence import WORTH, VerdictEvidence, VerdictRow
 
-WORTH = 0.01  # Dice; smaller changes may have an interval without zero and still mean nothing to anybody
+MOST_NAMED = 6  # structures in a sentence
 
 
 class Recommendation(StrEnum):
@@ -40,62 +38,6 @@ class Recommendation(StrEnum):
     CARE = "use it with care"
     NOT = "do not adapt"
     UNKNOWN = "not known"
-
-
-@dataclass(frozen=True)
-class VerdictRow:
-    """One prompt kind on one dataset and modality.
-
-    Attributes:
-        before, after: mean Dice over patients; before has none where the base does not know the names.
-        change: paired.
-        retention: whether this is CT that must not be forgotten, not the data that were adapted to.
-        corrected: p of the change, corrected for the other kinds of the adapted data; of CT its own.
-    """
-
-    dataset: str
-    modality: str
-    prompt: str
-    before: Estimate
-    after: Estimate
-    change: Difference
-    retention: bool
-    corrected: float = math.nan
-
-    @property
-    def turn(self) -> str:
-        """ "gained", "rose" (not beyond the number of kinds), "fell", "no gain", "too few" patients or "no before"."""
-        change = self.change.estimate
-        if not change.patients:
-            return "no before"
-        if change.patients < FEWEST:
-            return "too few"
-        if has_fallen(self.change):
-            return "fell"
-        if change.mean < WORTH or self.change.verdict is not Verdict.HIGHER:
-            return "no gain"
-        return "gained" if self.change.judged(self.corrected) is Verdict.HIGHER else "rose"
-
-
-@dataclass(frozen=True)
-class VerdictEvidence:
-    """What the verdict rests on.
-
-    Attributes:
-        gain: of the adapted data, over all kinds of prompt: the question that is decided.
-        rows: of each kind of prompt, see `VerdictRow`.
-        fallen: structures of the adapted data that fell, over all kinds of prompt.
-        kept: what became of each dataset of CT; empty where none was measured.
-        simulated: which of those are simulated.
-        attempts: how many adapters were measured on these patients, this one among them.
-    """
-
-    gain: Difference
-    rows: tuple[VerdictRow, ...]
-    fallen: tuple[str, ...] = ()
-    kept: tuple[Retention, ...] = ()
-    simulated: frozenset[str] = frozenset()
-    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,60 +54,6 @@ class Advice:
     headline: str
     reasons: tuple[str, ...]
     when_not: tuple[str, ...]
-
-
-def measure(
-    table: pd.DataFrame,
-    method: str,
-    reference: str,
-    retention: Collection[str],
-    *,
-    simulated: Collection[str] = (),
-    attempts: int = 1,
-) -> VerdictEvidence:
-    """What a table of results says.
-
-    Args:
-        table: the rows of results.parquet.
-        method, reference: as its column `method` names them.
-        retention: datasets on which only forgetting is measured.
-        simulated: those of them that are simulated.
-        attempts: see VerdictEvidence.
-    """
-    own_rows = table[~table["dataset"].isin(list(retention))]
-    rows = []
-    for (dataset, modality, prompt), part in grouped(table, ("dataset", "modality", "prompt")):
-        before, after = (estimate(part[part["method"] == name]) for name in (reference, method))
-        change = difference(part, method, reference)
-        rows.append(VerdictRow(dataset, modality, prompt, before, after, change, dataset in retention))
-    fallen = [
-        name for (name,), part in grouped(own_rows, ("structure",)) if has_fallen(difference(part, method, reference))
-    ]
-    return VerdictEvidence(
-        gain=difference(own_rows, method, reference),
-        rows=tuple(corrected(rows)),
-        fallen=tuple(fallen),
-        kept=tuple(retention_of(table, method, reference, retention, MARGIN)),
-        simulated=frozenset(simulated),
-        attempts=attempts,
-    )
-
-
-def has_fallen(change: Difference) -> bool:
-    """Whether the interval of a change lies below zero, and its mean WORTH or more."""
-    estimate = change.estimate
-    return estimate.patients >= FEWEST and estimate.high < 0 and estimate.mean <= -WORTH
-
-
-def corrected(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
-    """The rows, those of the adapted data with Holm's correction over the ones with patients enough."""
-    family = {
-        str(number): row.change.p
-        for number, row in enumerate(rows)
-        if not row.retention and row.change.estimate.patients >= FEWEST
-    }
-    corrections = holm(family)
-    return [replace(row, corrected=corrections.get(str(number), row.change.p)) for number, row in enumerate(rows)]
 
 
 def advise(measured: VerdictEvidence) -> Advice:
@@ -215,10 +103,16 @@ def _prices(measured: VerdictEvidence, own: Sequence[VerdictRow]) -> list[Price]
         if row.turn == "fell"
     ]
     prices += [Price(f"{name} fell", f"{name}: it fell", True) for name in measured.fallen]
+    for name in dict.fromkeys(row.dataset for row in own if row.dataset in measured.learned):
+        clause = f"{name} was measured on patients that it learned from"
+        prices.append(Price(clause, f"new patients: {clause}, so that no gain on others is shown", False))
     for retention in measured.kept:
         name, change = f"{retention.modality} ({retention.dataset})", retention.change.estimate.mean
         worst = _worst(retention, measured)
-        if retention.verdict is Kept.LOST:
+        if retention.dataset in measured.learned and retention.verdict is not Kept.LOST:
+            clause = f"{name} was measured on patients that it learned from"
+            prices.append(Price(clause, f"{name}: that it was kept is not shown on other patients; {again}", False))
+        elif retention.verdict is Kept.LOST:
             prices.append(Price(f"{name} was lost", f"{name}: it lost {-change:.3f} of Dice; {again}", True))
         elif retention.verdict in (Kept.TOO_FEW, Kept.NOT_SHOWN):
             clause = f"that {name} was kept within {MARGIN:g} is not shown"
@@ -293,6 +187,12 @@ def _of_own(own: Sequence[VerdictRow], compared: Sequence[VerdictRow]) -> list[s
         change = row.change.estimate
         word = _level(row) if row.turn == "no gain" else words.get(row.turn, row.turn)
         sentences.append(f"{_kind(own, row)}: {word} ({in_brackets(change, '+')}, {_counted(change.patients)}).")
+        if row.no_before:
+            names = f"{len(row.no_before)} structures" if len(row.no_before) > MOST_NAMED else _listed(row.no_before)
+            sentences.append(
+                f"{_kind(own, row)}: without {names}, for which the base does not know the name; read the after alone, "
+                "in the tables of structures."
+            )
     unasked = [_kind(own, row) for row in own if row not in compared]
     if unasked:
         sentences.append(
@@ -304,9 +204,10 @@ def _of_own(own: Sequence[VerdictRow], compared: Sequence[VerdictRow]) -> list[s
 def _of_retention(one: Retention, measured: VerdictEvidence) -> str:
     change, tested = one.change.estimate, one.equivalence
     name = f"{_kept_name(one, measured)} ({one.dataset})"
-    if one.verdict is Kept.UNCHANGED:
+    if one.verdict is Kept.UNCHANGED and one.dataset not in measured.learned:
         return f"{name}: every answer has the Dice it had before, to the last bit ({_counted(change.patients)})."
     word = {
+        Kept.UNCHANGED: "every answer has the Dice it had before",
         Kept.KEPT: f"kept within {MARGIN:g} of Dice",
         Kept.LOST: f"more than {MARGIN:g} of Dice was lost",
         Kept.GAINED: f"more than {MARGIN:g} of Dice was gained",
@@ -314,6 +215,10 @@ def _of_retention(one: Retention, measured: VerdictEvidence) -> str:
         Kept.TOO_FEW: "too few patients to know whether it was kept",
     }[one.verdict]
     enough = change.patients >= FEWEST
+    if one.dataset in measured.learned:
+        word += ", on patients of whom it learned from some at least: of others nothing is shown"
+    elif enough and one.verdict is Kept.NOT_SHOWN and one.losable < FEWEST:
+        word += f", since the base's own Dice is above that with {one.losable} of them only"
     bounds = f", 95 % bounds {tested.low:+.3f} and {tested.high:+.3f}" if enough else ""
     return f"{name}: {word} ({change.mean:+.3f}{bounds}, {_counted(change.patients)})."
 

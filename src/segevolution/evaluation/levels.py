@@ -1,14 +1,18 @@
-"""How good each method is: the level of a metric on every question, and of Dice on every structure."""
+"""How good each method is: the level of a metric on every question, and of Dice on every structure.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Levels of one row are over the same questions. What only some methods answered, such as a structure whose name the
+others do not know, has a row of its own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from ..metrics import METRICS, Metric
 from .coordinates import complete
 from .statistics import Estimate, Person, estimate, grouped, patient_levels
-from .table_questions import TableQuestion, questions_of
+from .table_questions import TableQuestion, by_answerers, only_in_words, questions_of
 
 
 @dataclass(frozen=True)
@@ -16,16 +20,17 @@ class LevelRow:
     """One question, or one structure of it, and the level of each method; a method that was not asked is missing.
 
     Attributes:
+        question: its words say which methods answered, where that are not all.
         levels: method -> its mean, or of a distance its median.
         values: method -> (dataset, patient) -> what that was taken of.
-        patients: the fewest and the most patients that a method answered.
+        patients: whom they answered.
     """
 
     question: TableQuestion
     structure: str | None
     levels: Mapping[str, Estimate]
     values: Mapping[str, Mapping[Person, float]]
-    patients: tuple[int, int]
+    patients: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,9 @@ class StructureTable:
 def level_table(table: pd.DataFrame, methods: Sequence[str], metric: Metric = METRICS["dice"]) -> MetricTable:
     """The level of each method on each question of a table."""
     table = complete(table)
-    rows = tuple(_levels(question, None, rows, methods, metric.name) for question, rows in questions_of(table))
+    rows = tuple(
+        row for question, rows in questions_of(table) for row in _levels(question, None, rows, methods, metric.name)
+    )
     tolerances = sorted(table["nsd_tolerance_mm"].dropna().unique()) if metric.name == "nsd" else []
     return MetricTable(metric, tuple(float(value) for value in tolerances), rows)
 
@@ -56,18 +63,26 @@ def level_table(table: pd.DataFrame, methods: Sequence[str], metric: Metric = ME
 def structure_table(plain: pd.DataFrame, methods: Sequence[str], prompt: str) -> StructureTable:
     """Dice of each method on each structure, of plain rows."""
     rows = [
-        _levels(question, structure, part, methods, "dice")
+        row
         for question, question_rows in questions_of(plain[plain["prompt"] == prompt])
         for (structure,), part in grouped(question_rows, ("structure",))
+        for row in _levels(question, structure, part, methods, "dice")
     ]
     return StructureTable(prompt, tuple(rows))
 
 
 def _levels(
     question: TableQuestion, structure: str | None, rows: pd.DataFrame, methods: Sequence[str], metric: str
-) -> LevelRow:
-    parts = {method: part for (method,), part in grouped(rows, ("method",)) if method in methods}
-    values = {method: patient_levels(part, metric) for method, part in parts.items()}
-    levels = {method: estimate(part, metric, values[method]) for method, part in parts.items()}
-    counts = [level.patients for level in levels.values() if level.patients] or [0]
-    return LevelRow(question, structure, levels, values, (min(counts), max(counts)))
+) -> Iterator[LevelRow]:
+    """A row for the questions that all methods answered, and one for those of each other group of methods."""
+    groups = list(by_answerers(rows[rows["method"].isin(list(methods))], metric))
+    answering = [method for method in methods if any(method in answerers for answerers, _ in groups)]
+    for answerers, shared in groups:
+        only = only_in_words(answerers, answering)
+        parts = {method: part for (method,), part in grouped(shared, ("method",))}
+        values = {method: patient_levels(part, metric) for method, part in parts.items()}
+        levels = {method: estimate(part, metric, values[method]) for method, part in parts.items()}
+        asked = replace(question, words=f"{question.words}, {only}") if only else question
+        yield LevelRow(asked, structure, levels, values, len(values[answerers[0]]))
+    if not groups:
+        yield LevelRow(question, structure, {}, {}, 0)

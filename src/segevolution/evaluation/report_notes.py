@@ -11,7 +11,8 @@ def notes(shown: Findings) -> tuple[str, ...]:
         "Prompts are simulated from the labels, not given by people: text is the structure's name, points are drawn "
         "inside the label, boxes are made round it. Every method was asked the same prompts.",
         "A value is a mean over patients, after averaging over a method's runs (seeds, folds), then over the "
-        "patient's cases, then over the patient's structures. Brackets hold a 95 % interval over patients (on each "
+        "patient's cases, then over the patient's structures. Levels in one row are over the same questions; what only "
+        "some methods answered has a row of its own. Brackets hold a 95 % interval over patients (on each "
         "side the wider of Student's t and the studentised bootstrap), widened where a method's runs differ.",
         "A distance to an empty answer is infinite and is never left out: distances are medians, in which it is the "
         "largest value.",

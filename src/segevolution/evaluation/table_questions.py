@@ -1,11 +1,11 @@
 """The questions of a study, as its tables list them: a dataset, a kind of prompt, and the coordinates that vary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from .coordinates import in_words, plain_rows, varying
+from .coordinates import QUESTION, in_words, plain_rows, varying
 from .statistics import grouped
 
 
@@ -38,3 +38,33 @@ def questions_of(table: pd.DataFrame) -> Iterator[tuple[TableQuestion, pd.DataFr
         extra = in_words(others, values, prompt)
         words += f", {extra}" if extra else ""
         yield TableQuestion(dataset, modality, prompt, context, words, rows.index[0] in plain), rows
+
+
+def by_answerers(rows: pd.DataFrame, metric: str = "dice") -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    """(methods, rows of the questions that these and no others answered), those of the most methods first.
+
+    Means of several methods may stand side by side only over the same questions.
+
+    Args:
+        rows: of a complete table.
+        metric: a row without it is no answer.
+    """
+    answers = rows[rows[metric].notna()]
+    questions = list(zip(*(answers[name].tolist() for name in QUESTION), strict=True))
+    methods = answers["method"].tolist()
+    answerers: dict[tuple[object, ...], dict[str, None]] = {}
+    for question, method in zip(questions, methods, strict=True):
+        answerers.setdefault(question, {})[method] = None
+    order = dict.fromkeys(methods)
+    groups = [frozenset(answerers[question]) for question in questions]
+    for group in sorted(dict.fromkeys(groups), key=len, reverse=True):
+        yield tuple(name for name in order if name in group), answers[[one == group for one in groups]]
+
+
+def only_in_words(answerers: Sequence[str], methods: Sequence[str]) -> str:
+    """ "only lora" or "all but unet", where not all of the methods answered; else empty."""
+    others = [name for name in methods if name not in answerers]
+    if not others:
+        return ""
+    names, word = (answerers, "only") if len(answerers) <= len(others) else (others, "all but")
+    return f"{word} {', '.join(names)}"

@@ -62,8 +62,7 @@ def _level_cells(row: LevelRow, methods: Sequence[str], *, structure: bool = Fal
         _, comma, rest = question.words.partition(", ")
         words = (f"{where}{comma}{rest}", str(row.structure))
     levels = (level_cell(row.levels[method]) if method in row.levels else Cell(MISSING) for method in methods)
-    low, high = row.patients
-    return (*words, *levels, count_cell(low) if low == high else Cell(f"{low} to {high}", low))
+    return (*words, *levels, count_cell(row.patients))
 
 
 def comparison_rows(comparisons: Sequence[MethodComparison]) -> Table:

@@ -18,7 +18,7 @@ from ..adapters.artifact import copy_with_card, describe
 from ..adapters.mixture import MixtureAdapter, gate_card, gate_report
 from ..evaluation.analysis import MARGIN
 from ..evaluation.coordinates import plain_rows
-from ..evaluation.retention import Kept, retention_of
+from ..evaluation.retention import retention_of
 from ..evaluation.statistics import difference
 from ..files import plain_values, replacing, write_json
 from ..inference.load import load
@@ -80,7 +80,8 @@ def note_gates(report: ReportJob, table: pd.DataFrame, workspace: Workspace) -> 
         mixture = attached(backbone)
         assert isinstance(mixture, MixtureAdapter)
         gate = gate_report(mixture, whole_views(backbone, mixture, tested, workspace))
-        retention = ct_retention(rows, job, untrained) if untrained else None
+        left_alone = mixture.config.leaves_alone(Modality.CT)
+        retention = ct_retention(rows, job, untrained, by_design=left_alone) if untrained else None
         card = {**describe(adapter)["card"], **gate_card(gate, retention)}
         with replacing(adapter) as temporary:
             copy_with_card(adapter, temporary, card)
@@ -112,8 +113,16 @@ def whole_views(
         yield WholeView(images, (modality,), tuple(Context(modality, name) for name in carried))
 
 
-def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str, Any] | None:
+def ct_retention(
+    table: pd.DataFrame, job: TrainJob, untrained: str, *, by_design: bool = False
+) -> dict[str, Any] | None:
     """Paired difference of Dice on CT, this run minus the base, over patients; None where no CT was measured.
+
+    Args:
+        table: the plain rows of the study.
+        job: of the run.
+        untrained: the method that is the base.
+        by_design: whether the gate sends CT to the identity expert whatever it sees.
 
     Returns:
         Plain values: "difference", over all prompt kinds ("prompts" names them), and "text+box" alone where it was
@@ -141,13 +150,13 @@ def ct_retention(table: pd.DataFrame, job: TrainJob, untrained: str) -> dict[str
     both = rows[rows["prompt"] == TEXT_AND_BOX]
     if not both.empty:
         retention[TEXT_AND_BOX] = plain_values(asdict(difference(both, method, untrained).estimate))
-    retentions = retention_of(rows, method, untrained, datasets, MARGIN)
+    retentions = retention_of(rows, method, untrained, datasets, MARGIN, [Modality.CT.value] if by_design else ())
     verdicts = {f"{retained.dataset}, {retained.modality}": retained.verdict.value for retained in retentions}
     return {
         **retention,
         "margin": MARGIN,
         "kept": verdicts,
-        "unchanged": all(retained.verdict is Kept.UNCHANGED for retained in retentions),
+        "unchanged": all(retained.unchanged for retained in retentions),
     }
 
 

@@ -117,6 +117,10 @@ class MixtureConfig(LoraConfig):
         """The expert of a modality, or of a structure; identity where there is none."""
         return IDENTITY if key is None else self.routes.get(self._key(key), IDENTITY)
 
+    def leaves_alone(self, modality: Modality) -> bool:
+        """Whether every image of a modality goes to identity, and so to the base as it is, whatever it shows."""
+        return self.gate == "modality" and self.route(modality.value) == IDENTITY
+
     def lora(self) -> LoraConfig:
         """The settings of each expert."""
         return LoraConfig(**{part.name: getattr(self, part.name) for part in fields(LoraConfig)})

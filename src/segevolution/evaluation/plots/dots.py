@@ -55,7 +55,7 @@ def _draw(rows: Sequence[LevelRow], methods: Sequence[str], metric: Metric, labe
     finite = [value for row in rows for values in row.values.values() for value in values.values()]
     scale = finite_scale(finite, 0.0 if metric.distance else 1.0)
     for axes, (dataset, modality), part in zip(panels, datasets, parts, strict=True):
-        patients = max((row.patients[1] for row in part), default=0)
+        patients = max((row.patients for row in part), default=0)
         axes.set_title(f"{place(dataset, modality)}, n = {patients}")
         _draw_panel(axes, part, styles, scale, label)
     better = "" if metric.better == "higher" else ", lower is better"
