@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -346,3 +347,41 @@ def test_priors_have_tokens_of_what_they_learned_where_a_recipe_names_no_structu
     study(Recipe.model_validate(values))
     about = describe(study.folder / "models" / "prior-s0" / "adapter")
     assert list(about["structures"]) == ["liver", "spleen"]
+
+
+@pytest.mark.parametrize("has_hashes", [True, False])
+@pytest.mark.parametrize("damage", ["deleted", "cut short"])
+def test_a_broken_adapter_is_trained_again_and_no_neighbour_takes_it(
+    study, toy_recipe, toy_root, changed, tmp_path, quick_fit, capsys, damage, has_hashes
+):
+    study(toy_recipe)
+    run = study.folder / "models" / "lora-s0"
+    weights, note = run / "adapter" / "adapter_model.safetensors", json.loads((run / "trained.json").read_text())
+    if damage == "deleted":
+        shutil.rmtree(run / "adapter")
+    else:
+        weights.write_bytes(weights.read_bytes()[:200])
+    if not has_hashes:  # a note of an earlier version
+        del note["files"]
+        (run / "trained.json").write_text(json.dumps(note))
+    neighbour = run_study(
+        toy_recipe, study.folder.with_name("b"), root=toy_root, device="cpu", quiet=True, fit=quick_fit
+    )
+    assert neighbour.trained == ("lora-s0",)
+    shutil.rmtree(study.folder.with_name("b"))
+    assert study(toy_recipe).trained == ()  # all is measured, so nobody asks for it
+    shutil.rmtree(study.folder / "parts" / "lora-s0")
+    done = run_study(toy_recipe, study.folder, root=toy_root, device="cpu", fit=quick_fit)
+    assert done.trained == ("lora-s0",)
+    assert "lora-s0 was trained, but its files are damaged or gone" in " ".join(capsys.readouterr().err.split())
+    assert study(toy_recipe).trained == ()
+
+
+def test_changed_weights_are_no_finished_training(study, toy_recipe):
+    study(toy_recipe)
+    path = study.folder / "models" / "lora-s0" / "adapter" / "adapter_model.safetensors"
+    whole = bytearray(path.read_bytes())
+    whole[-1] ^= 0x80
+    path.write_bytes(whole)
+    shutil.rmtree(study.folder / "parts" / "lora-s0")
+    assert study(toy_recipe).trained == ("lora-s0",)

@@ -1,5 +1,6 @@
 """Train one run of a study: an adapter on the base, or the same network from its initialisation."""
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,14 +28,15 @@ from ..training.fit import FitResult, fit, load_group
 from .jobs import SCRATCH, TrainJob
 from .ready_adapter import BEFORE, read_ready
 from .rivals import RIVALS
+from .training_notes import note_training
 from .workspace import Workspace
 
 
 def train(job: TrainJob, workspace: Workspace) -> Path:
     """Train one run, going on from its last checkpoint where there is one, and save it as an adapter.
 
-    What another recipe trained under the same name is set aside, not deleted. A ready adapter that is taken as it is
-    is copied.
+    What another recipe trained under the same name is set aside, not deleted; a broken adapter of this very training
+    is. A ready adapter that is taken as it is is copied.
 
     Returns:
         The adapter's folder.
@@ -43,6 +45,7 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
     earlier = noted_key(place / "job.json")
     if earlier not in (None, job.key):
         place.rename(_free(place.with_name(f"{job.run}.{safe_name(earlier, 'a key', error=RecipeError)}")))
+    shutil.rmtree(place / "adapter", ignore_errors=True)  # a broken one, or none
     write_json(place / "job.json", {"key": job.key, "run": job.run})
     if job.fit is None:
         return _copied(job, place)
@@ -78,7 +81,7 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
         )
     backbone.to(resolve_device(workspace.device))
     save_adapter(adapter, backbone, place / "adapter", _card(job, stores, result), force=True)
-    write_json(place / "trained.json", {"key": job.key, "run": job.run, "settings": asdict(settings), **asdict(result)})
+    note_training(place, {"key": job.key, "run": job.run, "settings": asdict(settings), **asdict(result)})
     return place / "adapter"
 
 
@@ -105,7 +108,7 @@ def _rival(job: TrainJob, place: Path, workspace: Workspace) -> Path:
     with redirect_stdout(sys.stderr):
         stores = {ref.dataset: workspace.store(ref) for ref in job.stores}
         facts = RIVALS[job.kind].train(job, stores, place, workspace.device)
-    write_json(place / "trained.json", {**facts, "key": job.key, "run": job.run})
+    note_training(place, {**facts, "key": job.key, "run": job.run})
     return place
 
 
@@ -115,7 +118,7 @@ def _copied(job: TrainJob, place: Path) -> Path:
     card = {**describe(start)["card"], "title": f"{job.run} of the study {job.study}", "started_from": job.start}
     with replacing(place / "adapter") as temporary:
         copy_with_card(start, temporary, card)
-    write_json(place / "trained.json", {"key": job.key, "run": job.run, "start": job.start})
+    note_training(place, {"key": job.key, "run": job.run, "start": job.start})
     return place / "adapter"
 
 

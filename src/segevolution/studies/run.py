@@ -17,6 +17,7 @@ from .execute import execute, prepare
 from .jobs import EvaluateJob, Plan, TrainJob
 from .progress import bar
 from .shared_trainings import take_over
+from .training_notes import is_noted
 from .workspace import Workspace
 
 One = TypeVar("One")
@@ -144,6 +145,8 @@ def _ensure_trained(job: TrainJob, workspace: Workspace) -> str:
         if source is not None:
             workspace.console.print(f"{job.run} was trained as {source}, beside this study, and is taken from there")
             return "ready"
+        if is_noted(workspace.run_folder(job.run), job.key):
+            workspace.console.print(f"{job.run} was trained, but its files are damaged or gone: it is trained again")
         how = f"training {job.run}: {len(job.train)} cases, {len(job.replay)} replayed"
         workspace.console.print(how if job.fit is not None else f"{job.run} is {job.start}")
         execute(job, workspace)

@@ -12,12 +12,10 @@ from typing import Any
 from ..documents import read_json
 from ..errors import RecipeError
 from ..files import replacing, write_json
-from ..recipes.keys import noted_key
 from ..training.checkpointing import BEST, LAST
 from .jobs import TrainJob
+from .training_notes import NOTE, is_trained
 from .workspace import Workspace
-
-_NOTE = "trained.json"
 
 
 def take_over(job: TrainJob, workspace: Workspace) -> str | None:
@@ -37,14 +35,14 @@ def take_over(job: TrainJob, workspace: Workspace) -> str | None:
     source = f"{finished_run.parents[1].name}/{finished_run.name}"
     with replacing(place) as temporary:
         shutil.copytree(finished_run, temporary, ignore=shutil.ignore_patterns(LAST, BEST))
-        note = read_json(temporary / _NOTE, dict[str, Any], error=RecipeError)
-        write_json(temporary / _NOTE, {**note, "run": job.run, "taken_from": source})
+        note = read_json(temporary / NOTE, dict[str, Any], error=RecipeError)
+        write_json(temporary / NOTE, {**note, "run": job.run, "taken_from": source})
     return source
 
 
 def _finished(key: str, folder: Path) -> Path | None:
-    """The first run, by name, of a study beside this one that finished the training."""
-    for note in sorted(folder.parent.glob(f"*/models/*/{_NOTE}")):
-        if note.parents[2] != folder and noted_key(note) == key:
+    """The first run, by name, of a study beside this one that finished the training and holds it whole."""
+    for note in sorted(folder.parent.glob(f"*/models/*/{NOTE}")):
+        if note.parents[2] != folder and is_trained(note.parent, key):
             return note.parent
     return None

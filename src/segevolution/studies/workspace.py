@@ -18,13 +18,13 @@ from ..inference.calibration import Calibration
 from ..inference.confidence import calibration_of
 from ..inference.load import load
 from ..models.backbone import BackboneModule
-from ..recipes.keys import noted_key
 from ..recipes.stores import StoreRef
 from ..training.batches import CaseGroup
 from ..training.fit import FitResult
 from ..training.settings import FitSettings
 from .jobs import EvaluateJob
 from .rivals import RIVALS
+from .training_notes import is_trained
 
 
 class FitFunction(Protocol):
@@ -79,9 +79,9 @@ class Workspace:
         return any(any(self.folder.glob(pattern)) for pattern in patterns)
 
     def trained(self, run: str, key: str) -> Path | None:
-        """The adapter that a training left, if it was this very training and was finished."""
+        """The adapter that a training left, if it was this very training, was finished and is whole."""
         place = self.run_folder(run)
-        return place / "adapter" if noted_key(place / "trained.json") == key else None
+        return place / "adapter" if is_trained(place, key) else None
 
     def answerer(self, job: EvaluateJob) -> Answerer:
         """What a job measures, ready to answer; raises as `network` does."""
