@@ -18,6 +18,7 @@ _FLOORS = (
         "on_use",
         "processors",
         "progress",
+        "ranges",
         "vocabulary",
         "documents",
         "imaging",

@@ -18,6 +18,7 @@ from ..appearance.inversion import draw as draw_inversion
 from ..appearance.noise import gaussian
 from ..appearance.resolution import Resolution
 from ..imaging.grid import Grid
+from ..ranges import Share, Strength
 from ..vocabulary import Modality
 from .contrast import ContrastSettings, recontrast
 from .texture import FIELD_OF_VIEW
@@ -44,15 +45,15 @@ class AugmentSettings:
         recontrast: a share of the views gets another contrast first, and stronger changes afterwards.
     """
 
-    gamma: float = 0.25
-    contrast: float = 0.15
-    brightness: float = 0.05
-    noise: float = 0.05
-    blur: float = 0.7
-    chance: float = 0.35
-    bias_field: float = 0.0
-    resolution: float = 0.0
-    inversion: float = 0.0
+    gamma: Strength = 0.25
+    contrast: Strength = 0.15
+    brightness: Strength = 0.05
+    noise: Strength = 0.05
+    blur: Strength = 0.7
+    chance: Share = 0.35
+    bias_field: Strength = 0.0
+    resolution: Strength = 0.0
+    inversion: Share = 0.0
     recontrast: ContrastSettings = field(default_factory=ContrastSettings)
 
     def key(self) -> dict[str, Any]:

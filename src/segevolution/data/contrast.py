@@ -16,21 +16,19 @@ Own code in three dimensions. Voxels that are exactly 0 and lie among others of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 from scipy import ndimage
 
 from ..imaging.grid import Array
 from ..imaging.intensity_matching import PERCENTILES, rising_curve
+from ..ranges import Share, Strength
 from ..vocabulary import Modality
 from .texture import random_artefact, random_convolution
 
 Rng = np.random.Generator
 Image = npt.NDArray[np.float32]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 _ENTRIES = 1024  # of a curve's table
 _DARKEST = np.float32(1 / 255)  # of tissue: 0 is kept for padding and air
@@ -57,12 +55,12 @@ class ContrastSettings:
     share: dict[Modality, Share] = field(default_factory=dict)
     monotone: Share = 0.4
     structures: Share = 0.8
-    border: Annotated[float, Field(ge=0)] = 0.8
+    border: Strength = 0.8
     convolution: Share = 0.3
     artefact: Share = 0.1
-    bias_field: Annotated[float, Field(ge=0)] = 0.8
-    noise: Annotated[float, Field(ge=0)] = 0.08
-    resolution: Annotated[float, Field(ge=0)] = 3.0
+    bias_field: Strength = 0.8
+    noise: Strength = 0.08
+    resolution: Strength = 3.0
     as_mri: bool = False
     matched: bool = False
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..imaging.case import Case
 from ..imaging.framing import Frame
 from ..imaging.grid import Array, Triple
+from ..ranges import Factor, Share, Strength
 from ..vocabulary import Modality
 from .label_index import LabelIndex
 from .streaming import ArrayCache, StreamedArray, StreamedLabels, planes_of
@@ -167,15 +168,15 @@ class ViewSettings:
         flip: probability of mirroring each axis; cases with left or right structures are never mirrored.
     """
 
-    whole: float = 0.5
-    native: float = 0.25
-    focus: float = 0.0
-    margin: tuple[float, float] = (1.25, 3.0)
-    rotation: float = 12.0
-    scale: float = 0.08
-    still: float = 0.25
-    background: float = 0.0
-    flip: float = 0.0
+    whole: Share = 0.5
+    native: Share = 0.25
+    focus: Share = 0.0
+    margin: tuple[Factor, Factor] = (1.25, 3.0)
+    rotation: Strength = 12.0
+    scale: Strength = 0.08
+    still: Share = 0.25
+    background: Share = 0.0
+    flip: Share = 0.0
 
 
 # SegVol's own training views (Du et al. 2024): its two releases differ, and which one made the weights is unknown.

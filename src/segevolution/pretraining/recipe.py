@@ -10,8 +10,9 @@ from ..data.pack import PackLimits
 from ..errors import RecipeError
 from ..models.segvol.config import SegVolConfig
 from ..models.segvol.tokenizer import WordTokenizer
+from ..ranges import Seed
 from ..recipes.dataset import Dataset
-from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
 from ..recipes.reading import folder_of, read_as
 from ..training.settings import FitSettings
 from ..vocabulary import canonical

@@ -37,8 +37,9 @@ from ..models.segvol.config import SegVolConfig
 from ..models.segvol.encoder_weights import FOLDER, save_encoder
 from ..models.segvol.segvol import SegVol
 from ..models.segvol.tokenizer import WordTokenizer
+from ..ranges import Seed
 from ..recipes.dataset import Dataset
-from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
 from ..recipes.reading import read_as
 from ..recipes.roles import assign
 from ..recipes.stores import open_dataset, prepare_job

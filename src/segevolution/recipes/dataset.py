@@ -7,10 +7,11 @@ from pydantic import Field, model_validator
 
 from ..errors import VocabularyError
 from ..imaging.case import Part
+from ..ranges import NUMBER, Count, Seed, Several
 from ..vocabulary import Modality, canonical
-from .parts import RecipePart, SafeName, Seed, check_distinct
+from .parts import RecipePart, SafeName, check_distinct
 
-Role = int | float | Literal["rest"] | list[str]
+Role = Annotated[int | float | Literal["rest"] | list[str], NUMBER]
 RoleName = Literal["train", "replay", "validation", "test"]
 
 LOT, ORIGINAL = "lot", "original"
@@ -23,8 +24,8 @@ class Simulation(RecipePart):
     anatomy; `names` says which value is which structure ("freesurfer", "json" for a file beside each map, or here).
     """
 
-    patients: int = Field(gt=0)
-    seed: int = Field(default=0, ge=0)  # patient i is made from seed + i
+    patients: Several
+    seed: Count = 0  # patient i is made from seed + i
     region: Literal["torso", "head"] = "torso"
     modality: Modality = Modality.CT
     sequence: str | None = None
@@ -41,8 +42,8 @@ class Simulation(RecipePart):
 class Published(RecipePart):
     """So many patients of a dataset as its authors count them, for plans that are made before it is there."""
 
-    patients: int = Field(gt=0)
-    scans: int = Field(default=1, gt=0)  # of each patient
+    patients: Several
+    scans: Several = 1  # of each patient
     modality: Modality | None = None
     part: Part | None = None  # where the authors put them
     site: str | None = None
@@ -79,9 +80,9 @@ class Dataset(RecipePart):
     replay: Role = 0
     validation: Role = 0
     test: Role = "rest"
-    folds: int = Field(default=1, ge=1)
+    folds: Several = 1
     split: str = LOT
-    cap: dict[RoleName, Annotated[int, Field(ge=0)]] = Field(default={})
+    cap: dict[RoleName, Count] = Field(default={})
     seed: Seed = 0  # of the split
 
     @model_validator(mode="before")
@@ -106,7 +107,7 @@ class Dataset(RecipePart):
             raise ValueError(f"only one role can take the rest, these do: {', '.join(rests)}")
         for role in ("train", "replay", "validation", "test"):
             value = getattr(self, role)
-            if isinstance(value, int | float) and (value < 0 or (isinstance(value, float) and value > 1)):
+            if isinstance(value, int | float) and (not value >= 0 or (isinstance(value, float) and value > 1)):
                 raise ValueError(f"{role} is {value}; give a whole number, a fraction up to 1.0, names, or rest")
         return self
 

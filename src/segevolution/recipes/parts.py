@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from ..documents.renamed_keys import with_new_names
 from ..errors import RecipeError
@@ -21,9 +21,6 @@ def _safe(name: str) -> str:
 
 SafeName = Annotated[str, AfterValidator(_safe)]
 """A name that becomes a folder's, and so cannot lead out of the one that it is put into."""
-
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""What chance is drawn from, within what every generator takes."""
 
 
 def _in_new_names(fit: dict[str, Any]) -> dict[str, Any]:

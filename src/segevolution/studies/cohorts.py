@@ -12,9 +12,10 @@ Roles decide who may train; a cohort takes some of them. Who is tested does not 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ..data.record import CaseRecord
+from ..ranges import Several
 from ..recipes.dataset import Dataset, with_modality
 from ..recipes.parts import RecipePart, SafeName
 from ..recipes.roles import CaseName
@@ -27,7 +28,7 @@ class Cohort(RecipePart):
     name: SafeName
     data: list[str] | None = None  # None: all datasets
     modality: Modality | None = None  # None: any
-    count: int | None = Field(default=None, gt=0)  # of cases, one of each dataset in turn; None: all
+    count: Several | None = None  # of cases, one of each dataset in turn; None: all
 
     @model_validator(mode="before")
     @classmethod

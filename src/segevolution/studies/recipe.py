@@ -23,8 +23,9 @@ from ..errors import AdapterError, PromptError, SegevolutionError
 from ..imaging.prompts import COMBINATIONS, kinds_in
 from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit
 from ..models.backbone import Windows
+from ..ranges import Count, Factor, Seed, Several
 from ..recipes.dataset import Dataset, with_modality
-from ..recipes.parts import FitChanges, RecipePart, SafeName, Seed, check_distinct, fit_fault, merged
+from ..recipes.parts import FitChanges, RecipePart, SafeName, check_distinct, fit_fault, merged
 from ..recipes.stores import check_places
 from ..training.settings import FitSettings
 from ..vocabulary import Modality, canonical, did_you_mean
@@ -34,9 +35,10 @@ from .primary import Primary, RetentionPlan, check_primary
 from .rivals import RIVALS
 from .varied import Amount, BoxErrors, all_box_errors
 
-Count = Annotated[int, Field(gt=0)]
-
 UNTRAINED = "base"
+
+Points = Annotated[Several, Field(le=1000)]
+Clicks = Annotated[Count, Field(le=1000)]
 
 
 def _simulated(prompt: str) -> str:
@@ -153,9 +155,9 @@ class Recipe(RecipePart):
     about: str = ""
     base: str = "segvol-mini"
     seeds: list[Seed] = Field(default=[0], min_length=1)
-    shots: list[Annotated[int, Field(gt=0)] | Literal["all"]] = Field(default=[])  # patients to train on
+    shots: list[Several | Literal["all"]] = Field(default=[])  # patients to train on
     sampler: Literal["all", "round_robin"] = "all"  # which training cases; round_robin: one a dataset in turn
-    count: int | None = Field(default=None, gt=0)  # of training cases, for round_robin
+    count: Several | None = None  # of training cases, for round_robin
     refit: bool = False  # with folds: train once more, on all patients of the folds, and test that on the other data
     data: Annotated[list[Dataset], Field(min_length=1)]
     cohorts: list[Cohort] = Field(default=[])  # named training sets; each method is trained on each
@@ -167,14 +169,14 @@ class Recipe(RecipePart):
     windows: Windows | Annotated[list[Windows], Field(min_length=1)] | None = None  # None: what the base prefers
     prompt_seed: Seed = 0
     prompt_seeds: list[Seed] = Field(default=[])  # in place of prompt_seed; all is asked with each
-    points: Count | Annotated[list[Count], Field(min_length=1)] = 5  # positive points of a point prompt
+    points: Points | Annotated[list[Points], Field(min_length=1)] = 5  # positive points of a point prompt
     box_jitter: Amount | Annotated[list[Amount], Field(min_length=1)] = 0.0  # how far faces may move; 0 = tight boxes
     box_jitter_unit: Unit = "voxel"
     box_errors: list[BoxErrors] = Field(default=[])  # further errors of boxes, each with its unit
-    clicks: int = Field(default=0, ge=0)  # that correct each answer, one after another
+    clicks: Clicks = 0  # that correct each answer, one after another
     centre: Literal["prompt", "truth"] = "prompt"  # of the window of a network that looks at one place
     shifts: list[RequestedShift] = Field(default=[])  # beside the unchanged scans, which are always measured
-    surface_tolerance_mm: float | None = Field(default=None, gt=0)  # of NSD; None: each organ's own
+    surface_tolerance_mm: Factor | None = None  # of NSD; None: each organ's own
     surface: bool = True  # whether NSD and HD95 are measured
     pictures: str | None = None  # the prompt whose masks are drawn; None: the last of `prompts`
     reference: str = UNTRAINED  # the method that the others are compared with
@@ -268,7 +270,7 @@ class Recipe(RecipePart):
         """
         values = merged(self.fit, method.fit)
         replay = values.pop("replay", 1.0)
-        if isinstance(replay, bool) or not isinstance(replay, int | float) or replay < 0:
+        if isinstance(replay, bool) or not isinstance(replay, int | float) or not 0 <= replay <= 1e6:
             raise ValueError(f"fit.replay of {method.name} is {replay}; give a weight of 0 or more")
         if "seed" in values:
             raise ValueError(f"fit of {method.name} holds a seed; the study's seeds say with which seeds to train")

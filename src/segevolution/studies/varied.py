@@ -1,21 +1,22 @@
 """What a recipe varies of its prompts: errors of boxes with their units, numbers of points, seeds, shifts, windows."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from ..evaluation.questions import BoxError, BoxUnit
+from ..ranges import Signed, Strength
 from ..recipes.parts import RecipePart
 
-Amount = Annotated[float, Field(ge=0)]
+Amount = Strength
 
 
 class BoxErrors(RecipePart):
     """Errors of boxes in one unit: how far faces may move (voxel, mm), or the share by which sides grow or shrink."""
 
     unit: BoxUnit
-    amounts: list[float] = Field(min_length=1)
+    amounts: list[Signed] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _can_be(self) -> "BoxErrors":

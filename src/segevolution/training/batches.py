@@ -21,6 +21,7 @@ from ..imaging.simulated_prompts import PromptSettings, draw_prompt, draw_wordin
 from ..inference.frame_prompt import FramePrompt, on_view
 from ..inference.strategies import strategy_of
 from ..models.backbone import Spec
+from ..ranges import Count, Several, Share, Strength
 from ..vocabulary import Context
 from .batch_builder import BatchBuilder, Image, TrainingBatch
 from .feature_cache import FeatureCache, sizes_in
@@ -52,18 +53,18 @@ class SampleSettings:
         balance_power: 1 = evenly, 0 = by the groups' weights alone; see `data.balance.weights`.
     """
 
-    views: int = 2
-    structures: int = 3
-    prompts: int = 2
+    views: Several = 2
+    structures: Several = 3
+    prompts: Several = 2
     all_combinations: bool = False
-    smallest: int = 8
-    size_power: float = 0.25
-    absent: float = 0.3
-    absent_structures: int = 1
-    unnamed: float = 0.1
-    candidates: float = 0.1
+    smallest: Several = 8
+    size_power: Strength = 0.25
+    absent: Share = 0.3
+    absent_structures: Count = 1
+    unnamed: Share = 0.1
+    candidates: Share = 0.1
     balance: tuple[Level, ...] = ()
-    balance_power: float = 1.0
+    balance_power: Strength = 1.0
 
 
 @dataclass(frozen=True)

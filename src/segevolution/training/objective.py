@@ -5,14 +5,14 @@ is their mean over all prompts of a step, which AdamW cannot tell apart, so that
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from ..models.backbone import Masks
+from ..ranges import Share, Strength, Weight
 from ..vocabulary import Modality
 from .batch_builder import TrainingBatch
 from .losses import bce_loss, dice_loss, tversky_loss
@@ -37,13 +37,13 @@ class ObjectiveSettings:
     """
 
     resolution: Literal["window", "decoder"] = "window"
-    foreground_weight: float = 0.0
-    anneal: float = 0.5
+    foreground_weight: Strength = 0.0
+    anneal: Share = 0.5
     overlap: Literal["dice", "tversky"] = "dice"
-    iou: float = 0.05
-    retain: dict[Modality, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
-    semantic: float = 0.0
-    semantic_until: float = 0.66
+    iou: Weight = 0.05
+    retain: dict[Modality, Weight] = field(default_factory=dict)
+    semantic: Weight = 0.0
+    semantic_until: Share = 0.66
 
 
 def prompt_loss(masks: Masks, batch: TrainingBatch, settings: ObjectiveSettings, progress: float) -> dict[str, Tensor]:

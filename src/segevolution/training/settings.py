@@ -10,6 +10,7 @@ from ..data.augment import AugmentSettings
 from ..data.windows import ViewSettings
 from ..documents.renamed_keys import with_old_names
 from ..imaging.simulated_prompts import PromptSettings
+from ..ranges import Count, Factor, Seconds, Seed, Several, Share, ShareBelowOne, Strength, Weight
 from .batches import SampleSettings
 from .objective import ObjectiveSettings
 
@@ -30,14 +31,14 @@ class ValidationSettings:
         points: positive points of a point prompt.
     """
 
-    volumes: Annotated[int, Field(ge=0)] = 0
-    structures: Annotated[int, Field(ge=1)] = 3
+    volumes: Count = 0
+    structures: Several = 3
     prompts: tuple[Literal["text", "point", "box", "text+point", "text+box", "point+box"], ...] = (
         "text",
         "point",
         "box",
     )
-    points: Annotated[int, Field(ge=1)] = 5
+    points: Several = 5
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -85,41 +86,41 @@ class FitSettings:
         validation: how whole volumes are measured.
     """
 
-    steps: int = 300
-    seconds: float | None = None
-    learning_rate: float = 1e-3
-    final_lr_fraction: float = 0.02
-    warmup: int = 20
-    weight_decay: float = 0.01
-    gradient_clip_norm: float = 1.0
-    ema_decay: float = 0.98
+    steps: Count = 300
+    seconds: Seconds | None = None
+    learning_rate: Strength = 1e-3
+    final_lr_fraction: Share = 0.02
+    warmup: Count = 20
+    weight_decay: Strength = 0.01
+    gradient_clip_norm: Factor = 1.0
+    ema_decay: ShareBelowOne = 0.98
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    seed: int = 0
-    devices: int = 1
-    workers: int = 0
-    checkpoint_every: int = 100
-    validate_every: int = 0
-    validation_steps: int = 16
+    seed: Seed = 0
+    devices: Several = 1
+    workers: Count = 0
+    checkpoint_every: Several = 100
+    validate_every: Count = 0
+    validation_steps: Several = 16
     sample: SampleSettings = SampleSettings()
     view: ViewSettings = ViewSettings()
     prompt: PromptSettings = PromptSettings()
     intensity: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
-    accumulate: Annotated[int, Field(ge=1)] = 1
-    lr_multipliers: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    accumulate: Several = 1
+    lr_multipliers: dict[str, Factor] = Field(default_factory=dict)
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
-    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    plateau_patience: Annotated[int, Field(ge=1)] = 2
-    patience: Annotated[int, Field(ge=0)] = 0
+    plateau_factor: Annotated[Share, Field(gt=0, lt=1)] = 0.5
+    plateau_patience: Several = 2
+    patience: Count = 0
     keep_weights: Literal["last", "best"] = "last"
-    start_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    start_share: ShareBelowOne = 0.0
     gradient_checkpointing: bool = False
     compile: bool | Literal["eager", "aot_eager"] = False
-    cache_features: Annotated[int, Field(ge=0)] = 0
+    cache_features: Count = 0
     cache_dtype: Literal["exact", "float16"] = "exact"
-    cache_megabytes: Annotated[float, Field(ge=0)] = 512.0
+    cache_megabytes: Weight = 512.0
     loggers: tuple[Logger, ...] = ("csv",)
-    nodes: Annotated[int, Field(ge=1)] = 1
+    nodes: Several = 1
     validation: ValidationSettings = ValidationSettings()
 
     @property

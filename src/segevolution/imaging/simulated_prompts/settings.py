@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ...ranges import Count, Several, Share, ShareBelowOne, Strength, Weight
 from ...vocabulary import TEMPLATES, did_you_mean
 from ..prompts import COMBINATIONS, PromptKind, kinds_in
 
@@ -34,22 +35,22 @@ class PromptSettings:
         ValueError: a value that cannot be, by name.
     """
 
-    combinations: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COMBINATIONS, 1.0))
-    positive: int = 6
-    negative: int = 4
-    box_jitter: float = 0.08
-    exact_boxes: float = 0.4
-    coarse: float = 0.0
-    templates: dict[str, float] = field(default_factory=dict)
-    synonyms: float = 0.0
-    box_larger: float = 0.0
-    box_smaller: float = 0.0
-    few: float = 0.0
-    many: float = 0.0
-    crowd: int = 20
-    border: float = 0.0
-    wrong: float = 0.0
-    clicks: int = 0
+    combinations: dict[str, Weight] = field(default_factory=lambda: dict.fromkeys(COMBINATIONS, 1.0))
+    positive: Several = 6
+    negative: Count = 4
+    box_jitter: Strength = 0.08
+    exact_boxes: Share = 0.4
+    coarse: Share = 0.0
+    templates: dict[str, Weight] = field(default_factory=dict)
+    synonyms: Share = 0.0
+    box_larger: Strength = 0.0
+    box_smaller: ShareBelowOne = 0.0
+    few: Share = 0.0
+    many: Share = 0.0
+    crowd: Several = 20
+    border: Share = 0.0
+    wrong: Share = 0.0
+    clicks: Count = 0
 
     def __post_init__(self) -> None:
         for key in self.templates:
