@@ -219,3 +219,14 @@ def test_the_manifest_names_versions_and_platform():
     found = surroundings()
     assert found["packages"]["torch"]
     assert found["python"].count(".") == 2
+
+
+def test_a_long_name_in_another_script_is_shortened_and_stays_one_of_its_own(results, make_row):
+    names = [f"{'ж' * 60}_{number}" for number in range(2)]
+    parts = [PartName("base", names[0], name, "k", "bias_field", 0.30000000000000004) for name in names]
+    for part in parts:
+        results.write(part, [make_row(case=part.case)], {"liver": np.ones((2, 2, 2), bool)})
+    assert [results.rows([part])["case"].tolist() for part in parts] == [[name] for name in names]
+    assert all(results.masks(part) for part in parts)
+    short = PartName("base", "chaos", "ж" * 30, "k")
+    assert short.path(results.folder, ".parquet").name == "%D0%B6" * 30 + ".parquet"

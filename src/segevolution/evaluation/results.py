@@ -91,6 +91,9 @@ _UNREADABLE = (OSError, ValueError, TypeError, LookupError, OverflowError, Memor
 _PACKAGES = ("torch", "transformers", "peft", "lightning", "numpy", "scipy", "pandas", "pyarrow")
 
 
+_LONGEST = 200  # signs of an escaped name; file systems hold 255, and a shift and a suffix come on top
+
+
 @dataclass(frozen=True)
 class PartName:
     """Which job a part belongs to, and the key of everything that decided its numbers."""
@@ -113,6 +116,8 @@ class PartName:
 def _escaped(name: str, safe: str = "") -> str:
     """The name of one file or folder: no separator, and neither "." nor ".."."""
     quoted = quote(name, safe)
+    if len(quoted) > _LONGEST:  # each letter of other scripts takes six signs; a comma in a name is escaped
+        return f"{quoted[: _LONGEST - 17]},{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
 
 
