@@ -28,6 +28,7 @@ It was made for tests.
 VALUES = {
     "base": "/home/somebody/models/tiny",
     "title": "knees",
+    "patients": ["hospital/doe_john is of hospital/doe_john, image 0123456789abcdef"],
     "data": ["hospital/doe_john", "hospital/roe_jane", "chaos/chaos_01", "chaos/chaos_02 (replayed)"],
     "licences": {"hospital": "none: ours", "chaos": "CC BY-NC-SA 4.0"},
     "metrics": {"Dice, hospital, box": "0.41 before, 0.80 after"},

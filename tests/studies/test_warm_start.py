@@ -1,7 +1,9 @@
 """Methods that start from a ready adapter: trained on, or measured as it is."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -9,15 +11,22 @@ from safetensors.torch import load_file
 
 from segevolution.adapters import create, describe, save_adapter
 from segevolution.adapters.mixture import combine
+from segevolution.data.store import Store
 from segevolution.errors import RecipeError
+from segevolution.evaluation.results import PartName
 from segevolution.files import sha256
+from segevolution.imaging.case import Case
+from segevolution.imaging.grid import Grid
+from segevolution.imaging.volume import Volume
 from segevolution.inference.load import load
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone
 from segevolution.studies.facts import read_bases
+from segevolution.studies.ready_adapter import ReadyAdapter, describe_case, read_ready
 from segevolution.studies.recipe import Method, Recipe
 from segevolution.studies.study import run_study
-from segevolution.studies.warm_start import starts_of
+from segevolution.studies.warm_start import starts_of, taught_before
+from segevolution.vocabulary import Modality
 
 
 @pytest.fixture
@@ -125,7 +134,10 @@ def test_a_run_tested_on_what_its_start_learned_from_is_said_so_in_report_and_ma
     data = ["ct/ct0", "ct/ct1", "ct/ct2", "ct/ct3 (replayed)"]
     study({"name": "asis", "kind": "lora", "start": str(lora("simmim", data=data)), "train": False})
     page = (study.models.parent / "report.md").read_text("utf-8")
-    assert "asis is tested on cases that what it started from had learned from: ct/ct" in page
+    assert (
+        "asis is tested on cases that what it started from had learned from, or on others of the same patients: ct/ct"
+        in page
+    )
     manifest = json.loads((study.models.parent / "manifest.json").read_text("utf-8"))
     assert manifest["recipe"]["methods"][1]["train"] is False
 
@@ -187,3 +199,76 @@ def test_an_adapter_that_ships_is_started_from_by_its_name(toy_root):
     start = starts_of(recipe, read_bases(recipe.bases))["expert"]
     assert "btcv/btcv_00" in start.taught
     assert list(start.licences)
+
+
+SCANS = {"pre": ("p0_scan0", "p1_scan0"), "post": ("p0_scan1", "p2_scan0")}
+
+
+def longitudinal(name, dataset, seed):
+    """A scan of the patient whom its name begins with."""
+    labels = np.zeros((8, 8, 6), np.uint8)
+    labels[2:6, 2:6, 2:4] = 1
+    signal = np.random.default_rng(seed).normal(300, 5, labels.shape).astype(np.float32)
+    volume = Volume(signal, Grid(signal.shape, np.diag([2.0, 2.0, 4.0, 1.0])), Modality.MRI, name)
+    return Case(name, name.split("_scan")[0], dataset, volume, labels, {"liver": (1,)})
+
+
+@pytest.fixture
+def clinics(tmp_path):
+    """Stores of one dataset, `longi`: before and after treatment; `other` holds another clinic's patient p0."""
+    for number, (name, cases) in enumerate(SCANS.items()):
+        store = Store.create(tmp_path / "clinics" / name)
+        for seed, case in enumerate(cases):
+            store.add(longitudinal(case, "longi", 10 * number + seed))
+    Store.create(tmp_path / "clinics" / "other").add(longitudinal("p0_scan0", "elsewhere", 77))
+    return tmp_path / "clinics"
+
+
+@pytest.fixture
+def warnings_of(clinics):
+    """What a plan says of a ready adapter that learned from p0_scan0 of `pre`, tested on one case."""
+    taught = Store.open(clinics / "pre").record("p0_scan0")
+    names, described = ("longi/p0_scan0",), (describe_case("longi", taught),)
+
+    def warnings_of(store, case, dataset="longi", patients=None):
+        record = Store.open(clinics / store).record(case)
+        job = SimpleNamespace(part=PartName("asis", dataset, case, "key"))
+        training = SimpleNamespace(run="asis", method="asis")
+        start = ReadyAdapter("mark", names, {}, described if patients is None else patients)
+        return taught_before([training], [job], {"asis": start}, {dataset: [record]})
+
+    return warnings_of
+
+
+def test_a_patient_whom_the_start_learned_from_is_known_by_person_and_by_scan(warnings_of):
+    for store, case, dataset in (
+        ("pre", "p0_scan0", "longi"),
+        ("pre", "p0_scan0", "ours"),
+        ("post", "p0_scan1", "longi"),
+        ("post", "p0_scan1", "ours"),
+    ):
+        (sentence,) = warnings_of(store, case, dataset)
+        assert "asis is tested on cases that what it started from had learned from, or on others" in sentence
+        assert f"{dataset}/{case}; its results on them are too good" in sentence
+
+
+def test_nobody_is_warned_of_people_who_cannot_be_the_same(warnings_of):
+    assert warnings_of("pre", "p1_scan0") == []
+    assert warnings_of("other", "p0_scan0") == []
+    assert warnings_of("other", "p0_scan0", "longi") == []  # the study's dataset has that name, its people are others
+
+
+def test_a_card_of_names_alone_leaves_open_whose_other_cases_are(warnings_of):
+    (same,) = warnings_of("pre", "p0_scan0", patients=())
+    assert "longi/p0_scan0; its results" in same
+    (open_question,) = warnings_of("post", "p0_scan1", patients=())
+    assert "had learned from is not known: of longi its card says cases alone" in open_question
+    assert warnings_of("other", "p0_scan0", "elsewhere", patients=()) == []
+
+
+def test_a_card_says_whose_cases_were_learned_from(study, lora):
+    study({"name": "lora", "settings": {"rank": 2}})
+    folder = study.models / "lora-s0" / "adapter"
+    start = read_ready(folder)
+    assert {match["case"] for match in start.known} == {entry.split(" (")[0] for entry in start.taught}
+    assert all(match["person"].split("/")[0] in ("ct", "mri") for match in start.known)

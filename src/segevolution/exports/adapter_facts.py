@@ -31,6 +31,8 @@ def shareable_values(card: Mapping[str, Any], *, case_names: bool) -> dict[str, 
         values["base"] = public_name(str(values["base"]))
     if "data" in values and not case_names:
         values["data"] = _counted(values["data"])
+    if not case_names:
+        values.pop("patients", None)  # whose the cases are, and what tells their scans
     return values
 
 

@@ -26,7 +26,7 @@ from ..runtime import resolve_device, seed_everything
 from ..training.batches import CaseGroup
 from ..training.fit import FitResult, fit, load_group
 from .jobs import SCRATCH, TrainJob
-from .ready_adapter import BEFORE, read_ready
+from .ready_adapter import BEFORE, describe_case, read_ready
 from .rivals import RIVALS
 from .training_notes import note_training
 from .workspace import Workspace
@@ -139,15 +139,20 @@ def _card(job: TrainJob, stores: Mapping[str, Store], result: FitResult) -> dict
     }
     ended = "to the end" if result.finished else "until its time was up"
     before: list[str] = []
+    patients = [
+        describe_case(name.dataset, stores[name.dataset].record(name.case)) for name in (*job.train, *job.replay)
+    ]
     if job.start is not None:
         ready_facts = read_ready(find_adapter(job.start))
         before, licences = [f"{name} {BEFORE}" for name in ready_facts.taught], {**ready_facts.licences, **licences}
+        patients += ready_facts.patients
     return {
         "base": job.base,
         "title": f"{job.run} of the study {job.study}",
         "data": [f"{name.dataset}/{name.case}" for name in job.train]
         + [f"{name.dataset}/{name.case} (replayed)" for name in job.replay]
         + before,
+        "patients": patients,
         "licences": licences,
         "steps": f"{result.step} steps, seed {job.seed}, {ended}.",
         "metrics": "See the report of the study beside this folder.",

@@ -246,7 +246,7 @@ class _Planner:
         marks = badges(evaluations, self.records)
         warnings = [
             *torn(trainings, evaluations, self.records),
-            *taught_before(trainings, evaluations, self.starts),
+            *taught_before(trainings, evaluations, self.starts, self.records),
         ]
         read = {
             name: [case for case in facts.records if not (facts.unread and case.modality is None)]

@@ -8,14 +8,16 @@ So the gate of combined experts is trained, an adapter from unlabelled data is t
       - {name: expert, base: segvol-mini-2, kind: mixture, start: segvol-mini-mri, train: false}  # one that ships
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ..adapters import METHODS, describe
 from ..adapters.shipped import find_adapter
+from ..data.record import CaseRecord
 from ..errors import AdapterError, RecipeError
 from .facts import BaseFacts
 from .jobs import EvaluateJob, TrainJob
-from .ready_adapter import ReadyAdapter, read_ready
+from .ready_adapter import ReadyAdapter, image_mark, read_ready
 from .recipe import Recipe
 
 
@@ -60,20 +62,78 @@ def starts_of(recipe: Recipe, bases: Mapping[str, BaseFacts]) -> dict[str, Ready
 
 
 def taught_before(
-    trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob], starts: Mapping[str, ReadyAdapter]
+    trainings: Iterable[TrainJob],
+    evaluations: Iterable[EvaluateJob],
+    starts: Mapping[str, ReadyAdapter],
+    records: Mapping[str, Sequence[CaseRecord]],
 ) -> list[str]:
-    """A sentence for each run that is tested on a case from which its start had learned, by the names of both."""
+    """A sentence for each run that is, or may be, tested on patients from whom its start had learned.
+
+    A case is known by its scan and by its person, whatever it is called; where a card says neither, by names, which
+    tell nothing of the other cases of the same dataset.
+
+    Args:
+        records: dataset name -> its cases.
+    """
     method_of = {job.run: job.method for job in trainings}
-    tested: dict[str, set[str]] = {}
+    record_of = {(name, record.name): record for name, cases in records.items() for record in cases}
+    taught_cases = {name: _TaughtCases.of(start) for name, start in starts.items()}
+    learned: dict[str, set[str]] = {}
+    unknown: dict[str, set[str]] = {}
     for job in evaluations:
-        start = starts.get(method_of.get(job.part.run, ""))
-        if start is not None:
-            learned = {entry.split(" (")[0] for entry in start.taught}
-            name = f"{job.part.dataset}/{job.part.case}"
-            if name in learned:
-                tested.setdefault(job.part.run, set()).add(name)
+        taught = taught_cases.get(method_of.get(job.part.run, ""))
+        if taught is None:
+            continue
+        dataset, case = job.part.dataset, job.part.case
+        if taught.holds(dataset, record_of[dataset, case]):
+            learned.setdefault(job.part.run, set()).add(f"{dataset}/{case}")
+        elif {dataset, record_of[dataset, case].dataset} & taught.datasets_by_name:
+            unknown.setdefault(job.part.run, set()).add(dataset)
     return [
-        f"{run} is tested on cases that what it started from had learned from: {', '.join(sorted(names))}; its results "
-        "on them are too good."
-        for run, names in tested.items()
+        *(
+            f"{run} is tested on cases that what it started from had learned from, or on others of the same patients: "
+            f"{', '.join(sorted(names))}; its results on them are too good."
+            for run, names in learned.items()
+        ),
+        *(
+            f"whether {run} is tested on patients that what it started from had learned from is not known: of "
+            f"{', '.join(sorted(names))} its card says cases alone, not whose they are."
+            for run, names in unknown.items()
+        ),
     ]
+
+
+@dataclass(frozen=True)
+class _TaughtCases:
+    """What a ready adapter learned from.
+
+    Attributes:
+        images, people: of the cases whose scan and person its card says.
+        names: of the others.
+        datasets_by_name: of these.
+    """
+
+    images: frozenset[str]
+    people: frozenset[str]
+    names: frozenset[str]
+    datasets_by_name: frozenset[str]
+
+    @classmethod
+    def of(cls, start: ReadyAdapter) -> "_TaughtCases":
+        """As its card says."""
+        known = start.known
+        names = {entry.split(" (")[0] for entry in start.taught} - {match["case"] for match in known}
+        return cls(
+            frozenset(match["image"] for match in known),
+            frozenset(match["person"] for match in known),
+            frozenset(names),
+            frozenset(name.partition("/")[0] for name in names if "/" in name),
+        )
+
+    def holds(self, dataset: str, record: CaseRecord) -> bool:
+        """Whether a case, or its person, is among what was learned from."""
+        return (
+            bool({f"{dataset}/{record.name}", f"{record.dataset}/{record.name}"} & self.names)
+            or "/".join(record.person) in self.people
+            or (bool(self.images) and image_mark(record) in self.images)
+        )

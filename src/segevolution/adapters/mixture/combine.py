@@ -76,7 +76,7 @@ def _card(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What the experts' cards say, under the names of the experts."""
     names = {about["base"]["name"] for about in described.values()}
     card: dict[str, Any] = {"base": names.pop()}
-    for key in ("data", "licences", "steps", "metrics", "not_for"):
+    for key in ("data", "patients", "licences", "steps", "metrics", "not_for"):
         card_values = {name: about["card"][key] for name, about in described.items() if key in about["card"]}
         if card_values:
             card[key] = card_values
