@@ -11,6 +11,7 @@ from ...errors import StoreError
 from ...imaging.case import Case, label_map_at
 from ...imaging.grid import Array
 from .base import Overrides
+from .label_contradictions import names_by_value, require_own_names
 from .pairs import Pair, case_of, place_labels, read_image, read_label_map
 from .structure_names import unions_of
 
@@ -42,7 +43,8 @@ def read_label_files(pair: Pair, files: Sequence[LabelFile], dataset: str, overr
 
     Raises:
         FormatError, VolumeError: a file is missing or cannot be used.
-        StoreError: a file lies on another grid, holds a value without a name, or two files hold one structure.
+        StoreError: a file lies on another grid, holds a value without a name or one that it calls by the name of
+            another structure, or two files hold one structure.
     """
     image = replace(read_image(pair.image, overrides, overrides.modality or pair.modality), name=pair.name)
     numbers: dict[str, tuple[int, ...]] = {}
@@ -56,6 +58,7 @@ def read_label_files(pair: Pair, files: Sequence[LabelFile], dataset: str, overr
                 f"{pair.name}: {file.path} holds the label {', '.join(map(str, sorted(unknown)))}, which has no name; "
                 "name it in the table of labels, or repair the file."
             )
+        require_own_names(file.path, names_by_value(file.structures), set(np.unique(labels).tolist()))
         for name, values in file.structures.items():
             if name in numbers:
                 file_names = ", ".join(other.path.name for other in files if name in other.structures)

@@ -16,6 +16,7 @@ from ...imaging.grid import Array, Grid
 from ...imaging.volume import Volume
 from ...vocabulary import Modality
 from .base import Overrides
+from .label_contradictions import names_by_value, require_own_names
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def read_pair(
 
     Raises:
         FormatError, VolumeError: a file is missing or cannot be used.
-        StoreError: the two do not lie on one grid, or the labels hold a value that the dataset does not name.
+        StoreError: the two do not lie on one grid, the labels hold a value that the dataset does not name, or their
+            file itself calls a value by the name of another structure.
     """
     if pair.fault is not None:
         raise StoreError(pair.fault)
@@ -90,6 +92,7 @@ def read_pair(
             "which the dataset names as no structure; name it in its labels, or repair the file "
             '(voxels marked "ignore" cannot be used).'
         )
+    require_own_names(pair.label, names_by_value(structures), present)
     present_structures = {name: values for name, values in structures.items() if present.intersection(values)}
     return case_of(pair, dataset, image, labels, present_structures, overrides)
 

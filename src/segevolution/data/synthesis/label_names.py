@@ -12,7 +12,8 @@ from typing import Any
 
 from ...documents import json_from_text, read_json
 from ...errors import StoreError
-from ...imaging.formats.dicom_structures import describe_structures, structure_file
+from ...imaging.formats.own_label_names import own_label_names
+from ..sources.label_contradictions import require_own_names
 from .label_tissues import FREESURFER, describe_any, freesurfer_parcel
 
 FREESURFER_NAMES = "freesurfer"
@@ -54,19 +55,21 @@ def parse_names(text: str) -> Names:
 def table_beside(path: Path) -> dict[int, str]:
     """The table that names a map's labels: its own name in .json, or labels.json or dataset.json there or one above.
 
-    A DICOM segmentation without such a table names its segments itself.
+    A file without such a table may name its labels itself, as Slicer's, DICOM's and our own do.
 
     Raises:
-        StoreError: there is none, or it is no table of labels.
+        StoreError: there is none, it is no table of labels, or it contradicts the names in the file itself.
     """
     json_path = path.with_name(f"{path.name.split('.')[0]}.json")
     places = [json_path, *(folder / name for folder in (path.parent, path.parent.parent) for name in _TABLES)]
     for place in places:
         if place.is_file():
-            return read_table(place)
-    segmentation = structure_file(path)
-    if segmentation is not None:
-        return {name.number: name.coded or name.written for name in describe_structures(segmentation).names}
+            table = read_table(place)
+            require_own_names(path, {value: (name,) for value, name in table.items()}, table)
+            return table
+    own_names = own_label_names(path)
+    if own_names:
+        return own_names
     raise StoreError(f"{path} has no {json_path.name} beside it that names its labels.")
 
 
