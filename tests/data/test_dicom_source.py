@@ -175,3 +175,17 @@ def test_a_folder_without_structures_is_in_no_such_layout(tmp_path: Path) -> Non
     assert not DICOMSource.recognises(tmp_path)
     with pytest.raises(StoreError, match="no DICOM segmentation"):
         DICOMSource(tmp_path)
+
+
+def test_a_patient_id_that_anonymisers_write_joins_no_folders_and_one_of_several_people_is_in_doubt(
+    tmp_path: Path,
+) -> None:
+    for number, patient in enumerate(("ANON", "ANON", "A", "A", "B")):
+        uid = f"1.{number}"
+        series(tmp_path / f"scan{number}" / "ct", uid=uid, PatientID=patient, PatientBirthDate=f"19{number}00101")
+        binary(tmp_path / f"scan{number}" / "seg.dcm", {"liver": _mask(0)}, uid=uid)
+    grouping = DICOMSource(tmp_path).grouping
+    patients = [grouping.patients[f"scan{number}"] for number in range(5)]
+    assert patients == ["scan0", "scan1", "A", "A", "scan4"]
+    assert 'the PatientID "ANON", which is taken for no person\'s' in str(grouping.doubt)
+    assert 'share the PatientID "A", and were taken for one patient' in str(grouping.doubt)

@@ -158,3 +158,38 @@ def test_a_visit_glued_to_the_number_before_it_is_left_off(names: tuple[str, str
 def test_a_glued_word_that_is_not_left_off_leaves_the_name_as_it_is(name: str) -> None:
     assert patient_of(name) == name
     assert group_patients([name, "Q77"]).rule == "their whole names"
+
+
+@pytest.mark.parametrize("stem", ["site{}_scan{:03d}", "h{}_vol{:02d}", "{}_3t_image_{:03d}"])
+def test_a_number_that_counts_many_files_is_a_persons_and_in_doubt(stem: str) -> None:
+    names = [stem.format(site, number) for site in (1, 2) for number in range(12)]
+    grouping = group_patients(names)
+    assert len(set(grouping.patients.values())) == 24
+    assert "counts many files" in str(grouping.doubt)
+
+
+@pytest.mark.parametrize("stem", ["lits17_volume_{:03d}", "2021_scan_{:03d}", "center1_m{:03d}"])
+def test_a_wide_number_of_few_files_is_in_doubt(stem: str) -> None:
+    names = [*(stem.format(number) for number in range(5)), "kits19_volume_000", "kits19_volume_001"]
+    assert "taken for scans of one patient" in str(group_patients(names).doubt)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["P01_T1", "p01_T2"],
+        ["P-01_T1", "P_01_T2"],
+        ["P1_T1", "P01_T2"],
+        ["M\u00fcller1_T1", "Mu\u0308ller1_T2"],
+    ],
+)
+def test_one_person_in_two_spellings_is_one_patient(names: list[str]) -> None:
+    grouping = group_patients([*names, "Q07_T1"])
+    assert len({grouping.patients[name] for name in names}) == 1
+    assert len(set(grouping.patients.values())) == 2
+
+
+def test_leading_zeros_that_tell_two_files_apart_may_tell_two_people_apart() -> None:
+    grouping = group_patients(["P1_T1", "P01_T1"])
+    assert grouping.patients == {"P1_T1": "P1", "P01_T1": "P01"}
+    assert "P1 and P01 were taken for 2 patients" in str(grouping.doubt)

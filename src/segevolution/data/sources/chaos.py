@@ -24,8 +24,9 @@ from ...imaging.volume import Volume
 from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
 from .collection import ImagePlace
+from .grouping import Grouping
 from .pairs import place_labels
-from .patients import Grouping, group_patients
+from .patients import group_patients
 from .slice_masks import check_order, read_slice_masks
 
 STRUCTURES = {"liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}

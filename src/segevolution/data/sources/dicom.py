@@ -9,6 +9,7 @@ were called, in the words of `vocabulary` and of radiotherapy (`rt_names`); unkn
 """
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -25,13 +26,19 @@ from ...vocabulary import canonical
 from .base import Decision, Overrides, Provenance
 from .collection import ImagePlace
 from .dicom_index import DicomIndex, ImageSeries, LabelSource, has_structures, index_dicom
+from .grouping import Grouping
 from .masks import labels_of
 from .naming import slug
 from .paired import PairedSource
 from .pairs import Pair, case_of
-from .patients import Grouping
 from .rt_names import rt_meaning
 from .structure_names import Meanings, name_meanings, unions_of
+
+# What anonymisers write in place of a PatientID.
+_PLACEHOLDER = re.compile(
+    r"anon|de-?ident|unknown|removed|hidden|redacted|no[ _-]?(?:id|name)|(?:none|null|n/?a|patient|test|id|x+|0+)\W*$",
+    re.IGNORECASE,
+)
 
 
 class DICOMSource(PairedSource):
@@ -102,24 +109,37 @@ class DICOMSource(PairedSource):
 
     @cached_property
     def grouping(self) -> Grouping:
-        """Folders are patients; folders that share a PatientID are one, unless every folder has the same."""
+        """Folders are patients; folders that share a PatientID are one, unless it is no person's.
+
+        It is no person's where every folder has it, or where it is what anonymisers write ("ANON").
+        """
         if self.overrides.patient_pattern is not None:
             return super().grouping
         stems = {pair.stem for pair in self._pairs.values()}
         home_of_stem = {pair.stem: pair.patient or pair.stem for pair in self._pairs.values()}
         homes_by_id: dict[str, set[str]] = defaultdict(set)
+        people_by_id: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         for series in self._index.series.values():
             if series.uid in self._labels_by_series and series.patient:
                 homes_by_id[series.patient].add(series.home or self._dataset)
+                people_by_id[series.patient].add(series.person)
         homes = set(home_of_stem.values())
         shared = {patient: places for patient, places in homes_by_id.items() if len(places) > 1}
         if len(homes_by_id) == 1 and len(homes) > 1:
             patient = next(iter(homes_by_id))
             doubt = f'every folder has the PatientID "{patient}", which is taken for no person\'s'
             return Grouping(home_of_stem, "the names of their folders", doubt)
-        joined = {home: patient for patient, places in shared.items() for home in places}
+        nobodys = sorted(patient for patient in shared if _PLACEHOLDER.match(patient))
+        joined = {home: patient for patient, places in shared.items() for home in places if patient not in nobodys}
         rule = "the names of their folders" + (", and PatientIDs that folders share" if joined else "")
-        return Grouping({stem: joined.get(home_of_stem[stem], home_of_stem[stem]) for stem in sorted(stems)}, rule)
+        doubts = [f'folders share the PatientID "{patient}", which is taken for no person\'s' for patient in nobodys]
+        doubts += [
+            f'folders of several studies or people share the PatientID "{patient}", and were taken for one patient'
+            for patient in sorted(shared.keys() - set(nobodys))
+            if len(people_by_id[patient]) > 1
+        ]
+        patients = {stem: joined.get(home_of_stem[stem], home_of_stem[stem]) for stem in sorted(stems)}
+        return Grouping(patients, rule, "; ".join(doubts[:3]) or None)
 
     @cached_property
     def _index(self) -> DicomIndex:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os.path import commonpath
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from ...errors import FormatError, VocabularyError
 from ...imaging.formats.dicom_file import files_below, identity
 from ...imaging.formats.dicom_structures import StructureFile, describe_structures, holds_structures
 from ...vocabulary import Modality
+
+_PERSON = ("PatientBirthDate", "PatientSex", "StudyInstanceUID")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class ImageSeries:
         home: the folder of the dataset that it lies in, by which a patient is known; "" for the dataset's own.
         description: what a person called it.
         patient: PatientID; "" where it is not said.
+        person: birth date, sex and StudyInstanceUID, by which two of one PatientID may differ; "" each where not said.
         frame: UID of its frame of reference; "" where it is not said.
     """
 
@@ -34,6 +37,7 @@ class ImageSeries:
     description: str
     patient: str
     frame: str
+    person: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,9 @@ def index_dicom(path: Path) -> DicomIndex:
                 str(header.get("SeriesDescription", "")),
                 str(header.get("PatientID", "") or "").strip(),
                 str(header.get("FrameOfReferenceUID", "")),
+                tuple(str(header.get(tag, "") or "").strip() for tag in _PERSON),
             )
-    placed = {
-        uid: ImageSeries(
-            uid, _common(files_by_series[uid]), one.home, one.modality, one.description, one.patient, one.frame
-        )
-        for uid, one in series.items()
-    }
+    placed = {uid: replace(one, folder=_common(files_by_series[uid])) for uid, one in series.items()}
     return DicomIndex(placed, tuple(_label_source(file, path, placed) for file in structure_files))
 
 

@@ -26,9 +26,10 @@ from ..m3d_seg import M3DHeader, M3DItem, listed, read_image, read_masks
 from .amos import modality_of_id
 from .base import Decision, Overrides, Provenance
 from .collection import ImagePlace
+from .grouping import Grouping
 from .masks import labels_of
 from .naming import nested_folders, outside_fault, slug
-from .patients import Grouping, group_patients
+from .patients import group_patients
 from .structure_names import StructureNames, structure_names
 
 # What a code means by a word that says less than it should.

@@ -9,64 +9,24 @@ said to be in doubt. A person who knows better gives a regular expression or a t
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...errors import StoreError
+from .grouping import Grouping
 from .patient_table import read_patient_table
-from .patient_words import (
-    DATE,
-    ENTITIES,
-    FILES,
-    GENERIC,
-    LEADING,
-    LETTER_NUMBER,
-    MODALITIES,
-    NUMBERED,
-    SCHEMES,
-    SEQUENCES,
-    TIMES,
-    VIEWS,
-)
+from .patient_words import FILES, GENERIC, MODALITIES, NUMBERED, SCHEMES, SEQUENCES, TIMES, VIEWS
+from .scan_names import MOST_VISITS, parse_names
+from .spellings import one_spelling
 
 SAID_BY_A_PERSON = "what you said, "  # begins the rule of a grouping that a person gave
-CHANGE = "--patient-from takes a regular expression or a table of names and patients"
 
 _TABLES = (".csv", ".tsv", ".txt", ".json")
 _LONGEST_PATTERN = 1000
-# Where a number ends and a numbered word begins: Subject12visit1 is read as Subject12_visit1.
-_GLUED = re.compile(rf"[a-z0-9]*\d(?=(?:{'|'.join(sorted(NUMBERED))})\d{{1,4}}(?:$|[_\-\s.]))", re.IGNORECASE)
 # A person's name or identifier as DICOM has it, and a number or letter behind it.
 _PERSON = re.compile(r"([^\^]+\^[^_]*?|\d+(?:\.\d+){3,})(?:[_\-\s](?:\d{1,3}|[a-z]))?", re.IGNORECASE)
 # What may count a person's scans: a letter or a small number behind a separator, or a small number behind a word.
 _SUFFIX = re.compile(r"(.*\w)[_\-\s.](\d{1,2})|(.*\w)[_\-\s.]([a-z])|(.*[^\W\d_])(\d{1,2})", re.IGNORECASE)
-# A person is rarely scanned more often than this in one dataset.
-_MOST_VISITS = 9
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """Which file is of which patient, and how that was decided.
-
-    Attributes:
-        patients: name of each file or folder -> its patient.
-        rule: how, such as "their names without session and sequence".
-        doubt: why a person should look at it; None where the names are plain.
-    """
-
-    patients: Mapping[str, str]
-    rule: str
-    doubt: str | None = None
-
-    @property
-    def sentence(self) -> str:
-        """What was taken, and where there is doubt how to say otherwise; without a full stop."""
-        files, people = len(self.patients), len(set(self.patients.values()))
-        example = next((name for name, patient in self.patients.items() if name != patient), None)
-        example_text = f" ({example} is of {self.patients[example]})" if example else ""
-        doubt = f"; {self.doubt}: if that is wrong, {CHANGE}" if self.doubt else ""
-        return f"{_number(files, 'file')}, {_number(people, 'patient')}: grouped by {self.rule}{example_text}{doubt}"
 
 
 def group_patients(names: Iterable[str], patient_from: str | None = None) -> Grouping:
@@ -83,8 +43,12 @@ def group_patients(names: Iterable[str], patient_from: str | None = None) -> Gro
     names = list(dict.fromkeys(names))
     if patient_from is not None:
         return _as_said(names, patient_from)
+    return one_spelling(_by_their_names(names))
+
+
+def _by_their_names(names: Sequence[str]) -> Grouping:
     patient_by_scheme = {name: match.group(1) for name in names if (match := _scheme(name)) is not None}
-    parsed = {name: _Parsed.of(name) for name in names if name not in patient_by_scheme}
+    parsed, counted = parse_names([name for name in names if name not in patient_by_scheme])
     patients = patient_by_scheme | {name: parse.rest for name, parse in parsed.items()}
     left_off = {kind for parse in parsed.values() for kind in parse.left_off}
     if patient_by_scheme:
@@ -95,10 +59,11 @@ def group_patients(names: Iterable[str], patient_from: str | None = None) -> Gro
         decision = decide(rests)
         if decision is not None:
             joined = {name: decision.patients.get(patient, patient) for name, patient in patients.items()}
-            return Grouping(joined, decision.rule if joined != patients else rule, decision.doubt)
+            return Grouping(joined, decision.rule if joined != patients else rule, decision.doubt or counted)
     if len(names) > 1 and len(set(patients.values())) == 1:
         return Grouping(patients, rule, "all files are of one patient")
-    return Grouping(patients, rule, _shared_stem(rests) if len(set(patients.values())) == len(names) else None)
+    alone = len(set(patients.values())) == len(names)
+    return Grouping(patients, rule, counted or (_shared_stem(rests) if alone else None))
 
 
 def patient_of(name: str, patient_from: str | None = None) -> str:
@@ -106,83 +71,8 @@ def patient_of(name: str, patient_from: str | None = None) -> str:
     return group_patients([name], patient_from).patients[name]
 
 
-@dataclass(frozen=True)
-class _Parsed:
-    """A name taken apart: what tells the person, and the kinds of what was left off."""
-
-    rest: str
-    left_off: frozenset[str]
-
-    @classmethod
-    def of(cls, name: str) -> "_Parsed":
-        parts = re.findall(r"[^_\-\s.]+|[_\-\s.]+", _GLUED.sub(_parted, name))
-        kinds: set[str] = set()
-        while True:
-            count, kind = _ending(parts)
-            rest = _trimmed(parts[: len(parts) - count])
-            if not count or not _tells_a_person(rest):
-                break
-            parts = rest
-            kinds.add(kind)
-        # A sequence or a time may stand in front too; a modality may not, since CT_1 and MR_1 are often two people.
-        while len(parts) > 2 and parts[0].lower() in LEADING and _tells_a_person(parts[2:]):
-            parts = parts[2:]
-            kinds.add("sequence")
-        return cls("".join(parts) if kinds else name, frozenset(kinds))
-
-
-def _parted(number: re.Match[str]) -> str:
-    """A number with a separator behind it, unless it is a sequence's: t2scan1."""
-    return number[0] if number[0].lower() in SEQUENCES else f"{number[0]}_"
-
-
 def _scheme(name: str) -> re.Match[str] | None:
     return next((match for scheme in SCHEMES if (match := scheme.search(name))), None)
-
-
-def _ending(parts: Sequence[str]) -> tuple[int, str]:
-    """How many parts at the end tell when or how, not who, and of which kind they are; 0 where they tell who."""
-    if len(parts) < 2:
-        return 0, ""
-    last = parts[-1].lower()
-    before = parts[-3].lower() if len(parts) > 3 else ""
-    if before in ENTITIES and parts[-2] == "-":
-        return 3, "session"
-    if len(parts) > 6 and parts[-5].lower() in NUMBERED and before.isdigit() and last.isdigit():
-        return 5, "visit"  # week-000-1
-    if before in NUMBERED and (last.isdigit() or re.fullmatch(r"\d{1,4}[a-z]?", last)):
-        return 3, "visit"
-    # 2018-04-23 and 03-23-2003
-    if len(parts) > 6 and re.fullmatch(r"(?:19|20)\d\d-\d\d-\d\d|\d\d-\d\d-(?:19|20)\d\d", "".join(parts[-5:])):
-        return 5, "date"
-    if DATE.fullmatch(last):
-        return 1, "date"
-    word = re.match(r"([a-z]+)(\d*)$", last)
-    if word and word[2] and word[1] in NUMBERED:
-        return 1, "visit"
-    for words, kind in ((SEQUENCES | MODALITIES, "sequence"), (TIMES | VIEWS, "time or side"), (FILES, "kind of file")):
-        if last in words:
-            return 1, kind
-    return (1, "visit") if LETTER_NUMBER.fullmatch(last) else (0, "")
-
-
-def _trimmed(parts: Sequence[str]) -> list[str]:
-    """Parts without a separator at their end."""
-    parts = list(parts)
-    while parts and not re.search(r"[^_\-\s.]", parts[-1]):
-        parts.pop()
-    return parts
-
-
-def _tells_a_person(parts: Sequence[str]) -> bool:
-    """Whether a number is left that is not a word's of time or sequence, or that stands alone behind any word."""
-    words = [part.lower() for part in parts if re.search(r"[^_\-\s.]", part)]
-    return any(
-        any(character.isdigit() for character in word)
-        and word not in SEQUENCES
-        and not (re.fullmatch(r"[a-z]\d{1,2}", word) and LETTER_NUMBER.fullmatch(word) and len(words) > 1)
-        for word in words
-    )
 
 
 def _names_of_persons(rests: Sequence[str]) -> Grouping | None:
@@ -253,7 +143,7 @@ def _letters(rests: Sequence[str]) -> Grouping | None:
     counted = {
         number: letters
         for number, letters in groups.items()
-        if 1 < len(letters) <= _MOST_VISITS
+        if 1 < len(letters) <= MOST_VISITS
         and sorted(letters) == [chr(ord("a") + place) for place in range(len(letters))]
     }
     if not counted:
@@ -306,7 +196,7 @@ def _counts_up(numbers: Sequence[str]) -> bool:
     """Whether numbers are 0, 1, 2, ... or 1, 2, 3, ..., or letters a, b, c, ..., not more than visits can be."""
     values = sorted(int(number) if number.isdecimal() else ord(number) - ord("a") for number in numbers)
     return values[0] in (0, 1) and values == list(range(values[0], values[0] + len(values))) and (
-        len(values) <= _MOST_VISITS
+        len(values) <= MOST_VISITS
     )  # fmt: skip
 
 
@@ -314,10 +204,6 @@ def _rule(kinds: set[str]) -> str:
     order = ("session", "visit", "date", "sequence", "time or side", "kind of file", "number of a scan")
     words = [kind for kind in order if kind in kinds]
     return f"their names without {', '.join(words[:-1])}{' and ' if len(words) > 1 else ''}{words[-1]}"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _as_said(names: Sequence[str], patient_from: str) -> Grouping:
