@@ -122,7 +122,7 @@ def test_a_changed_source_is_noted_and_update_takes_it(
     capsys.readouterr()
     assert run("data", "prepare", "msd", task, store) == 0
     said = capsys.readouterr().err
-    assert f"{image} is newer than the case; if it changed, prepare with --update." in said
+    assert f"{image} has changed since the case was made of it; prepare with --update." in said
     assert "note on prostate_00_adc" in said
     assert "prostate_01" not in said
     assert run("data", "prepare", "msd", task, store, "--update") == 0

@@ -187,3 +187,24 @@ def test_a_dataset_becomes_a_store(dataset: Path, tmp_path: Path) -> None:
     assert (len(report.added), report.failed) == (4, {})
     assert {record.patient for record in store.cases} == {"sub-01", "sub-02"}
     assert store.datasets["kidneys_more"]["licence"] == "CC0"
+
+
+def test_white_matter_beside_a_spinal_cord_is_not_the_cerebrums(tmp_path: Path, miniature: Any) -> None:
+    miniature.image(tmp_path / "sub-1" / "anat" / "sub-1_T2w.nii.gz")
+    folder = tmp_path / "derivatives" / "m" / "sub-1" / "anat"
+    for name in ("WM", "SC"):
+        miniature.labels(folder / f"sub-1_label-{name}_mask.nii.gz")
+    assert BIDSSource(tmp_path).read("sub-1_T2w").structures.keys() == {"white matter", "spinal cord"}
+    (folder / "sub-1_label-SC_mask.nii.gz").unlink()
+    assert BIDSSource(tmp_path).read("sub-1_T2w").structures.keys() == {"cerebral white matter"}
+
+
+def test_a_hemisphere_is_a_side(tmp_path: Path, miniature: Any) -> None:
+    miniature.image(tmp_path / "sub-1" / "anat" / "sub-1_T1w.nii.gz")
+    folder = tmp_path / "derivatives" / "m" / "sub-1" / "anat"
+    miniature.labels(folder / "sub-1_hemi-L_label-hippocampus_mask.nii.gz")
+    assert BIDSSource(tmp_path).read("sub-1_T1w").structures.keys() == {"left hippocampus"}
+    miniature.labels(folder / "sub-1_hemi-R_label-hippocampus_mask.nii.gz")
+    source = BIDSSource(tmp_path)
+    assert source.read("sub-1_T1w").structures.keys() == {"left hippocampus", "right hippocampus"}
+    assert any('"hippocampus" is called left hippocampus' in decision.text for decision in source.decisions)

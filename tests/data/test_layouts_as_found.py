@@ -18,7 +18,10 @@ from segevolution.data.sources.collection import decisions_of
 from segevolution.data.sources.nnunet import NnUNetSource
 from segevolution.data.splits import Split
 from segevolution.data.store import Store
+from segevolution.data.synthesis.label_names import table_beside
 from segevolution.errors import StoreError
+from segevolution.imaging.formats import read, write_mask
+from segevolution.imaging.legend import legend
 from segevolution.vocabulary import Modality
 
 LABELS = {"background": 0, "liver": 1, "spleen": 2}
@@ -287,3 +290,60 @@ def test_patients_that_are_no_people_are_a_finding(miniature: Any, tmp_path: Pat
     assert findings("said", pair, patient_pattern="(.*)") == []
     assert findings("fine", ("s1_visit1", "s1_visit2", "s2_visit1")) == []
     assert findings("plain", ("case_001", "case_002", "case_004")) == []
+
+
+def test_channels_whose_names_differ_in_a_sign_are_both_cases(miniature: Any, tmp_path: Path) -> None:
+    folder = nnunet(miniature, tmp_path / "set", ("a1",), channels=2, channel_names={"0": "T2", "1": "T2*"})
+    assert open_source("auto", folder).index() == ("a1_channel_0", "a1_channel_1")
+
+
+@pytest.mark.parametrize("layout", ["nnunet", "msd", "folder"])
+def test_images_in_folders_of_their_own_are_named(miniature: Any, tmp_path: Path, layout: str) -> None:
+    images = "images" if layout == "folder" else "imagesTr"
+    if layout == "msd":
+        miniature.msd(tmp_path, ("p1",))
+    elif layout == "nnunet":
+        nnunet(miniature, tmp_path, ("p1",))
+    else:
+        miniature.image(tmp_path / "images" / "p1.nii.gz")
+        miniature.labels(tmp_path / "labels" / "p1.nii.gz")
+        (tmp_path / "labels.json").write_text('{"liver": 1, "spleen": 2}')
+    miniature.image(tmp_path / images / "p3" / "003.nii.gz")
+    source = open_source(layout, tmp_path, Overrides(modality=Modality.CT))
+    assert any(f"{images}/p3/003.nii.gz (in a folder of its own" in text for text in texts(source, "not read"))
+    assert len(source.index()) == 1
+
+
+@pytest.mark.parametrize("ending", [".seg.nrrd", ".nii.gz"])
+def test_names_in_the_label_file_that_contradict_the_datasets_are_a_fault(
+    miniature: Any, tmp_path: Path, ending: str
+) -> None:
+    for name in ("p1", "p2"):
+        miniature.image(tmp_path / "images" / f"{name}.nii.gz")
+    like = read(tmp_path / "images" / "p1.nii.gz")
+    array = np.zeros(like.grid.shape, np.uint8)
+    array[2:4, 2:4, 2:4], array[5:8, 2:4, 2:4] = 1, 2
+    (tmp_path / "labels").mkdir()
+    for name, names in (("p1", ["liver", "spleen"]), ("p2", ["spleen", "liver"])):
+        write_mask(array, like, tmp_path / "labels" / f"{name}{ending}", labels=legend(names))
+    (tmp_path / "labels.json").write_text('{"1": "liver", "2": "spleen"}')
+    source = open_source("folder", tmp_path, Overrides(modality=Modality.CT))
+    assert set(source.read("p1").structures) == {"liver", "spleen"}
+    with pytest.raises(StoreError, match="itself calls its label 1 spleen, but its dataset calls it liver"):
+        source.read("p2")
+    (tmp_path / "labels.json").write_text('{"1": "region", "2": "other region"}')
+    source = open_source("folder", tmp_path, Overrides(modality=Modality.CT))
+    assert set(source.read("p1").structures) == {"region", "other region"}
+
+
+@pytest.mark.parametrize("ending", [".seg.nrrd", ".nii.gz"])
+def test_a_label_map_that_names_its_values_needs_no_table_and_contradicts_none(
+    miniature: Any, tmp_path: Path, ending: str
+) -> None:
+    miniature.image(tmp_path / "a.nii.gz")
+    like, label_map, table = read(tmp_path / "a.nii.gz"), tmp_path / f"map{ending}", tmp_path / "labels.json"
+    write_mask(np.ones(like.grid.shape, np.uint8), like, label_map, labels=legend(["spleen"]))
+    assert table_beside(label_map) == {1: "spleen"}
+    table.write_text('{"1": "liver"}')
+    with pytest.raises(StoreError, match="itself calls its label 1 spleen"):
+        table_beside(label_map)

@@ -384,3 +384,35 @@ def test_real_copy_of_the_hippocampus_task_loses_only_what_is_incomplete(shared_
         "posterior hippocampus",
         "hippocampus",
     }
+
+
+def test_images_of_one_name_in_their_own_folders_are_cases_of_their_own(miniature: Any, tmp_path: Path) -> None:
+    miniature.msd(tmp_path, ())
+    header = json.loads((tmp_path / "dataset.json").read_text())
+    for number in range(3):
+        folder = tmp_path / f"case{number}"
+        miniature.image(folder / "image.nii.gz", seed=number)
+        miniature.labels(folder / "label.nii.gz")
+        header["training"].append({"image": f"./{folder.name}/image.nii.gz", "label": f"./{folder.name}/label.nii.gz"})
+    (tmp_path / "dataset.json").write_text(json.dumps(header))
+    source = MSDSource(tmp_path)
+    assert source.index() == ("case0_image", "case1_image", "case2_image")
+    assert [source.read(case).patient for case in source.index()] == ["case0", "case1", "case2"]
+    header["training"].append(header["training"][0] | {"label": "./case1/label.nii.gz"})
+    (tmp_path / "dataset.json").write_text(json.dumps(header))
+    with pytest.raises(StoreError, match="would both be the case case0_image"):
+        MSDSource(tmp_path).index()
+
+
+@pytest.mark.parametrize("channels", [("MRI", "MRI"), ("T2", "T2*")])
+def test_channels_of_one_name_are_told_apart_by_their_numbers(
+    miniature: Any, tmp_path: Path, channels: tuple[str, str]
+) -> None:
+    miniature.msd(tmp_path, ("a",), modality={str(number): name for number, name in enumerate(channels)})
+    assert MSDSource(tmp_path).index() == ("a_channel_0", "a_channel_1")
+
+
+def test_a_task_is_known_by_all_of_its_words(miniature: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "Task100_Vessel"
+    miniature.msd(folder, ("a",), name="Vessel", labels={"0": "background", "1": "vessel"}, values=(1,))
+    assert MSDSource(folder).read("a").structures == {"vessel": (1,)}

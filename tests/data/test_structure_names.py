@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from segevolution.data.sources.naming import parse_channel, slug
 from segevolution.data.sources.structure_names import structure_names
 from segevolution.errors import StoreError, VocabularyError
-from segevolution.vocabulary import require_known
+from segevolution.vocabulary import Modality, require_known
 
 HERE = Path("dataset.json")
 
@@ -136,3 +137,53 @@ def test_a_label_without_a_name_is_refused_and_two_names_of_one_label_are_on_rec
 def test_a_background_that_is_not_0_is_refused() -> None:
     with pytest.raises(StoreError, match="calls 1 the background, which is 0 in a label map"):
         structure_names({"background": 1, "liver": 0}, Path("dataset.json"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "title"),
+    [
+        ({"LV": 1, "RV": 2}, "brain ventricles"),
+        ({"LA": 1}, "pediatric spine"),
+        ({"cortex": 1, "medulla": 2}, "kidneys of the brainlab"),
+    ],
+)
+def test_a_part_of_a_word_in_a_title_tells_no_region(labels: dict[str, int], title: str) -> None:
+    assert names_of(labels, title).keys() == {name.lower() for name in labels}
+
+
+def test_a_title_tells_a_region_by_whole_words_however_they_are_joined() -> None:
+    for title in ("Task02_HeartAtria", "ACDC2017", "M&Ms", "cardiac_mr"):
+        assert names_of({"LV": 1, "RV": 2}, title).keys() == {"left ventricle", "right ventricle"}
+    assert "hippocampus" in names_of({"anterior": 1, "posterior": 2}, "brain hippocampus")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Swiss CT", (Modality.CT, None)),
+        ("Cine CT", (Modality.CT, None)),
+        ("T12 CT spine", (Modality.CT, None)),
+        ("PDAC", (None, None)),
+        ("MRI", (Modality.MRI, "T2-SPIR")),
+        ("T1Gd", (Modality.MRI, "T1-CE")),
+        ("T2 MR", (Modality.MRI, "T2 MR")),
+        ("t2_fs", (Modality.MRI, "t2_fs")),
+        ("PDw", (Modality.MRI, "PDw")),
+    ],
+)
+def test_a_channel_is_told_by_whole_words(text: str, expected: tuple[Modality | None, str | None]) -> None:
+    assert parse_channel(text, "CHAOS T2-SPIR") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("CHAOS T2-SPIR", "chaos_t2_spir"),
+        ("肝脏", "肝脏"),
+        ("Mu\u0308ller", "m\u00fcller"),
+        ("Möller", "möller"),
+        ("हिन्दी 1", "हिन्दी_1"),
+    ],
+)
+def test_a_name_keeps_the_letters_of_every_script(text: str, name: str) -> None:
+    assert slug(text) == name

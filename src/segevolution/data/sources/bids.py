@@ -11,7 +11,7 @@ may overlap. Labels in a template's space ("space-MNI152...") lie on no image of
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -23,12 +23,13 @@ from ...errors import StoreError
 from ...imaging.case import Case
 from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
-from .bids_labels import read_table, renamed, rows, structure_of
+from .bids_labels import of_side, read_table, renamed, rows, structure_of
 from .collection import ImagePlace
+from .grouping import Grouping
 from .masks import LabelFile, read_label_files
-from .naming import SEQUENCES, image_stem, slug
+from .naming import SEQUENCES, distinct_stems, image_stem, slug
 from .pairs import Pair
-from .patients import Grouping, group_patients
+from .patients import group_patients
 from .structure_names import StructureNames
 
 # Entities that say how a derivative was made, not which image it was made from.
@@ -170,7 +171,7 @@ class BIDSSource:
                 if table is not None and not (label.suffix == "mask" and label_name):
                     decisions |= dict.fromkeys(self._read_table(table).decisions)
                 elif label_name:
-                    decisions |= dict.fromkeys(renamed(label_name))
+                    decisions |= dict.fromkeys(renamed(label_name, self._structure(label)))
         return (*decisions, Decision("patients", self.grouping.sentence))
 
     @cached_property
@@ -190,6 +191,8 @@ class BIDSSource:
             alike[label.acquired].append(label)
         cases: dict[str, tuple[Named | None, tuple[Named, ...]]] = {}
         used: set[Path] = set()
+        stems = distinct_stems(image.path for image in images)
+        images = [replace(image, stem=stems[image.path]) for image in images]
         for image in images:
             own_labels = tuple(label for label in alike[image.acquired] if _belongs(label, image))
             if own_labels:
@@ -209,16 +212,26 @@ class BIDSSource:
         """What a label file holds: by its table, or the one structure that its name tells."""
         label_name = label.entities.get("label")
         if label.suffix == "mask" and label_name:
-            return LabelFile.mask(label.path, structure_of(label_name))
+            return LabelFile.mask(label.path, self._structure(label))
         table = self._table_path(label)
         if table is not None:
-            return LabelFile(label.path, self._read_table(table).values)
+            values, side = self._read_table(table).values, label.entities.get("hemi")
+            return LabelFile(label.path, {of_side(name, side): numbers for name, numbers in values.items()})
         if label_name:
-            return LabelFile(label.path, {structure_of(label_name): (1,)})
+            return LabelFile(label.path, {self._structure(label): (1,)})
         raise StoreError(
             f"{label.path} has no table of names: put {label.stem}.tsv beside it, or dseg.tsv into {self._pipeline}, "
             'with the columns "index" and "name".'
         )
+
+    def _structure(self, label: Named) -> str:
+        """What a label file that its name describes holds, a hemisphere's its side."""
+        return of_side(structure_of(label.entities["label"], self._label_names), label.entities.get("hemi"))
+
+    @cached_property
+    def _label_names(self) -> frozenset[str]:
+        labels = (label for _, own in self._cases.values() for label in own)
+        return frozenset(label.entities["label"] for label in labels if "label" in label.entities)
 
     def _read_table(self, path: Path) -> StructureNames:
         if path not in self._tables:

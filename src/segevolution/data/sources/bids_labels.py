@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ...documents import JSON_LIMITS
@@ -18,13 +18,32 @@ _ABBREVIATIONS = {
     "csf": "cerebrospinal fluid",
     "sc": "spinal cord",
 }
+_SIDES = {"l": "left", "r": "right", "left": "left", "right": "right"}
 
 
-def structure_of(text: str) -> str:
-    """Our name of a structure: BIDS allows labels of letters and digits only, so words are told by their capitals."""
+def structure_of(text: str, others: Collection[str] = ()) -> str:
+    """Our name of a structure: BIDS allows labels of letters and digits only, so words are told by their capitals.
+
+    Args:
+        text: as a file or a table has it.
+        others: the labels of the same dataset; beside a spinal cord, white matter is not the cerebrum's.
+    """
     tidy = _ABBREVIATIONS.get(text.lower(), text)
+    if tidy == "cerebral white matter" and any(_is_of_the_spine(other) for other in others):
+        tidy = "white matter"
     ways = (tidy, tidy.replace("-", " "), re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tidy))
     return next((canonical(way) for way in ways if canonical(way) in STRUCTURES), canonical(ways[-1]))
+
+
+def _is_of_the_spine(text: str) -> bool:
+    words = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower())
+    return "sc" in words or {"spinal", "cord"} & set(words) != set()
+
+
+def of_side(structure: str, hemisphere: str | None) -> str:
+    """A structure of one hemisphere, by the entity hemi-L or hemi-R: "hippocampus" -> "left hippocampus"."""
+    side = _SIDES.get((hemisphere or "").lower())
+    return structure if side is None or {"left", "right"} & set(structure.split()) else f"{side} {structure}"
 
 
 def read_table(path: Path) -> StructureNames:
@@ -40,7 +59,8 @@ def read_table(path: Path) -> StructureNames:
             raise StoreError(f'{path} is no table of labels: every line needs a whole number in "index" and a "name".')
         if int(index) and tidied(name) != "background":
             label_values[name] = (*label_values.get(name, ()), int(index))
-    renamed = {tidied(name): structure_of(name) for name in label_values if tidied(structure_of(name)) != tidied(name)}
+    named = {tidied(name): structure_of(name, label_values) for name in label_values}
+    renamed = {name: structure for name, structure in named.items() if tidied(structure) != name}
     meanings = name_meanings(label_values, names=_without_joins(label_values, renamed), title=path.name)
     values: dict[str, tuple[int, ...]] = {}
     for name, numbers in label_values.items():
@@ -55,9 +75,8 @@ def _without_joins(named: Iterable[str], own: dict[str, str]) -> dict[str, str]:
     return {name: meaning for name, meaning in own.items() if everyone.count(meaning) == 1}
 
 
-def renamed(text: str) -> tuple[Decision, ...]:
+def renamed(text: str, structure: str) -> tuple[Decision, ...]:
     """The decision that a label of a file name is called otherwise; none where it is not."""
-    structure = structure_of(text)
     return () if structure == tidied(text) else (Decision("renamed", f'"{text}" is called {structure}'),)
 
 

@@ -25,7 +25,7 @@ from .base import Decision, Overrides, Provenance
 from .headers import FolderHeader
 from .masks import LabelFile, read_label_files
 from .naming import ImageFiles, image_files, require_modality, slug
-from .nnunet import unread_files
+from .nnunet import deeper_files, unread_files
 from .paired import PairedSource
 from .pairs import Pair
 from .patterns import Pattern, PatternMatch, find_cases
@@ -87,7 +87,10 @@ class FolderSource(PairedSource):
 
     @property
     def _decisions_on_files(self) -> tuple[Decision, ...]:
-        return unread_files((*self._folders[0].strays, *self._folders[1].strays), None) if not self._found else ()
+        if self._found:
+            return ()
+        images, labels = self._folders
+        return (*unread_files((*images.strays, *labels.strays), None), *deeper_files((*images.deeper, *labels.deeper)))
 
     @cached_property
     def _folders(self) -> tuple[ImageFiles, ImageFiles]:

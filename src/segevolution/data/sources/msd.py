@@ -8,18 +8,29 @@ lies behind label 2 (`zones.py`), so dataset.json is right; the other two carry 
 """
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from ...errors import StoreError
 from ...imaging.case import Case
-from ...vocabulary import Modality
+from ...vocabulary import tidied
 from .base import Decision, Overrides, Provenance
-from .headers import ListedPair, read_dataset_header, try_dataset_header
-from .naming import ImageFiles, image_files, image_stem, outside_fault, parse_channel, require_modality, slug
-from .nnunet import is_version_1, unread_files
-from .paired import PairedSource
+from .headers import LabelValue, ListedPair, read_dataset_header, try_dataset_header
+from .naming import (
+    ImageFiles,
+    channel_suffixes,
+    distinct_stems,
+    image_files,
+    image_stem,
+    outside_fault,
+    parse_channel,
+    require_modality,
+    slug,
+)
+from .nnunet import deeper_files, is_version_1, unread_files
+from .paired import PairedSource, pairs_by_name
 from .pairs import Pair
 from .structure_names import structure_names
 from .zones import PERIPHERAL, TRANSITION, check_zones
@@ -81,7 +92,7 @@ class MSDSource(PairedSource):
         names = structure_names(
             header.labels,
             header_path,
-            names=_task_names(title, self.path),
+            names=_task_names(title, self.path, header.labels or {}),
             title=f"{title} {self.path.resolve().name}",
         )
         self._structures, self._decisions = names.values, names.decisions
@@ -101,7 +112,8 @@ class MSDSource(PairedSource):
     def _decisions_on_files(self) -> tuple[Decision, ...]:
         listed = {path for pair in self._pairs.values() for path in (pair.image, pair.label)}
         strays = [path for files in self._folders for path in files.strays if path not in listed]
-        return unread_files(strays, None)
+        deeper = [path for files in self._folders for path in files.deeper if path not in listed]
+        return (*unread_files(strays, None), *deeper_files(deeper))
 
     @cached_property
     def _folders(self) -> tuple[ImageFiles, ImageFiles]:
@@ -118,27 +130,31 @@ class MSDSource(PairedSource):
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
-        files: dict[str, tuple[Path, Path]] = {}
-        for entry in self._training:
-            image, label = self._listed(entry)
-            stem = image_stem(image.name)
-            if stem and not image.name.startswith("."):
-                files[stem] = (image, label)
-        images, labels = (files.by_stem for files in self._folders)
-        for stem in sorted((images.keys() | labels.keys()) - files.keys()):
+        listed = [
+            (image, label)
+            for image, label in map(self._listed, self._training)
+            if image_stem(image.name) and not image.name.startswith(".")
+        ]
+        stems = distinct_stems(image for image, _ in listed)
+        files = [(stems[image], image, label) for image, label in listed]
+        listed_paths = {path for pair in listed for path in pair}
+        images, labels = (folder.by_stem for folder in self._folders)
+        for stem in sorted(images.keys() | labels.keys()):
             image = images.get(stem, self.path / "imagesTr" / f"{stem}.nii.gz")
-            files[stem] = (image, labels.get(stem, self.path / "labelsTr" / f"{stem}.nii.gz"))
-        pairs = [pair for stem, (image, label) in files.items() for pair in self._channels_of(stem, image, label)]
-        return {pair.name: pair for pair in pairs}
+            label = labels.get(stem, self.path / "labelsTr" / f"{stem}.nii.gz")
+            if not {image, label} & listed_paths and stem not in stems.values():
+                files.append((stem, image, label))
+        return pairs_by_name(pair for stem, image, label in files for pair in self._channels_of(stem, image, label))
 
     def _channels_of(self, stem: str, image: Path, label: Path) -> list[Pair]:
         fault = outside_fault(self.path / "dataset.json", self.path, (image, label), self.overrides.allow_outside)
         if len(self._channels) == 1:
             modality, sequence = self._channels[0]
             return [Pair(stem, stem, image, label, modality, sequence, fault=fault)]
+        suffixes = channel_suffixes([sequence or modality or "" for modality, sequence in self._channels])
         return [
             Pair(
-                f"{stem}_{_suffix(modality, sequence, number)}",
+                f"{stem}_{suffixes[number]}",
                 stem,
                 image,
                 label,
@@ -156,11 +172,12 @@ class MSDSource(PairedSource):
         return self.path / PurePosixPath(entry.image), self.path / PurePosixPath(entry.label)
 
 
-def _task_names(title: str, folder: Path) -> dict[str, str]:
-    """What this task's words mean: by the name in dataset.json, else by that of the folder (Task08_HepaticVessel)."""
+def _task_names(title: str, folder: Path, labels: Mapping[str, LabelValue]) -> dict[str, str]:
+    """What this task's words mean: by the name in dataset.json, else by that of the folder (Task08_HepaticVessel).
+
+    A task is known by all of its words: a dataset called "Vessel" that labels vessels alone is another one.
+    """
+    words = {tidied(str(word)) for item in labels.items() for word in item}
     keys = (slug(title), re.sub(r"^task\d+_", "", slug(folder.resolve().name)))
-    return next((TASK_NAMES[key] for text in keys if (key := text.replace("_", "")) in TASK_NAMES), {})
-
-
-def _suffix(modality: Modality | None, sequence: str | None, number: int) -> str:
-    return slug(sequence or (modality or "")) or f"channel_{number}"
+    names = (TASK_NAMES.get(key.replace("_", ""), {}) for key in keys)
+    return next((task for task in names if task and task.keys() <= words), {})

@@ -2,38 +2,72 @@
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import StoreError, VocabularyError
 from ...imaging.formats import FORMATS
+from ...imaging.formats.dicom_file import files_below
 from ...vocabulary import Modality
 
 # Sequences that datasets name in different ways; others keep their own name.
 SEQUENCES = {"t1w": "T1", "t2w": "T2", "t1gd": "T1-CE", "t1ce": "T1-CE", "flair": "FLAIR", "adc": "ADC"}
 
-_MRI_SEQUENCE = re.compile(r"(?:t1|t2|pd|flair|adc|dwi|swi|bold|cine|stir)(?![a-z]{4})", re.IGNORECASE)
+# Whole words, so that neither "Swiss" nor "PDAC" nor "T12" is a sequence.
+_MRI_SEQUENCE = re.compile(
+    r"(?:t[12](?!\d)(?:[a-z]{0,3}|starw?)|pd(?:w|wi|fs)?|flair|adc(?:map)?|dwi|swi|bold|cine|stir)(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 def parse_channel(text: str, dataset: str) -> tuple[Modality | None, str | None]:
     """Modality and sequence from a channel's name ("MRI", "T2", "FLAIR", "CT"), the sequence else from the dataset's.
 
-    "CHAOS T2-SPIR" with a channel "MRI" -> (MRI, "T2-SPIR"). Names that say neither give (None, None).
+    "CHAOS T2-SPIR" with a channel "MRI" -> (MRI, "T2-SPIR"). A modality anywhere in the name goes before a sequence:
+    "Cine CT" -> (CT, None). Names that say neither give (None, None).
     """
-    try:
-        modality = Modality.parse(text)
-    except VocabularyError:
-        channel_text = text.strip()
-        return (
-            (Modality.MRI, SEQUENCES.get(channel_text.lower(), channel_text))
-            if _MRI_SEQUENCE.match(channel_text)
-            else (None, None)
-        )
-    if modality is not Modality.MRI:
+    channel_text = text.strip()
+    modality = next(filter(None, map(_modality, (channel_text, *re.split(r"[^A-Za-z]+", channel_text)))), None)
+    if modality not in (None, Modality.MRI):
         return modality, None
+    if _MRI_SEQUENCE.match(channel_text):
+        return Modality.MRI, SEQUENCES.get(channel_text.lower(), channel_text)
+    if modality is None:
+        return None, None
     return modality, next((word for word in re.split(r"[\s_]+", dataset) if _MRI_SEQUENCE.match(word)), None)
+
+
+def _modality(text: str) -> Modality | None:
+    try:
+        return Modality.parse(text)
+    except VocabularyError:
+        return None
+
+
+def channel_suffixes(names: Sequence[str]) -> list[str]:
+    """What the channels of a case are called behind its name: "T1-CE" -> "t1_ce"; those without a name of their own
+    by their number, "channel_1".
+    """
+    slugs = [slug(name) for name in names]
+    return [text if text and slugs.count(text) == 1 else f"channel_{number}" for number, text in enumerate(slugs)]
+
+
+def distinct_stems(images: Iterable[Path]) -> dict[Path, str]:
+    """Image -> its stem, with the names of the folders above it where several images have one stem.
+
+    case1/image.nii.gz and case2/image.nii.gz -> case1_image and case2_image.
+    """
+    names = {image: image_stem(image.name) or image.name for image in images}
+    stems = dict(names)
+    for depth in range(1, max((len(image.parents) for image in names), default=0)):
+        counts = Counter(names.values())
+        for image, name in list(names.items()):
+            if counts[name] > 1:
+                names[image] = "_".join((*image.parts[-1 - depth : -1], stems[image]))
+    return names
 
 
 @dataclass(frozen=True)
@@ -44,11 +78,13 @@ class ImageFiles:
         by_stem: stem -> path; of several files of one stem the one whose ending most files of the folder have.
         strays: image files that are not read: of another ending, or beside another file of their stem.
         twice: stems of which nothing tells which file is meant.
+        deeper: image files in folders inside the folder, which are not read.
     """
 
     by_stem: Mapping[str, Path]
     strays: tuple[Path, ...] = ()
     twice: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    deeper: tuple[Path, ...] = ()
 
 
 def image_files(folder: Path, ending: str | None = None) -> ImageFiles:
@@ -60,6 +96,7 @@ def image_files(folder: Path, ending: str | None = None) -> ImageFiles:
     paths = [path for path in _entries(folder) if not path.name.startswith(".") and not path.name.startswith("__")]
     stems: dict[str, list[Path]] = defaultdict(list)
     strays: list[Path] = []
+    deeper: list[Path] = []
     for path in paths:
         if ending is not None and path.name.lower().endswith(ending.lower()) and not path.is_dir():
             stems[path.name[: -len(ending)]].append(path)
@@ -72,6 +109,8 @@ def image_files(folder: Path, ending: str | None = None) -> ImageFiles:
                 strays.append(path)
         elif ending is None and path.is_dir() and _holds_dicom(path):
             stems[path.name].append(path)
+        elif path.is_dir():
+            deeper += (file for file in files_below(path) if image_stem(file.name) is not None)
     usual = Counter(_ending(path) for same_stem in stems.values() for path in same_stem)
     path_by_stem: dict[str, Path] = {}
     twice: dict[str, tuple[Path, ...]] = {}
@@ -81,7 +120,7 @@ def image_files(folder: Path, ending: str | None = None) -> ImageFiles:
             twice[stem] = tuple(sorted(ranked))
         path_by_stem[stem] = ranked[0]
         strays += ranked[1:]
-    return ImageFiles(path_by_stem, tuple(sorted(strays)), twice)
+    return ImageFiles(path_by_stem, tuple(sorted(strays)), twice, tuple(deeper))
 
 
 def images_in(folder: Path) -> dict[str, Path]:
@@ -182,8 +221,10 @@ def contents(folder: Path) -> str:
 
 
 def slug(text: str) -> str:
-    """A name for folders and tables: "CHAOS T2-SPIR" -> "chaos_t2_spir"."""
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    """A name for folders and tables, of letters and digits of any script: "CHAOS T2-SPIR" -> "chaos_t2_spir"."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    kept = (letter if letter.isalnum() or unicodedata.category(letter).startswith("M") else " " for letter in folded)
+    return "_".join("".join(kept).split())
 
 
 def require_modality(modality: Modality | None, said: Iterable[str], path: Path) -> None:

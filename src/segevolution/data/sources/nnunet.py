@@ -19,8 +19,8 @@ from ...errors import StoreError
 from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
 from .headers import DatasetHeader, read_dataset_header, try_dataset_header
-from .naming import ImageFiles, image_files, outside_fault, parse_channel, require_modality, slug
-from .paired import PairedSource
+from .naming import ImageFiles, channel_suffixes, image_files, outside_fault, parse_channel, require_modality, slug
+from .paired import PairedSource, pairs_by_name
 from .pairs import Pair
 from .structure_names import structure_names
 
@@ -68,9 +68,12 @@ class NnUNetSource(PairedSource):
 
     @property
     def _decisions_on_files(self) -> tuple[Decision, ...]:
+        listed = {path for pair in self._pairs.values() for path in (pair.image, pair.label)}
+        deeper = (*self._image_files.deeper, *self._label_files.deeper)
         return (
             *self._unread_channels,
             *unread_files((*self._image_files.strays, *self._label_files.strays), self._ending),
+            *deeper_files(path for path in deeper if path not in listed),
         )
 
     @property
@@ -105,17 +108,17 @@ class NnUNetSource(PairedSource):
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
         if self._header.dataset is not None:
-            return {pair.name: pair for pair in self._listed()}
+            return pairs_by_name(self._listed())
         images, labels = self._image_files.by_stem, self._label_files.by_stem
         ending = self._ending
         stems = labels.keys() | {_CHANNEL.sub("", stem) for stem in images.keys() - labels.keys()}
-        pairs: dict[str, Pair] = {}
+        pairs: list[Pair] = []
         for stem in sorted(stems):
             label = labels.get(stem, self._labels / f"{stem}{ending}")
             files = [f"{stem}_{number:04d}" for number in range(len(self._channels))]
             paths = [images.get(file, self._images / f"{file}{ending}") for file in files]
-            pairs |= {pair.name: pair for pair in self._channels_of(stem, paths, label)}
-        return pairs
+            pairs += self._channels_of(stem, paths, label)
+        return pairs_by_name(pairs)
 
     def _listed(self) -> Iterable[Pair]:
         """The cases that "dataset" lists; those with a path outside the dataset's folder need `allow_outside`."""
@@ -132,9 +135,10 @@ class NnUNetSource(PairedSource):
 
     def _channels_of(self, stem: str, images: list[Path], label: Path, fault: str | None = None) -> list[Pair]:
         several = len(self._channels) > 1
+        suffixes = channel_suffixes([sequence or "" for _, sequence in self._distinct_channels])
         return [
             Pair(
-                f"{stem}_{slug(sequence or '') or f'channel_{number}'}" if several else stem,
+                f"{stem}_{suffixes[number]}" if several else stem,
                 stem,
                 images[number],
                 label,
@@ -173,6 +177,16 @@ def unread_files(files: Iterable[Path], ending: str | None) -> tuple[Decision, .
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     why = f"only files that end in {ending} are" if ending else "another file of that name is"
     return (Decision("not read", f"{file_names}{more} ({why})"),)
+
+
+def deeper_files(files: Iterable[Path]) -> tuple[Decision, ...]:
+    """A decision that names images in folders inside the folders that are read; none where there are none."""
+    paths = list(files)
+    if not paths:
+        return ()
+    file_names = ", ".join("/".join(path.parts[-3:]) for path in paths[:_SHOWN])
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return (Decision("not read", f"{file_names}{more} (in a folder of its own: only files beside the others are)"),)
 
 
 def _folders(path: Path, header: DatasetHeader) -> tuple[Path, Path]:

@@ -1,7 +1,7 @@
 """What layouts of image and label files share: cases by name, each read from its pair, facts from one header."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,9 @@ from ...errors import StoreError
 from ...imaging.case import Case
 from .base import Decision, Overrides, Provenance
 from .collection import ImagePlace
+from .grouping import Grouping
 from .pairs import Pair, read_pair
-from .patients import Grouping, group_patients
+from .patients import group_patients
 
 
 class PairedSource(ABC):
@@ -84,3 +85,17 @@ class PairedSource(ABC):
     @abstractmethod
     def _pairs(self) -> Mapping[str, Pair]:
         """Name of a case -> its files."""
+
+
+def pairs_by_name(pairs: Iterable[Pair]) -> dict[str, Pair]:
+    """Name of a case -> its pair.
+
+    Raises:
+        StoreError: two pairs have one name.
+    """
+    by_name: dict[str, Pair] = {}
+    for pair in pairs:
+        other = by_name.setdefault(pair.name, pair)
+        if other != pair:
+            raise StoreError(f"{other.image} and {pair.image} would both be the case {pair.name}; rename one.")
+    return by_name

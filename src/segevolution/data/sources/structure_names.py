@@ -6,6 +6,7 @@ abbreviation (`vocabulary.ABBREVIATIONS`) stands among names of its own region o
 structure, and a union such as `prostate` is made only where no other label could be part of it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class _Region:
     """How names of a region are known.
 
     Attributes:
-        title: words that, within a dataset's name, tell the region.
+        title: whole words of a dataset's name that tell the region.
         structures: names that belong to this region and to no other of these.
     """
 
@@ -60,23 +61,26 @@ class _Region:
 
 _REGIONS: dict[str, _Region] = {
     "abdomen": _Region(
-        ("abdom", "btcv", "amos", "flare", "chaos"),
+        ("abdomen", "abdominal", "btcv", "amos", "flare", "chaos"),
         _names(
 "liver|spleen|kidney|right kidney|left kidney|gallbladder|stomach|pancreas|duodenum|colon|small bowel|"
             "right adrenal gland|left adrenal gland|portal and splenic vein"
 ),
     ),
     "heart": _Region(
-        ("heart", "cardi", "acdc", "atri", "ventric", "m&m", "mnm", "myo"),
+        (
+            *("heart", "hearts", "cardiac", "cardio", "atrium", "atria", "atrial", "myocardium", "myocardial"),
+            *("acdc", "mnm", "mnms"),
+        ),
         _names(
 "heart|right ventricle|left ventricle|myocardium|left atrium|right atrium|ra|lcx|rca|lm|pericardium|"
             "pulmonary artery|coronary arteries|left anterior descending artery|aortic valve|mitral valve"
 ),
     ),
-    "prostate": _Region(("prostat",), frozenset(("prostate", *_FURTHER_PARTS["prostate"]))),
-    "hippocampus": _Region(("hippocamp",), frozenset(("hippocampus",))),
+    "prostate": _Region(("prostate", "prostates", "prostatic"), frozenset(("prostate", *_FURTHER_PARTS["prostate"]))),
+    "hippocampus": _Region(("hippocampus", "hippocampal", "hippocampi"), frozenset(("hippocampus",))),
     "brain": _Region(
-        ("brain", "neuro", "cereb", "iseg", "mrbrains"),
+        ("brain", "brains", "neuro", "cerebral", "cerebrum", "iseg", "mrbrains"),
         frozenset(
             (*STRUCTURES[STRUCTURES.index("lateral ventricles") : STRUCTURES.index("hippocampus")],
              "brain", "cerebrospinal fluid", "cerebral white matter", "cerebral cortex", "grey matter", "gray matter")
@@ -254,9 +258,17 @@ def _in_context(name: str, everyone: set[str], title: str) -> str:
         return name
     support = {place: sum(_speaks_of(place, other, everyone) for other in others) for place in _REGIONS}
     elsewhere = any(count for place, count in support.items() if place != region)
-    title_names_region = any(word in title.lower() for word in _REGIONS[region].title)
+    title_names_region = _regions_of(title) in ({region}, {region, "brain"} if region == "hippocampus" else {region})
     certain = title_names_region or support[region] >= _SUPPORT or name in _SELF_EVIDENT
     return structure if certain and not elsewhere else name
+
+
+def _regions_of(title: str) -> set[str]:
+    """The regions that a title names: "Task05_ProstateZones" -> {"prostate"}; "pediatric" speaks of no atrium."""
+    text = title.replace("&", "n")  # M&Ms
+    words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)}
+    words |= {word.lower() for word in re.findall(r"[A-Za-z]+", text)}
+    return {place for place, region in _REGIONS.items() if words & set(region.title)}
 
 
 def _speaks_of(region: str, name: str, everyone: set[str]) -> bool:
