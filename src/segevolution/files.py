@@ -62,13 +62,18 @@ def replacing(path: Path, *, force: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_together(paths: Sequence[Path], *, force: bool = True) -> Iterator[list[Path]]:
+def replacing_together(
+    paths: Sequence[Path], *, force: bool = True, removed: Sequence[Path] = ()
+) -> Iterator[list[Path]]:
     """Yield a temporary path for each of several files; on success all appear, on failure none does.
 
     Files that stood there before are first moved aside, all of them, and only then do the new ones take their names;
     where one cannot, all that was done is undone. So a new mask never stands beside the key of an old one: a process
     that is killed in between leaves some files missing, and none of two generations. What the body writes beside a
     temporary path (the voxels of a detached header) appears with it.
+
+    Args:
+        removed: files in the folders of `paths` that go when the new ones appear, as they belong to those before.
 
     Raises:
         OutputError: a file exists and `force` is False, or a folder cannot be written.
@@ -85,7 +90,7 @@ def replacing_together(paths: Sequence[Path], *, force: bool = True) -> Iterator
                 holders[folder] = partial_folder(folder)
                 stack.callback(shutil.rmtree, holders[folder], ignore_errors=True)
             yield [holders[path.parent] / path.name for path in paths]
-            _place_all(holders, force)
+            _place_all(holders, removed, force)
         except BaseException as error:
             stack.close()
             for folder in new_folders:
@@ -103,10 +108,11 @@ def _missing_folders(paths: Sequence[Path]) -> list[Path]:
     return sorted(missing, key=lambda folder: -len(folder.parts))
 
 
-def _place_all(holders: Mapping[Path, Path], force: bool) -> None:
+def _place_all(holders: Mapping[Path, Path], removed: Sequence[Path], force: bool) -> None:
     """Move every file of the temporary folders to its place, or leave all places as they were."""
     moves = [(file, folder / file.name) for folder, holder in holders.items() for file in sorted(holder.iterdir())]
-    aside = [(target, holders[target.parent] / "before" / target.name) for _, target in moves if target.exists()]
+    earlier_files = [path for path in dict.fromkeys([*(target for _, target in moves), *removed]) if path.exists()]
+    aside = [(path, holders[path.parent] / "before" / path.name) for path in earlier_files]
     for target, _ in aside:
         check_writable(target, force=force)
     moved_aside: list[tuple[Path, Path]] = []

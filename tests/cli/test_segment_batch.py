@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from segevolution.cli.app import main
 from segevolution.errors import FormatError
-from segevolution.imaging.formats import read, read_labels
+from segevolution.imaging.formats import read, read_labels, write_volume
 from segevolution.inference import networks
 from segevolution.inference.batch import COLUMNS, TABLE
+from segevolution.inference.question_digest import question_digest
+from segevolution.inference.request import SegmentRequest
 from segevolution.inference.scan_inputs import find_scans
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
@@ -212,6 +215,64 @@ def test_markups_are_found_by_the_names_of_scans_and_one_without_fails_alone(
     assert status == 1
     assert "failed: p2: " in err
     assert read_labels(tmp_path / "out" / "p3_seg.nii.gz").array[10, 9, 4] == 1
+
+
+def markups(path: Path, voxel: tuple[int, int, int]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    place = (AFFINE @ [*voxel, 1])[:3] * (-1, -1, 1)
+    spot = {"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": [{"position": place.tolist()}]}
+    path.write_text(json.dumps({"markups": [spot]}))
+    return path
+
+
+def test_a_moved_point_and_voxels_that_changed_beside_their_header_are_another_question(
+    run: Run, scans: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "mhd"
+    folder.mkdir()
+    write_volume(read(scans[0]), folder / "p1.mhd")
+    markups(tmp_path / "prompts" / "p1.mrk.json", (10, 9, 4))
+    words = (folder, "--markups", tmp_path / "prompts", "-o", tmp_path / "out")
+    assert run(*words)[0] == 0
+    assert "0 of 1 scans are left to do" in run(*words)[2]
+    markups(tmp_path / "prompts" / "p1.mrk.json", (9, 8, 3))
+    status, _, err = run(*words)
+    assert (status, "answers another question" in err) == (2, True)
+    assert run(*words, "--force")[0] == 0
+    os.utime(folder / "p1.zraw", (1, 1))
+    assert run(*words)[0] == 2
+
+
+def test_slices_that_changed_in_place_are_another_question_and_further_series_are_not(run: Run, tmp_path: Path) -> None:
+    study, words = tmp_path / "study", (tmp_path / "study", "-o", tmp_path / "out")
+    for number in (1, 2):
+        dicom_series(study / f"s{number}", f"1.2.3.{number}", f"s{number}", number)
+    assert run(*words)[0] == 0
+    dicom_series(study / "s3", "1.2.3.3", "s3", 3)
+    status, _, err = run(*words)
+    assert (status, "1 of 3 scans are left" in err) == (0, True)
+    os.utime(study / "s1" / "s13.dcm", (1, 1))
+    status, _, err = run(*words)
+    assert (status, "has changed since" in err) == (2, True)
+
+
+def test_an_adapter_counts_by_what_its_files_hold(tmp_path: Path) -> None:
+    image, adapter = scan(tmp_path / "p1.nii.gz"), tmp_path / "adapter"
+    adapter.mkdir()
+    request = SegmentRequest(image, ("liver",), adapter=adapter)
+    (adapter / "weights.safetensors").write_bytes(b"first")
+    first = question_digest(request)
+    os.utime(adapter / "weights.safetensors", (1, 1))
+    assert question_digest(request) == first
+    (adapter / "weights.safetensors").write_bytes(b"other")
+    assert question_digest(request) != first
+
+
+def test_another_format_of_masks_is_not_done_by_the_first(run: Run, scans: list[Path], tmp_path: Path) -> None:
+    assert run(scans[0], scans[1], "-o", tmp_path / "out")[0] == 0
+    for more in ((), ("--force",)):
+        status, _, err = run(scans[0], scans[1], "-o", tmp_path / "out", "--format", ".nrrd", *more)
+        assert (status, "p1_seg.json is the key of p1_seg.nii.gz" in err) == (2, True)
 
 
 def test_split_has_a_folder_a_scan_and_formats_can_be_chosen(run: Run, scans: list[Path], tmp_path: Path) -> None:

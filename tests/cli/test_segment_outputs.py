@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from segevolution.cli.app import main
-from segevolution.imaging.formats import read, read_labels
+from segevolution.imaging.formats import read, read_labels, write_volume
 from segevolution.inference.cleaning import largest_piece, smoothed
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
@@ -183,3 +183,36 @@ def test_cleaned_masks_are_written(run: Run, scan: Path, tmp_path: Path) -> None
     assert largest_piece(clean) is clean
     assert (plain != clean).any()
     assert read(scan).grid.close_to(read_labels(tmp_path / "clean.nii.gz").grid)
+
+
+def test_force_leaves_no_file_of_the_answer_before(run: Run, scan: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "split"
+    words = (scan, *BOX, "--split", "-o", folder)
+    assert run(*words, "--text", "liver", "--probabilities", "float", "--colours")[0] == 0
+    status, _, err = run(*words, "--text", "spleen", "--force")
+    assert status == 0, err
+    assert sorted(path.name for path in folder.iterdir()) == ["segmentation.json", "spleen.nii.gz"]
+    assert "removed with the answer before: liver.nii.gz" in err
+
+
+def test_a_key_of_other_masks_and_another_json_file_are_never_replaced(run: Run, scan: Path, tmp_path: Path) -> None:
+    assert run(scan, *BOX, "--text", "liver", "-o", tmp_path / "a.nii.gz")[0] == 0
+    key = (tmp_path / "a.json").read_text()
+    status, _, err = run(scan, *BOX, "--text", "spleen", "-o", tmp_path / "a.nrrd", "--force")
+    assert (status, "a.json is the key of a.nii.gz" in err) == (2, True)
+    assert (tmp_path / "a.json").read_text() == key
+    (tmp_path / "sub.json").write_text('{"EchoTime": 0.08}')
+    status, _, err = run(scan, *BOX, "-o", tmp_path / "sub.nii", "--force")
+    assert (status, "sub.json is no key of masks" in err) == (2, True)
+    assert (tmp_path / "sub.json").read_text() == '{"EchoTime": 0.08}'
+
+
+def test_the_voxels_of_a_detached_header_are_the_image_itself(run: Run, scan: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mhd"
+    folder.mkdir()
+    write_volume(read(scan), folder / "m.mhd")
+    (folder / "m.mhd").rename(folder / "m_header.mhd")
+    before = (folder / "m.zraw").read_bytes()
+    status, _, err = run(folder / "m_header.mhd", *BOX, "-o", folder / "m.mhd", "--force")
+    assert (status, "m.zraw is the image itself, or holds its voxels" in err) == (2, True)
+    assert (folder / "m.zraw").read_bytes() == before

@@ -73,7 +73,8 @@ class Batch:
         markups: a folder with <name>.mrk.json for each scan; None = none.
 
     Raises:
-        OutputError: the folder is none, or holds answers to another question and `request.force` is False.
+        OutputError: the folder is none, holds answers to another question and `request.force` is False, or masks of
+            another format.
     """
 
     def __init__(
@@ -92,8 +93,9 @@ class Batch:
         }
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} is a file; several scans are written to a folder, so choose another name.")
-        if not request.force:
-            for scan, own in self._requests.items():
+        for scan, own in self._requests.items():
+            own.outputs.superseded()  # raises where a key belongs to other masks
+            if not request.force:
                 self._require_same(scan, own)
 
     def remaining(self, part: tuple[int, int] = (1, 1)) -> tuple[ScanInput, ...]:
@@ -192,6 +194,7 @@ def _request_of(
         request,
         image=scan.path,
         series=scan.series or request.series,
+        slices=scan.slices,
         output=output,
         preview=None if previews is None else previews / f"{scan.name}.png",
         markups=None if markups is None else markups / f"{scan.name}.mrk.json",

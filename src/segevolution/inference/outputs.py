@@ -8,6 +8,8 @@ from ..errors import OutputError
 from ..files import check_writable
 from ..imaging.formats import FORMATS
 from ..imaging.formats.base import stem
+from ..imaging.formats.itk_writing import voxel_file
+from .answer_key import read_key
 
 ALTERNATIVES = 3
 KEY_OF_FOLDER = "segmentation.json"
@@ -42,17 +44,66 @@ class Outputs:
         further = (path for path in (self.colours, self.preview) if path is not None)
         return (*self.masks, *self.probabilities, self.key, *further)
 
-    def check(self, image: Path, *, force: bool) -> None:
-        """Refuse, before any work, files that could not be written; raises OutputError."""
+    @property
+    def _written(self) -> tuple[Path, ...]:
+        """All files and, where a format keeps voxels apart from the header, those of the voxels."""
+        voxels = (voxel_file(mask) for mask in (*self.masks, *self.probabilities))
+        return (*self.files, *(file for file in voxels if file is not None))
+
+    def check(self, image_files: Sequence[Path], *, force: bool) -> None:
+        """Refuse, before any work, files that could not be written.
+
+        Args:
+            image_files: those that hold the image, none of which is ever replaced.
+
+        Raises:
+            OutputError: one of them is among these, or cannot be written, or exists and `force` is False; or as
+                `superseded`.
+        """
         folder = self.key.parent
         if self.key.name == KEY_OF_FOLDER and folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} is a file; --split writes a folder, so choose another name.")
-        for path in self.files:
+        of_image = {file.resolve() for file in image_files}
+        for path in self._written:
             if path.is_dir():
                 raise OutputError(f"{path} is a folder, so no file of that name can be written; choose another name.")
             check_writable(path.absolute(), force=force)
-            if path.exists() and path.resolve() == image.resolve():
-                raise OutputError(f"{path} is the image itself, which is never replaced; choose another name.")
+            if path.exists() and path.resolve() in of_image:
+                raise OutputError(
+                    f"{path} is the image itself, or holds its voxels, which are never replaced; choose another name."
+                )
+        self.superseded()
+
+    def superseded(self) -> tuple[Path, ...]:
+        """Files of an earlier answer that its key names and that are not written again: they go with the key.
+
+        Raises:
+            OutputError: the file in the key's place is another kind of JSON file, or the key of other masks, whose
+                labels nothing would name any more.
+        """
+        if not self.key.exists():
+            return ()
+        try:
+            key = read_key(self.key)
+        except OutputError as error:
+            raise OutputError(
+                f"{self.key} is no key of masks, so it is never replaced; choose another name for the masks."
+            ) from error
+        folder = self.key.parent
+        other = next((mask for mask in key.masks(folder) if mask.exists() and not self._takes_place_of(mask)), None)
+        if other is not None:
+            raise OutputError(
+                f"{self.key} is the key of {other.name} and says what its labels mean, so other masks do not replace "
+                "it; choose another name, or remove both."
+            )
+        return tuple(file for file in key.files(folder) if file not in self._written and file.exists())
+
+    def _takes_place_of(self, mask: Path) -> bool:
+        """Whether a mask is of these by its name: a structure's in a folder, or a label map or alternative of one."""
+        is_label_map = bool(self.masks) and self.masks[0].name.startswith(self.key.stem)
+        if mask.name.startswith(self.key.stem) != is_label_map:
+            return False
+        return not is_label_map or suffix_of(mask) == suffix_of(self.masks[0])
 
 
 def outputs_of(

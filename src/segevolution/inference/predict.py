@@ -67,7 +67,7 @@ def predict(
     if asked_for_every:
         request = _of_every_structure(request, networks, answerer, volume)
     prompts = request.prompts(volume.grid)
-    request.outputs.check(request.image, force=True)  # a place that can never be written is said at once
+    request.outputs.check(request.image_files, force=True)  # a place that can never be written is said at once
     tell(f"loading {answerer}" if answerer not in networks else request.names[0], 0, len(request.names))
     backbone, calibration = networks.get(answerer)
     session = Session(
@@ -93,7 +93,13 @@ def predict(
         request, answers, judged, remarks = _believed(request, answers, judged)
     tell("writing", len(request.names), len(request.names))
     outputs = request.outputs
-    with replacing_together([path.absolute() for path in outputs.files], force=request.force) as temporary:
+    superseded = outputs.superseded()
+    if superseded:
+        remarks = (*remarks, f"removed with the answer before: {', '.join(path.name for path in superseded)}")
+    new_files = [path.absolute() for path in outputs.files]
+    with replacing_together(
+        new_files, force=request.force, removed=[path.absolute() for path in superseded]
+    ) as temporary:
         places = dict(zip(outputs.files, temporary, strict=True))
         names = request.names * (len(answers) if request.candidates else 1)
         labels = legend(request.names)

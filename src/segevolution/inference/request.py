@@ -7,11 +7,12 @@ Outputs follow TotalSegmentator's habit: one label map, or with `split` a folder
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from ..errors import OutputError, PromptError
-from ..imaging.formats import dicom_seg, read
+from ..imaging.formats import dicom_seg, image_files, read
 from ..imaging.formats.mrk_json import read_markups
 from ..imaging.grid import Grid
 from ..imaging.prompts import Prompt
@@ -53,6 +54,7 @@ class SegmentRequest:
         test_time_steps: of test-time adaptation before each answer, see test_time.py; 0 = none.
         second_opinion, drop_islands: as for `Session`.
         address: where the image was fetched from, which the key then names in its place.
+        slices: the files of the DICOM series, where they were listed before; none = they are looked up.
 
     Raises:
         PromptError: nothing is asked, a structure is asked twice, or parts of a prompt do not go together.
@@ -92,6 +94,7 @@ class SegmentRequest:
     second_opinion: bool = True
     drop_islands: bool = True
     address: str | None = None
+    slices: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         names = [canonical(text) for text in self.texts]
@@ -136,6 +139,11 @@ class SegmentRequest:
     def names(self) -> tuple[str, ...]:
         """Canonical name of each structure asked for; none yet where all are and the model is not known."""
         return tuple(canonical(text) for text in self.texts) or (() if self.every else (UNNAMED,))
+
+    @cached_property
+    def image_files(self) -> tuple[Path, ...]:
+        """All files that hold the image; raises FormatError where its headers cannot be read."""
+        return self.slices or image_files(self.image, series=self.series, allow_outside=self.allow_outside)
 
     def read_image(self) -> Volume:
         """Read the image, and refuse what its place cannot answer.
@@ -196,7 +204,7 @@ class SegmentRequest:
 
     def check_outputs(self) -> None:
         """Refuse, before any work, outputs that could not be written; raises OutputError."""
-        self.outputs.check(self.image, force=self.force)
+        self.outputs.check(self.image_files, force=self.force)
 
     def of_structures(self, names: Sequence[str]) -> "SegmentRequest":
         """This request, of some structures by their names."""

@@ -145,6 +145,7 @@ def key_of(
         "unit": "mm" if request.mm else "voxel",
         "markups": None if request.markups is None else str(request.markups),
         "probabilities": [path.name for path in outputs.probabilities],
+        "colours": None if outputs.colours is None else outputs.colours.name,
         "question": question,
         "notes": list(notes),
         "made_by": f"segevolution {__version__}",

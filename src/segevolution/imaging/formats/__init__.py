@@ -35,6 +35,7 @@ __all__ = [
     "Format",
     "SeriesInfo",
     "check_mask_output",
+    "image_files",
     "list_series",
     "read",
     "read_labels",
@@ -82,6 +83,16 @@ def read(
     volume = _load(path, ReadOptions(series, time, orientation, spacing, allow_outside, memory))
     replace(volume, name=str(path)).check_voxels()
     return volume if modality is None else replace(volume, modality=Modality.parse(modality))
+
+
+def image_files(path: Path, *, series: str | None = None, allow_outside: bool = False) -> tuple[Path, ...]:
+    """All files that `read` takes an image from: its own, that of its voxels, or the slices of its series.
+
+    Raises:
+        FormatError: as `read`, of what stands in headers.
+    """
+    files = _recognised(path).files(path, ReadOptions(series=series, allow_outside=allow_outside))
+    return tuple(dict.fromkeys(files))
 
 
 def read_labels(

@@ -59,6 +59,7 @@ class Format:
         write: (array (X, Y, Z), the volume whose grid it lies on, path, force, what labels mean); None: this format
             is only read. What labels mean is kept where the format has a place for it.
         writes: those of its suffixes that can be written.
+        files: (path, options) -> all files that `read` takes an image from; raises FormatError.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Format:
     read: Callable[[Path, ReadOptions], Volume]
     write: Callable[[Array, Volume, Path, bool, Sequence[Label]], None] | None = None
     writes: tuple[str, ...] = ()
+    files: Callable[[Path, ReadOptions], Sequence[Path]] = lambda path, options: (path,)
 
 
 def make_volume(array: Array, affine: npt.ArrayLike, path: Path, origin: Origin) -> Volume:

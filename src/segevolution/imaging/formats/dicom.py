@@ -183,4 +183,12 @@ def _modality(tag: str) -> Modality | None:
         return None
 
 
-DICOM = Format("dicom", SUFFIXES, lambda start: start[128:132] == b"DICM", read, dicom_seg.write, (dicom_seg.SUFFIX,))
+DICOM = Format(
+    "dicom",
+    SUFFIXES,
+    lambda start: start[128:132] == b"DICM",
+    read,
+    dicom_seg.write,
+    (dicom_seg.SUFFIX,),
+    lambda path, options: contents_of(path, options.memory).chosen(options.series).files,
+)

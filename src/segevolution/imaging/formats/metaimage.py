@@ -67,6 +67,13 @@ def read(path: Path, options: ReadOptions) -> Volume:
     return replace(volume, orientation_stated="TransformMatrix" in header.fields, spacing_stated=spacing_stated)
 
 
+def files(path: Path, options: ReadOptions) -> list[Path]:
+    """The header, and the files of its voxels."""
+    header = _header(path)
+    where = header.text("ElementDataFile")
+    return [path] if where.upper() == "LOCAL" else [path, *data_files(header, where, options)]
+
+
 def _header(path: Path) -> TextHeader:
     start = read_start(path)
     if not recognises(start):
@@ -150,4 +157,4 @@ def _affine(header: TextHeader, dimension: int) -> tuple[Floats, bool]:
     return _LPS_TO_RAS @ affine, stated
 
 
-METAIMAGE = Format("metaimage", (".mha", ".mhd"), recognises, read, write, (".mha", ".mhd"))
+METAIMAGE = Format("metaimage", (".mha", ".mhd"), recognises, read, write, (".mha", ".mhd"), files)

@@ -203,4 +203,5 @@ NIFTI = Format(
     read,
     write,
     (".nii", ".nii.gz"),
+    lambda path, options: _pair(path),
 )

@@ -202,7 +202,7 @@ def _contradiction(fields: Any, sides: tuple[int, ...], path: Path) -> tuple[str
         )
     unit = _MILLIMETRES.get(int(fields["xyzt_units"]) & 7, 1.0)
     spacings = [unit * np.linalg.norm(affine[:3, :3], axis=0) for affine in (sform, qform)]
-    if not np.allclose(*spacings, rtol=_SAME_SPACING):
+    if not np.allclose(spacings[0], spacings[1], rtol=_SAME_SPACING):
         first, second = (" x ".join(f"{side:.4g}" for side in spacing) for spacing in spacings)
         return (
             f"{path} contradicts itself: by its sform a voxel is {first} mm, by its qform {second} mm; the sform was "

@@ -81,6 +81,13 @@ def read(path: Path, options: ReadOptions) -> Volume:
     return replace(volume, orientation_stated=orientation_stated, spacing_stated=spacing_stated)
 
 
+def files(path: Path, options: ReadOptions) -> list[Path]:
+    """The header, and the files of its voxels."""
+    header = _header(path)
+    where = header.fields.get("datafile")
+    return [path] if where is None else [path, *data_files(header, where, options)]
+
+
 def _header(path: Path) -> TextHeader:
     start = read_start(path)
     if not recognises(start):
@@ -228,4 +235,4 @@ def _units(header: TextHeader, name: str, count: int) -> Floats:
     return np.array([MILLIMETRES.get(word.strip().lower(), 1.0) for word in words[:count]])
 
 
-NRRD = Format("nrrd", (".nrrd", ".nhdr"), recognises, read, write, (".nrrd",))
+NRRD = Format("nrrd", (".nrrd", ".nhdr"), recognises, read, write, (".nrrd",), files)

@@ -60,4 +60,4 @@ def _extent(mask: Array) -> str:
     return " ".join(f"{first} {end - 1}" for first, end in zip(low, high, strict=True))
 
 
-SEG_NRRD = Format("nrrd", (SUFFIX,), nrrd.recognises, nrrd.read, write, (SUFFIX,))
+SEG_NRRD = Format("nrrd", (SUFFIX,), nrrd.recognises, nrrd.read, write, (SUFFIX,), nrrd.files)
