@@ -32,7 +32,7 @@ from ..vocabulary import did_you_mean
 from .attempts import Attempt, note_attempt, people_of
 from .cost import MeasuredFit
 from .data import PreparedDataset, Shares, bring, check_dataset, share_out, structures_in
-from .facts import AdaptFacts, tested_on_learned
+from .facts import AdaptFacts, datasets_learned_from
 from .recipe import METHODS, NONE, SIMULATED, AdaptRequest, chosen_layers, make_recipe, replay_in_words
 from .report import REPORT, write_adapter
 from .start import choose_beginning
@@ -173,7 +173,7 @@ def adapt(
         modalities=tuple(dict.fromkeys(str(record.modality) for record in taught if record.modality)),
         retention=retention,
         simulated=[entry.name for entry in recipe.data if entry.simulate is not None],
-        learned=tested_on_learned(recipe, records, split),
+        learned=datasets_learned_from(recipe, records, split),
         attempts=attempts,
         replay=replay_in_words(request, recipe),
         method=request.method,

@@ -91,7 +91,7 @@ class _StudyManifest(_SavedFile):
     data: dict[str, _ZeroShotBadges]
 
 
-def tested_on_learned(recipe: Recipe, records: Iterable[CaseRecord], split: Split) -> list[str]:
+def datasets_learned_from(recipe: Recipe, records: Iterable[CaseRecord], split: Split) -> list[str]:
     """Datasets of which some tested patient was learned from through another one, by the patients' names.
 
     Args:
