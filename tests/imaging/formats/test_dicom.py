@@ -83,6 +83,49 @@ def test_an_unknown_modality_is_none_and_what_is_said_wins(dicom_series: Series)
     assert read(folder, modality=Modality.MRI).modality is Modality.MRI
 
 
+def with_tags(folder: Path, name: str, first: object, second: object) -> Path:
+    """The series with another value of a tag in every other slice; None leaves it out."""
+    for number, file in enumerate(sorted(folder.iterdir())):
+        data = pydicom.dcmread(file)
+        value = second if number % 2 else first
+        if value is not None:
+            setattr(data, name, value)
+        data.save_as(file)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "said"),
+    [
+        ("PatientID", "x", "y", "slices of several patients"),
+        ("FrameOfReferenceUID", "1.2", "1.3", "several frames of reference"),
+        ("ImageType", ["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"], "several parts of the signal"),
+    ],
+)
+def test_slices_that_are_not_of_one_thing_are_no_volume(
+    name: str, first: object, second: object, said: str, dicom_series: Series
+) -> None:
+    _refused(with_tags(dicom_series(), name, first, second), said)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "said"),
+    [
+        ("EchoTime", 5, 90, "echo times from 5 to 90 ms"),
+        ("EchoTime", 84.1, 84.12, None),
+        ("ImageType", ["ORIGINAL", "PRIMARY", "M", "ND"], ["ORIGINAL", "PRIMARY", "M", "NORM"], "2 image types"),
+        ("AcquisitionNumber", 1, 2, None),
+        ("PatientID", "x", None, None),
+    ],
+)
+def test_slices_of_one_series_may_differ_a_little_and_more_is_said(
+    name: str, first: object, second: object, said: str | None, dicom_series: Series
+) -> None:
+    remarks = read(with_tags(dicom_series(), name, first, second)).remarks
+    assert len(remarks) == (said is not None)
+    assert said is None or said in remarks[0]
+
+
 def test_several_series_are_listed_and_one_is_chosen(dicom_series: Series) -> None:
     dicom_series((0, 1, 2), SeriesInstanceUID="1.2.3", name="both")
     folder = dicom_series(

@@ -20,6 +20,7 @@ from ..grid import Array
 from ..volume import DicomSource, Origin, Volume
 from . import dicom_seg
 from .base import Format, ReadOptions, make_volume, scaled
+from .dicom_acquisition import check_one_acquisition
 from .dicom_file import SUFFIXES, blaming, load, without_warnings
 from .dicom_geometry import Plane, plane_of, stack
 from .dicom_padding import padding_range, without_padding
@@ -50,8 +51,9 @@ def read(path: Path, options: ReadOptions) -> Volume:
         options: its series is needed only where the folder holds several.
 
     Raises:
-        FormatError: no such series, several to choose from, slices that do not form a volume, a slope that changes
-            by slice (except PET's), colour, or pixels that are cut or cannot be decompressed.
+        FormatError: no such series, several to choose from, slices of several patients, frames of reference or parts
+            of a complex signal, slices that do not form a volume, a slope that changes by slice (except PET's),
+            colour, or pixels that are cut or cannot be decompressed.
     """
     if options.time is not None:
         raise FormatError(f"{path} is DICOM, so --time does not apply to it; choose a series with --series.")
@@ -65,12 +67,12 @@ def read(path: Path, options: ReadOptions) -> Volume:
                 data = _with_pixels(file, options.memory)
                 slices.extend(_slices(data, file, len(files), options.memory))
                 headers.append(_without_pixels(data))
+    remarks = list(check_one_acquisition(headers, files, path))
     order, affine = stack([part.plane for part in slices], path)
     slices = [slices[index] for index in order]
     array, padded = _signal(slices, path, info.modality)
     source = DicomSource(tuple(headers), tuple(order), affine)
     volume = make_volume(array, affine, path, Origin(path, "dicom", series=info.uid, source=source))
-    remarks = []
     if copies:
         remarks.append(f"{path}: {copies} files are byte-identical copies of others; one of each was read")
     if padded:
