@@ -227,10 +227,15 @@ def safe_name(name: str, what: str, *, error: type[SegevolutionError] = OutputEr
     return name
 
 
+def utf8_text(text: str) -> str:
+    """Text that UTF-8 can hold: what a path has of other bytes becomes an escape, such as "\\udcff" for byte 255."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; see `utf8_text`."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(utf8_text(text), encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -244,11 +249,13 @@ def json_text(value: Any) -> str:
 
 
 def plain_values(value: Any) -> Any:
-    """The value as JSON holds it: tuples become lists, NaN and infinity None."""
+    """The value as JSON holds it: tuples become lists, NaN and infinity None; text is `utf8_text`."""
     if isinstance(value, Mapping):
         return {key: plain_values(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain_values(inner) for inner in value]
+    if isinstance(value, str):
+        return utf8_text(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -178,6 +178,23 @@ def test_a_bad_file_stops_no_other_and_the_status_says_so(run: Run, scans: list[
     assert not list(out.glob("*.failed.txt"))
 
 
+def test_a_name_that_is_no_utf_8_is_one_sentence_and_stops_no_other(run: Run, tmp_path: Path) -> None:
+    odd = tmp_path / "in" / os.fsdecode(b"m\xff.nii.gz")
+    try:
+        scan(odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    status, _, err = run(odd)
+    assert (status, "m\\udcff.nii.gz has a name that is not UTF-8" in err) == (2, True)
+    scan(tmp_path / "in" / "p1.nii.gz")
+    status, _, err = run(tmp_path / "in", "-o", tmp_path / "out", "--json")
+    assert status == 1
+    assert [(row["scan"], row["status"]) for row in table(tmp_path / "out")] == [
+        ("m\\udcff", "failed"),
+        ("p1", "done"),
+    ]
+
+
 def test_parts_share_the_scans_out_and_the_table_holds_all(run: Run, scans: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(*scans, "-o", out, "--part", "2/2")[0] == 0

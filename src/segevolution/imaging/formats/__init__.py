@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import FormatError, OutputError, VolumeError
+from ...files import utf8_text
 from ...memory import MemoryBudget
 from ...vocabulary import Modality
 from ..grid import Array
@@ -220,7 +221,9 @@ def _load(path: Path, options: ReadOptions) -> Volume:
 def _recognised(path: Path) -> Format:
     """The format of a path, by its suffix, else by its first bytes."""
     if not path.exists():
-        raise FormatError(f"{path} does not exist; check the path.")
+        raise FormatError(f"{utf8_text(str(path))} does not exist; check the path.")
+    if utf8_text(str(path)) != str(path):
+        raise FormatError(f"{utf8_text(str(path))} has a name that is not UTF-8, so no text can hold it; rename it.")
     if path.is_dir():
         return DICOM
     try:
