@@ -97,8 +97,8 @@ def check_primary(
         strengths: shift -> its strengths.
     """
     against = primary.against or reference
-    for name in (primary.method, against):
-        _among("method", name, methods)
+    _among("method", primary.method, methods)
+    _among("against", against, methods)
     if primary.method == against:
         raise ValueError(f"primary compares {primary.method} with itself; name another method, or against")
     _among("data", primary.data, data)
