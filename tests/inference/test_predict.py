@@ -7,9 +7,10 @@ import pytest
 
 from segevolution.errors import AdapterError, CheckpointError, DeviceError
 from segevolution.imaging.formats import read, read_labels
+from segevolution.inference.confidence import Confidence
 from segevolution.inference.load import load
 from segevolution.inference.outputs import file_name
-from segevolution.inference.predict import predict
+from segevolution.inference.predict import _best_first, predict
 from segevolution.inference.request import SegmentRequest
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
@@ -81,3 +82,8 @@ def test_a_dicom_folder_is_segmented_on_its_grid_whatever_the_labels_orientation
     assert (found.min(axis=0) >= low - margin).all()
     assert (found.max(axis=0) <= high + margin).all()
     assert np.abs(found - inside).max(axis=1).min() < margin
+
+
+def test_alternatives_come_by_expected_overlap_where_it_is_known() -> None:
+    assert _best_first([Confidence(value, (), None) for value in (0.03, 0.42, 0.46)]) == [2, 1, 0]
+    assert _best_first([Confidence(value, (), None) for value in (0.03, None, 0.46)]) == [0, 1, 2]

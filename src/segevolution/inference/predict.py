@@ -106,7 +106,11 @@ def predict(
         masks = _write_masks(request, [places[path] for path in outputs.masks], session, answers, labels, joined)
         values = [1 if request.candidates else label.value for label in labels] * (len(names) // len(labels))
         results = measure(names, values, outputs, volume, masks, answers, judged)
-        doubts = tuple(f"{result.name}: {clause}" for result in results for clause in result.warnings)
+        doubts = tuple(
+            f"{result.name}{f', alternative {number}' if request.candidates else ''}: {clause}"
+            for number, result in enumerate(results, start=1)
+            for clause in result.warnings
+        )
         warnings = (*volume.unstated, *volume.remarks, *signal_sentences, *doubts)
         notes = (
             *warnings,
@@ -174,7 +178,17 @@ def _answered(
                 answer = replace(answer, mask=_FOLDED if answer.mask.any() else _EMPTY)
             answers.append(answer if request.probabilities is not None else replace(answer, logits=None))
         del candidates, answer  # their logits, before the next structure is asked for
+    if request.candidates:
+        order = _best_first(judged)
+        answers, judged = [answers[place] for place in order], [judged[place] for place in order]
     return answers, judged, builder
+
+
+def _best_first(judged: Sequence[Confidence]) -> list[int]:
+    """Places of alternatives by their expected overlap; as they came, by the network's own, where one has none."""
+    expected = [each.expected_overlap for each in judged]
+    places = list(range(len(judged)))
+    return places if None in expected else sorted(places, key=lambda place: -(expected[place] or 0.0))
 
 
 def _is_believed(answer: Segmentation, confidence: Confidence) -> bool:
