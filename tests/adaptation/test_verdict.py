@@ -180,7 +180,7 @@ def test_before_and_after_are_of_the_same_questions():
 def test_below_six_patients_no_gain_is_claimed_whatever_the_difference():
     found = advice(made({"text": 0.3}, patients=5), ct(0.0))
     assert found.answer is Recommendation.UNKNOWN
-    assert "5 patients held out are too few to know" in found.headline
+    assert "5 patients tested are too few to know" in found.headline
     assert "no gain is claimed" in found.headline
     assert any(sentence.startswith("text: too few patients to know (+0.300,") for sentence in found.reasons)
 

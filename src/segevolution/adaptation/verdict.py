@@ -148,7 +148,7 @@ def _answer(
     gain = measured.gain.estimate
     if gain.patients < FEWEST:
         return Recommendation.UNKNOWN, (
-            f"{_counted(gain.patients)} held out {'is' if gain.patients == 1 else 'are'} too few to know whether "
+            f"{_counted(gain.patients)} tested {'is' if gain.patients == 1 else 'are'} too few to know whether "
             f"adapting helped ({FEWEST} are needed): no gain is claimed."
         )
     rose = measured.gain.verdict is Verdict.HIGHER and gain.mean >= WORTH

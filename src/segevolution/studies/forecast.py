@@ -129,15 +129,16 @@ def forecast(recipe: Recipe, folder: Path, *, root: Path | None = None, device: 
     trained = {people[name.dataset, name.case] for job in study_plan.trainings for name in (*job.train, *job.replay)}
     tested = {people[job.part.dataset, job.part.case] for job in study_plan.evaluations}
     training_hours, measuring_hours = estimate_hours(study_plan, facts, bases, device)
+    runs = tuple(job.run for job in study_plan.trainings if job.fit is not None)  # a ready adapter learns nothing
     return Forecast(
         datasets=tuple(datasets),
-        trainings=len(study_plan.trainings),
+        trainings=len(runs),
         evaluations=len(study_plan.evaluations),
         trained_patients=len(trained),
         tested_patients=len(tested),
         training_hours=training_hours,
         measuring_hours=measuring_hours,
-        runs=tuple(job.run for job in study_plan.trainings),
+        runs=runs,
         not_asked=(*study_plan.report.omitted, *_not_known_yet(recipe, facts)),
     )
 
