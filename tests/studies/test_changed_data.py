@@ -12,6 +12,7 @@ from segevolution.adaptation.data import bring
 from segevolution.data.sources import Overrides
 from segevolution.errors import RecipeError
 from segevolution.recipes.dataset import Dataset
+from segevolution.recipes.source_files import list_files
 from segevolution.recipes.stores import open_dataset, prepare_job
 from segevolution.vocabulary import Modality
 
@@ -131,3 +132,15 @@ def test_an_adaptation_reads_again_what_changed_and_says_so(tmp_path):
     assert after.store.names == ("p1",)
     assert after.decisions[0].startswith("read again, since files were changed or deleted: ")
     assert after.store.fingerprint() == bring(tmp_path / "mine", tmp_path / "work2", *how).store.fingerprint()
+
+
+def test_a_linked_folder_is_listed_once_however_links_lead(tmp_path):
+    patients(tmp_path / "mine", ["a", "b"])
+    (tmp_path / "mine" / "images" / "again").symlink_to(tmp_path / "mine", target_is_directory=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "c.txt").touch()
+    (tmp_path / "mine" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    listed = list_files(tmp_path / "mine", tmp_path / "run")
+    assert sorted(listed) == [
+        *("images/a.nii.gz", "images/b.nii.gz", "labels.json", "labels/a.nii.gz", "labels/b.nii.gz", "linked/c.txt"),
+    ]

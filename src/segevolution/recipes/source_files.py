@@ -23,12 +23,15 @@ def list_files(folder: Path, without: Path) -> dict[str, str]:
         folder: of the dataset.
         without: a folder that is left out, since what works on the dataset writes there; hidden ones are, too.
     """
-    files = {}
+    files: dict[str, str] = {}
+    seen = {without.resolve()}  # a linked folder is followed once, so that no circle is
     for place, folders, names in os.walk(folder, followlinks=True):
         here = Path(place)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (here / name).resolve() != without.resolve()
-        )
+        if here.resolve() in seen:
+            folders.clear()
+            continue
+        seen.add(here.resolve())
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
                 try:
