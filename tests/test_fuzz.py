@@ -18,7 +18,7 @@ fuzz = importlib.util.module_from_spec(_SPEC)
 sys.modules["segevolution_fuzz"] = fuzz
 _SPEC.loader.exec_module(fuzz)
 
-EACH = 24
+EACH = 32
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")

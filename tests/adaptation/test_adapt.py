@@ -287,7 +287,7 @@ def test_one_patient_is_learned_from_and_no_gain_is_claimed(request_of, quick_fi
 def test_a_few_patients_get_a_measurement_and_no_claim(request_of, quick_fit):
     done = run(request_of(patients=4), fit=quick_fit)
     assert done.report["split"]["patients"] == {"train": 3, "validation": 0, "test": 1}
-    assert "1 patient held out is too few to know" in done.report["headline"]
+    assert "1 patient tested is too few to know" in done.report["headline"]
 
 
 @pytest.mark.parametrize(
@@ -412,10 +412,10 @@ def test_names_new_to_the_base_are_learned_faster_and_by_the_text_tower_too(requ
 def test_other_contrasts_and_a_share_of_the_start_keep_what_few_patients_lose(request_of, toy_root):
     model = load("segvol-mini-2", device="cpu")
 
-    def made(store, begun: Beginning, **changes) -> dict[str, Any]:
+    def made(store, begun: Beginning, names=("liver",), **changes) -> dict[str, Any]:
         brought = PreparedDataset(Store.open(toy_root / store), "ours")
         recipe, _ = make_recipe(
-            *(request_of(base="segvol-mini-2", **changes), brought, ("liver",), brought.store.cases, model.spec),
+            *(request_of(base="segvol-mini-2", **changes), brought, names, brought.store.cases, model.spec),
             *(chosen_layers(model), HELD_OUT, begun),
         )
         return recipe.fit
@@ -423,6 +423,7 @@ def test_other_contrasts_and_a_share_of_the_start_keep_what_few_patients_lose(re
     bare = Beginning("segvol-mini-2")
     expert = Beginning("segvol-mini-2", "segvol-mini-mri", "mixture", "segvol-mini-mri")
     assert made("mri", expert)["intensity"] == {"recontrast": {"share": {"MRI": CONTRASTS}}}
+    assert made("mri", bare, ("liver", "myocardium"))["intensity"] == {"recontrast": {"share": {}}}  # a new name
     assert made("ct", bare)["intensity"] == {"recontrast": {"share": {}}}
     assert made("mri", expert)["start_share"] == START_SHARE
     assert made("mri", bare)["start_share"] == 0  # there is nothing to keep

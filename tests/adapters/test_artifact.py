@@ -61,7 +61,7 @@ def test_the_folder_holds_three_files_and_the_fingerprint_of_the_bare_base(saved
 
 def test_another_base_is_refused_with_both_names_unless_forced(saved):
     other = TinyBackbone(TinyConfig(seed=5)).eval()
-    with pytest.raises(AdapterError, match=r"needs tiny-ct \(.*this is TinyBackbone \("):
+    with pytest.raises(AdapterError, match=r"needs tiny-ct \(\w+\), and this network \(\w+\) is another"):
         load_adapter(saved, other)
     assert load_adapter(saved, other, force=True).method == "lora"
 

@@ -31,10 +31,25 @@ def test_a_network_answers_to_what_its_adapter_learned_while_it_is_attached(base
     assert base.spec.structures == ("liver", "left ventricle")
 
 
+def test_greys_are_not_exchanged_for_an_adapter_that_knows_scans_as_they_are(base, tmp_path):
+    adapter = create("lora", {"rank": 2})
+    adapter.attach(base)
+    assert base.spec.exchanged_greys
+    adapter.forgo_exchanged_greys()
+    assert not base.spec.exchanged_greys
+    save_adapter(adapter, base, tmp_path / "plain")
+    adapter.detach()
+    assert base.spec.exchanged_greys
+    assert not load_adapter(tmp_path / "plain", base).exchanged_greys
+    assert not base.spec.exchanged_greys
+
+
 def test_a_merged_network_keeps_what_its_adapter_learned(base, tmp_path):
     adapter = create("lora", {"rank": 2})
     adapter.attach(base)
     adapter.add_structures(["left ventricle"])
+    adapter.forgo_exchanged_greys()
     adapter.merge()
     save_model(base, tmp_path / "merged")
-    assert load_model(tmp_path / "merged", device=torch.device("cpu")).spec.structures == ("liver", "left ventricle")
+    merged = load_model(tmp_path / "merged", device=torch.device("cpu")).spec
+    assert (merged.structures, merged.exchanged_greys) == (("liver", "left ventricle"), False)

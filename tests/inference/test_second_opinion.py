@@ -58,6 +58,7 @@ def volume(modality):
         (Modality.MRI, {"intensity": "soft_tissue"}, False),
         (Modality.MRI, {"estimates_overlap": False}, False),
         (Modality.MRI, {"framing": "sliding"}, False),
+        (Modality.MRI, {"exchanged_greys": False}, False),
     ],
 )
 def test_who_gets_a_second_opinion(modality, changes, due):

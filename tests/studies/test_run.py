@@ -242,6 +242,14 @@ def test_replayed_cases_come_with_their_weight(study, toy_recipe, changed, quick
     assert (replayed, [name[:2] for name in ct]) == (0.25, ["ct"])
 
 
+@pytest.mark.parametrize(("shown", "exchanged"), [({}, False), ({"MRI": 0.3}, True)])
+def test_who_learned_scans_as_they_are_is_not_asked_with_exchanged_greys(
+    study, toy_recipe, changed, quick_fit, shown, exchanged
+):
+    study(changed(toy_recipe, fit={**toy_recipe.fit, "intensity": {"recontrast": {"share": shown}}}))
+    assert describe(study.folder / "models" / "lora-s0" / "adapter")["exchanged_greys"] is exchanged
+
+
 def test_the_manifest_holds_what_is_needed_to_repeat_the_study(study, toy_recipe):
     done = study()
     manifest = json.loads((study.folder / "manifest.json").read_text("utf-8"))

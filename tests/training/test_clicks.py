@@ -101,7 +101,7 @@ def test_without_clicks_nothing_changes(toy, tmp_path):
 
 
 def test_impossible_clicks_are_refused(toy):
-    with pytest.raises(ValidationError, match="clicks is -1"):
+    with pytest.raises(ValidationError, match=r"prompt\.clicks\n  Input should be greater than or equal to 0"):
         FitSettings(prompt={"clicks": -1})
     with pytest.raises(RecipeError, match="takes no points"):
         PromptableModule(TinyBackbone(VARIANTS["sliding"]), toy.settings(prompt={"clicks": 1}))

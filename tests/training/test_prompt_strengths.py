@@ -146,9 +146,9 @@ def test_the_network_reads_the_words_it_knows():
     [
         ({"templates": {"modalty": 1}}, 'did you mean "modality"'),
         ({"templates": {"ct": 0}}, "one of them above 0"),
-        ({"wrong": 1.5}, "wrong is 1.5; give a share"),
+        ({"wrong": 1.5}, r"prompt\.wrong\n  Input should be less than or equal to 1"),
         ({"few": 0.6, "many": 0.6}, "few and many are 1.2"),
-        ({"box_smaller": 1.0}, "below 1"),
+        ({"box_smaller": 1.0}, r"prompt\.box_smaller\n  Input should be less than 1"),
         ({"bordr": 0.5}, "bordr"),
     ],
 )

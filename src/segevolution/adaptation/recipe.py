@@ -167,7 +167,7 @@ def make_recipe(
         "methods": [_before(beginning), _trained(request.method, modalities, layers, beginning)],
         "fit": {
             **_fit(request, bool(shares.split.validation), spec.windows, new),
-            **_breadth(request, modalities, beginning),
+            **_breadth(request, modalities, beginning, new),
             "objective": _objective(others, modalities),
         },
         "prompts": [kind for kind in COMBINATIONS if set(kind.split("+")) <= set(spec.accepts)],
@@ -263,9 +263,14 @@ def _fit(request: AdaptRequest, validated: bool, windows: str, new: bool) -> dic
     return values
 
 
-def _breadth(request: AdaptRequest, modalities: set[Modality | None], beginning: Beginning) -> dict[str, Any]:
-    """What keeps training on few patients of one sequence from losing other sequences and clinics."""
-    contrasts = {Modality.MRI.value: CONTRASTS} if Modality.MRI in modalities else {}
+def _breadth(
+    request: AdaptRequest, modalities: set[Modality | None], beginning: Beginning, new: bool
+) -> dict[str, Any]:
+    """What keeps training on few patients of one sequence from losing other sequences and clinics.
+
+    Where names are `new`, there is nothing of them to lose, and views as they are teach them more.
+    """
+    contrasts = {Modality.MRI.value: CONTRASTS} if Modality.MRI in modalities and not new else {}
     usual = 0.0 if beginning.start is None else START_SHARE
     return {
         "intensity": {"recontrast": {"share": contrasts}},

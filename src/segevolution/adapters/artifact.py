@@ -65,6 +65,7 @@ class AdapterDescription(Document):
         trained: numbers that were trained.
         trained_groups: the same by what they are; empty in a folder of an earlier version.
         structures: names that it was taught.
+        exchanged_greys: whether its network may be asked with bright and dark exchanged; so in folders that do not say.
         card: what README.md says.
     """
 
@@ -75,6 +76,7 @@ class AdapterDescription(Document):
     trained: Annotated[int, Field(ge=0)]
     trained_groups: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(max_length=100, default_factory=dict)]
     structures: Annotated[list[Name], Field(max_length=10_000, default_factory=list)]
+    exchanged_greys: bool = True
     card: dict[str, Any]
 
 
@@ -122,6 +124,7 @@ def save_adapter(
         "trained": sum(trainable(backbone).values()),
         "trained_groups": trained_groups(backbone, adapter.module),
         "structures": list(adapter.structures),
+        **({} if adapter.exchanged_greys else {"exchanged_greys": False}),
         "card": card_values,
     }
     state = {name: tensor.cpu().contiguous() for name, tensor in adapter.state().items()}
@@ -190,6 +193,8 @@ def load_adapter(
         raise AdapterError(f"{folder / CONFIG} cannot be used: {error}") from error
     _check_sizes(adapter, folder)
     adapter.add_structures(section.structures)
+    if not section.exchanged_greys:
+        adapter.forgo_exchanged_greys()
     adapter.load_state(read_state(folder / WEIGHTS))
     adapter.attach(backbone)
     return adapter

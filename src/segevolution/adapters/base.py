@@ -47,6 +47,7 @@ class BaseAdapter(ABC):
         self._kept: dict[str, Tensor] | None = None
         self._spec: Spec | None = None
         self._structures: tuple[str, ...] = ()
+        self._exchanged_greys = True
 
     @property
     def structures(self) -> tuple[str, ...]:
@@ -63,6 +64,17 @@ class BaseAdapter(ABC):
         if self._backbone is not None and attached(self._backbone) is self:
             self._backbone.spec = self.adapted_spec()
 
+    @property
+    def exchanged_greys(self) -> bool:
+        """Whether its network may be asked with bright and dark exchanged, see `Spec`."""
+        return self._exchanged_greys
+
+    def forgo_exchanged_greys(self) -> None:
+        """Say that it is, or will be, trained on scans as they are, so that its network is asked of no others."""
+        self._exchanged_greys = False
+        if self._backbone is not None and attached(self._backbone) is self:
+            self._backbone.spec = self.adapted_spec()
+
     def adapted_spec(self) -> Spec:
         """The spec of its network while it is on: the base's, with the structures that it was trained on.
 
@@ -70,6 +82,8 @@ class BaseAdapter(ABC):
             AdapterError: it is not attached.
         """
         base = self._spec or self.backbone.spec
+        if not self._exchanged_greys:
+            base = replace(base, exchanged_greys=False)
         if not base.structures:
             return base
         return replace(base, structures=tuple(dict.fromkeys((*base.structures, *self._structures))))

@@ -52,10 +52,12 @@ class SecondOpinion:
     ) -> "SecondOpinion | None":
         """One for a scan whose intensities the network's recipe changes; None for any other.
 
-        Nor is there one for a network that does not tell how sure it is, or does not look at the whole scan first.
+        Nor is there one for a network that does not tell how sure it is, that does not look at the whole scan first, or
+        that learned scans as they are: of one with its greys exchanged it is sure, and wrong.
         """
         normaliser = NORMALISERS[spec.intensity]
-        if not spec.estimates_overlap or spec.framing != "zoom" or not normaliser.changes(volume):
+        asks = spec.estimates_overlap and spec.exchanged_greys and spec.framing == "zoom"
+        if not asks or not normaliser.changes(volume):
             return None
         return cls(image, normaliser.exchanged, open_image)
 

@@ -84,6 +84,8 @@ class Spec:
         previous: (d, h, w) of the logits by which an earlier answer is told, where MASK is accepted; those of
             `Masks.logits`.
         estimates_overlap: whether `Masks.iou` was trained to be an estimate; where it was not, answers have none (NaN).
+        exchanged_greys: whether it may also be asked with bright and dark exchanged, see `inference.second_opinion`;
+            not with an adapter that learned from scans of another modality in no contrast but their own.
         maps: how prompts are drawn beside the image, for a network that reads them as channels; None for others.
         neighbours: slices on each side of one that are encoded together with it; 0 unless an adapter looks across them.
         adaptable: dotted names of the linear and convolution layers an adapter may wrap.
@@ -115,6 +117,7 @@ class Spec:
     resizing: Resizing = "bilinear"
     previous: Triple | None = None
     estimates_overlap: bool = True
+    exchanged_greys: bool = True
     maps: PromptMaps | None = None
     neighbours: int = 0
     adaptable: tuple[str, ...] = ()

@@ -25,6 +25,8 @@ from ..recipes.roles import CaseName
 from ..runtime import resolve_device, seed_everything
 from ..training.batches import CaseGroup
 from ..training.fit import FitResult, fit, load_group
+from ..training.settings import FitSettings
+from ..vocabulary import Modality
 from .jobs import SCRATCH, TrainJob
 from .ready_adapter import BEFORE, describe_case, read_ready
 from .rivals import RIVALS
@@ -69,6 +71,8 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
         *_groups(stores, job.replay, backbone.spec, job.replay_weight),
     ]
     adapter.add_structures(sorted({name for group in groups for case in group.cases for name in case.structures}))
+    if job.start is None and _learns_as_they_are(groups, settings):
+        adapter.forgo_exchanged_greys()
     with redirect_stdout(sys.stderr):  # Lightning's bar; stdout is for results
         result = (workspace.fit or fit)(
             backbone,
@@ -83,6 +87,12 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
     save_adapter(adapter, backbone, place / "adapter", _card(job, stores, result), force=True)
     note_training(place, {"key": job.key, "run": job.run, "settings": asdict(settings), **asdict(result)})
     return place / "adapter"
+
+
+def _learns_as_they_are(groups: Sequence[CaseGroup], settings: FitSettings) -> bool:
+    """Whether scans of other modalities than CT are learned from in no contrast but their own."""
+    modalities = {case.modality for group in groups for case in group.cases}
+    return bool(modalities - {Modality.CT}) and not any(settings.intensity.recontrast.share.values())
 
 
 @torch.no_grad()

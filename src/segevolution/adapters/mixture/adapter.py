@@ -143,6 +143,8 @@ class MixtureAdapter(BaseAdapter):
             )
         experts.write(name, lora.state())
         self.add_structures(lora.structures)
+        if not lora.exchanged_greys:
+            self.forgo_exchanged_greys()
 
     def expert(self, name: str) -> LoraAdapter:
         """One expert as a LoRA of its own, not attached: to be saved, merged, or used alone.
@@ -158,6 +160,8 @@ class MixtureAdapter(BaseAdapter):
         lora = LoraAdapter(replace(config, targets=layers_in(state)) if self.config.gate == "task" else config)
         lora.load_state(state)
         lora.add_structures(self.structures)
+        if not self.exchanged_greys:
+            lora.forgo_exchanged_greys()
         return lora
 
     def _enter(self, backbone: BackboneModule) -> None:

@@ -105,6 +105,7 @@ class SegVolConfig:
         text: the text tower, or None for a network that accepts no text.
         template: a key of vocabulary.TEMPLATES. The published weights only ever saw "ct".
         structures: names that the text tower was trained on; empty when any text may be tried.
+        exchanged_greys: see `Spec`; False where an adapter was merged that learned scans as they are.
         intensity: a name in imaging.intensity.NORMALISERS.
         windows: how zoom-in looks unless a caller says otherwise, see inference/strategies/zoom.py.
         coordinates: "published" keeps the published mix-up of axes between grid and prompt codes, which is
@@ -132,6 +133,7 @@ class SegVolConfig:
     text: TextConfig | None = None
     template: str = "ct"
     structures: tuple[str, ...] = ()
+    exchanged_greys: bool = True
     intensity: str = "foreground"
     windows: Windows = "roi"
     coordinates: Literal["published", "matching"] = "published"

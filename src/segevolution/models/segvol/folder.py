@@ -31,4 +31,8 @@ def save(model: SegVol, folder: Path) -> dict[str, Any]:
     """Write the tokenizer into a folder; the sizes for config.json."""
     if model.text_encoder is not None and model.text_encoder.tokenizer is not None:
         model.text_encoder.tokenizer.save(folder)
-    return replace(model.config, structures=model.spec.structures).to_dict()  # an adapter may have taught it more
+    spec = model.spec  # an adapter may have taught it more
+    values = replace(model.config, structures=spec.structures, exchanged_greys=spec.exchanged_greys).to_dict()
+    if spec.exchanged_greys:
+        del values["exchanged_greys"]  # as in folders of earlier versions
+    return values

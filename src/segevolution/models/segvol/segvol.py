@@ -60,6 +60,7 @@ class SegVol(BackboneModule):
             parameter_groups=PARAMETER_GROUPS,
             adaptation=_adaptation(any(groups[part] for part in _CONVOLUTIONS)),
             structures=config.structures,
+            exchanged_greys=config.exchanged_greys,
             windows=config.windows,
             decoder=DecoderSizes(config.width, MASKS, config.width // 8, _finest(config)),
         )
