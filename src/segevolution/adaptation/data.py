@@ -13,9 +13,8 @@ from ..data.splits import PARTS, Person, Split, few_shot, split_patients, torn_p
 from ..data.store import Store
 from ..errors import RecipeError, StoreError
 from ..evaluation.intervals import FEWEST
-from ..files import write_json
-from ..recipes.keys import digest, noted_key
-from ..recipes.source_files import FILES, changed_files, list_files, noted_files, some
+from ..recipes.keys import digest
+from ..recipes.source_files import list_files, reopened, some
 from ..vocabulary import Modality, canonical, did_you_mean
 
 Share = int | float
@@ -132,14 +131,7 @@ def bring(
     }
     note, path = work / "dataset.json", work / "dataset"
     key = digest(made_of)
-    same = noted_key(note) == key
-    noted, files = noted_files(note) if same else None, list_files(folder, work)
-    store = Store.ensure(path) if same else Store.create(path, force=True)
-    changed = changed_files(noted, files, store) if same else ()
-    if changed:
-        store = Store.create(path, force=True)
-    if noted != files:
-        write_json(note, {"key": key, **made_of, FILES: files})
+    store, changed = reopened(path, {"key": key, **made_of}, list_files(folder, work), note)
     report = prepare(source_data, store, progress=progress)
     if not len(store):
         reason = next(iter(report.failed.values()), "it holds none")

@@ -106,13 +106,13 @@ def measure(
     own_rows = table[~table["dataset"].isin(list(retention))]
     rows = []
     for (dataset, modality, prompt), part in grouped(table, ("dataset", "modality", "prompt")):
-        asked = {frozenset(names): group for names, group in by_answerers(part)}
-        shared = asked.get(frozenset((reference, method)), part)
-        before, after = (estimate(shared[shared["method"] == name]) for name in (reference, method))
-        change = difference(shared, method, reference)
+        rows_by_answerers = {frozenset(names): group for names, group in by_answerers(part)}
+        shared_rows = rows_by_answerers.get(frozenset((reference, method)), part)
+        before, after = (estimate(shared_rows[shared_rows["method"] == name]) for name in (reference, method))
+        change = difference(shared_rows, method, reference)
         row = VerdictRow(dataset, modality, prompt, before, after, change, dataset in retention)
-        own = asked.get(frozenset((method,)), part[:0])
-        rows.append(replace(row, no_before=tuple(dict.fromkeys(own["structure"]))))
+        adapter_rows = rows_by_answerers.get(frozenset((method,)), part[:0])
+        rows.append(replace(row, no_before=tuple(dict.fromkeys(adapter_rows["structure"]))))
     fallen = [
         name for (name,), part in grouped(own_rows, ("structure",)) if has_fallen(difference(part, method, reference))
     ]

@@ -100,31 +100,31 @@ def datasets_learned_from(recipe: Recipe, records: Iterable[CaseRecord], split: 
         split: of its cases.
     """
     own, *others = recipe.data
-    learned: dict[str, set[Person]] = {own.name: set()}
-    tested: dict[str, set[Person]] = {own.name: set()}
+    people_learned_from: dict[str, set[Person]] = {own.name: set()}
+    people_tested: dict[str, set[Person]] = {own.name: set()}
     for record in records:
         if record.name in (*split.train, *split.validation):
-            learned[own.name].add(record.person)
+            people_learned_from[own.name].add(record.person)
         if own.folds > 1 or record.name in split.test:
-            tested[own.name].add(record.person)
+            people_tested[own.name].add(record.person)
     for entry in others:
         if entry.path is not None:
             people = {record.person for record in Store.open(Path(entry.path)).cases}
-            learned[entry.name] = people if entry.replay else set()
-            tested[entry.name] = people if entry.test else set()
+            people_learned_from[entry.name] = people if entry.replay else set()
+            people_tested[entry.name] = people if entry.test else set()
     return [
         name
-        for name, people in tested.items()
-        if any(people & taught for other, taught in learned.items() if other != name)
+        for name, people in people_tested.items()
+        if any(people & taught for other, taught in people_learned_from.items() if other != name)
     ]
 
 
 def left_alone(facts: AdaptFacts) -> list[str]:
     """Modalities that the adapter leaves to the base whatever the image: those that a mixture's table sends there."""
-    made = describe(facts.study / "models" / facts.run / "adapter")
-    if made["method"] != MixtureAdapter.method:
+    description = describe(facts.study / "models" / facts.run / "adapter")
+    if description["method"] != MixtureAdapter.method:
         return []
-    config = MixtureConfig.from_dict(made["settings"])
+    config = MixtureConfig.from_dict(description["settings"])
     return [modality.value for modality in Modality if config.leaves_alone(modality)]
 
 

@@ -192,9 +192,7 @@ def load_adapter(
     except AdapterError as error:
         raise AdapterError(f"{folder / CONFIG} cannot be used: {error}") from error
     _check_sizes(adapter, folder)
-    adapter.add_structures(section.structures)
-    if not section.exchanged_greys:
-        adapter.forgo_exchanged_greys()
+    adapter.take_over(section.structures, section.exchanged_greys)
     adapter.load_state(read_state(folder / WEIGHTS))
     adapter.attach(backbone)
     return adapter

@@ -61,8 +61,7 @@ class BaseAdapter(ABC):
     def add_structures(self, structures: Iterable[str]) -> None:
         """Name structures that it is, or will be, trained on."""
         self._structures = tuple(dict.fromkeys((*self._structures, *structures)))
-        if self._backbone is not None and attached(self._backbone) is self:
-            self._backbone.spec = self.adapted_spec()
+        self._renew_spec()
 
     @property
     def exchanged_greys(self) -> bool:
@@ -72,6 +71,15 @@ class BaseAdapter(ABC):
     def forgo_exchanged_greys(self) -> None:
         """Say that it is, or will be, trained on scans as they are, so that its network is asked of no others."""
         self._exchanged_greys = False
+        self._renew_spec()
+
+    def take_over(self, structures: Iterable[str], exchanged_greys: bool) -> None:
+        """Say of itself what a folder, or another adapter, says that it learned; see the properties of these names."""
+        self.add_structures(structures)
+        if not exchanged_greys:
+            self.forgo_exchanged_greys()
+
+    def _renew_spec(self) -> None:
         if self._backbone is not None and attached(self._backbone) is self:
             self._backbone.spec = self.adapted_spec()
 

@@ -7,6 +7,7 @@ A base that has seen CT alone stays what it is for CT, to the last bit, and MRI 
 taught for it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +68,13 @@ def model_of(adapter: str | Path | None) -> str:
     """
     if adapter is None or adapter == NONE:
         return DEFAULT
-    base = str(describe(find_adapter(adapter))["base"]["name"])
-    return base if base in {entry.name for entry in list_models()} else DEFAULT
+    return base_among(find_adapter(adapter), [entry.name for entry in list_models()], DEFAULT)
+
+
+def base_among(folder: Path, known: Collection[str], otherwise: str) -> str:
+    """The base that an adapter says it belongs to, where it is among those that are known; raises AdapterError."""
+    base = str(describe(folder)["base"]["name"])
+    return base if base in known else otherwise
 
 
 def experts() -> dict[tuple[str, Modality], ShippedExpert]:

@@ -5,15 +5,16 @@ where an image lies tells nothing against it; only an image at another place and
 """
 
 import hashlib
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..errors import FormatError
+from ..imaging.formats import image_files
 
 _WHOLE = 1 << 20  # bytes up to which a file is read whole
 _BLOCK = 1 << 12
 _BLOCKS = 256  # of a larger file, spread evenly; two images that differ, differ in one of them
-_DETACHED = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,14 @@ def image_identity(path: Path, series: str | None = None) -> ImageIdentity | Non
     return ImageIdentity(str(path.absolute()), digest.hexdigest())
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path) -> Sequence[Path]:
     """The files of an image: one, a header and its voxels, or the slices of a folder."""
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    name = path.name.lower()
-    if name.endswith((".hdr", ".hdr.gz")):
-        stem = re.sub(r"\.hdr(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-        return [path, *(file for end in (".img", ".img.gz") if (file := path.with_name(stem + end)).is_file())]
-    if name.endswith((".mhd", ".nhdr")):
-        with path.open("rb") as stream:
-            match = _DETACHED.search(stream.read(_WHOLE))
-        data_file = path.parent / match[1].decode("utf-8", "replace") if match else path
-        return [path, *([data_file] if match and data_file.is_file() else [])]
-    return [path]
+    try:
+        return [file for file in image_files(path) if file.is_file()]
+    except FormatError:
+        return [path]  # what is wrong with it is said where it is read
 
 
 def _samples(file: Path) -> Iterator[bytes]:

@@ -77,12 +77,12 @@ def _levels(
     """A row for the questions that all methods answered, and one for those of each other group of methods."""
     groups = list(by_answerers(rows[rows["method"].isin(list(methods))], metric))
     answering = [method for method in methods if any(method in answerers for answerers, _ in groups)]
-    for answerers, shared in groups:
+    for answerers, group_rows in groups:
         only = only_in_words(answerers, answering)
-        parts = {method: part for (method,), part in grouped(shared, ("method",))}
+        parts = {method: part for (method,), part in grouped(group_rows, ("method",))}
         values = {method: patient_levels(part, metric) for method, part in parts.items()}
         levels = {method: estimate(part, metric, values[method]) for method, part in parts.items()}
-        asked = replace(question, words=f"{question.words}, {only}") if only else question
-        yield LevelRow(asked, structure, levels, values, len(values[answerers[0]]))
+        row_question = replace(question, words=f"{question.words}, {only}") if only else question
+        yield LevelRow(row_question, structure, levels, values, len(values[answerers[0]]))
     if not groups:
         yield LevelRow(question, structure, {}, {}, 0)

@@ -145,10 +145,10 @@ def difference_of(
     """A paired difference from one difference a patient; arguments as of `estimate_of`."""
     sample = np.asarray(values, np.float64).reshape(-1)
     sample = sample[~np.isnan(sample)]
-    found = estimate_of(sample, rows, runs, span=span)
+    level = estimate_of(sample, rows, runs, span=span)
     if np.isinf(sample).any():
-        found = replace(found, mean=pseudomedian(sample))
-    return Difference(found, sign_flip(sample), tuple(sample.tolist()), tuple(runs))
+        level = replace(level, mean=pseudomedian(sample))
+    return Difference(level, sign_flip(sample), tuple(sample.tolist()), tuple(runs))
 
 
 def by_patient(rows: pd.DataFrame, metric: str = "dice", *, distance: bool = False) -> dict[Person, float]:

@@ -5,12 +5,15 @@ machine.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..data.store import Store
 from ..documents import read_json
 from ..errors import RecipeError, SegevolutionError
+from ..files import write_json
+from .keys import noted_key
 
 FILES = "files"
 """The key of the listing in the note beside a store."""
@@ -24,13 +27,13 @@ def list_files(folder: Path, without: Path) -> dict[str, str]:
         without: a folder that is left out, since what works on the dataset writes there; hidden ones are, too.
     """
     files: dict[str, str] = {}
-    seen = {without.resolve()}  # a linked folder is followed once, so that no circle is
+    visited_folders = {without.resolve()}  # a linked folder is followed once, so that no circle is
     for place, folders, names in os.walk(folder, followlinks=True):
         here = Path(place)
-        if here.resolve() in seen:
+        if here.resolve() in visited_folders:
             folders.clear()
             continue
-        seen.add(here.resolve())
+        visited_folders.add(here.resolve())
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
@@ -63,6 +66,35 @@ def changed_files(noted: Mapping[str, str] | None, now: Mapping[str, str], store
         return tuple(name for name, facts in noted.items() if now.get(name) != facts)
     last = max((written for name in store.names if (written := store.written(name)) is not None), default=None)
     return tuple(name for name, facts in now.items() if last is not None and int(facts.split()[1]) > last * 1e9)
+
+
+def reopened(
+    path: Path,
+    made_of: Mapping[str, Any],
+    files: Mapping[str, str],
+    note: Path,
+    on_change: Callable[[Store], None] | None = None,
+) -> tuple[Store, tuple[str, ...]]:
+    """The store at a path with the files that changed since it was made; it is new where something else was made there.
+
+    Args:
+        path: of the store.
+        made_of: what its note holds beside the listing; "key" tells one making from another.
+        files: the listing of today.
+        note: beside the store.
+        on_change: told the store where files changed, which then goes on; None makes it anew.
+    """
+    same = noted_key(note) == made_of["key"]
+    store = Store.ensure(path) if same else Store.create(path, force=True)
+    noted = noted_files(note) if same else None
+    changed = changed_files(noted, files, store) if same else ()
+    if changed and on_change is None:
+        store = Store.create(path, force=True)
+    elif changed and on_change is not None:
+        on_change(store)
+    if noted != files:
+        write_json(note, {**made_of, FILES: files})
+    return store, changed
 
 
 def difference(before: Store, now: Store) -> str:

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +13,12 @@ from ..data.sources import Overrides, Source, open_source
 from ..data.store import Store
 from ..data.synthesis.sources import SimulatedSource, SynthesisedSource
 from ..errors import RecipeError
-from ..files import partial_folder, write_json
+from ..files import partial_folder
 from ..vocabulary import Modality
 from .claims import claimed
 from .dataset import Dataset
-from .keys import digest, noted_key
-from .source_files import FILES, changed_files, difference, list_files, noted_files
+from .keys import digest
+from .source_files import difference, list_files, reopened
 
 DATA_VARIABLE = "SEGEVOLUTION_DATA"
 CLAIMS = "claims"
@@ -186,18 +187,11 @@ def _made(
 ) -> PreparedStore:
     """The store that a study makes for itself, or goes on with."""
     note, path = folder / _note_name(job.dataset), folder / job.dataset
-    made_before = noted_key(note) == job.key
     files = {} if place is None else list_files(place, folder.parent)
     source = _source(job, place)
-    store = Store.ensure(path) if made_before else Store.create(path, force=True)
-    noted = noted_files(note) if made_before else None
-    if made_before and len(store) and changed_files(noted, files, store):
-        if measured:
-            _require_same(job, source, store, progress)
-        else:
-            store = Store.create(path, force=True)
-    if noted != files:
-        write_json(note, {"key": job.key, "dataset": asdict(job), FILES: files})
+    made_of = {"key": job.key, "dataset": asdict(job)}
+    check = partial(_require_same, job, source, progress) if measured else None
+    store, _ = reopened(path, made_of, files, note, check)
     if set(source.index()) <= set(store.names):
         return PreparedStore(path)
     report = prepare(source, store, progress=progress)
@@ -207,8 +201,10 @@ def _made(
     return PreparedStore(path, report.failed)
 
 
-def _require_same(job: PrepareJob, source: Source, store: Store, progress: Progress | None) -> None:
-    """Read a dataset once more beside its store; RecipeError where that gives other cases."""
+def _require_same(job: PrepareJob, source: Source, progress: Progress | None, store: Store) -> None:
+    """Read a dataset once more beside its store; RecipeError where that gives other cases than it holds, if any."""
+    if not len(store):
+        return
     holder = partial_folder(store.path.parent)
     try:
         again = Store.create(holder / store.path.name)

@@ -1,15 +1,15 @@
 """What can answer: bare models and models with an adapter, each loaded when it is first asked for."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from threading import Lock
 
-from ..adapters.artifact import describe, load_adapter
+from ..adapters.artifact import load_adapter
 from ..adapters.protocol import Adapter
-from ..adapters.shipped import NONE, ShippedExpert, experts, find_adapter
+from ..adapters.shipped import NONE, ShippedExpert, base_among, experts, find_adapter
 from ..inference.calibration import Calibration
 from ..inference.confidence import calibration_of
 from ..inference.load import load
@@ -137,7 +137,8 @@ def _listed(settings: Settings) -> list[AnswererChoice]:
     ]
     for adapter_name in settings.adapters:
         folder = find_adapter(adapter_name)
-        model = _base_of(folder, settings.model, [answerer.model for answerer in answerers])
+        # One of another base goes to the model that is served, which refuses what misfits.
+        model = base_among(folder, [answerer.model for answerer in answerers], settings.model)
         ids_taken = {answerer.id for answerer in answerers}
         name = folder.resolve().name
         if any(answerer.adapter == name for answerer in answerers):
@@ -148,12 +149,6 @@ def _listed(settings: Settings) -> list[AnswererChoice]:
     for model in dict.fromkeys(answerer.model for answerer in answerers if answerer.model not in bare):
         answerers.append(AnswererChoice(_free(Path(model).name, {answerer.id for answerer in answerers}), model))
     return answerers
-
-
-def _base_of(folder: Path, model: str, known: Sequence[str]) -> str:
-    """The served model that an adapter says it belongs to, else the one to begin with, which refuses what misfits."""
-    name = str(describe(folder)["base"]["name"])
-    return name if name in known else model
 
 
 def _free(name: str, taken: Collection[str]) -> str:

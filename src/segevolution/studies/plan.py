@@ -210,14 +210,14 @@ class _Planner:
         """Each tested case as it is, then at each strength of each shift."""
         jobs = []
         method, base = asked.method, self.facts[asked.method.name]
-        on = {name: replace(self.questions[method.name], absent=absent) for name, absent in self.absent.items()}
-        values = {name: questions.key_values() for name, questions in on.items()}
+        questions = {name: replace(self.questions[method.name], absent=absent) for name, absent in self.absent.items()}
+        key_values = {name: own.key_values() for name, own in questions.items()}
         for name in tested:
             facts, record = self.data[name.dataset], self.record_of[name]
             is_on = method.modalities is None or record.modality in method.modalities
             needs = training.key if training is not None and is_on else None
             patient = self.patients[name.dataset][record.person]
-            made_of = [needs or base.fingerprint, facts.fingerprint, name.dataset, name.case, values[name.dataset]]
+            made_of = [needs or base.fingerprint, facts.fingerprint, name.dataset, name.case, key_values[name.dataset]]
             made_of += [patient] if patient != record.patient else []
             for shift, strength in [(PartName.shift, 0.0), *shifts_of(self.recipe, record)]:
                 key = digest(made_of if shift == PartName.shift else [*made_of, shift, strength])
@@ -230,7 +230,9 @@ class _Planner:
                         needs=needs,
                         store=facts.store,
                         labels=self.truths[name.dataset],
-                        questions=on[name.dataset] if shift == PartName.shift else _of_shifted(on[name.dataset]),
+                        questions=questions[name.dataset]
+                        if shift == PartName.shift
+                        else _of_shifted(questions[name.dataset]),
                         family=method.name,
                         cohort=asked.cohort,
                         trained_on=asked.trained_on,

@@ -23,7 +23,7 @@ from ..errors import AdapterError, PromptError, SegevolutionError
 from ..imaging.prompts import COMBINATIONS, kinds_in
 from ..imaging.simulated_prompts import SIMULATED_KINDS, Unit
 from ..models.backbone import Windows
-from ..ranges import Count, Factor, Seed, Several
+from ..ranges import Count, Factor, Seed, Several, Strength
 from ..recipes.dataset import Dataset, with_modality
 from ..recipes.parts import FitChanges, RecipePart, SafeName, check_distinct, fit_fault, merged
 from ..recipes.stores import check_places
@@ -33,7 +33,7 @@ from .cohorts import Cohort, check_cohorts
 from .jobs import SCRATCH
 from .primary import Primary, RetentionPlan, check_primary
 from .rivals import RIVALS
-from .varied import Amount, BoxErrors, all_box_errors
+from .varied import BoxErrors, all_box_errors
 
 UNTRAINED = "base"
 
@@ -170,7 +170,9 @@ class Recipe(RecipePart):
     prompt_seed: Seed = 0
     prompt_seeds: list[Seed] = Field(default=[])  # in place of prompt_seed; all is asked with each
     points: Points | Annotated[list[Points], Field(min_length=1)] = 5  # positive points of a point prompt
-    box_jitter: Amount | Annotated[list[Amount], Field(min_length=1)] = 0.0  # how far faces may move; 0 = tight boxes
+    box_jitter: Strength | Annotated[list[Strength], Field(min_length=1)] = (
+        0.0  # how far faces may move; 0 = tight boxes
+    )
     box_jitter_unit: Unit = "voxel"
     box_errors: list[BoxErrors] = Field(default=[])  # further errors of boxes, each with its unit
     clicks: Clicks = 0  # that correct each answer, one after another

@@ -6,10 +6,8 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ..evaluation.questions import BoxError, BoxUnit
-from ..ranges import Signed, Strength
+from ..ranges import Signed
 from ..recipes.parts import RecipePart
-
-Amount = Strength
 
 
 class BoxErrors(RecipePart):

@@ -78,27 +78,27 @@ def taught_before(
     method_of = {job.run: job.method for job in trainings}
     record_of = {(name, record.name): record for name, cases in records.items() for record in cases}
     taught_cases = {name: _TaughtCases.of(start) for name, start in starts.items()}
-    learned: dict[str, set[str]] = {}
-    unknown: dict[str, set[str]] = {}
+    cases_by_run: dict[str, set[str]] = {}
+    unknown_by_run: dict[str, set[str]] = {}
     for job in evaluations:
         taught = taught_cases.get(method_of.get(job.part.run, ""))
         if taught is None:
             continue
         dataset, case = job.part.dataset, job.part.case
         if taught.holds(dataset, record_of[dataset, case]):
-            learned.setdefault(job.part.run, set()).add(f"{dataset}/{case}")
+            cases_by_run.setdefault(job.part.run, set()).add(f"{dataset}/{case}")
         elif {dataset, record_of[dataset, case].dataset} & taught.datasets_by_name:
-            unknown.setdefault(job.part.run, set()).add(dataset)
+            unknown_by_run.setdefault(job.part.run, set()).add(dataset)
     return [
         *(
             f"{run} is tested on cases that what it started from had learned from, or on others of the same patients: "
             f"{', '.join(sorted(names))}; its results on them are too good."
-            for run, names in learned.items()
+            for run, names in cases_by_run.items()
         ),
         *(
             f"whether {run} is tested on patients that what it started from had learned from is not known: of "
             f"{', '.join(sorted(names))} its card says cases alone, not whose they are."
-            for run, names in unknown.items()
+            for run, names in unknown_by_run.items()
         ),
     ]
 

@@ -142,9 +142,7 @@ class MixtureAdapter(BaseAdapter):
                 f"the LoRA differs from this mixture's experts in {differing_names}; train it with the same."
             )
         experts.write(name, lora.state())
-        self.add_structures(lora.structures)
-        if not lora.exchanged_greys:
-            self.forgo_exchanged_greys()
+        self.take_over(lora.structures, lora.exchanged_greys)
 
     def expert(self, name: str) -> LoraAdapter:
         """One expert as a LoRA of its own, not attached: to be saved, merged, or used alone.
@@ -159,9 +157,7 @@ class MixtureAdapter(BaseAdapter):
         config = self.config.lora()
         lora = LoraAdapter(replace(config, targets=layers_in(state)) if self.config.gate == "task" else config)
         lora.load_state(state)
-        lora.add_structures(self.structures)
-        if not self.exchanged_greys:
-            lora.forgo_exchanged_greys()
+        lora.take_over(self.structures, self.exchanged_greys)
         return lora
 
     def _enter(self, backbone: BackboneModule) -> None:

@@ -63,9 +63,7 @@ def combine(
     if mixture.config.learned:
         mixture = MixtureAdapter(MixtureConfig.from_dict({**mixture.config.to_dict(), "train": [GATE]}))
     for about in described.values():
-        mixture.add_structures(about.get("structures", ()))
-        if not about.get("exchanged_greys", True):
-            mixture.forgo_exchanged_greys()
+        mixture.take_over(about["structures"], about["exchanged_greys"])
     mixture.attach(backbone)
     for name, folder in folders.items():
         lora = LoraAdapter(configs[name])

@@ -222,9 +222,13 @@ def contents(folder: Path) -> str:
 
 def slug(text: str) -> str:
     """A name for folders and tables, of letters and digits of any script: "CHAOS T2-SPIR" -> "chaos_t2_spir"."""
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    kept = (letter if letter.isalnum() or unicodedata.category(letter).startswith("M") else " " for letter in folded)
-    return "_".join("".join(kept).split())
+    letters = (one if one.isalnum() or unicodedata.category(one).startswith("M") else " " for one in folded(text))
+    return "_".join("".join(letters).split())
+
+
+def folded(text: str) -> str:
+    """Text without the difference of small and capital letters, and of ways to encode an accent."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def require_modality(modality: Modality | None, said: Iterable[str], path: Path) -> None:

@@ -1,11 +1,11 @@
 """One person written in several ways, P01 and p01, P-01 and P_01, P1 and P01, is one patient."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from dataclasses import replace
 
 from .grouping import Grouping
+from .naming import folded
 
 
 def one_spelling(grouping: Grouping) -> Grouping:
@@ -26,18 +26,17 @@ def one_spelling(grouping: Grouping) -> Grouping:
         spellings = list(dict.fromkeys(patients[name] for name in names))
         if len(spellings) < 2:
             continue
-        one = len({_unpadded(name) for name in names}) == len(names)
-        if one:
+        is_one = len({_unpadded(name) for name in names}) == len(names)
+        if is_one:
             patients |= dict.fromkeys(names, spellings[0])
         if len(doubts) < 2:
-            taken = "one patient" if one else f"{len(spellings)} patients"
+            taken = "one patient" if is_one else f"{len(spellings)} patients"
             doubts.append(f"{' and '.join(spellings)} were taken for {taken}")
     return replace(grouping, patients=patients, doubt="; ".join(doubts) or None)
 
 
 def _plain(text: str) -> str:
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    return re.sub(r"[_\-\s.]+", "_", folded)
+    return re.sub(r"[_\-\s.]+", "_", folded(text))
 
 
 def _unpadded(text: str) -> str:

@@ -55,9 +55,9 @@ def _image_type(header: pydicom.Dataset) -> tuple[str, ...]:
 
 def _require_one(values: Sequence[str], files: Sequence[Path], path: Path, what: str) -> None:
     """Refuse two values that are both said."""
-    said = {value: file for value, file in zip(reversed(values), reversed(files), strict=True) if value}
-    if len(said) > 1:
-        (first, file), (second, other) = sorted(said.items(), key=lambda item: item[1])[:2]
+    file_by_value = {value: file for value, file in zip(reversed(values), reversed(files), strict=True) if value}
+    if len(file_by_value) > 1:
+        (first, file), (second, other) = sorted(file_by_value.items(), key=lambda item: item[1])[:2]
         raise FormatError(
             f"{path} holds slices of {what} in one series ({file.name}: {first[:60]}; {other.name}: {second[:60]}), so "
             "they are no volume; separate them first."

@@ -113,8 +113,8 @@ def read_markups(path: Path) -> Markups:
         if markup.type == "Fiducial":
             for spot in markup.controlPoints:
                 if spot.positionStatus == "defined" and spot.position is not None:
-                    off = any(map(_is_negative, (markup.name, spot.label, spot.description)))
-                    (negative if off else positive).append(turn @ _place(spot.position))
+                    is_off = any(map(_is_negative, (markup.name, spot.label, spot.description)))
+                    (negative if is_off else positive).append(turn @ _place(spot.position))
         elif markup.type in _ROIS:
             corners.append(_corners(markup, path) @ turn)
         else:
