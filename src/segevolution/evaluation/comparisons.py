@@ -18,7 +18,7 @@ from .patients import PatientPair, patient_pairs
 from .retention import Kept, Retention
 from .significance import Equivalence, equivalence, holm
 from .statistics import Difference, Estimate, Verdict, difference
-from .table_questions import TableQuestion, questions_of
+from .table_questions import Questions, TableQuestion
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,14 @@ class PrimaryFinding:
         return (self.change.estimate.mean > 0) == (METRICS[self.question.metric].better == "higher")
 
 
-def compare(table: pd.DataFrame, methods: Sequence[str], analysis: Analysis) -> list[MethodComparison]:
+def compare(questions: Questions, methods: Sequence[str], analysis: Analysis) -> list[MethodComparison]:
     """Every method against the reference, and against its rivals, before any correction."""
     pairs = [(method, analysis.reference) for method in methods if method != analysis.reference]
     pairs = pairs if analysis.reference in methods else []
     pairs += [(method, rival) for rival, others in analysis.rivals.items() for method in others]
-    all_questions = list(questions_of(table))
     comparisons = []
     for method, reference in pairs:
-        for question, rows in all_questions:
+        for question, rows in questions:
             change = difference(rows, method, reference)
             primary = _is_primary(question, method, reference, analysis.primary)
             people = patient_pairs(rows, method, reference) if question.plain else ()

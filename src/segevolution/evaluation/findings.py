@@ -23,6 +23,7 @@ from .coordinates import complete, plain_rows, present
 from .levels import MetricTable, StructureTable, level_table, structure_table
 from .retention import Retention, retention_of
 from .statistics import grouped
+from .table_questions import questions_of
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def findings(table: pd.DataFrame, analysis: Analysis) -> Findings:
     table = present(complete(table))
     plain = plain_rows(table)
     methods = tuple(dict.fromkeys(table["method"]))
-    compared = compare(table, methods, analysis)
+    questions = tuple(questions_of(table))
+    compared = compare(questions, methods, analysis)
     retentions = [
         retention
         for method in methods
@@ -99,7 +101,7 @@ def findings(table: pd.DataFrame, analysis: Analysis) -> Findings:
             table, method, analysis.reference, analysis.retention.datasets, analysis.retention.margin
         )
     ]
-    compared, retentions, questions = correct(compared, retentions)
+    compared, retentions, corrected_questions = correct(compared, retentions)
     return Findings(
         analysis=analysis,
         methods=methods,
@@ -107,11 +109,13 @@ def findings(table: pd.DataFrame, analysis: Analysis) -> Findings:
         runs=_runs(table),
         primary=primary_finding(table, analysis.primary) if analysis.primary else None,
         metrics=tuple(
-            level_table(table, methods, metric) for metric in METRICS.values() if table[metric.name].notna().any()
+            level_table(table, methods, metric, questions)
+            for metric in METRICS.values()
+            if table[metric.name].notna().any()
         ),
         structures=tuple(structure_table(plain, methods, prompt) for prompt in dict.fromkeys(plain["prompt"])),
         comparisons=tuple(compared),
-        corrected_questions=questions,
+        corrected_questions=corrected_questions,
         retention=tuple(retentions),
         calibration=_calibrations(plain),
         work=_work(table, methods),

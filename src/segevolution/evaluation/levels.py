@@ -12,7 +12,7 @@ import pandas as pd
 from ..metrics import METRICS, Metric
 from .coordinates import complete
 from .statistics import Estimate, Person, estimate, grouped, patient_levels
-from .table_questions import TableQuestion, by_answerers, only_in_words, questions_of
+from .table_questions import Questions, TableQuestion, by_answerers, only_in_words, questions_of
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,23 @@ class StructureTable:
     rows: tuple[LevelRow, ...]
 
 
-def level_table(table: pd.DataFrame, methods: Sequence[str], metric: Metric = METRICS["dice"]) -> MetricTable:
-    """The level of each method on each question of a table."""
+def level_table(
+    table: pd.DataFrame,
+    methods: Sequence[str],
+    metric: Metric = METRICS["dice"],
+    questions: Questions | None = None,
+) -> MetricTable:
+    """The level of each method on each question of a table.
+
+    Args:
+        table: of answers.
+        methods: what has a level.
+        metric: of which.
+        questions: the `questions_of` the complete table, where they are known already.
+    """
     table = complete(table)
-    rows = tuple(
-        row for question, rows in questions_of(table) for row in _levels(question, None, rows, methods, metric.name)
-    )
+    asked = questions_of(table) if questions is None else questions
+    rows = tuple(row for question, rows in asked for row in _levels(question, None, rows, methods, metric.name))
     tolerances = sorted(table["nsd_tolerance_mm"].dropna().unique()) if metric.name == "nsd" else []
     return MetricTable(metric, tuple(float(value) for value in tolerances), rows)
 
@@ -64,7 +75,7 @@ def structure_table(plain: pd.DataFrame, methods: Sequence[str], prompt: str) ->
     """Dice of each method on each structure, of plain rows."""
     rows = [
         row
-        for question, question_rows in questions_of(plain[plain["prompt"] == prompt])
+        for question, question_rows in questions_of(plain[plain["prompt"] == prompt], plain=True)
         for (structure,), part in grouped(question_rows, ("structure",))
         for row in _levels(question, structure, part, methods, "dice")
     ]

@@ -27,17 +27,26 @@ class TableQuestion:
     plain: bool
 
 
-def questions_of(table: pd.DataFrame) -> Iterator[tuple[TableQuestion, pd.DataFrame]]:
-    """Each question of a complete table with its rows; coordinates of several values are part of a question."""
+Questions = Sequence[tuple[TableQuestion, pd.DataFrame]]
+"""The questions of a table, each with its rows."""
+
+
+def questions_of(table: pd.DataFrame, *, plain: bool = False) -> Iterator[tuple[TableQuestion, pd.DataFrame]]:
+    """Each question of a complete table with its rows; coordinates of several values are part of a question.
+
+    Args:
+        table: of answers.
+        plain: whether it is known that all rows are plain.
+    """
     others = varying(table)
-    plain = set(plain_rows(table).index)
+    plain_places = set((table if plain else plain_rows(table)).index)
     contexts = table["context"].nunique() > 1
     by = ("dataset", "modality", "prompt", "context", *others)
     for (dataset, modality, prompt, context, *values), rows in grouped(table, by):
         words = f"{prompt}, context {context}" if contexts else prompt
         extra = in_words(others, values, prompt)
         words += f", {extra}" if extra else ""
-        yield TableQuestion(dataset, modality, prompt, context, words, rows.index[0] in plain), rows
+        yield TableQuestion(dataset, modality, prompt, context, words, rows.index[0] in plain_places), rows
 
 
 def by_answerers(rows: pd.DataFrame, metric: str = "dice") -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
