@@ -6,11 +6,12 @@ READY := $(VENV)/ready
 
 SERVER := $(VENV)/server-ready
 
-.PHONY: demo test test-server check format clean help
+.PHONY: demo test test-long test-server check format clean help
 
 help:
 	@echo "make demo    set up, then run the demo study: base, shipped MRI expert and four patients' adaptation"
 	@echo "make test    set up, then run the tests"
+	@echo "make test-long    set up, then run the tests of a quarter of a minute and more: whole trainings, many damaged files"
 	@echo "make test-server  set up, then run the tests that need other projects' clients and browsers"
 	@echo "make check   formatting, lint, types and architecture"
 
@@ -26,6 +27,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
+
+test-long: $(READY)
+	$(BIN)/python -m pytest -n 2 -m long
 
 $(SERVER): $(READY) requirements-server.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-server.lock

@@ -21,6 +21,8 @@ from segevolution.models.checkpoints import save_model
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
+pytestmark = pytest.mark.long
+
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 SCRIPTS = (
     "encoder",

@@ -27,6 +27,7 @@ def test_the_sections_that_are_run_hold_commands() -> None:
     assert len([line for line in lines if line.startswith("segevolution data ")]) == 5
 
 
+@pytest.mark.long
 def test_commands_on_a_scan_run_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_run_that_was_stopped_goes_on_and_repeats_nothing(request_of):
     assert stopping.calls == 2
 
 
+@pytest.mark.long
 def test_new_patients_are_not_put_into_an_old_adapter_unasked(request_of, quick_fit):
     request = request_of(patients=3)
     run(request, fit=quick_fit)
@@ -186,6 +187,7 @@ def test_new_patients_are_not_put_into_an_old_adapter_unasked(request_of, quick_
     assert run(request, fit=quick_fit, force=True).fresh
 
 
+@pytest.mark.long
 def test_another_request_for_the_same_place_is_refused_before_any_work(request_of, quick_fit):
     request = request_of(patients=2)
     run(request, fit=quick_fit)
@@ -197,6 +199,7 @@ def test_another_request_for_the_same_place_is_refused_before_any_work(request_o
     assert describe(request.output)["method"] == "bias"
 
 
+@pytest.mark.long
 def test_shots_teach_so_many_and_leave_the_held_out_patients_as_they_are(request_of, quick_fit):
     request = request_of(patients=12, wishes=PatientCounts(test=3))
     everyone = run(request, fit=quick_fit).report["split"]
@@ -209,6 +212,7 @@ def test_shots_teach_so_many_and_leave_the_held_out_patients_as_they_are(request
         run(replace(request, wishes=PatientCounts(test=3, shots=10)), fit=quick_fit, force=True)
 
 
+@pytest.mark.long
 def test_below_twelve_patients_all_are_tested_by_trainings_that_did_not_learn_from_them(request_of, quick_fit):
     said = []
     request = request_of(patients=7, wishes=PatientCounts())
@@ -254,6 +258,7 @@ def test_folds_that_cannot_be_are_one_sentence(request_of, wishes, sentence):
         run(request_of(patients=3, wishes=wishes))
 
 
+@pytest.mark.long
 def test_attempts_on_the_same_patients_are_counted_and_said(request_of, quick_fit, tmp_path):
     first = request_of(patients=2)
     assert run(first, fit=quick_fit).report["attempts"] == 1
@@ -352,6 +357,7 @@ def test_replayed_and_tested_patients_of_one_ct_store_are_different_ones(request
     assert "CT of ct was replayed" in report["replay"]
 
 
+@pytest.mark.long
 def test_what_the_base_says_of_ct_is_not_kept_where_ct_is_learned_or_none_is_replayed(
     request_of, toy_root, tmp_path, quick_fit
 ):
@@ -436,6 +442,7 @@ def test_other_contrasts_and_a_share_of_the_start_keep_what_few_patients_lose(re
         assert measured.fit[name] == made("mri", expert, steps=None)[name]
 
 
+@pytest.mark.long
 def test_only_the_structures_asked_for_are_told_of(request_of, quick_fit):
     both = run(request_of(patients=2), fit=quick_fit).report["measured"][0]["after"]["rows"]
     one = run(request_of(structures=("spleen",)), fit=quick_fit, force=True).report["measured"][0]["after"]["rows"]
@@ -501,6 +508,7 @@ def test_what_cannot_be_is_one_sentence(request_of, changes, error, sentence):
     assert not request.output.exists()
 
 
+@pytest.mark.long
 def test_a_damaged_report_is_no_report_of_ours(request_of, quick_fit):
     request = request_of(patients=2)
     whole = run(request, fit=quick_fit).report
@@ -530,6 +538,7 @@ def test_time_ends_a_training_that_has_no_number_of_steps(request_of):
     assert Store.open(request_of().work / "dataset").names == ("p00", "p01")
 
 
+@pytest.mark.long
 def test_a_mixture_goes_on_from_an_adapter_and_is_compared_with_it(request_of, toy_root, tmp_path):
     backbone = load(toy_root / "tiny", device="cpu")
     mixture = create("mixture", {"experts": ["MRI"], "rank": 2})

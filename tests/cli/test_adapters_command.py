@@ -1,5 +1,6 @@
 import copy
 import json
+import shutil
 
 import pytest
 import torch
@@ -48,6 +49,14 @@ def test_list_finds_adapters_below_a_folder_and_passes_over_broken_ones(lab):
     assert "lora" in table
     assert "our-base" in table
     assert "peft" not in table
+
+
+def test_list_leaves_out_the_parts_of_a_training_and_finds_them_where_they_are_asked_for(lab):
+    folder, _ = lab
+    work = folder / "runs" / "mri.work" / "study"
+    shutil.copytree(folder / "runs" / "mri", work / "lora-f0")
+    assert [each["folder"] for each in json.loads(run("list", folder, "--json"))] == [str(folder / "runs" / "mri")]
+    assert [each["folder"] for each in json.loads(run("list", work, "--json"))] == [str(work / "lora-f0")]
 
 
 def test_show_prints_a_table_or_json(lab):

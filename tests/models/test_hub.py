@@ -104,6 +104,7 @@ def assert_same(state: dict[str, Tensor], model: SegVol) -> None:
     assert all(torch.equal(tensor, expected[name]) for name, tensor in state.items())
 
 
+@pytest.mark.long
 def test_pulling_the_published_layout_converts_it_and_the_model_loads_strictly(
     full_size: Path, full_names: dict[str, tuple[int, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

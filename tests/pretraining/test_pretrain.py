@@ -127,6 +127,7 @@ def test_a_network_is_trained_in_stages_and_saved_as_a_model(tmp_path):
             pretrain(recipe, tmp_path, device="cpu", quiet=True)
 
 
+@pytest.mark.long
 def test_training_starts_from_a_pretrained_encoder_and_remembers_which(tmp_path):
     still = SMALL | {"stages": [{"window": [8, 16, 16], "fit": {"steps": 1, "warmup": 100, "learning_rate": 1e-9}}]}
     recipe = PretrainRecipe.model_validate(still)
@@ -169,6 +170,7 @@ def begun_with(tmp_path):
     return tmp_path / "model"
 
 
+@pytest.mark.long
 def test_training_starts_from_a_models_weights_and_words_and_remembers_which(begun_with, tmp_path):
     recipe = _still(start=str(begun_with))
     made = pretrain(recipe, tmp_path / "run", device="cpu", quiet=True)
@@ -181,6 +183,7 @@ def test_training_starts_from_a_models_weights_and_words_and_remembers_which(beg
     assert f"began with the weights of {begun_with}" in (made.model / "README.md").read_text("utf-8")
 
 
+@pytest.mark.long
 def test_a_run_from_a_model_goes_on_exactly(begun_with, tmp_path):
     stage = {"window": [16, 32, 32], "fit": {"steps": 4, "checkpoint_every": 2}}
     recipe = _still(start=str(begun_with), stages=[stage])
@@ -192,6 +195,7 @@ def test_a_run_from_a_model_goes_on_exactly(begun_with, tmp_path):
     assert load_model(parts).spec.window == (16, 32, 32)
 
 
+@pytest.mark.long
 def test_a_start_that_cannot_be_is_one_sentence(begun_with, tmp_path):
     recipe = _still(start=str(begun_with))
     wider = _still(start=str(begun_with), network=SMALL["network"] | {"mlp": 64})

@@ -14,6 +14,8 @@ from segevolution.errors import RecipeError
 from segevolution.recipes.dataset import Dataset
 from segevolution.recipes.source_files import list_files
 from segevolution.recipes.stores import open_dataset, prepare_job
+from segevolution.studies.forecast import forecast
+from segevolution.studies.recipe import Recipe
 from segevolution.vocabulary import Modality
 
 DATASET = Dataset(name="mine", path="mine", modality="MRI")
@@ -69,6 +71,18 @@ def test_corrected_labels_are_read_and_a_patient_who_was_withdrawn_is_dropped(tm
     after = prepared()
     assert after.names == ("p1",)
     assert after.record("p1").sha256 != before
+
+
+def test_a_plan_counts_no_store_of_data_that_changed_since(tmp_path, prepared):
+    patients(tmp_path / "A" / "mine", ["p1", "p2"])
+    recipe = Recipe.model_validate(
+        {"name": "plan", "base": "segvol-mini", "data": [DATASET.model_dump()], "methods": [{"name": "base"}]}
+    )
+    prepared()
+    (before,) = forecast(recipe, tmp_path / "run", root=tmp_path / "A").datasets
+    withdraw(tmp_path / "A" / "mine", "p2")
+    (after,) = forecast(recipe, tmp_path / "run", root=tmp_path / "A").datasets
+    assert [(one.state, one.patients) for one in (before, after)] == [("prepared", 2), ("to be prepared", 1)]
 
 
 def test_once_measured_changed_data_are_refused_by_name_and_the_store_stays(tmp_path, prepared):

@@ -106,6 +106,7 @@ assert not {"segevolution.studies.recipe", "segevolution.studies.plan"} & set(sy
 """
 
 
+@pytest.mark.long
 def test_pickled_jobs_done_in_another_process_give_the_same_study(
     toy_recipe, toy_root, changed, tmp_path, planned, plain_pictures
 ):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from segevolution.training.batches import StepDataset
@@ -13,6 +14,7 @@ from segevolution.training.module import PromptableModule
 SHORT = {"steps": 1, "schedule": "constant", "ema_decay": 0.0, "warmup": 0}
 
 
+@pytest.mark.long
 def test_two_processes_get_the_gradients_that_one_gets_from_the_same_batches(toy, tmp_path, monkeypatch):
     env = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "RANK", "WORLD_SIZE")}
     kept = ["--gradients", tmp_path / "two.pt"]

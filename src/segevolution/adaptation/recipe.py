@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ..adapters.artifact import WORK
 from ..data.record import CaseRecord
 from ..data.sources import Overrides
 from ..data.store import Store
@@ -89,7 +90,7 @@ class AdaptRequest:
     @property
     def work(self) -> Path:
         """Where all stays that the adapter is made from."""
-        return self.output.with_name(f"{self.output.name}.work")
+        return self.output.with_name(f"{self.output.name}{WORK}")
 
     def told(self) -> dict[str, Any]:
         """Plain values, for the report and to know the same request again."""

@@ -27,6 +27,8 @@ from .switch import attached
 from .targets import trained_groups
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
+WORK = ".work"
+"""What the folder beside an adapter, where its training keeps its work, has after the adapter's name."""
 SECTION = "segevolution"
 FORMAT = 1
 
@@ -230,13 +232,16 @@ def describe(folder: Path) -> dict[str, Any]:
 def find_adapters(folder: Path) -> list[Path]:
     """The folders in `folder`, itself and any depth included, that have an adapter_config.json, sorted.
 
+    What a training keeps beside its adapter, in NAME.work, holds parts of that training and is left out.
+
     Raises:
         AdapterError: it is not a folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise AdapterError(f"{folder} is not a folder; give one that holds adapters.")
-    return sorted(path.parent for path in folder.rglob(CONFIG))
+    folders = (path.parent for path in folder.rglob(CONFIG))
+    return sorted(path for path in folders if not any(p.endswith(WORK) for p in path.relative_to(folder).parts))
 
 
 def is_adapter(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from ..vocabulary import Modality
 from .claims import claimed
 from .dataset import Dataset
 from .keys import digest
-from .source_files import difference, list_files, reopened
+from .source_files import changed_files, difference, list_files, noted_files, reopened
 
 DATA_VARIABLE = "SEGEVOLUTION_DATA"
 CLAIMS = "claims"
@@ -137,8 +137,7 @@ def check_dataset(job: PrepareJob) -> None:
     Raises:
         RecipeError, StoreError: as `open_dataset`, as far as it shows without reading cases.
     """
-    path = job.path or (job.simulation and job.simulation.labels)
-    place = find(job.dataset, path, job.root) if path else None
+    place = _place(job)
     if place is not None and job.simulation is None and (place / "store.json").is_file():
         Store.open(place)
     else:
@@ -174,12 +173,34 @@ def open_dataset(
     Raises:
         RecipeError: the dataset is not there, none of its cases can be used, or it is not what was measured.
     """
-    path = job.path or (job.simulation and job.simulation.labels)
-    place = find(job.dataset, path, job.root) if path else None
+    place = _place(job)
     if place is not None and job.simulation is None and (place / "store.json").is_file():
         return PreparedStore(Store.open(place).path.resolve())
     with claimed(folder / CLAIMS, job.dataset):
         return _made(job, folder, place, progress, measured)
+
+
+def is_current(job: PrepareJob, folder: Path, store: Store) -> bool:
+    """Whether a store that a study made holds its dataset as it is today; so it does where the dataset is gone.
+
+    Args:
+        job: which dataset.
+        folder: where the study keeps its stores.
+        store: what was made of it.
+    """
+    try:
+        place = _place(job)
+    except RecipeError:
+        place = None
+    if place is None:
+        return True
+    return not changed_files(noted_files(folder / _note_name(job.dataset)), list_files(place, folder.parent), store)
+
+
+def _place(job: PrepareJob) -> Path | None:
+    """Where a dataset, or the label maps that it is made from, lies; None for what needs neither."""
+    path = job.path or (job.simulation and job.simulation.labels)
+    return find(job.dataset, path, job.root) if path else None
 
 
 def _made(

@@ -27,7 +27,7 @@ from ..models.backbone import BackboneModule
 from ..recipes.dataset import Dataset
 from ..recipes.keys import noted_key
 from ..recipes.roles import ROLES
-from ..recipes.stores import StoreRef, expected_patients, find, prepare_job
+from ..recipes.stores import PrepareJob, StoreRef, expected_patients, find, is_current, prepare_job
 from ..vocabulary import Modality, canonical
 from .facts import BaseFacts, DatasetFacts, read_bases
 from .jobs import EvaluateJob, Plan, TrainJob
@@ -159,7 +159,7 @@ def _dataset(
 ) -> tuple[DatasetForecast, DatasetFacts]:
     """What is known of a dataset, and records for planning: read, or expected to label what the study measures."""
     job = prepare_job(dataset, root)
-    store = _prepared(dataset, folder, job.key, job.root)
+    store = _prepared(dataset, folder, job)
     if store is not None:
         facts = DatasetFacts(store.cases, store.fingerprint(), StoreRef(dataset.name, str(store.path)))
         return _told(dataset, "prepared", facts), facts
@@ -182,19 +182,19 @@ def _told(dataset: Dataset, state: State, facts: DatasetFacts, how: str = "") ->
     return DatasetForecast(dataset.name, state, len(facts.records), len(people), how)
 
 
-def _prepared(dataset: Dataset, folder: Path, key: str, root: str | None) -> Store | None:
-    """The store of a dataset, where it is whole or the path names one."""
+def _prepared(dataset: Dataset, folder: Path, job: PrepareJob) -> Store | None:
+    """The store of a dataset, where the path names one, or an earlier call made it of the files as they are."""
     if dataset.path and dataset.simulate is None:
         try:
-            place = find(dataset.name, dataset.path, root)
+            place = find(dataset.name, dataset.path, job.root)
         except RecipeError:
             place = None
         if place is not None and (place / "store.json").is_file():
             return Store.open(place)
     store_folder = folder / "data" / dataset.name
-    if noted_key(folder / "data" / f"{dataset.name}.json") == key and (store_folder / "store.json").is_file():
+    if noted_key(folder / "data" / f"{dataset.name}.json") == job.key and (store_folder / "store.json").is_file():
         store = Store.open(store_folder)
-        return store if len(store) else None
+        return store if len(store) and is_current(job, folder / "data", store) else None
     return None
 
 
