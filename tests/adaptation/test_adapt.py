@@ -130,6 +130,7 @@ def test_a_folder_becomes_an_adapter_with_its_page_and_nothing_half(request_of):
     assert "## Must not be used for" in card
 
 
+@pytest.mark.long
 def test_the_report_lists_exactly_what_trains(request_of, toy_root):
     request = request_of(patients=2)
     training = run(request).report["training"]
@@ -273,6 +274,7 @@ def test_attempts_on_the_same_patients_are_counted_and_said(request_of, quick_fi
     assert run(elsewhere, fit=quick_fit).report["attempts"] == 1
 
 
+@pytest.mark.long
 def test_the_report_has_surfaces_volumes_and_the_predicted_overlap(request_of, quick_fit):
     request = request_of(patients=2)
     run(request, fit=quick_fit)
@@ -367,6 +369,7 @@ def test_what_the_base_says_of_ct_is_not_kept_where_ct_is_learned_or_none_is_rep
     assert [call["settings"].objective.retain for call in quick_fit.calls] == [{}, {}]
 
 
+@pytest.mark.long
 def test_simulated_ct_is_replayed_unless_told_otherwise(request_of, quick_fit, monkeypatch):
     monkeypatch.setattr("segevolution.adaptation.recipe.REPLAYED", 1)
     monkeypatch.setitem(patients._SPACING, "torso", (14.0, 14.0, 16.0))  # a torso of some thousand voxels
@@ -469,6 +472,7 @@ def test_a_split_file_decides(request_of, quick_fit, tmp_path):
         run(replace(request, wishes=PatientCounts(split=tmp_path / "other.json")), force=True)
 
 
+@pytest.mark.long
 def test_the_parts_that_a_datasets_authors_made_are_kept(request_of, toy_root, quick_fit):
     ours = Store.create(toy_root / "parted")
     for number, part in enumerate(("test", "train", "test", "train", "train")):
@@ -531,6 +535,7 @@ def test_a_folder_of_something_else_is_not_worked_in(request_of):
         run(request)
 
 
+@pytest.mark.long
 def test_time_ends_a_training_that_has_no_number_of_steps(request_of):
     report = run(request_of(patients=2, steps=None, minutes=0.01)).report
     assert report["training"]["finished"] is False

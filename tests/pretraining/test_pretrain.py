@@ -261,6 +261,7 @@ def two_sets(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 def test_a_network_made_from_sizes_is_trained_on_several_data_sets_and_goes_on_exactly(two_sets, tmp_path):
     recipe = PretrainRecipe.model_validate(HERMES)
     whole = pretrain(recipe, tmp_path / "whole", root=two_sets, device="cpu", quiet=True).model

@@ -266,6 +266,7 @@ def test_the_manifest_holds_what_is_needed_to_repeat_the_study(study, toy_recipe
     assert manifest["calls"][0]["device"] == "cpu"
 
 
+@pytest.mark.long
 def test_the_report_shows_the_cases_that_the_rule_chose(toy_recipe, toy_root, tmp_path, quick_fit):
     done = run_study(toy_recipe, tmp_path / "out", root=toy_root, device="cpu", quiet=True, fit=quick_fit)
     figures = tmp_path / "out" / "figures"
@@ -345,6 +346,7 @@ def test_missing_data_are_one_sentence(toy_recipe, tmp_path, monkeypatch):
         run_study(toy_recipe, tmp_path / "out", root=tmp_path / "nowhere", device="cpu", quiet=True)
 
 
+@pytest.mark.long
 def test_the_data_root_may_come_from_the_environment(toy_recipe, toy_root, tmp_path, monkeypatch, quick_fit):
     monkeypatch.setenv("SEGEVOLUTION_DATA", str(toy_root))
     assert run_study(toy_recipe, tmp_path / "out", device="cpu", quiet=True, fit=quick_fit).measured == 8

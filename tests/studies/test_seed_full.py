@@ -103,6 +103,7 @@ def small_recipe(toy_root: Path) -> Recipe:
     return Recipe.model_validate({**values, "base": base, "data": data, "cohorts": cohorts, **SMALL})
 
 
+@pytest.mark.long
 def test_the_full_study_runs_whole_on_miniatures_of_all_ten_layouts(small_recipe, tmp_path, quick_fit, plain_pictures):
     write_all(tmp_path / "public")
     done = run_study(small_recipe, tmp_path / "out", root=tmp_path / "public", device="cpu", quiet=True, fit=quick_fit)

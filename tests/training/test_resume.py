@@ -43,6 +43,7 @@ def checkpoint(folder, name="last.ckpt"):
     return read_checkpoint(folder / name)
 
 
+@pytest.mark.long
 def test_a_run_killed_within_an_accumulation_ends_as_if_nothing_had_happened(toy, tmp_path):
     whole, _ = toy.train(tmp_path / "whole", toy.settings(**EVERYTHING))
     killed = subprocess.run(

@@ -260,6 +260,7 @@ def test_a_store_refuses_cases_of_a_dataset_made_in_another_way(tmp_path: Path) 
         claim(store, replace(source, region="head"))
 
 
+@pytest.mark.long
 def test_every_kind_of_real_map_can_be_used(shared_data: Path) -> None:
     zones = {1: "peripheral zone", 2: "transition zone"}
     for place, names in (

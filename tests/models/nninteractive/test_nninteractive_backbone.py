@@ -134,6 +134,7 @@ def test_a_lora_on_its_convolutions_can_be_merged():
     np.testing.assert_allclose(merged, apart, atol=2e-2)
 
 
+@pytest.mark.long
 def test_it_learns_by_clicks_in_turn(tmp_path: Path):
     model, patient = network(), case()
     create("full").attach(model)
