@@ -11,7 +11,7 @@ SERVER := $(VENV)/server-ready
 help:
 	@echo "make demo    set up, then run the demo study: base, shipped MRI expert and four patients' adaptation"
 	@echo "make test    set up, then run the tests"
-	@echo "make test-long    set up, then run the tests of some ten seconds and more: whole trainings, many damaged files"
+	@echo "make test-long    set up, then run the tests of some ten seconds and more: whole trainings, benchmarks"
 	@echo "make test-server  set up, then run the tests that need other projects' clients and browsers"
 	@echo "make check   formatting, lint, types and architecture"
 

@@ -47,11 +47,11 @@ def complete(table: pd.DataFrame) -> pd.DataFrame:
 
     Texts become plain Python strings: taken out of Arrow they cost thousands of small tables a third of their time.
     """
-    texts = [str(name) for name, kind in table.dtypes.items() if kind == "string"]
-    table = table.assign(**{name: table[name].astype(object) for name in texts})
     plain_values = {**LATER, "shift": "none"}
     missing = table[[name for name in plain_values if name in table.columns]].isna().any()
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {
+        str(name): table[name].astype(object) for name, kind in table.dtypes.items() if kind == "string"
+    }
     for name, plain in plain_values.items():
         if name not in table.columns:
             values[name] = plain

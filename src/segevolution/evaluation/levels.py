@@ -62,10 +62,9 @@ def level_table(
         table: of answers.
         methods: what has a level.
         metric: of which.
-        questions: the `questions_of` the complete table, where they are known already.
+        questions: its `questions_of`, where they are known already.
     """
-    table = complete(table)
-    asked = questions_of(table) if questions is None else questions
+    asked = questions_of(complete(table)) if questions is None else questions
     rows = tuple(row for question, rows in asked for row in _levels(question, None, rows, methods, metric.name))
     tolerances = sorted(table["nsd_tolerance_mm"].dropna().unique()) if metric.name == "nsd" else []
     return MetricTable(metric, tuple(float(value) for value in tolerances), rows)

@@ -17,7 +17,7 @@ from ..files import partial_folder
 from ..vocabulary import Modality
 from .claims import claimed
 from .dataset import Dataset
-from .keys import digest
+from .keys import digest, noted_key
 from .source_files import changed_files, difference, list_files, noted_files, reopened
 
 DATA_VARIABLE = "SEGEVOLUTION_DATA"
@@ -138,9 +138,7 @@ def check_dataset(job: PrepareJob) -> None:
         RecipeError, StoreError: as `open_dataset`, as far as it shows without reading cases.
     """
     place = _place(job)
-    if place is not None and job.simulation is None and (place / "store.json").is_file():
-        Store.open(place)
-    else:
+    if _named_store(job, place) is None:
         _source(job, place)
 
 
@@ -174,33 +172,44 @@ def open_dataset(
         RecipeError: the dataset is not there, none of its cases can be used, or it is not what was measured.
     """
     place = _place(job)
-    if place is not None and job.simulation is None and (place / "store.json").is_file():
-        return PreparedStore(Store.open(place).path.resolve())
+    if (named := _named_store(job, place)) is not None:
+        return PreparedStore(named.path.resolve())
     with claimed(folder / CLAIMS, job.dataset):
         return _made(job, folder, place, progress, measured)
 
 
-def is_current(job: PrepareJob, folder: Path, store: Store) -> bool:
-    """Whether a store that a study made holds its dataset as it is today; so it does where the dataset is gone.
+def prepared_store(job: PrepareJob, folder: Path) -> Store | None:
+    """The store of a dataset, where its path names one, or one was made of its files as they are; None: to be made.
 
     Args:
-        job: which dataset.
+        job: which dataset; one that is gone counts as it was.
         folder: where the study keeps its stores.
-        store: what was made of it.
     """
     try:
         place = _place(job)
     except RecipeError:
         place = None
-    if place is None:
-        return True
-    return not changed_files(noted_files(folder / _note_name(job.dataset)), list_files(place, folder.parent), store)
+    if (named := _named_store(job, place)) is not None:
+        return named
+    note, path = folder / _note_name(job.dataset), folder / job.dataset
+    if noted_key(note) != job.key or not (path / "store.json").is_file():
+        return None
+    store = Store.open(path)
+    changed = () if place is None else changed_files(noted_files(note), list_files(place, folder.parent), store)
+    return store if len(store) and not changed else None
 
 
 def _place(job: PrepareJob) -> Path | None:
     """Where a dataset, or the label maps that it is made from, lies; None for what needs neither."""
     path = job.path or (job.simulation and job.simulation.labels)
     return find(job.dataset, path, job.root) if path else None
+
+
+def _named_store(job: PrepareJob, place: Path | None) -> Store | None:
+    """The store that a dataset's path itself names, if it does."""
+    if place is None or job.simulation is not None or not (place / "store.json").is_file():
+        return None
+    return Store.open(place)
 
 
 def _made(

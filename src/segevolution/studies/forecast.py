@@ -15,7 +15,6 @@ import numpy as np
 
 from ..data.record import CaseRecord
 from ..data.sources import SOURCES
-from ..data.store import Store
 from ..errors import RecipeError, StoreError
 from ..imaging.case import Part
 from ..imaging.grid import Grid
@@ -25,9 +24,8 @@ from ..inference.load import load
 from ..inference.session import Session
 from ..models.backbone import BackboneModule
 from ..recipes.dataset import Dataset
-from ..recipes.keys import noted_key
 from ..recipes.roles import ROLES
-from ..recipes.stores import PrepareJob, StoreRef, expected_patients, find, is_current, prepare_job
+from ..recipes.stores import StoreRef, expected_patients, prepare_job, prepared_store
 from ..vocabulary import Modality, canonical
 from .facts import BaseFacts, DatasetFacts, read_bases
 from .jobs import EvaluateJob, Plan, TrainJob
@@ -159,7 +157,7 @@ def _dataset(
 ) -> tuple[DatasetForecast, DatasetFacts]:
     """What is known of a dataset, and records for planning: read, or expected to label what the study measures."""
     job = prepare_job(dataset, root)
-    store = _prepared(dataset, folder, job)
+    store = prepared_store(job, folder / "data")
     if store is not None:
         facts = DatasetFacts(store.cases, store.fingerprint(), StoreRef(dataset.name, str(store.path)))
         return _told(dataset, "prepared", facts), facts
@@ -180,22 +178,6 @@ def _dataset(
 def _told(dataset: Dataset, state: State, facts: DatasetFacts, how: str = "") -> DatasetForecast:
     people = {record.person for record in facts.records}
     return DatasetForecast(dataset.name, state, len(facts.records), len(people), how)
-
-
-def _prepared(dataset: Dataset, folder: Path, job: PrepareJob) -> Store | None:
-    """The store of a dataset, where the path names one, or an earlier call made it of the files as they are."""
-    if dataset.path and dataset.simulate is None:
-        try:
-            place = find(dataset.name, dataset.path, job.root)
-        except RecipeError:
-            place = None
-        if place is not None and (place / "store.json").is_file():
-            return Store.open(place)
-    store_folder = folder / "data" / dataset.name
-    if noted_key(folder / "data" / f"{dataset.name}.json") == job.key and (store_folder / "store.json").is_file():
-        store = Store.open(store_folder)
-        return store if len(store) and is_current(job, folder / "data", store) else None
-    return None
 
 
 def _how(dataset: Dataset, why: str) -> str:
