@@ -37,7 +37,8 @@ from segevolution.inference.strategies import strategy_of
 from segevolution.models.backbone import Features
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.training.batches import CaseGroup
-from segevolution.training.fit import fit, framed, load_group
+from segevolution.training.case_groups import framed, load_group
+from segevolution.training.fit import fit
 from segevolution.training.settings import FitSettings
 from segevolution.vocabulary import Modality
 

@@ -27,7 +27,8 @@ from segevolution.studies.recipe import Recipe
 from segevolution.studies.study import run_study
 from segevolution.training.batch_builder import TrainingBatch
 from segevolution.training.batches import StepDataset
-from segevolution.training.fit import fit, load_group
+from segevolution.training.case_groups import load_group
+from segevolution.training.fit import fit
 from segevolution.training.settings import FitSettings
 from segevolution.vocabulary import Modality
 

@@ -24,7 +24,7 @@ from segevolution.studies.facts import BaseFacts, DatasetFacts
 from segevolution.studies.jobs import Plan
 from segevolution.studies.plan import plan
 from segevolution.studies.recipe import Recipe
-from segevolution.training.fit import FitResult
+from segevolution.training.fit_result import FitResult
 from segevolution.vocabulary import Modality
 
 

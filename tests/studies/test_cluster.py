@@ -11,7 +11,7 @@ import torch
 
 from segevolution.cli.app import main
 from segevolution.studies.study import run_study
-from segevolution.training.fit import FitResult
+from segevolution.training.fit_result import FitResult
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'segevolution[dask]'")
 

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -598,3 +600,12 @@ def test_a_role_holds_cases_of_the_chosen_sites_alone():
     split = assign(dataset(sites=["A"], train=2), there)[0]
     cases = [name for role in ROLES for name in split.of(role, there)]
     assert sorted(cases) == [f"p{patient:02d}_scan0" for patient in range(4)]
+
+
+def test_what_is_planned_or_refused_before_a_training_waits_for_no_trainer():
+    script = (
+        "import sys\nimport segevolution.adaptation.adapt, segevolution.studies.run\n"
+        "print(*(name for name in ('lightning', 'torchmetrics', 'transformers', 'peft') if name in sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""

@@ -20,7 +20,7 @@ from segevolution.studies import facts, methods
 from segevolution.studies.recipe import Recipe
 from segevolution.studies.study import run_study
 from segevolution.training.checkpoint_file import step_of, write_checkpoint
-from segevolution.training.fit import FitResult
+from segevolution.training.fit_result import FitResult
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from segevolution.files import sha256
 from segevolution.studies.study import run_study
-from segevolution.training.checkpointing import LAST
+from segevolution.training.checkpoint_file import LAST
 
 
 @pytest.fixture

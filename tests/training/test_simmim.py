@@ -25,7 +25,7 @@ from segevolution.models.segvol.image_encoder import Patches
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone
 from segevolution.training.batches import SampleSettings
-from segevolution.training.fit import load_group
+from segevolution.training.case_groups import load_group
 from segevolution.training.masking import MaskedDataset, MaskSettings, UnlabelledImages, draw_mask
 from segevolution.training.settings import FitSettings
 from segevolution.training.simmim import MaskedPrediction, learn

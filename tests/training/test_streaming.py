@@ -24,7 +24,8 @@ from segevolution.imaging.volume import Volume
 from segevolution.inference.strategies import strategy_of
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 from segevolution.training.batches import CaseGroup, StepDataset
-from segevolution.training.fit import fit, framed, load_group
+from segevolution.training.case_groups import framed, load_group
+from segevolution.training.fit import fit
 from segevolution.training.settings import FitSettings, decisive
 from segevolution.vocabulary import Modality
 

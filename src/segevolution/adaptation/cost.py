@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,13 +15,18 @@ from ..documents import read_json
 from ..errors import RecipeError, SegevolutionError
 from ..files import write_json
 from ..models.backbone import BackboneModule
+from ..on_use import ModuleOnUse
 from ..runtime import resolve_device
 from ..studies.workspace import FitFunction
 from ..training.batches import CaseGroup
-from ..training.checkpoint_file import step_of
-from ..training.checkpointing import LAST
-from ..training.fit import FitResult, fit
+from ..training.checkpoint_file import LAST, step_of
+from ..training.fit_result import FitResult
 from ..training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from ..training import fit as fitting
+else:
+    fitting = ModuleOnUse("segevolution.training.fit")  # brings Lightning, seconds that a plan or a fault need not wait
 
 COST = "cost.json"
 
@@ -78,7 +84,7 @@ class MeasuredFit:
         if target.type == "cuda":
             torch.cuda.reset_peak_memory_stats(target)
         started = time.monotonic()
-        result = (self.inner or fit)(
+        result = (self.inner or fitting.fit)(
             backbone, groups, settings, folder, validation=validation, device=device, quiet=quiet
         )
         if result.step > before:

@@ -15,7 +15,7 @@ from ..recipes.keys import digest
 from ..recipes.roles import assign
 from ..recipes.stores import check_dataset, open_dataset, prepare_job
 from ..training.batches import CaseGroup
-from ..training.fit import framed, load_group
+from ..training.case_groups import framed, load_group
 from .networks import maker_of
 from .recipe import PretrainRecipe, WeightedDataset, stage_settings
 

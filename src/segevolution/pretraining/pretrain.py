@@ -25,8 +25,9 @@ from ..models.backbone import BackboneModule
 from ..models.checkpoints import fingerprint, load_model, load_state, read_weights, save_model
 from ..models.hub import find
 from ..training.batches import CaseGroup
-from ..training.checkpointing import LAST
-from ..training.fit import FitResult, fit
+from ..training.checkpoint_file import LAST
+from ..training.fit import fit
+from ..training.fit_result import FitResult
 from ..training.settings import FitSettings
 from .data import TrainingData, open_data
 from .networks import NetworkMaker, maker_of

@@ -43,7 +43,7 @@ from ..recipes.parts import FitChanges, RecipePart, SafeName, fit_fault, merged
 from ..recipes.reading import read_as
 from ..recipes.roles import assign
 from ..recipes.stores import open_dataset, prepare_job
-from ..training.fit import FitResult
+from ..training.fit_result import FitResult
 from ..training.masking import MaskSettings, UnlabelledImages
 from ..training.settings import FitSettings
 from ..training.simmim import MaskedPrediction, leads, learn

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,11 +20,13 @@ from ..files import replacing, safe_name, write_json
 from ..inference.load import load
 from ..models.backbone import BackboneModule, Spec
 from ..models.registry import network_of
+from ..on_use import ModuleOnUse
 from ..recipes.keys import noted_key
 from ..recipes.roles import CaseName
 from ..runtime import resolve_device, seed_everything
 from ..training.batches import CaseGroup
-from ..training.fit import FitResult, fit, load_group
+from ..training.case_groups import load_group
+from ..training.fit_result import FitResult
 from ..training.settings import FitSettings
 from ..vocabulary import Modality
 from .jobs import SCRATCH, TrainJob
@@ -32,6 +34,11 @@ from .ready_adapter import BEFORE, describe_case, read_ready
 from .rivals import RIVALS
 from .training_notes import note_training
 from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from ..training import fit as fitting
+else:
+    fitting = ModuleOnUse("segevolution.training.fit")  # brings Lightning, seconds that a plan or a fault need not wait
 
 
 def train(job: TrainJob, workspace: Workspace) -> Path:
@@ -74,7 +81,7 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
     if job.start is None and _learns_as_they_are(groups, settings):
         adapter.forgo_exchanged_greys()
     with redirect_stdout(sys.stderr):  # Lightning's bar; stdout is for results
-        result = (workspace.fit or fit)(
+        result = (workspace.fit or fitting.fit)(
             backbone,
             groups,
             settings,

@@ -12,7 +12,7 @@ from typing import Any
 from ..documents import read_json
 from ..errors import RecipeError
 from ..files import replacing, write_json
-from ..training.checkpointing import BEST, LAST
+from ..training.checkpoint_file import BEST, LAST
 from .jobs import TrainJob
 from .training_notes import NOTE, is_trained
 from .workspace import Workspace

@@ -20,7 +20,7 @@ from ..inference.load import load
 from ..models.backbone import BackboneModule
 from ..recipes.stores import StoreRef
 from ..training.batches import CaseGroup
-from ..training.fit import FitResult
+from ..training.fit_result import FitResult
 from ..training.settings import FitSettings
 from .jobs import EvaluateJob
 from .rivals import RIVALS

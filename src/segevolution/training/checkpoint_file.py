@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -24,6 +23,7 @@ from ..documents import Limits, json_from_text
 from ..errors import CheckpointError
 
 FORMAT = "segevolution checkpoint 1"
+LAST, BEST = "last.ckpt", "best.ckpt"  # in the folder of a training
 _STATE_LIMITS = Limits(items=10_000_000, digits=100)  # an optimiser names every parameter
 # How a value that JSON has not is written: an object with this one key, then what it is and what it holds.
 _TAG = "$"
@@ -37,30 +37,6 @@ _PARTS: dict[str, type] = {
     "optimizer_states": list,
     "lr_schedulers": list,
 }
-
-
-class CheckpointFile(CheckpointIO):
-    """Lightning writes and reads its checkpoints through this.
-
-    Attributes:
-        restoring: the file that was read last; None before any, and again once training has begun.
-    """
-
-    def __init__(self) -> None:
-        self.restoring: Path | None = None
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """See `write_checkpoint`."""
-        write_checkpoint(Path(path), checkpoint)
-
-    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """See `read_checkpoint`; tensors come on the CPU."""
-        self.restoring = Path(path)
-        return read_checkpoint(Path(path))
-
-    def remove_checkpoint(self, path: Any) -> None:
-        """Delete the file."""
-        Path(path).unlink(missing_ok=True)
 
 
 def write_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:

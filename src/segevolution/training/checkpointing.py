@@ -13,13 +13,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from ..files import replacing
-from .checkpoint_file import CheckpointFile, check_restored
+from .checkpoint_file import BEST, LAST, check_restored
+from .checkpoint_io import CheckpointFile
 from .module import PromptableModule
 from .settings import FitSettings
 from .validation import Validator
 from .validation_state import Table, ValidationState
-
-LAST, BEST = "last.ckpt", "best.ckpt"
 
 
 class CheckpointCallback(Callback):

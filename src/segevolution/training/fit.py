@@ -8,33 +8,28 @@ reached its last step is not trained again.
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ..data.framed_copies import FramedCopies
-from ..data.record import CaseRecord
-from ..data.store import Store
 from ..data.streaming import ArrayCache
-from ..data.windows import FramedCase
-from ..errors import CheckpointError, OutputError, SegevolutionError, StoreError
+from ..errors import CheckpointError, OutputError, SegevolutionError
 from ..files import sweep, write_json
-from ..imaging.framing import Frame
-from ..imaging.volume import Volume
-from ..inference.strategies import strategy_of
-from ..models.backbone import BackboneModule, Spec
+from ..models.backbone import BackboneModule
 from ..progress import write_stderr
 from ..runtime import has_bfloat16, resolve_device
 from .auxiliary import SemanticHead
 from .batches import CaseGroup
-from .checkpoint_file import CheckpointFile, read_checkpoint, step_of
-from .checkpointing import BEST, LAST, CheckpointCallback
+from .checkpoint_file import BEST, LAST, read_checkpoint, step_of
+from .checkpoint_io import CheckpointFile
+from .checkpointing import CheckpointCallback
 from .feature_cache import FeatureCache, encoder_digest, require_frozen_encoder
+from .fit_result import FitResult
 from .loaders import TrainingDataModule
 from .loggers import loggers
 from .memory import compiled, recomputing
@@ -42,71 +37,6 @@ from .module import PromptableModule
 from .progress_callback import TrainingProgress
 from .settings import FitSettings
 from .validation import validator
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """How a run ended.
-
-    Attributes:
-        step: optimiser steps done in the whole run.
-        finished: whether that is all of them, or validation ended the run early.
-        seconds: of this call.
-        trained_parameters: numbers that were trained.
-        metrics: the last value of everything logged.
-        best_step: the step of the best validation score, where validation chooses; None = it does not.
-    """
-
-    step: int
-    finished: bool
-    seconds: float
-    trained_parameters: int
-    metrics: dict[str, float]
-    best_step: int | None = None
-
-
-def load_group(store: Store, names: Sequence[str], spec: Spec, weight: float = 1.0) -> CaseGroup:
-    """Cases of a store ready for training: framed once, see `data.framed_copies`, and read from there by part.
-
-    Only structures that the network knows are kept (`spec.structures`; all where that is empty).
-
-    Raises:
-        StoreError: a case carries no structure.
-        OutputError: the store cannot be written, for instance because the disk is full.
-    """
-    strategy = strategy_of(spec)
-    copies = FramedCopies(store, strategy.preparation(spec), lambda volume: strategy.prepare(volume, spec))
-    return CaseGroup(tuple(_cases(store, names, spec.structures, copies.case)), weight)
-
-
-def framed(
-    store: Store, names: Sequence[str], prepare: Callable[[Volume], Frame], structures: Sequence[str]
-) -> Iterator[FramedCase]:
-    """The same cases one by one, sorted by name, each in memory and nothing written; `prepare` frames a volume."""
-
-    def case(record: CaseRecord, labelled: frozenset[str], known: frozenset[str]) -> FramedCase:
-        store_case = store.read(record.name)
-        return FramedCase.make(store_case, prepare(store_case.volume), labelled, known)
-
-    return _cases(store, names, structures, case)
-
-
-def _cases(
-    store: Store,
-    names: Sequence[str],
-    structures: Sequence[str],
-    case_of: Callable[[CaseRecord, frozenset[str], frozenset[str]], FramedCase],
-) -> Iterator[FramedCase]:
-    """Cases sorted by name; `case_of` makes one of its record, all structures of its dataset, and those to keep."""
-    records = store.select(names=names)
-    groups = {(record.dataset, record.modality) for record in records}
-    labelled = {group: store.labelled(*group) for group in groups}
-    known = frozenset(structures)
-    for record in records:
-        case = case_of(record, labelled[record.dataset, record.modality], known)
-        if not case.structures:
-            raise StoreError(f"{record.name} carries no structure that this model knows, so it cannot be trained on.")
-        yield case
 
 
 def fit(

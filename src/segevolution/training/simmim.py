@@ -32,7 +32,8 @@ from ..models.segvol.image_encoder import ImageEncoder, Patches
 from ..models.segvol.layer_groups import ENCODER
 from ..models.segvol.segvol import SegVol
 from .checkpointing import CheckpointCallback
-from .fit import FitResult, explained, last_checkpoint, make_trainer, settings_on
+from .fit import explained, last_checkpoint, make_trainer, settings_on
+from .fit_result import FitResult
 from .loaders import NumbersFromStep
 from .masking import MaskedBatch, MaskedDataset, MaskSettings, UnlabelledImages
 from .memory import compiled, recomputing

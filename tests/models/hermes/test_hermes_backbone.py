@@ -30,7 +30,8 @@ from segevolution.models.hermes.config import HermesConfig, TaskSet
 from segevolution.models.hermes.hermes import Hermes
 from segevolution.studies.recipe import Recipe
 from segevolution.studies.study import run_study
-from segevolution.training.fit import fit, load_group
+from segevolution.training.case_groups import load_group
+from segevolution.training.fit import fit
 from segevolution.training.settings import FitSettings
 from segevolution.vocabulary import Context, Modality
 

@@ -27,7 +27,7 @@ from ...training.automatic.fitting import train_automatic
 from ...training.automatic.patches import PatchSampler
 from ...training.automatic.planning import plan_network
 from ...training.automatic.settings import AutomaticSettings
-from ...training.fit import framed
+from ...training.case_groups import framed
 from ..jobs import TrainJob
 from .base import RunFacts
 
