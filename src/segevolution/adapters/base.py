@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..errors import AdapterError
 from ..models.backbone import BackboneModule, Spec
+from ..vocabulary import Context
 from .config import AdapterConfig
 from .state_checks import check_fit
 from .switch import attached, switched
@@ -256,6 +257,10 @@ class BaseAdapter(ABC):
 
     def auxiliary_loss(self) -> Tensor | None:
         """See Adapter.auxiliary_loss; nothing, unless a method has such a loss."""
+        return None
+
+    def absence(self, context: Context, routed: Tensor | None) -> str | None:
+        """See Adapter.absence; it has a part in every answer, unless a method chooses."""
         return None
 
     def merge(self) -> None:

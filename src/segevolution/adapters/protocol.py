@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from ..models.backbone import BackboneModule, Spec
+from ..vocabulary import Context
 from .config import AdapterConfig
 
 
@@ -72,6 +73,15 @@ class Adapter(Protocol):
 
     def auxiliary_loss(self) -> Tensor | None:
         """What it adds to the loss of the last decoding, a weighted scalar; None where it adds nothing."""
+        ...
+
+    def absence(self, context: Context, routed: Tensor | None) -> str | None:
+        """Why it had no part in an answer, a clause; None where it had one.
+
+        Args:
+            context: what was known when it was asked.
+            routed: (K,) float, what its experts weighed in the encodings of the image together, see `Features.routing`.
+        """
         ...
 
     def merge(self) -> None:

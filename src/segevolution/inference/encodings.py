@@ -48,6 +48,9 @@ class Encodings:
         precision: "bf16" runs the network under autocast where the device has bfloat16; answers are float32 either way.
         batch: windows encoded, and prompts decoded, in one call of the network.
         memory: bytes of window encodings to keep; the least recently used go first.
+
+    Attributes:
+        routed: (K,) float, what an adapter's experts weighed in all encodings, see `Features.routing`; None without.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Encodings:
         self._whole: Features | None = None
         self._windows: OrderedDict[Window, Features] = OrderedDict()
         self._planned: list[Window] = []
+        self.routed: Tensor | None = None
 
     @property
     def device(self) -> torch.device:
@@ -189,14 +193,18 @@ class Encodings:
     def _encode(self, images: Tensor) -> Features:
         self.counts.encodings += len(images)
         with torch.inference_mode(), self._autocast():
-            return self.backbone.encode(images, [self.modality] * len(images))
+            features = self.backbone.encode(images, [self.modality] * len(images))
+        if features.routing is not None:
+            weights = features.routing.sum(dim=0)
+            self.routed = weights if self.routed is None else self.routed + weights
+        return features
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def forget(self) -> None:
         """Drop all that was encoded, for whoever changed weights in a way that the revision does not tell."""
-        self._whole = None
+        self._whole = self.routed = None
         self._windows.clear()
 
     def _forget_other_weights(self) -> None:

@@ -172,13 +172,23 @@ class OpenVolume:
             for prompt, context, name in zip(prompts, contexts, names, strict=True):
                 with self._test_time.adapted(self._image.encodings, prompt, context):
                     for answer in self._image.answers([prompt], [context], multimask=multimask):
-                        yield answer, name
+                        yield self._with_absence(answer, context), name
             return
         for place, answer in enumerate(self._image.answers(prompts, contexts, multimask=multimask)):
             question = place // each
             if self._second_opinion is not None and not multimask:
                 answer = self._second_opinion.surer(answer, prompts[question], contexts[question])
-            yield answer, names[question]
+            yield self._with_absence(answer, contexts[question]), names[question]
+
+    def _with_absence(self, answer: Answer, context: Context) -> Answer:
+        """An answer that says so where the adapter had no part in it."""
+        adapter = self.network.adapter
+        absence = None if adapter is None else adapter.absence(context, self._image.encodings.routed)
+        return (
+            answer
+            if absence is None
+            else replace(answer, notes=(*answer.notes, f"this is the base's answer: {absence}"))
+        )
 
     def _mask_of(self, answer: Answer, *, keep_logits: bool) -> tuple[Mask, Logits | None]:
         """The mask in file order, and the logits on the frame where they are to be kept."""

@@ -81,6 +81,15 @@ def test_an_unknown_modality_is_none_and_what_is_said_wins(dicom_series: Series)
     folder = dicom_series(Modality="OT")
     assert read(folder).modality is None
     assert read(folder, modality=Modality.MRI).modality is Modality.MRI
+    assert read(folder, modality=Modality.MRI).remarks == ()
+
+
+def test_what_is_said_against_the_header_wins_and_is_told(dicom_series: Series) -> None:
+    folder = dicom_series(Modality="CT")
+    assert read(folder, modality="CT").remarks == ()
+    volume = read(folder, modality="mr")
+    assert volume.modality is Modality.MRI
+    assert volume.remarks == (f"{folder}: the DICOM header says CT; it is taken as MRI, as you said",)
 
 
 def with_tags(folder: Path, name: str, first: object, second: object) -> Path:

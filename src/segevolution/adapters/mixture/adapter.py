@@ -240,6 +240,10 @@ class MixtureAdapter(BaseAdapter):
         for parameter in self._parameters().values():
             parameter.requires_grad_(id(parameter) in trained)
 
+    def absence(self, context: Context, routed: Tensor | None) -> str | None:
+        """See Adapter.absence."""
+        return self.config.absence(context, routed)
+
     def _encode(self, inner: Encode, images: Tensor, modalities: Sequence[Modality | None]) -> Features:
         """Hooks.encode: for a learned gate the base's own encoding first, which stays the answer where it says so."""
         bare: Features | None = None

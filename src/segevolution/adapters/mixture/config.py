@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
+from torch import Tensor
+
 from ...errors import AdapterError, VocabularyError
-from ...vocabulary import Modality, canonical, did_you_mean
+from ...vocabulary import Context, Modality, canonical, did_you_mean
 from ..lora import LoraConfig
 
 GateKind = Literal["modality", "task", "learned", "learned+modality"]
@@ -116,6 +118,18 @@ class MixtureConfig(LoraConfig):
     def route(self, key: str | None) -> str:
         """The expert of a modality, or of a structure; identity where there is none."""
         return IDENTITY if key is None else self.routes.get(self._key(key), IDENTITY)
+
+    def absence(self, context: Context, routed: Tensor | None) -> str | None:
+        """See Adapter.absence."""
+        if self.learned:
+            alone = routed is not None and float(routed[1:].sum()) == 0
+            return "the adapter's gate is not sure of this image" if alone else None
+        key = context.structure if self.gate == "task" else context.modality
+        if key is not None:
+            return None if self.route(str(key)) != IDENTITY else f"the adapter has no expert for {key}"
+        if self.gate == "task":
+            return "the adapter's gate goes by the structure, and none was said"
+        return "the adapter's gate goes by the modality, which was not said; name it, for instance with --modality MRI"
 
     def leaves_alone(self, modality: Modality) -> bool:
         """Whether every image of a modality goes to identity, and so to the base as it is, whatever it shows."""

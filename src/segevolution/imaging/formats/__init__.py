@@ -83,7 +83,15 @@ def read(
     memory = MemoryBudget.of(max_gigabytes)
     volume = _load(path, ReadOptions(series, time, orientation, spacing, allow_outside, memory))
     replace(volume, name=str(path)).check_voxels()
-    return volume if modality is None else replace(volume, modality=Modality.parse(modality))
+    return volume if modality is None else _as_said(volume, Modality.parse(modality), path)
+
+
+def _as_said(volume: Volume, modality: Modality, path: Path) -> Volume:
+    """The volume of a modality that a person stated, with a remark where the file states another."""
+    if volume.modality is None or volume.modality is modality:
+        return replace(volume, modality=modality)
+    remark = f"{path}: the DICOM header says {volume.modality}; it is taken as {modality}, as you said"
+    return replace(volume, modality=modality, remarks=(*volume.remarks, remark))
 
 
 def image_files(path: Path, *, series: str | None = None, allow_outside: bool = False) -> tuple[Path, ...]:
