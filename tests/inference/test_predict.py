@@ -1,7 +1,10 @@
 """From files to files in Python, and on a real scan whose labels lie in another orientation."""
 
+import json
+from dataclasses import fields
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -82,6 +85,19 @@ def test_a_dicom_folder_is_segmented_on_its_grid_whatever_the_labels_orientation
     assert (found.min(axis=0) >= low - margin).all()
     assert (found.max(axis=0) <= high + margin).all()
     assert np.abs(found - inside).max(axis=1).min() < margin
+
+
+def test_the_key_says_everything_that_was_asked_and_changes_an_answer(model: Path, tmp_path: Path) -> None:
+    series = np.random.default_rng(0).normal(100, 20, (20, 20, 10, 2)).astype(np.float32)
+    nibabel.save(nibabel.nifti1.Nifti1Image(series, np.diag([2.0, 2, 2, 1])), tmp_path / "scan.nii.gz")
+    options = {"smooth": 3.0, "largest": True, "windows": "off", "drop_islands": False, "time": 1}
+    predict(SegmentRequest(tmp_path / "scan.nii.gz", box=(2, 2, 2, 15, 15, 8), model=str(model), **options))
+    key = json.loads((tmp_path / "scan_seg.json").read_text("utf-8"))
+    assert {name: key["asked"][name] for name in options} == options
+    shown_elsewhere = {"output", "preview", "force", "device", "max_gigabytes", "slices"}
+    renamed = {"mm": "unit", "texts": "labels", "address": "image"}
+    for field in fields(SegmentRequest):
+        assert field.name in shown_elsewhere or {field.name, renamed.get(field.name)} & ({*key} | {*key["asked"]})
 
 
 def test_alternatives_come_by_expected_overlap_where_it_is_known() -> None:

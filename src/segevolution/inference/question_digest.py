@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from ..adapters.shipped import NONE, find_adapter
@@ -26,16 +27,20 @@ def question_digest(request: SegmentRequest) -> str:
     Raises:
         AdapterError: there is no such adapter.
     """
-    question_values = {
-        field.name: _plain(getattr(request, field.name)) for field in fields(request) if field.name not in _ELSEWHERE
-    }
-    question_values |= {
+    question_values = asked_values(request) | {
         "version": __version__,
         "image_state": _states(_image_files(request)),
         "model_state": _states(files_below(folder) if (folder := Path(request.model).expanduser()).is_dir() else ()),
         "contents": _contents(request),
     }
     return hashlib.sha256(json.dumps(question_values, sort_keys=True).encode()).hexdigest()
+
+
+def asked_values(request: SegmentRequest) -> dict[str, Any]:
+    """What a request asks, by the names of its fields, as JSON; without what decides where and how it is shown."""
+    return {
+        field.name: _plain(getattr(request, field.name)) for field in fields(request) if field.name not in _ELSEWHERE
+    }
 
 
 def _image_files(request: SegmentRequest) -> tuple[Path, ...]:

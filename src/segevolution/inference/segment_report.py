@@ -16,10 +16,15 @@ from ..imaging.usable_signal import usable_signal
 from ..imaging.volume import Volume
 from .confidence import Confidence
 from .outputs import Outputs
+from .question_digest import asked_values
 from .request import SegmentRequest
 from .segmentation import Segmentation
 
 PURPOSE = "for research, not a medical device"
+# Fields of a request that a key holds outside "asked" already: as they were taken for the answer.
+_SAID_OF_THE_ANSWER = frozenset(
+    {"image", "address", "series", "points", "negative_points", "box", "mm", "markups", "colours", "texts"}
+)
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ def key_of(
         "markups": None if request.markups is None else str(request.markups),
         "probabilities": [path.name for path in outputs.probabilities],
         "colours": None if outputs.colours is None else outputs.colours.name,
+        "asked": {name: value for name, value in asked_values(request).items() if name not in _SAID_OF_THE_ANSWER},
         "question": question,
         "notes": list(notes),
         "made_by": f"segevolution {__version__}",
