@@ -14,6 +14,7 @@ from segevolution.data.sources import open_source
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
+from segevolution.vocabulary import Modality
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
 SHAPE = (64, 56, 30)
@@ -90,6 +91,17 @@ def test_a_mask_in_the_air_is_found_but_not_that_of_a_hollow_organ(body: Case) -
     found = outside_body(record_of(moved, moved.volume.grid), moved.volume.array, labels)
     assert found.keys() == {"liver"}
     assert found["liver"] > 0.9
+
+
+def test_a_dark_organ_lies_inside_the_body(body: Case) -> None:
+    """Iron and fat suppression leave a liver at a tenth of the brightest signal, and more of it dark than bright."""
+    liver = body.labels == 1
+    signal = np.where(liver, body.volume.array // 12, body.volume.array)
+    bright = ndimage.binary_dilation(liver, iterations=2) & ~liver
+    signal = np.where(bright, signal // 12, signal).astype(np.int16)
+    signal[:, 34:][signal[:, 34:] > 60] = 45  # the front is dark up to the skin
+    dark = replace(body, volume=replace(body.volume, array=signal, modality=Modality.MRI))
+    assert outside_body(record_of(dark, dark.volume.grid), signal, dark.labels) == {}
 
 
 def test_noise_shows_no_place_to_be_better(body: Case) -> None:

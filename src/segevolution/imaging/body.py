@@ -73,8 +73,11 @@ class Body:
 
     def depths(self, mask: Mask) -> npt.NDArray[np.float32]:
         """Depth in millimetres of the voxels (N,) of a mask (X, Y, Z) of the volume's shape; 0 outside the body."""
-        places = np.argwhere(mask) // self.steps
-        places = np.minimum(places, np.array(self.depth.shape) - 1)
+        return self.depths_at(np.argwhere(mask))
+
+    def depths_at(self, voxels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Depth in millimetres of voxels (N, 3), indices into the volume; 0 outside the body."""
+        places = np.minimum(voxels // self.steps, np.array(self.depth.shape) - 1)
         return np.asarray(self.depth[tuple(places.T)])
 
     def cross_section_cm2(self, mask: Mask) -> float:

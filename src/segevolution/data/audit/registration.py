@@ -11,15 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...imaging.body import filled_body
+from ...imaging.body import Body
 from ...imaging.grid import Array, Triple
+from ...imaging.volume import Volume
 from ..record import CaseRecord
-from .coarse import Spacing, block_means, coarsened
+from .coarse import Spacing, block_means
 from .findings import Finding
 
 _CHECK = "registration"
 _SIDE = 1.6  # millimetres; finer voxels are joined for the comparison of surfaces
-_FACES, _SAMPLE = 600, 20000  # of each structure across each axis; of the body
+_FACES, _SAMPLE = 600, 20000  # of each structure across each axis; of the body, and of a mask
 _FEW_FACES = 60
 _RANKS = 201
 
@@ -34,9 +35,7 @@ _SHIFTS = (2, 4, 6, 8, 10)  # voxels
 _LEAST_SHIFT = 4.0  # millimetres; less is how borders are drawn
 _INSIDE = 0.7  # share of faces that a shift must leave in the volume
 
-_BODY = 4.0  # millimetres, of the grid on which the body is found
-_DARK = 0.15  # of the range of brightness
-_AIR = 0.1  # share of the volume that must be air for "outside" to mean anything
+_DARK = 0.15  # of the range of brightness: what is brighter is surely of the body
 _OUTSIDE = 0.2  # share of a mask
 # May hold air, or have no signal.
 _HOLLOW = ("lung", "stomach", "colon", "bowel", "trachea", "esophagus", "sinus", "skull", "skin", "rib", "duodenum")
@@ -100,13 +99,14 @@ def check_registration(name: str, record: CaseRecord, signal: Array, labels: Arr
 
 
 def outside_body(record: CaseRecord, signal: Array, labels: Array) -> dict[str, float]:
-    """Structure -> share of its voxels outside the body, where that is too much; hollow structures are left out."""
-    coarse = coarsened(signal, record.spacing, _BODY)
-    low, high = np.percentile(coarse, (0.5, 99.5))
-    bright = coarse > low + _DARK * (high - low)
-    if 1 - bright.mean() < _AIR:
+    """Structure -> share of its voxels outside the body, where that is too much; hollow structures are left out.
+
+    Where the body is, dark organs in it, says `imaging.body`; a scan that shows no air has no outside.
+    """
+    volume = Volume(signal, record.grid, record.modality, record.name)
+    body = Body.of(volume)
+    if body is None:
         return {}
-    body = filled_body(bright)
     rng = np.random.default_rng(0)
     shares = {}
     flat = labels.ravel()
@@ -120,9 +120,7 @@ def outside_body(record: CaseRecord, signal: Array, labels: Array) -> dict[str, 
             continue
         places = rng.choice(places, min(len(places), _SAMPLE))
         voxels = np.stack(np.unravel_index(places, labels.shape), 1)
-        body_index = ((voxels + 0.5) * record.spacing / _BODY).astype(np.int64)
-        body_index = np.minimum(body_index, np.array(body.shape) - 1)
-        share = 1 - float(body[tuple(body_index.T)].mean())
+        share = float((body.depths_at(voxels) == 0).mean())
         if share > _OUTSIDE:
             shares[structure] = share
     return shares
