@@ -126,11 +126,18 @@ def test_a_person_says_who_is_who(tmp_path: Path) -> None:
         ("abc", "tells no patients"),
         ("(" * 500, "tells no patients"),
         ("x" * 2000, "tells no"),
+        ("xyz", "tells no patients"),
     ],
 )
 def test_a_bad_expression_is_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(StoreError, match=sentence):
         group_patients(["abc"], text)
+
+
+@pytest.mark.parametrize("text", ["^(Q[0-9]+)", "^(P[0-9]+)", "^(P?)"])
+def test_an_expression_that_says_nothing_of_a_name_is_refused(text: str) -> None:
+    with pytest.raises(StoreError, match=r'"\^\(.*" names no patient of .*p02_v1, p02_v2; write one whose group'):
+        group_patients(["P01_v1", "p02_v1", "p02_v2"], text)
 
 
 def test_a_bad_table_is_one_sentence(tmp_path: Path) -> None:

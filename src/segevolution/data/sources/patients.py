@@ -38,7 +38,7 @@ def group_patients(names: Iterable[str], patient_from: str | None = None) -> Gro
             table (JSON {"name": "patient"}, or CSV or TSV with a name and a patient a row).
 
     Raises:
-        StoreError: the expression has no group, or the table cannot be read or lacks a name.
+        StoreError: the expression has no group, the table cannot be read, or either says nothing of a name.
     """
     names = list(dict.fromkeys(names))
     if patient_from is not None:
@@ -210,23 +210,30 @@ def _as_said(names: Sequence[str], patient_from: str) -> Grouping:
     """By a person's regular expression, or by their table."""
     path = Path(patient_from).expanduser() if patient_from.lower().endswith(_TABLES) else None
     if path is not None:
-        table = read_patient_table(path)
-        missing = [name for name in names if name not in table]
-        if missing:
-            raise StoreError(
-                f"{path} names no patient of {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}; add a row "
-                "with the file's name and the patient."
-            )
-        return Grouping({name: table[name] for name in names}, f"{SAID_BY_A_PERSON}the table {path.name}")
+        patients = read_patient_table(path)
+        rule, remedy = f"the table {path.name}", "add a row with the file's name and the patient."
+    else:
+        patients = _by_expression(names, patient_from)
+        rule, remedy = f'the expression "{patient_from}"', "write one whose group is in every name, or give a table."
+    missing = [name for name in names if not patients.get(name)]
+    if missing:
+        some = f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}"
+        raise StoreError(f"{rule if path is None else path} names no patient of {some}; {remedy}")
+    return Grouping({name: patients[name] for name in names}, f"{SAID_BY_A_PERSON}{rule}")
+
+
+def _by_expression(names: Sequence[str], text: str) -> dict[str, str]:
+    """The patient of each name in which a regular expression finds one."""
     try:
-        if len(patient_from) > _LONGEST_PATTERN:
+        if len(text) > _LONGEST_PATTERN:
             raise re.error("too long")
-        expression = re.compile(patient_from)
+        expression = re.compile(text)
+        if not expression.groups:
+            raise re.error("no group")
         matches = {name: expression.search(name) for name in names}
-        patients = {name: (match.group(1) if match else "") or name for name, match in matches.items()}
-    except (re.error, IndexError, OverflowError, RecursionError) as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise StoreError(
-            f'"{patient_from[:80]}" tells no patients: give a regular expression with one group, such as '
+            f'"{text[:80]}" tells no patients: give a regular expression with one group, such as '
             '"^(P[0-9]+)", or the path of a table (.csv, .tsv, .json).'
         ) from error
-    return Grouping(patients, f'{SAID_BY_A_PERSON}the expression "{patient_from}"')
+    return {name: match.group(1) for name, match in matches.items() if match and match.group(1)}
