@@ -32,6 +32,7 @@ def records(count, scans=1, dataset="d", parts=()):
             dataset=dataset,
             modality=None,
             structures=(),
+            site=None,
             part=parts[patient] if patient < len(parts) else None,
         )
         for patient in range(count)

@@ -1,6 +1,7 @@
 """The badge "zero-shot" is given only where nothing speaks against it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from segevolution.data.images import ImageIdentity
 from segevolution.data.record import CaseRecord, record_of
 from segevolution.data.store import Store
 from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
-from segevolution.imaging.volume import Volume
+from segevolution.imaging.volume import Origin, Volume
 from segevolution.studies.jobs import Plan
 from segevolution.studies.recipe import Recipe
 from segevolution.studies.study import run_study
@@ -88,6 +90,74 @@ def test_a_patient_in_two_datasets_of_a_study_is_told(planned: Callable[..., Pla
     apart = {"t1": ours["t1"], "t2": records("other", ["p", "r"], Modality.MRI)}
     made = planned(**apart)
     assert torn(made.trainings, made.evaluations, apart) == []
+
+
+def of_files(cases: list[CaseRecord], folder: Path, **changes: Any) -> list[CaseRecord]:
+    """The same cases as a store has them that was made of files: each of an image of its own."""
+    made = []
+    for record in cases:
+        path = str(folder / f"{record.name}.nii.gz")
+        image = ImageIdentity(path, f"content of {record.patient}")
+        signal = (*record.signal[:-1], float(ord(record.patient)))
+        made.append(replace(record, image=image, origin=Origin(Path(path), "nifti"), signal=signal, **changes))
+    return made
+
+
+@pytest.mark.parametrize("copied", ["no", "bytes", "saved anew"])
+def test_one_folder_under_two_names_holds_the_same_patients(
+    planned: Callable[..., Plan], tmp_path: Path, copied: str
+) -> None:
+    """A store that a study makes is of a dataset that is called as the recipe calls it."""
+    names = ["p", "q", "r"]
+    twin = of_files(records("b", names, Modality.MRI), tmp_path / ("a" if copied == "no" else "b"))
+    if copied == "saved anew":
+        twin = [replace(record, image=None) for record in twin]
+    ours = {"a": of_files(records("a", names, Modality.MRI), tmp_path / "a"), "b": twin}
+    made = planned(**ours)
+    (sentence,) = torn(made.trainings, made.evaluations, ours)
+    taught = {name.case.removesuffix("_x") for name in made.trainings[0].train}
+    assert sentence.startswith(
+        f"lora-s0 is tested on patients that it learned from: {', '.join(sorted(f'b/{one}' for one in taught))};"
+    )
+    assert made.report.warnings == (sentence,)
+    assert made.report.external == ()
+
+
+def test_other_scans_of_a_patient_are_known_by_the_shared_one(planned: Callable[..., Plan], tmp_path: Path) -> None:
+    scans = [
+        replace(record, name=f"{record.name}{visit}")
+        for visit in (1, 2)
+        for record in records("a", ["p", "q"], Modality.MRI)
+    ]
+    a, b = (of_files([replace(scan, dataset=name) for scan in scans], tmp_path) for name in "ab")
+    ours = {"a": [record for record in a if record.name != "p_x2"], "b": b}
+    made = planned(**ours)
+    (sentence,) = torn(made.trainings, made.evaluations, ours)
+    assert "b/p, b/q" in sentence
+    assert {job.part.case for job in made.evaluations if job.part.dataset == "b"} > {"p_x2"}
+
+
+def test_one_folder_may_stand_twice_with_patients_of_their_own(plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    names = ["p", "q", "r", "s"]
+    ours = {name: of_files(records(name, names, Modality.MRI), tmp_path) for name in ("taught", "tested")}
+    recipe = _recipe("segvol-mini", *ours).model_dump()
+    recipe["data"][0] |= {"patients": ["p", "q"]}
+    recipe["data"][1] |= {"patients": ["r", "s"]}
+    made = plan_of(Recipe.model_validate(recipe), ours)
+    assert made.report.warnings == ()
+    assert made.report.external == ()
+
+
+def test_another_site_of_one_store_is_external(plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    store = of_files(records("all", ["p", "q"], Modality.MRI), tmp_path, site="A")
+    store += of_files(records("all", ["r", "s"], Modality.MRI), tmp_path, site="B")
+    ours = {"here": store, "elsewhere": store}
+    recipe = _recipe("segvol-mini", *ours).model_dump()
+    recipe["data"][0] |= {"sites": ["A"]}
+    recipe["data"][1] |= {"sites": ["B"]}
+    made = plan_of(Recipe.model_validate(recipe), ours)
+    assert made.report.warnings == ()
+    assert made.report.external == ("elsewhere",)
 
 
 def test_report_and_manifest_carry_the_badge(

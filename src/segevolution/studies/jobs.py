@@ -133,7 +133,7 @@ class ReportJob:
         badges: dataset -> whether its answers of the unadapted base are zero-shot.
         warnings: sentences on what contradicts the results.
         rivals: method -> others that are compared with it, too.
-        external: datasets that nobody trained on.
+        external: datasets that nobody trained on, under this name or another; see `same_people`.
         omitted: sentences on questions that a base cannot be asked.
         primary: the question that the study asks first.
         retention: what is to be kept.

@@ -27,7 +27,8 @@ from .questions import drawn_prompt, known_structures, omissions, questions_of, 
 from .ready_adapter import ReadyAdapter
 from .recipe import Method, MethodFit, Recipe
 from .rivals import RIVALS
-from .runs import describe_runs, name_run, taught_datasets
+from .runs import describe_runs, name_run
+from .same_people import external_datasets
 from .training_cases import learned
 from .warm_start import taught_before
 from .zero_shot import badges, rivals, torn
@@ -286,7 +287,7 @@ class _Planner:
             badges=marks,
             warnings=tuple(warnings),
             rivals=rivals(trainings, evaluations),
-            external=tuple(name for name in self.data if name not in taught_datasets(trainings)),
+            external=external_datasets(trainings, evaluations, self.records),
             omitted=omitted,
             primary=self._primary(),
             retention=None if recipe.retention is None else recipe.retention.question(),

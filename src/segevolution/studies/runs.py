@@ -17,11 +17,6 @@ def name_run(method: str, cohort: str | None, shots: int | Literal["all"] | None
     return "-".join(tags), f"{method} ({', '.join(words)})" if words else method
 
 
-def taught_datasets(trainings: Iterable[TrainJob]) -> set[str]:
-    """The datasets that some run learned from."""
-    return {name.dataset for job in trainings for name in (*job.train, *job.replay)}
-
-
 def describe_runs(trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob]) -> dict[str, Any]:
     """Run -> its base, who taught it and who tested it, by case."""
     tested: dict[str, dict[str, None]] = {}

@@ -1,16 +1,17 @@
 """Check by names whether a study's answers are zero-shot, and whether a run was tested on patients it learned from.
 
-A report shows the results as badges and warnings. It also names the training from scratch that each method is compared
-with. Near-duplicates under other names are found by "data check" (`data.audit`).
+Patients are known by their scans too, see `same_people`. A report shows the results as badges and warnings. It also
+names the training from scratch that each method is compared with. Near-duplicates under other names are found by "data
+check" (`data.audit`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..data.audit.overlaps import BASES, base_of, seen_by
 from ..data.record import CaseRecord
-from ..data.splits import Person
 from ..recipes.roles import CaseName
 from .jobs import SCRATCH, EvaluateJob, TrainJob
+from .same_people import people_by_scan, records_by_case
 
 ZERO_SHOT = "zero-shot"
 
@@ -29,7 +30,7 @@ def badges(evaluations: Iterable[EvaluateJob], records: Mapping[str, Sequence[Ca
             continue
         cases = tested.setdefault(job.part.dataset, {}).setdefault(job.base, {})
         cases[CaseName(job.part.dataset, job.part.case)] = None
-    by_name = _by_name(records)
+    by_name = records_by_case(records)
     badge_by_dataset = {}
     for dataset, bases in tested.items():
         marks = {base: _badge(base, dataset, [by_name[name] for name in cases]) for base, cases in bases.items()}
@@ -55,26 +56,22 @@ def _badge(base: str, dataset: str, cases: Sequence[CaseRecord]) -> str:
 def torn(
     trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob], records: Mapping[str, Sequence[CaseRecord]]
 ) -> list[str]:
-    """A sentence for each run that is tested on a patient that it learned from, through another dataset."""
-    by_name = _by_name(records)
-    people: dict[str, set[Person]] = {}
-    for training in trainings:
-        names = (*training.train, *training.replay, *training.validation)
-        people[training.run] = {by_name[name].person for name in names}
-    cases_by_run: dict[str, set[str]] = {}
+    """A sentence for each run that is tested on a patient that it learned from, through another dataset or its copy."""
+    by_name = records_by_case(records)
+    people = people_by_scan(records)
+    taught = {
+        job.run: {people[by_name[name].person] for name in (*job.train, *job.replay, *job.validation)}
+        for job in trainings
+    }
+    people_by_run: dict[str, set[str]] = {}
     for job in evaluations:
-        if people.get(job.part.run):
-            person = by_name[CaseName(job.part.dataset, job.part.case)].person
-            if person in people[job.part.run]:
-                cases_by_run.setdefault(job.part.run, set()).add("/".join(person))
+        person = by_name[CaseName(job.part.dataset, job.part.case)].person
+        if people[person] in taught.get(job.part.run, ()):
+            people_by_run.setdefault(job.part.run, set()).add("/".join(person))
     return [
         f"{run} is tested on patients that it learned from: {', '.join(sorted(who))}; its results on them are too good."
-        for run, who in cases_by_run.items()
+        for run, who in people_by_run.items()
     ]
-
-
-def _by_name(records: Mapping[str, Sequence[CaseRecord]]) -> dict[CaseName, CaseRecord]:
-    return {CaseName(dataset, record.name): record for dataset, cases in records.items() for record in cases}
 
 
 def rivals(trainings: Iterable[TrainJob], evaluations: Iterable[EvaluateJob]) -> dict[str, list[str]]:

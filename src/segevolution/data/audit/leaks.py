@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from ...errors import StoreError
 from ..splits import PARTS, Split, torn_patients
+from ..ties import group_leaders
 from .entries import AuditedCase
 from .findings import Finding
 
@@ -134,20 +135,11 @@ def repair(split: Split, entries: Sequence[AuditedCase], duplicates: Iterable[Pa
 
 def _groups(entries: Sequence[AuditedCase], duplicates: Iterable[Pair]) -> list[list[str]]:
     """Cases that must stay together: one person, one volume, and whatever hangs together by these."""
-    leader = {entry.name: entry.name for entry in entries}
-
-    def top(name: str) -> str:
-        while leader[name] != name:
-            name = leader[name]
-        return name
-
     first: dict[tuple[str, str], str] = {}
     ties = [(first.setdefault(entry.person, entry.name), entry.name) for entry in entries]
-    for first_case, second_case in (*ties, *duplicates):
-        leader[top(second_case)] = top(first_case)
     groups: dict[str, list[str]] = defaultdict(list)
-    for name in leader:
-        groups[top(name)].append(name)
+    for name, leader in group_leaders((entry.name for entry in entries), (*ties, *duplicates)).items():
+        groups[leader].append(name)
     return list(groups.values())
 
 
