@@ -5,16 +5,19 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
+from segevolution.adapters.artifact import copy_with_card
+from segevolution.adapters.shipped import find_adapter
 from segevolution.cli.app import main
 from segevolution.errors import AdapterError, CheckpointError, OutputError
 from segevolution.exports.huggingface import export_adapter, export_model
-from segevolution.exports.shared_card import hub_licence, public_name
+from segevolution.exports.shared_card import public_name
 from segevolution.inference.load import load
 from segevolution.models import hub
+from segevolution.models.cards import hub_licence
 from segevolution.models.checkpoints import fingerprint, save_model
 from segevolution.models.tiny import TinyBackbone
 
-from .conftest import Lab, everything_in
+from .conftest import VALUES, Lab, everything_in
 
 
 def test_a_model_on_the_hub_is_the_model(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,8 +42,8 @@ def test_what_was_measured_of_the_shipped_model_stands_in_its_metadata(tmp_path:
     export_model("segvol-mini", tmp_path / "shared")
     card = ModelCard.load(tmp_path / "shared" / "README.md")
     measured = {(each.dataset_type, each.metric_name): each.metric_value for each in card.data.eval_results}
-    assert measured["btcv", "Mean Dice, text prompts"] == 0.602
-    assert measured["chaos", "Mean Dice, text+box prompts"] == 0.469
+    assert measured["btcv", "Mean Dice, text prompts"] == 0.603
+    assert measured["chaos", "Mean Dice, text+box prompts, islands kept"] == 0.469
     assert measured["btcv", "Calibration error of the expected overlap, text prompts"] == 0.0128
     assert (card.data.license, card.data.license_name) == ("other", "research-only")
     assert "btcv_04" not in everything_in(tmp_path / "shared")
@@ -75,6 +78,37 @@ def test_names_of_patients_are_shared_where_that_is_asked_for(lab: Lab, tmp_path
     assert "never trained on: doe_jane, roe_richard" in everything_in(tmp_path / "model")
     export_model(lab.model, tmp_path / "counted")
     assert "never trained on: 2 cases" in everything_in(tmp_path / "counted")
+
+
+def test_a_card_gives_the_modality_that_a_gate_needs(lab: Lab, tmp_path: Path) -> None:
+    export_adapter(find_adapter("segvol-mini-mri"), tmp_path / "expert")
+    card = (tmp_path / "expert" / "README.md").read_text("utf-8")
+    assert "segment scan.nii.gz --modality MRI --model segvol-mini-2 --adapter expert" in card
+    export_adapter(lab.lora, tmp_path / "lora")
+    export_model(lab.model, tmp_path / "net")
+    for folder in ("lora", "net"):
+        card = (tmp_path / folder / "README.md").read_text("utf-8")
+        assert "segment scan.nii.gz --modality MODALITY" in card
+        assert "MODALITY is the scan's, such as CT or MRI" in card
+
+
+def test_a_card_names_no_page_that_was_left_behind(lab: Lab, tmp_path: Path) -> None:
+    values = {**VALUES, "verdict": "It helped.", "report": "report.md, or report.html, beside this card."}
+    (tmp_path / "adapted").mkdir()
+    copy_with_card(lab.lora, tmp_path / "adapted" / "knee", values)
+    export_adapter(tmp_path / "adapted" / "knee", tmp_path / "shared")
+    text = everything_in(tmp_path / "shared")
+    assert "It helped." in text
+    assert "report." not in text
+
+
+def test_the_licence_of_an_adapter_stands_in_its_own_front_matter(lab: Lab, tmp_path: Path) -> None:
+    own = ModelCard.load(find_adapter("segvol-mini-mri") / "README.md")
+    assert (own.data.license, own.data.license_name) == ("other", "research-only")
+    assert ModelCard.load(lab.lora / "README.md").data.license == "unknown"
+    export_adapter(lab.lora, tmp_path / "shared", licence="CC BY-NC 4.0")
+    export_adapter(tmp_path / "shared", tmp_path / "again")
+    assert ModelCard.load(tmp_path / "again" / "README.md").data.license == "cc-by-nc-4.0"
 
 
 def test_the_owner_may_state_the_licence(lab: Lab, tmp_path: Path) -> None:

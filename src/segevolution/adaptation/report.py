@@ -106,7 +106,8 @@ def _card(facts: AdaptFacts, trained: Training, rows: Sequence[VerdictRow], advi
     return {
         **trained_card,
         "title": f"{facts.method} for {known} of {facts.dataset}",
-        "verdict": f"{advice.headline} See {MARKDOWN}, or {PAGE}.",
+        "verdict": advice.headline,
+        "report": f"{MARKDOWN}, or {PAGE}, beside this card.",
         "steps": f"{training_in_words(trained)} {facts.replay}",
         "metrics": metrics,
         "not_for": [

@@ -18,9 +18,11 @@ from ..errors import AdapterError, OutputError
 from ..files import check_writable, json_text, replacing
 from ..markup import markdown_text
 from ..models.backbone import BackboneModule
+from ..models.cards import hub_licence
 from ..models.checkpoints import fingerprint
 from ..models.tensor_files import check_weights, read_headers
 from .base import BaseAdapter, trainable
+from .card_values import card_licence
 from .registry import METHODS, create
 from .state_checks import read_state
 from .switch import attached
@@ -104,7 +106,8 @@ def save_adapter(
         adapter: attached to `backbone`.
         backbone: its base is put back for a moment, to take its fingerprint.
         folder: where; an existing adapter is replaced with `force` only.
-        card: plain values for the model card: "base" (a model's name), the keys of SECTIONS, and any others.
+        card: plain values for the model card: "base" (a model's name), "licence" (of the weights), the keys of
+            SECTIONS, and any others.
 
     Raises:
         AdapterError: the adapter is not attached to this backbone, or its weights are not finite.
@@ -288,6 +291,8 @@ def _card(name: str, section: Mapping[str, Any]) -> str:
     """The text of README.md."""
     card_values = section["card"]
     lines = ["---", f"library_name: {'peft' if section['method'] == 'lora' else SECTION}"]
+    identifier, licence_name = hub_licence(card_licence(card_values))
+    lines += [f"license: {identifier}", *([f"license_name: {licence_name}"] if licence_name else [])]
     lines += [
         "tags: [segevolution, medical-imaging, segmentation]",
         "---",

@@ -13,6 +13,11 @@ def card_texts(value: Any) -> list[str]:
     return [] if value is None else [str(value)]
 
 
+def card_licence(card: Mapping[str, Any]) -> str | None:
+    """The licence of the weights in words; None where the card says none."""
+    return "; ".join(dict.fromkeys(card_texts(card.get("licence")))) or None
+
+
 def card_licences(value: Any) -> dict[str, str]:
     """Dataset -> licence."""
     licences: dict[str, str] = {}

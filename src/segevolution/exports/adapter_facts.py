@@ -6,27 +6,32 @@ from pathlib import Path
 from typing import Any
 
 from ..adapters.artifact import NOT_FOR, describe
-from ..adapters.card_values import card_licences, card_texts
+from ..adapters.card_values import card_licence, card_licences, card_texts
+from ..adapters.mixture import MixtureAdapter, MixtureConfig
 from ..errors import CheckpointError
 from ..inference.calibration import Calibration
 from ..models import hub
 from ..models.cards import NOT_STATED, parse_card, read_card
-from .model_facts import calibration_results, modality_limit
+from ..vocabulary import Modality
+from .model_facts import MODALITY_WORD, calibration_results, modality_limit, with_modality_word
 from .shared_card import RESEARCH, SharedCard, public_name
 
-# Places on this machine, which mean nothing elsewhere.
-_PLACES = ("started_from", "experts")
+# Places on this machine, and pages beside the adapter that name patients: neither is there elsewhere.
+_LEFT_BEHIND = ("started_from", "experts", "report")
 _REPLAYED = " (replayed)"
 
 
-def shareable_values(card: Mapping[str, Any], *, case_names: bool) -> dict[str, Any]:
+def shareable_values(card: Mapping[str, Any], *, case_names: bool, licence: str | None = None) -> dict[str, Any]:
     """The values of an adapter's card that may be shared.
 
     Args:
         card: as `describe` gives it.
         case_names: keep the names of the patients that it was trained on; else their number by dataset.
+        licence: that its owner states; None keeps what the card says.
     """
-    values = {key: value for key, value in card.items() if key not in _PLACES}
+    values = {key: value for key, value in card.items() if key not in _LEFT_BEHIND}
+    if licence is not None:
+        values["licence"] = licence
     if "base" in values:
         values["base"] = public_name(str(values["base"]))
     if "data" in values and not case_names:
@@ -56,7 +61,7 @@ def adapter_card(
     card = described["card"]
     own = parse_card(text, str(folder))
     base_licence = _licence_of_base(described["base"]["name"])
-    stated = licence or card.get("licence")
+    stated = licence or card_licence(card)
     if stated is None and base_licence is not None:
         stated = f"none of its own is stated; that of its base {base} and of its data hold: {base_licence}"
     limits = [
@@ -72,12 +77,37 @@ def adapter_card(
     return SharedCard(
         title=own.title or folder.name,
         own=own,
-        licence=None if stated is None else str(stated),
+        licence=stated,
         datasets=card_licences(card.get("licences")),
         base=base,
         results=calibration_results(calibration),
         use=use,
         limits=tuple(limits),
+    )
+
+
+def adapter_use(name: str, described: Mapping[str, Any], base: str) -> tuple[str, ...]:
+    """How an adapter folder is used, in lines of Markdown.
+
+    Args:
+        name: of the exported folder.
+        described: as `describe` gives it.
+        base: public name of its base.
+
+    Raises:
+        AdapterError: its settings are none of its method.
+    """
+    modality = MODALITY_WORD
+    if described["method"] == MixtureAdapter.method:
+        config = MixtureConfig.from_dict(described["settings"])
+        changed = [each for each in Modality if not config.leaves_alone(each)]
+        modality = changed[0] if len(changed) == 1 else MODALITY_WORD
+    return (
+        with_modality_word(f"With SegEVOLution installed, the model {base} and this folder here", modality),
+        "",
+        "```bash",
+        f"segevolution segment scan.nii.gz --modality {modality} --model {base} --adapter {name} --text NAME",
+        "```",
     )
 
 

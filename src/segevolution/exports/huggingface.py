@@ -16,7 +16,7 @@ from ..files import json_text
 from ..inference.calibration import CALIBRATION, Calibration, read_calibration
 from ..models import hub
 from ..models.checkpoints import WEIGHTS, load_model
-from .adapter_facts import adapter_card, shareable_values
+from .adapter_facts import adapter_card, adapter_use, shareable_values
 from .model_facts import dataset_of, model_card, model_use
 from .new_folder import new_folder
 from .shared_card import CARD, LICENCE, SharedCard, public_name
@@ -66,15 +66,9 @@ def export_adapter(folder: Path, output: Path, *, licence: str | None = None, ca
     described = describe(folder)
     base = public_name(described["base"]["name"])
     calibration = read_calibration(folder, folder / ADAPTER_WEIGHTS)
-    use = (
-        f"With SegEVOLution installed, the model {base} and this folder here:",
-        "",
-        "```bash",
-        f"segevolution segment scan.nii.gz --model {base} --adapter {output.absolute().name} --text NAME",
-        "```",
-    )
+    use = adapter_use(output.absolute().name, described, base)
     with new_folder(output) as temporary:
-        copy_adapter(folder, temporary, calibration, case_names=case_names)
+        copy_adapter(folder, temporary, calibration, case_names=case_names, licence=licence)
         text = (temporary / CARD).read_text(encoding="utf-8")
         card = adapter_card(folder, text, calibration, base=base, use=use, licence=licence)
         write_card(temporary, card, "peft" if described["method"] == "lora" else LIBRARY)
@@ -89,10 +83,12 @@ def copy_model(folder: Path, target: Path, calibration: Calibration) -> None:
     _copy_calibration(folder, target, calibration)
 
 
-def copy_adapter(folder: Path, target: Path, calibration: Calibration, *, case_names: bool) -> None:
+def copy_adapter(
+    folder: Path, target: Path, calibration: Calibration, *, case_names: bool, licence: str | None = None
+) -> None:
     """Copy an adapter's files into a folder, with the card that may be shared."""
     described = describe(folder)
-    values = {"title": target.name, **shareable_values(described["card"], case_names=case_names)}
+    values = {"title": target.name, **shareable_values(described["card"], case_names=case_names, licence=licence)}
     temporary = target / f".{target.name}"
     copy_with_card(folder, temporary, values, base=public_name(described["base"]["name"]))
     for path in temporary.iterdir():

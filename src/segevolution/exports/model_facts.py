@@ -16,6 +16,8 @@ from ..vocabulary import Modality
 from .shared_card import RESEARCH, TASK, SharedCard
 
 OVERLAP_ERROR = "expected_calibration_error"
+MODALITY_WORD = "MODALITY"
+"""Stands in a command for the modality of the scan, where a card cannot know it."""
 # What `segevolution train` writes of patients that it kept for validation.
 _HELD_OUT = re.compile(r"; never trained on: (.+)$", re.MULTILINE)
 
@@ -108,18 +110,25 @@ def model_use(name: str, spec: Spec) -> tuple[str, ...]:
     """How a model folder is used."""
     prompt = f"--text {_word(spec.structures[0])}" if spec.structures else "--point X,Y,Z"
     return (
-        "With SegEVOLution installed, and this folder here:",
+        with_modality_word("With SegEVOLution installed, and this folder here"),
         "",
         "```bash",
-        f"segevolution segment scan.nii.gz --model {_word(name)} {prompt} -o mask.nii.gz",
+        f"segevolution segment scan.nii.gz --modality {MODALITY_WORD} --model {_word(name)} {prompt} -o mask.nii.gz",
         "```",
         "",
         "```python",
         "import segevolution as sev",
         "",
-        f'session = sev.Session(sev.load("{name}"), sev.read("scan.nii.gz"))',
+        f'session = sev.Session(sev.load("{name}"), sev.read("scan.nii.gz", modality="{MODALITY_WORD}"))',
         "```",
     )
+
+
+def with_modality_word(sentence: str, modality: str = MODALITY_WORD) -> str:
+    """A sentence before a command, with what MODALITY stands for where that is in the command."""
+    if modality != MODALITY_WORD:
+        return f"{sentence}:"
+    return f"{sentence} ({MODALITY_WORD} is the scan's, such as CT or MRI, which a NIfTI file does not say):"
 
 
 def _counted(match: re.Match[str]) -> str:

@@ -81,7 +81,7 @@ def export_bundle(
         if adapter_folder is not None:
             known = read_calibration(adapter_folder, adapter_folder / ADAPTER_WEIGHTS)
             (bundle / ADAPTER).mkdir()
-            copy_adapter(adapter_folder, bundle / ADAPTER, known, case_names=case_names)
+            copy_adapter(adapter_folder, bundle / ADAPTER, known, case_names=case_names, licence=licence)
             text = (bundle / ADAPTER / CARD).read_text(encoding="utf-8")
             base = public_name(str(name))
             cards.append(adapter_card(adapter_folder, text, known, base=base, use=(), licence=licence))

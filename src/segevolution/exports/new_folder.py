@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import OutputError
-from ..files import check_writable, replacing
+from ..files import check_writable, is_taken, replacing
 
 
 def check_new(folder: Path) -> None:
@@ -15,7 +15,7 @@ def check_new(folder: Path) -> None:
         OutputError: something is there that is no empty folder, or it cannot be written.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if is_taken(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise OutputError(f"{folder} exists already and is not empty; an export is never mixed with anything else.")
     check_writable(folder)
 

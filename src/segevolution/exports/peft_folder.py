@@ -56,7 +56,8 @@ def export_peft(
     backbone = load_model(find(base))
     lora, expert = _lora(folder, described["method"], backbone, expert)
     name = public_name(base)
-    values = _card_of(expert, shareable_values(described["card"], case_names=case_names), folder.name)
+    card_values = shareable_values(described["card"], case_names=case_names, licence=licence)
+    values = _card_of(expert, card_values, folder.name)
     use = (
         f"With SegEVOLution and peft installed, and the model {name} here:",
         "",

@@ -14,18 +14,13 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from ..markup import markdown_text
-from ..models.cards import NOT_STATED, ModelCard
+from ..models.cards import NOT_STATED, ModelCard, hub_licence
 
 TASK = "image-segmentation"
 TAGS = ("segevolution", "medical-imaging", "segmentation", "3d")
 RESEARCH = "For research only; not a medical device. Look at every mask."
 CARD, LICENCE = "README.md", "LICENSE"
 
-# Licences that the hub knows by name (https://huggingface.co/docs/hub/repositories-licenses), as far as they occur.
-_HUB_LICENCES = (
-    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nd-4.0"),
-    *("cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0"),
-)
 _DATASET_ID = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
@@ -110,16 +105,6 @@ class SharedCard:
     def _metrics(self, results: Sequence[EvalResult]) -> list[str]:
         measured = [result.metric_type for result in results]
         return [*measured, *(["dice"] if re.search(r"\bDice\b", self.own.text) else [])]
-
-
-def hub_licence(words: str | None) -> tuple[str, str | None]:
-    """A licence as the hub says it: its identifier, and a name of its own where it is none that the hub knows."""
-    if words is None:
-        return "unknown", None
-    identifier = re.sub(r"\s+", "-", words.strip().lower()).rstrip(".")
-    if identifier in _HUB_LICENCES:
-        return identifier, None
-    return "other", "research-only" if words.lower().startswith("research") else "as-stated-in-license"
 
 
 def public_name(base: str) -> str:

@@ -11,6 +11,11 @@ from ..errors import CheckpointError
 from .checkpoints import CARD
 
 NOT_STATED = "not stated"
+# Licences that the hub knows by name (https://huggingface.co/docs/hub/repositories-licenses), as far as they occur.
+_HUB_LICENCES = (
+    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nd-4.0"),
+    *("cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0"),
+)
 _RULE = "---"
 _TITLE = re.compile(r"\s*# (.+)\n+")
 # What pretraining writes of each dataset, see pretraining/pretrain.py.
@@ -73,6 +78,16 @@ def parse_card(text: str, where: str) -> ModelCard:
             text = "".join(lines[end + 1 :])
     heading = _TITLE.match(text)
     return ModelCard(metadata, heading[1].strip() if heading else "", text[heading.end() :] if heading else text)
+
+
+def hub_licence(words: str | None) -> tuple[str, str | None]:
+    """A licence as the hub says it: its identifier, and a name of its own where it is none that the hub knows."""
+    if words is None:
+        return "unknown", None
+    identifier = re.sub(r"\s+", "-", words.strip().lower()).rstrip(".")
+    if identifier in _HUB_LICENCES:
+        return identifier, None
+    return "other", "research-only" if words.lower().startswith("research") else "as-stated-in-license"
 
 
 _NONE = ModelCard({}, "", "")
