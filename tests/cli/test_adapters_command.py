@@ -7,6 +7,8 @@ import torch
 from typer.testing import CliRunner
 
 from segevolution.adapters import LoraAdapter, save_adapter
+from segevolution.adapters.shipped import shipped
+from segevolution.adapters.switch import attached
 from segevolution.cli.app import app, main
 from segevolution.models.checkpoints import load_model, save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
@@ -51,6 +53,31 @@ def test_list_finds_adapters_below_a_folder_and_passes_over_broken_ones(lab):
     assert "peft" not in table
 
 
+def test_list_without_a_folder_begins_with_what_ships(lab, monkeypatch):
+    folder, _ = lab
+    monkeypatch.chdir(folder)
+    named = [each["folder"] for each in json.loads(run("list", "--json"))]
+    assert named == [*map(str, shipped().values()), "runs/mri"]
+    assert [line.split()[0] for line in run("list").splitlines()[1:] if line.strip()] == [*shipped(), "runs/mri"]
+
+
+def test_show_takes_the_name_of_an_adapter_that_ships_as_export_does():
+    described = json.loads(run("show", "segvol-mini-mri", "--json"))
+    assert described["base"]["name"] == "segvol-mini-2"
+    assert described["card"]["licence"].startswith("Research use only")
+
+
+def test_a_name_that_is_no_adapter_is_told_what_ships(lab, capsys):
+    folder, _ = lab
+    for words in (
+        ["show", "segvol-mini-mir"],
+        ["merge", "segvol-mini-mir", "-o", folder / "out"],
+        ["explain", "segvol-mini-mir"],
+        ["combine", "segvol-mini-mir", "--names", "MRI", "--base", folder / "base", "-o", folder / "out"],
+    ):
+        assert "segvol-mini-mri" in refused(capsys, *words)
+
+
 def test_list_leaves_out_the_parts_of_a_training_and_finds_them_where_they_are_asked_for(lab):
     folder, _ = lab
     work = folder / "runs" / "mri.work" / "study"
@@ -78,6 +105,13 @@ def test_merge_writes_a_model_that_answers_as_the_adapted_one(lab):
     assert torch.allclose(found, expected, atol=1e-5)
     assert not torch.allclose(found, base, atol=1e-3)
     assert "lora adapter mri" in (folder / "merged" / "README.md").read_text("utf-8")
+
+
+def test_merge_takes_the_base_that_the_adapter_names(lab):
+    folder, adapted = lab
+    save_adapter(attached(adapted), adapted, folder / "runs" / "named", {"base": str(folder / "base")})
+    run("merge", folder / "runs" / "named", "-o", folder / "merged")
+    assert (folder / "merged" / "model.safetensors").is_file()
 
 
 def test_merge_refuses_another_base_and_an_output_that_exists(lab, capsys):

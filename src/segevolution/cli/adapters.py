@@ -14,20 +14,30 @@ from .console import AsJson, Force, Quiet, note, print_json, print_table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Argument(help="An adapter folder.")]
+AdapterName = Annotated[
+    str, typer.Argument(metavar="ADAPTER", help="An adapter folder, or the name of one that ships.")
+]
 
 
 @app.command("list")
 def list_adapters(
-    folder: Annotated[Path, typer.Argument(help="Where to look, folders within it included.")] = Path(),
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Where to look, folders within it included; default here, and what ships is listed first.",
+            show_default=False,
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """List the adapters in a folder and below."""
+    """List the adapters that ship and those in this folder and below, or those in another folder and below."""
     from ..adapters.artifact import describe, find_adapters
+    from ..adapters.shipped import shipped
     from ..errors import AdapterError
 
+    names = {str(path): name for name, path in shipped().items()} if folder is None else {}
     adapters, passed = [], []
-    for path in find_adapters(folder):
+    for path in [*map(Path, names), *find_adapters(folder or Path())]:
         try:
             adapters.append(describe(path))
         except AdapterError as error:
@@ -38,20 +48,27 @@ def list_adapters(
         print_json(adapters)
         return
     print_table(
-        ("folder", "method", "base", "trained", "MB"),
+        ("adapter", "method", "base", "trained", "MB"),
         [
-            (each["folder"], each["method"], each["base"]["name"], f"{each['trained']:,}", f"{each['bytes'] / 1e6:.2f}")
+            (
+                names.get(each["folder"], each["folder"]),
+                each["method"],
+                each["base"]["name"],
+                f"{each['trained']:,}",
+                f"{each['bytes'] / 1e6:.2f}",
+            )
             for each in adapters
         ],
     )
 
 
 @app.command()
-def show(folder: Folder, json: AsJson = False) -> None:
+def show(adapter: AdapterName, json: AsJson = False) -> None:
     """Show one adapter: method, settings, base, size, and what its card says."""
     from ..adapters.artifact import describe, in_groups
+    from ..adapters.shipped import find_adapter
 
-    described = describe(folder)
+    described = describe(find_adapter(adapter))
     if json:
         print_json(described)
         return
@@ -70,9 +87,9 @@ def show(folder: Folder, json: AsJson = False) -> None:
 
 @app.command()
 def merge(
-    folder: Folder,
-    base: Annotated[str, typer.Option("--base", help="The model it was trained on: a name or a folder.")],
+    adapter: AdapterName,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the merged model.")],
+    base: Annotated[str, typer.Option("--base", help="The model it was trained on; default as the adapter says.")] = "",
     dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = "float32",
     force_base: Annotated[bool, typer.Option("--force-base", help="Merge it even into another base.")] = False,
     force: Force = False,
@@ -80,13 +97,16 @@ def merge(
 ) -> None:
     """Make an adapter part of its base and write the result as a model of its own."""
     from ..adapters import describe, load_adapter
+    from ..adapters.shipped import find_adapter
     from ..errors import OutputError
     from ..models.checkpoints import check_replaceable, load_model, save_model
     from ..models.hub import find
 
     if dtype not in ("float32", "float16"):
         raise OutputError(f"weights cannot be stored as {dtype}; use float32 or float16.")
+    folder = find_adapter(adapter)
     described = describe(folder)
+    base = base or str(described["base"]["name"])
     model = load_model(find(base))
     load_adapter(folder, model, force=force_base).merge()
     check_replaceable(output, force=force)
@@ -95,7 +115,7 @@ def merge(
         f"Base fingerprint: `{described['base']['fingerprint']}`\n\nFor research only; not a medical device.\n"
     )
     save_model(model, output, "float16" if dtype == "float16" else "float32", card, force=force)
-    note(f"{output} holds {base} with {folder} merged in.", quiet=quiet)
+    note(f"{output} holds {base} with {adapter} merged in.", quiet=quiet)
 
 
 app.command("combine")(combine_command)

@@ -16,7 +16,9 @@ SIMULATED_PATIENT, SIMULATED_SPACING = 0, (4.0, 4.0, 6.0)  # millimetres: a look
 
 
 def explain_command(
-    folder: Annotated[Path, typer.Argument(help="An adapter folder of the method context_prior.")],
+    adapter: Annotated[
+        str, typer.Argument(metavar="ADAPTER", help="Of the method context_prior: a folder, or a name that ships.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for figures and tables; made, or replaced by --force.")
     ] = None,
@@ -37,6 +39,7 @@ def explain_command(
     from dataclasses import replace
 
     from ..adapters.explain import explain, write_explanation
+    from ..adapters.shipped import find_adapter
     from ..errors import AdapterError
     from ..files import check_writable
     from ..inference.load import load
@@ -45,6 +48,7 @@ def explain_command(
     if base is None and (image is not None or modality is not None):
         raise AdapterError("an image is measured with the network that reads it; name that one with --base.")
     resolve_device(device)
+    folder = find_adapter(adapter)
     explanation = explain(folder)
     backbone = None if base is None else load(base, adapter=folder, device=device)
     volume = None if backbone is None else _volume(image, modality)

@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "study": ("segevolution.cli.study", "Run a study: evaluate a base, adapt it, evaluate again, report."),
     "adapt": ("segevolution.cli.adapt", "Adapt a model to your patients, and learn whether that helped."),
     "train": ("segevolution.cli.train", "Train a base model by a recipe."),
-    "adapters": ("segevolution.cli.adapters", "List, show, merge and export adapters."),
+    "adapters": ("segevolution.cli.adapters", "List, show, merge, combine, take apart, explain and export adapters."),
     "data": ("segevolution.cli.data", "Prepare and inspect datasets."),
     "models": ("segevolution.cli.models", "List, show, pull, convert, export and calibrate models."),
 }
