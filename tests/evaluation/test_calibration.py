@@ -117,6 +117,9 @@ def test_the_command_keeps_what_it_learned_beside_the_weights(
     with pytest.raises(SystemExit, match="2"):
         main([*words, "--cases", "nobody"])
     assert "no store here has a case nobody" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):  # before a model is looked for
+        main(["models", "calibrate", "nowhere", str(tmp_path / "store"), "--cases", "c0,c1"])
+    assert "a calibration of MRI needs 3 patients; the stores give 2." in capsys.readouterr().err
 
 
 def test_a_network_that_estimates_no_overlap_is_judged_by_its_other_signs_or_not_at_all() -> None:

@@ -90,7 +90,9 @@ def test_a_body_beyond_the_limit_is_refused_whatever_its_header_says(serve: Serv
         ({"host": "0.0.0.0"}, "--key is needed"),
         ({"key": ""}, "--key must be"),
         ({"sessions": 0}, "--sessions"),
-        ({"idle_seconds": float("nan")}, "--idle-seconds"),
+        ({"idle_seconds": float("nan")}, "--idle-minutes must"),
+        ({"idle_seconds": float("inf")}, "--idle-minutes must"),
+        ({"volume_bytes": 0}, "--max-gigabytes must be a number above zero, not 0"),
     ],
 )
 def test_an_impossible_server_is_refused_in_a_sentence(settings: dict[str, object], said: str) -> None:

@@ -9,7 +9,11 @@ from ..errors import StoreError
 from .console import AsJson, Device, Quiet, note, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..data.record import CaseRecord
     from ..inference.calibration import Measured
+    from ..vocabulary import Modality
 
 
 def calibrate(
@@ -50,7 +54,7 @@ def calibrate(
     from ..inference.load import load
     from ..models import hub
     from ..models.checkpoints import WEIGHTS
-    from ..vocabulary import Modality, canonical
+    from ..vocabulary import canonical
 
     opened = [Store.open(path) for path in stores]
     case_names = None if cases is None else {case.strip() for case in cases.split(",")}
@@ -58,6 +62,7 @@ def calibrate(
     lacking = sorted((case_names or set()) - {case for _, case in chosen})
     if lacking:
         raise StoreError(f"no store here has a case {lacking[0]}; see data show.")
+    modalities = _modalities([store.record(case) for store, case in chosen])
     missing = tuple(canonical(word) for word in absent.split(",") if word.strip())
     folder, weights = hub.find(name), WEIGHTS
     if adapter is not None:
@@ -67,16 +72,14 @@ def calibrate(
     note(f"{len(chosen)} cases, each some minutes on a CPU", quiet=quiet)
     with progress_bar(quiet) as bar:
         task = bar.add_task("", total=len(chosen))
-        for done, (store, case_name) in enumerate(chosen):
+        for done, ((store, case_name), modality) in enumerate(zip(chosen, modalities, strict=True)):
             case = store.read(case_name)
-            if case.volume.modality is None:
-                raise StoreError(f"{case_name} has no modality; prepare it with --modality.")
 
             def tell(structure: str, done: int = done, case_name: str = case_name) -> None:
                 bar.update(task, completed=done, description=f"{case_name}: {structure}")
 
             modality_rows = calibration_rows(backbone, case, absent=missing, check=check, progress=tell)
-            rows.setdefault(case.volume.modality, []).extend(modality_rows)
+            rows.setdefault(modality, []).extend(modality_rows)
     names = sorted({dataset for store in opened for dataset in store.datasets} or {store.path.name for store in opened})
     data = f"{', '.join(names)}: {', '.join(case for _, case in chosen)}"
     curves = {modality: fitted(modality_rows, modality, data) for modality, modality_rows in rows.items()}
@@ -87,6 +90,29 @@ def calibrate(
         columns = ("modality", "prompt", "calibration error before", "after", "poor flagged", "good flagged", "absent")
         print_table(columns, [row for key, each in curves.items() for row in _rows(str(key), each.measured)])
     note(f"wrote {path}", quiet=quiet)
+
+
+def _modalities(records: "Sequence[CaseRecord]") -> "list[Modality]":
+    """The modality of each case; refuses cases that cannot be calibrated on, before anything is asked.
+
+    Raises:
+        StoreError: there is no case, or one has no modality.
+        CheckpointError: a modality has too few patients.
+    """
+    from ..evaluation.calibration_fit import require_patients
+
+    if not records:
+        raise StoreError("the stores hold no case to ask about; see data show.")
+    modalities: list[Modality] = []
+    patients: dict[Modality, set[str]] = {}
+    for record in records:
+        if record.modality is None:
+            raise StoreError(f"{record.name} has no modality; prepare it with --modality.")
+        modalities.append(record.modality)
+        patients.setdefault(record.modality, set()).add(f"{record.dataset}/{record.patient}")
+    for modality, persons in patients.items():
+        require_patients(persons, modality)
+    return modalities
 
 
 def _rows(modality: str, measured: "Measured") -> list[tuple[str, ...]]:

@@ -97,7 +97,7 @@ def serve(
 
     from ..memory import GIGABYTE, MemoryBudget
     from ..server.running import listening_socket, run, url_of
-    from ..server.settings import Settings
+    from ..server.settings import Settings, require_positive
     from ..vocabulary import Modality
 
     adapter_names = tuple(adapter or ())
@@ -113,8 +113,8 @@ def serve(
         sessions=sessions,
         idle_seconds=60 * idle_minutes,
         liveness_seconds=liveness_seconds,
-        request_bytes=int(max_request_gigabytes * GIGABYTE),
-        volume_bytes=int(max_gigabytes * GIGABYTE),
+        request_bytes=int(require_positive("--max-request-gigabytes", max_request_gigabytes) * GIGABYTE),
+        volume_bytes=int(require_positive("--max-gigabytes", max_gigabytes) * GIGABYTE),
         memory=MemoryBudget.of(memory_gigabytes),
         modality=None if modality is None else Modality.parse(modality),
         orientation=orientation,

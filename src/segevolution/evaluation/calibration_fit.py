@@ -5,7 +5,7 @@ cross-entropy (fractional logistic regression, Papke and Wooldridge 1996), with 
 give no steep curve. One curve a kind of prompt; with fewer answers than that needs, kinds share one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,15 @@ def fitted(rows: Sequence[CalibrationRow], modality: Modality, data: str) -> Mod
         held_out = Calibration({modality: ModalityCalibration(curves=curves, doubtful=DOUBTFUL, measured=_nothing())})
         judged += [(row, _judged(row, held_out, modality)) for row in rows if row.patient == patient]
     return ModalityCalibration(curves=_curves(present), doubtful=DOUBTFUL, measured=measured(judged, data))
+
+
+def require_patients(patients: Collection[str], modality: Modality) -> None:
+    """Refuse, with a CheckpointError, to calibrate a modality on too few patients; known before any is asked."""
+    if len(set(patients)) < _LEAST_PATIENTS:
+        raise CheckpointError(
+            f"a calibration of {modality} needs {_LEAST_PATIENTS} patients; the stores give {len(set(patients))}. "
+            "Give more labelled cases."
+        )
 
 
 def measured(judged: Sequence[tuple[CalibrationRow, Confidence]], data: str) -> Measured:

@@ -1,10 +1,11 @@
 """What a server is told when it starts."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..imaging.grid import axis_codes
-from ..memory import MemoryBudget
+from ..memory import GIGABYTE, MemoryBudget
 from ..models import hub
 from ..models.backbone import Windows
 from ..vocabulary import Modality
@@ -36,7 +37,7 @@ class Settings:
             the array's axes (i, j, k).
 
     Raises:
-        SettingError: a number that is not above zero, or a server beyond loopback without a key.
+        SettingError: a number that is not above zero or not finite, or a server beyond loopback without a key.
         VolumeError: the orientation is none.
     """
 
@@ -61,14 +62,13 @@ class Settings:
         object.__setattr__(self, "orientation", axis_codes(self.orientation))
         numbers = {
             "--sessions": self.sessions,
-            "--idle-seconds": self.idle_seconds,
+            "--idle-minutes": self.idle_seconds / 60,
             "--liveness-seconds": self.liveness_seconds,
-            "--max-request-gigabytes": self.request_bytes,
-            "--max-volume-gigabytes": self.volume_bytes,
+            "--max-request-gigabytes": self.request_bytes / GIGABYTE,
+            "--max-gigabytes": self.volume_bytes / GIGABYTE,
         }
         for option, number in numbers.items():
-            if not number > 0:
-                raise SettingError(f"{option} must be a number above zero, not {number:g}.")
+            require_positive(option, number)
         if self.key is not None and (not self.key or not self.key.isascii() or not self.key.isprintable()):
             raise SettingError("--key must be printable ASCII letters and signs, at least one.")
         if self.key is None and not self.is_loopback:
@@ -80,3 +80,10 @@ class Settings:
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.host in LOOPBACK
+
+
+def require_positive(option: str, number: float) -> float:
+    """The number of an option of `segevolution serve`; SettingError where it is not above zero, or has no end."""
+    if not 0 < number < math.inf:
+        raise SettingError(f"{option} must be a number above zero, not {number:g}.")
+    return number
