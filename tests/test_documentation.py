@@ -3,6 +3,7 @@
 import inspect
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +13,13 @@ import yaml
 
 import segevolution
 from segevolution.adaptation.recipe import STEPS
+from segevolution.adapters.artifact import describe
+from segevolution.adapters.shipped import shipped
 from segevolution.cli.app import COMMANDS, app
 from segevolution.evaluation.results import SCHEMA
 from segevolution.metrics import METRICS
+from segevolution.models.cards import read_card
+from segevolution.models.hub import packaged_root
 from segevolution.recipes.dataset import Dataset
 from segevolution.studies.reading import load_recipe
 from segevolution.studies.recipe import Method, Recipe
@@ -188,10 +193,48 @@ def test_the_guide_to_studies_names_every_key_of_a_recipe() -> None:
     assert [key for key in keys if not re.search(rf"`[^`]*\b{key}\b", page)] == []
 
 
+_SITE_PAGES = {page.relative_to(_DOCS).as_posix() for page in (*_DOCS.rglob("*.md"), *_DOCS.glob("tutorials/*.ipynb"))}
+
+
 def test_the_site_shows_every_page() -> None:
     site = yaml.safe_load((_ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
-    shown = set(re.findall(r"[\w/-]+\.md", str(site["nav"])))
-    assert shown == {page.relative_to(_DOCS).as_posix() for page in _DOCS.rglob("*.md")}
+    assert set(re.findall(r"[\w/-]+\.(?:md|ipynb)", str(site["nav"]))) == _SITE_PAGES
+
+
+def test_the_first_page_leads_to_every_other() -> None:
+    first_page = (_DOCS / "index.md").read_text(encoding="utf-8")
+    assert {target.partition("#")[0] for target in _LINK.findall(first_page)} == _SITE_PAGES - {"index.md"}
+
+
+@pytest.mark.parametrize("page", sorted(_DOCS.rglob("*.md")), ids=_name)
+def test_no_link_of_the_site_leaves_it(page: Path) -> None:
+    links = [target for target in _LINK.findall(page.read_text(encoding="utf-8")) if not re.match(r"[a-z]+:|#", target)]
+    assert [target for target in links if not (page.parent / target).resolve().is_relative_to(_DOCS)] == []
+
+
+def test_the_cards_that_ship_give_the_numbers_of_the_documents() -> None:
+    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in readme.splitlines() if line.startswith("| ")]
+    told = {
+        name: [next(row for row in rows if name in row[0])[column].split()[0] for column in (1, 3, 4, 6)]
+        for name in ("segvol-mini-2 (", "its shipped MRI expert")
+    }
+    metadata = read_card(packaged_root() / "segvol-mini-2").metadata
+    on_chaos = metadata["model-index"][0]["results"][1]
+    assert on_chaos["dataset"]["type"] == "chaos"
+    assert [f"{each['value']:.2f}" for each in on_chaos["metrics"]] == told["segvol-mini-2 ("]
+    metrics = describe(shipped()["segvol-mini-mri"])["card"]["metrics"]
+    values = re.findall(r"(?:text|point \(5\)|box) (0\.\d+) \[", metrics)
+    assert [f"{float(each):.2f}" for each in values] == told["its shipped MRI expert"]
+
+
+def test_the_package_states_the_licence_of_its_weights_beside_that_of_its_code() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["license"] == "Apache-2.0 AND LicenseRef-segevolution-weights"
+    texts = [(_ROOT / path).read_text(encoding="utf-8") for path in project["license-files"]]
+    assert [text.split()[0] for text in texts] == ["Apache", "LicenseRef-segevolution-weights"]
+    for folder in (*packaged_root().glob("segvol-*"), *shipped().values()):
+        assert folder.name in texts[1]
 
 
 def test_the_version_is_the_same_everywhere() -> None:

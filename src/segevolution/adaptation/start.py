@@ -96,8 +96,8 @@ def _shipped(
             expert.adapter,
             "mixture",
             None,
-            f"{modality} is answered by {expert}: {expert.model} is adapted, and compared with both; --start {BARE} "
-            f"adapts {base}.{why}",
+            f"{modality} is answered by {expert}, so {expert.model} is adapted and compared with the two together; "
+            f"--start {BARE} adapts {base}.{why}",
         )
     start = _trained_from(expert.adapter, method, modality, expert.model, work)
     return Beginning(

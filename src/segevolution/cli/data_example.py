@@ -22,4 +22,4 @@ def example_command(
     note("simulating six patients, about ten seconds ...", quiet=quiet)
     for path in write_example(folder, force=force):
         typer.echo(path)
-    note(f"try: cd {folder}; segevolution segment ct.nii.gz --text liver --preview look.png", quiet=quiet)
+    note(f"try: cd {folder}; segevolution segment ct.nii.gz --modality CT --text liver --preview look.png", quiet=quiet)
