@@ -69,6 +69,15 @@ def test_folds_test_every_patient_exactly_once(count, folds):
     assert sorted(tested) == sorted(record.patient for record in records(count))
 
 
+def test_a_fold_may_train_on_all_patients_outside_it():
+    for split in assign(dataset(folds=3, train="rest", validation=1, replay=["p00"]), records(10)):
+        held_out = split.patients["test"] | split.patients["validation"] | {"p00"}
+        assert split.patients["train"] == {record.patient for record in records(10)} - held_out
+        assert len(split.patients["train"]) in (5, 6)
+    with pytest.raises(ValidationError, match="only one role can take the rest, these do: train, replay"):
+        dataset(folds=3, train="rest", replay="rest")
+
+
 def test_more_training_patients_change_nobody_who_is_tested_and_keep_the_first():
     few, more = (assign(dataset(train=n, test=3), records(12))[0].patients for n in (2, 6))
     assert few["test"] == more["test"]

@@ -59,7 +59,8 @@ class Dataset(RecipePart):
 
     A role is a number of patients, a fraction of them (0.5), their names, or "rest". `train`, `replay` (mixed
     into the training of others, so that they are not forgotten) and `validation` are never tested on. With
-    `folds`, every patient is tested once, and each fold trains on `train` of the patients outside it.
+    `folds`, every patient is tested once, and each fold trains on `train` of the patients outside it; `train: rest`
+    takes all of them that no other role takes.
 
     `split` says who may have which role: "lot", anyone; "original", each role takes from the part where the dataset's
     authors put a patient (`replay` from training; see `data.splits.split_patients` for parts that they left out); or a
@@ -102,7 +103,8 @@ class Dataset(RecipePart):
         if self.split not in (LOT, ORIGINAL) and not self.split.endswith(".json"):
             raise ValueError(f'split is "{self.split}"; give lot, original, or a .json file that data split wrote')
         sharing = ("train", "replay", "validation", "test") if self.split == LOT else ("train", "replay")
-        rests = [role for role in sharing if getattr(self, role) == "rest"]
+        dealt_by_fold = ("test",) if self.folds > 1 else ()
+        rests = [role for role in sharing if getattr(self, role) == "rest" and role not in dealt_by_fold]
         if len(rests) > 1:
             raise ValueError(f"only one role can take the rest, these do: {', '.join(rests)}")
         for role in ("train", "replay", "validation", "test"):
