@@ -32,6 +32,12 @@ def test_masks_apart_are_numbered_in_order() -> None:
     assert labels.dtype == np.uint8
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.3])
+def test_what_is_neither_inside_nor_outside_is_refused(value: float) -> None:
+    with pytest.raises(VolumeError, match="mask of liver holds"):
+        label_map({"liver": np.full(SHAPE, value)})
+
+
 def test_masks_of_other_shapes_and_voxels_outside_are_refused() -> None:
     with pytest.raises(VolumeError, match="must share one shape"):
         label_map({"liver": np.ones(SHAPE), "spleen": np.ones((2, 2, 2))})

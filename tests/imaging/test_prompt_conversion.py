@@ -32,7 +32,7 @@ def test_what_is_accepted_stays_as_it_is_and_needs_no_note() -> None:
 
 
 def test_a_scribble_becomes_points_spread_evenly_over_it() -> None:
-    line = Region.along([(1, 1, 5), (11, 1, 5)]).joined(Region.of([(5, 9, 5)], positive=False))
+    line = Region.along([(1, 1, 5), (11, 1, 5)], _GRID.shape).joined(Region.of([(5, 9, 5)], positive=False))
     prompt, notes = adapted(Prompt(_GRID, "liver", scribbles=line), SEGVOL)
     assert prompt.kinds == {PromptKind.TEXT, PromptKind.POINT}
     assert prompt.labels == (1,) * SPREAD + (0,)
@@ -149,7 +149,7 @@ def test_every_rule_leads_away_from_its_kind_and_says_so() -> None:
 
 
 def test_spread_points_are_distinct_and_reach_the_ends() -> None:
-    voxels = Region.along([(0, 0, 0), (9, 0, 0)]).voxels
+    voxels = Region.along([(0, 0, 0), (9, 0, 0)], (10, 1, 1)).voxels
     places = spread(voxels, (1.0, 1.0, 1.0), 4)
     assert len(set(places)) == 4
     assert {place[0] for place in places} >= {0.0, 9.0}

@@ -1,6 +1,7 @@
 """Scribbles, lassos and masks keep their voxels and signs, wherever they travel."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from segevolution.errors import PromptError
+from segevolution.errors import PromptError, VolumeError
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import Prompt, PromptKind
 from segevolution.imaging.regions import PackedMask, Region
@@ -151,10 +152,17 @@ def test_a_packed_mask_is_the_mask_at_a_bit_a_voxel(mask: np.ndarray) -> None:
         assert packed != PackedMask.pack(mask & False)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.3])
+def test_a_mask_of_what_is_neither_inside_nor_outside_is_not_packed(value: float) -> None:
+    with pytest.raises(VolumeError, match="the mask holds"):
+        PackedMask.pack(np.full(_SHAPE, value))
+    assert PackedMask.pack(np.ones(_SHAPE, np.float32)) == PackedMask.pack(np.ones(_SHAPE, bool))
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(*[st.integers(0, side - 1) for side in _SHAPE]), min_size=1, max_size=4))
 def test_a_line_has_its_stops_and_no_gaps(stops: list[tuple[int, int, int]]) -> None:
-    line = {tuple(voxel) for voxel in Region.along(stops).voxels.tolist()}
+    line = {tuple(voxel) for voxel in Region.along(stops, _SHAPE).voxels.tolist()}
     assert set(stops) <= line
     reached, ahead = set(), [stops[0]]
     while ahead:
@@ -162,6 +170,24 @@ def test_a_line_has_its_stops_and_no_gaps(stops: list[tuple[int, int, int]]) -> 
         reached.add(voxel)
         ahead += [other for other in line - reached if max(abs(a - b) for a, b in zip(voxel, other, strict=True)) <= 1]
     assert reached == line
+
+
+@pytest.mark.parametrize("far", [_SHAPE[0], -1, 2e7, 1e9, 1e300])
+def test_a_line_that_leaves_the_image_is_refused_before_it_is_drawn(far: float) -> None:
+    tracemalloc.start()
+    with pytest.raises(PromptError, match="leaves the image of 5 x 6 x 7 voxels"):
+        Region.along([(0, 0, 0), (far, 0, 0)], _SHAPE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
+
+
+def test_a_line_to_and_fro_takes_each_voxel_once_and_is_no_longer_than_a_person_draws() -> None:
+    there_and_back = np.zeros((900, 3))
+    there_and_back[1::2, 0] = 511
+    assert len(Region.along(there_and_back, (512, 1, 1))) == 512
+    with pytest.raises(PromptError, match="too long; draw it in parts"):
+        Region.along(np.tile(there_and_back, (2, 1)), (512, 1, 1))
 
 
 def test_the_later_stroke_counts_where_two_contradict() -> None:

@@ -91,7 +91,7 @@ def test_a_network_that_takes_scribbles_is_told_them_and_one_that_does_not_refus
         decode(features, prompts, *rest, **more),
     )[1]
     volume = scan()
-    drawn = Prompt(volume.grid, scribbles=Region.along([(5, 5, 5), (12, 5, 5)]))
+    drawn = Prompt(volume.grid, scribbles=Region.along([(5, 5, 5), (12, 5, 5)], volume.grid.shape))
     Session(network, volume).segment(drawn)
     assert told
     assert all(regions is None for regions in told), "it takes points, so the scribble became some"

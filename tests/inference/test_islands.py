@@ -64,7 +64,7 @@ def test_what_was_clicked_on_stays_and_what_was_clicked_away_does_not() -> None:
 
 def test_what_was_drawn_stays() -> None:
     mask = with_island()
-    scribble = Region.along(np.array([[12.0, 5.0, 5.0], [13.0, 6.0, 6.0]]), positive=True)
+    scribble = Region.along(np.array([[12.0, 5.0, 5.0], [13.0, 6.0, 6.0]]), GRID.shape)
     assert without_islands(mask, Prompt(GRID, "liver", scribbles=scribble))[0] is mask
 
 

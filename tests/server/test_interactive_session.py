@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from segevolution.errors import VolumeError
 from segevolution.server.faults import BadRequest, Gone
 from segevolution.server.nninteractive.interactive_session import InteractiveSession
 
@@ -45,6 +46,17 @@ def test_what_is_no_spacing_is_one_millimetre(
 ) -> None:
     session.set_image(IMAGE, spacing)
     assert session._current.session.volume.grid.spacing == understood
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.3])
+def test_a_mask_of_what_is_neither_inside_nor_outside_is_refused(session: InteractiveSession, value: float) -> None:
+    session.set_image(IMAGE, [3, 2, 2])
+    drawn = np.zeros(IMAGE.shape[1:], np.float32)
+    drawn[8, 7, 7] = value
+    with pytest.raises(VolumeError, match="segmentation holds"):
+        session.add_initial_mask(drawn, run=False)
+    with pytest.raises(VolumeError, match="drawn mask holds"):
+        session.add_drawn("scribble", drawn, None, positive=True, run=False)
 
 
 def test_the_stated_orientation_is_that_of_i_j_k(serve: Serve) -> None:

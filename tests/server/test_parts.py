@@ -86,6 +86,7 @@ def test_additions_add_up_and_the_last_box_and_text_count() -> None:
         pytest.param(lambda: box_parts(GRID, [(20, 20, 20), (30, 30, 30)], POINTS), id="box outside"),
         pytest.param(lambda: box_parts(GRID, [(1, 1, 1)], POINTS), id="one corner"),
         pytest.param(lambda: scribble_parts(GRID, [(0, 0, 0), (0, 0, 9)], positive=True), id="scribble leaves"),
+        pytest.param(lambda: scribble_parts(GRID, [(0, 0, 0), (1e12, 0, 0)], positive=True), id="scribble flees"),
         pytest.param(lambda: scribble_parts(GRID, np.zeros(GRID.shape, bool), positive=True), id="nothing drawn"),
         pytest.param(lambda: lasso_parts(GRID, [(1, 1, 1), (2, 3, 1)], positive=True), id="two positions"),
         pytest.param(lambda: lasso_parts(GRID, [(1, 1, 1), (2, 3, 2), (3, 1, 4)], positive=True), id="no plane"),

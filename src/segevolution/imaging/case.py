@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..errors import VolumeError
 from .grid import Array
+from .masks import as_mask
 from .volume import Volume
 
 Part = Literal["train", "validation", "test"]
@@ -62,16 +63,16 @@ def label_map(masks: Mapping[str, npt.ArrayLike]) -> tuple[Array, dict[str, tupl
     """Masks that may overlap -> one label map and the values of each structure.
 
     Args:
-        masks: structure -> (X, Y, Z), true or non-zero inside; at least one.
+        masks: structure -> (X, Y, Z), true or non-zero inside, see `as_mask`; at least one.
 
     Returns:
         (X, Y, Z) of the smallest unsigned integers, 0 where no mask is; and the values of each structure that has
         a voxel. Masks that do not overlap get 1, 2, ... in order.
 
     Raises:
-        VolumeError: there is no mask, or their shapes differ.
+        VolumeError: there is no mask, their shapes differ, or one holds what is neither inside nor outside.
     """
-    arrays = {name: np.asarray(mask) for name, mask in masks.items()}
+    arrays = {name: as_mask(mask, f"mask of {name}") for name, mask in masks.items()}
     shapes = {mask.shape for mask in arrays.values()}
     if len(shapes) != 1:
         raise VolumeError(f"masks of one case must share one shape; these have {sorted(shapes) or 'none at all'}.")

@@ -11,8 +11,9 @@ import numpy as np
 from ..errors import PromptError
 from .boxes import Box, Point, point
 from .depth import deepest_voxel, depth_inside
+from .masks import Mask
 from .prompts import Prompt, PromptKind
-from .regions import Mask, Region, Voxels
+from .regions import Region, Voxels
 
 SPREAD = 8  # points, at most, that a scribble's voxels of one sign become
 

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +13,12 @@ from scipy import ndimage
 
 from ..errors import PromptError
 from .grid import Array, Grid, Triple, Turn
+from .masks import Mask, as_mask
 
-Mask = npt.NDArray[np.bool_]
 Voxels = npt.NDArray[np.int32]
+
+LONGEST_LINE = 500_000
+"""Voxels along a scribble that is given by positions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +44,15 @@ class Region:
             raise PromptError("a scribble or lasso has voxels outside the image; its indices begin at 0.")
         if labels.shape != voxels.shape[:1] or not np.isin(labels, (0, 1)).all():
             raise PromptError("each voxel of a scribble or lasso needs a label, 1 on the structure or 0 off it.")
-        order = np.lexsort((labels, *voxels.T[::-1]))
-        voxels, labels = voxels[order].astype(np.int32), labels[order].astype(np.uint8)
-        same = (voxels[1:] == voxels[:-1]).all(axis=1)
-        if (labels[1:] != labels[:-1])[same].any():
-            raise PromptError("a voxel of a scribble or lasso is both on the structure and off it; decide for one.")
-        fresh = np.concatenate([[True], ~same])
-        for name, values in (("voxels", voxels[fresh]), ("labels", labels[fresh])):
+        if not _ascending(voxels):
+            order = np.lexsort((labels, *voxels.T[::-1]))
+            voxels, labels = voxels[order], labels[order]
+            same = (voxels[1:] == voxels[:-1]).all(axis=1)
+            if (labels[1:] != labels[:-1])[same].any():
+                raise PromptError("a voxel of a scribble or lasso is both on the structure and off it; decide for one.")
+            fresh = np.concatenate([[True], ~same])
+            voxels, labels = voxels[fresh], labels[fresh]
+        for name, values in (("voxels", voxels.astype(np.int32)), ("labels", labels.astype(np.uint8))):
             values.setflags(write=False)
             object.__setattr__(self, name, values)
 
@@ -56,18 +60,41 @@ class Region:
     def of(cls, where: npt.ArrayLike, *, positive: bool = True) -> "Region":
         """From a boolean array on the grid (true where drawn), or positions (N, 3), each the voxel it lies in."""
         array = np.asarray(where)
-        voxels = np.argwhere(array) if array.ndim == 3 and array.dtype == np.bool_ else _nearest(array)
-        return cls(voxels.astype(np.int64), np.full(len(voxels), int(positive)))
+        is_mask = array.ndim == 3 and array.dtype == np.bool_
+        voxels: npt.NDArray[Any] = np.argwhere(array).astype(np.int32) if is_mask else _nearest(array)
+        return cls(voxels, np.full(len(voxels), int(positive), np.uint8))
 
     @classmethod
-    def along(cls, places: npt.ArrayLike, *, positive: bool = True) -> "Region":
-        """The voxels of a line through positions (N, 3) in their order, without gaps."""
+    def along(cls, places: npt.ArrayLike, shape: Triple, *, positive: bool = True) -> "Region":
+        """The voxels of a line through positions (N, 3) in their order, without gaps.
+
+        Args:
+            places: voxel indices (x, y, z) each.
+            shape: of the image.
+            positive: whether the line is on the structure.
+
+        Raises:
+            PromptError: a position lies outside the image, or the line is longer than LONGEST_LINE voxels.
+        """
         stops = _positions(places)
-        parts = [stops[:1]]
-        for start, end in itertools.pairwise(stops):
-            steps = int(np.ceil(2 * np.abs(end - start).max())) + 1
-            parts.append(start + (end - start) * np.linspace(0, 1, steps + 1)[1:, None])
-        return cls.of(np.concatenate(parts), positive=positive)
+        ends = np.floor(stops + 0.5)
+        if (ends < 0).any() or (ends >= shape).any():
+            raise PromptError(f"a scribble leaves the image of {' x '.join(map(str, shape))} voxels; draw within it.")
+        ways = np.diff(stops, axis=0)
+        lengths = np.abs(ways).max(axis=1, initial=0)
+        if lengths.sum() > LONGEST_LINE:
+            raise PromptError(
+                f"a scribble of {lengths.sum():.0f} voxels is too long; draw it in parts of at most {LONGEST_LINE}."
+            )
+        steps = np.ceil(2 * lengths).astype(np.int64) + 1  # of half a voxel at most
+        stretch = np.repeat(np.arange(len(ways)), steps)
+        step = np.arange(1, len(stretch) + 1) - (np.cumsum(steps) - steps)[stretch]
+        between = stops[stretch] + ways[stretch] * (step / steps[stretch])[:, None]
+        passed = np.concatenate([ends[:1], np.floor(between + 0.5)]).astype(np.int64)
+        # Clipped, since rounding may lead out of the image by a hair; unique, since a line may cross itself often.
+        flat = np.unique(np.ravel_multi_index(tuple(passed.T), shape, mode="clip"))
+        voxels = np.stack(np.unravel_index(flat, shape), axis=-1).astype(np.int32)
+        return cls(voxels, np.full(len(voxels), int(positive), np.uint8))
 
     @property
     def positive(self) -> Voxels:
@@ -173,11 +200,11 @@ class PackedMask:
 
     @classmethod
     def pack(cls, mask: Array) -> "PackedMask":
-        """From a boolean array (X, Y, Z); raises PromptError for another number of axes."""
+        """From an array (X, Y, Z); raises PromptError for another number of axes, VolumeError as `as_mask`."""
         if mask.ndim != 3:
             raise PromptError(f"a mask needs 3 dimensions, this one has {mask.ndim}.")
         x, y, z = mask.shape
-        return cls((x, y, z), np.packbits(mask.astype(bool, copy=False)).tobytes())
+        return cls((x, y, z), np.packbits(as_mask(mask)).tobytes())
 
     def unpack(self) -> Mask:
         """(X, Y, Z) boolean."""
@@ -228,6 +255,12 @@ def moved_mask(mask: Mask, source: Grid, target: Grid) -> Mask:
         mask.astype(np.uint8), way[:3, :3], way[:3, 3], output_shape=target.shape, order=0, mode="grid-constant"
     )
     return np.asarray(moved, np.bool_)
+
+
+def _ascending(voxels: npt.NDArray[np.integer]) -> bool:
+    """Whether each voxel (N, 3) comes after the one before it, by x, then y, then z."""
+    (x, y, z), (next_x, next_y, next_z) = voxels[:-1].T, voxels[1:].T
+    return bool(((next_x > x) | ((next_x == x) & ((next_y > y) | ((next_y == y) & (next_z > z))))).all())
 
 
 def _positions(places: npt.ArrayLike) -> npt.NDArray[np.float64]:

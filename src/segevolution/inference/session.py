@@ -219,8 +219,10 @@ class Session:
         Raises:
             PromptError: as `add_point` does.
         """
-        where = drawn(self.volume.grid, path, "scribble", mm=mm)
-        region = (Region.of if where.ndim == 3 else Region.along)(where, positive=positive)
+        grid = self.volume.grid
+        where = drawn(grid, path, "scribble", mm=mm)
+        is_mask = where.ndim == 3
+        region = Region.of(where, positive=positive) if is_mask else Region.along(where, grid.shape, positive=positive)
         return self._add(self._more(positive, scribbles=region))
 
     @in_turn
@@ -242,6 +244,7 @@ class Session:
 
         Raises:
             PromptError: it is empty, of another shape than the volume, or of no use to this network.
+            VolumeError: it holds what is neither inside nor outside, such as NaN or a probability.
         """
         packed = PackedMask.pack(np.asarray(mask))
         now = self._history.current

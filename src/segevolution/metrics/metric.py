@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from .overlap import Mask
+from ..imaging.masks import Mask
 from .surface import SurfaceDistances, surface_distances
 
 

@@ -1,18 +1,19 @@
 """Overlap of a predicted mask with the true one: every voxel counts the same, wherever it lies.
 
-All functions take two arrays of one shape, any number of axes; a voxel is foreground where it is not zero. They are
-fractions in [0, 1], and nan where the question makes no sense: averages must leave such cases out and say how many
-they were, since counting them as 1 rewards a model for structures that the scan does not show.
+All functions take two arrays of one shape, any number of axes, of booleans or whole numbers; a voxel is foreground
+where it is not zero. They are fractions in [0, 1], and nan where the question makes no sense: averages must leave such
+cases out and say how many they were, since counting them as 1 rewards a model for structures that the scan does not
+show.
 """
 
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import VolumeError
+from ..imaging.masks import Mask, as_mask
 
-Mask = NDArray[np.bool_]
 CUBIC_MM_PER_ML = 1000.0
 
 
@@ -103,14 +104,8 @@ def volume_error(predicted: ArrayLike, truth: ArrayLike) -> float:
 
 
 def as_masks(predicted: ArrayLike, truth: ArrayLike) -> tuple[Mask, Mask]:
-    """Both as boolean arrays; raises VolumeError when their shapes differ, or one holds NaN or infinity."""
-    arrays = np.asarray(predicted), np.asarray(truth)
-    for name, array in zip(("predicted", "true"), arrays, strict=True):
-        if array.dtype.kind not in "biuf":
-            raise VolumeError(f"the {name} mask holds {array.dtype}; a mask holds numbers or booleans.")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise VolumeError(f"the {name} mask holds NaN or infinity, which are neither inside nor outside.")
-    predicted_mask, true_mask = arrays[0] != 0, arrays[1] != 0
+    """Both as boolean arrays; raises VolumeError when their shapes differ, or one is no mask, see `as_mask`."""
+    predicted_mask, true_mask = as_mask(predicted, "predicted mask"), as_mask(truth, "true mask")
     if predicted_mask.shape != true_mask.shape:
         raise VolumeError(
             f"the predicted mask has the shape {predicted_mask.shape} and the true one {true_mask.shape}; "
@@ -121,7 +116,10 @@ def as_masks(predicted: ArrayLike, truth: ArrayLike) -> tuple[Mask, Mask]:
 
 def check_spacing(spacing: tuple[float, ...], axes: int) -> tuple[float, ...]:
     """The spacing as floats; raises VolumeError unless it is one positive number an axis."""
-    values = tuple(float(step) for step in spacing)
+    try:
+        values = tuple(float(step) for step in spacing)
+    except (TypeError, ValueError):
+        raise VolumeError(f"a spacing is one positive number an axis of the mask, not {spacing!r}.") from None
     if len(values) != axes or not all(math.isfinite(step) and step > 0 for step in values):
         raise VolumeError(f"the spacing {values} does not fit a mask of {axes} axes; give one positive number an axis.")
     return values

@@ -12,13 +12,15 @@ nan; where only one is empty, nothing lies within any tolerance: NSD 0, distance
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from ..errors import VolumeError
-from .overlap import Mask, as_masks, check_spacing
+from ..imaging.masks import Mask
+from .overlap import as_masks, check_spacing
 from .surface_elements import element_areas
 
 Numbers = NDArray[np.float64]
@@ -43,15 +45,17 @@ class SurfaceDistances:
 
     def nsd(self, tolerance: float) -> float:
         """See `nsd`."""
-        if not (math.isfinite(tolerance) and tolerance >= 0):
-            raise VolumeError(f"a tolerance of {tolerance:g} mm is impossible; give a number from 0.")
+        if not isinstance(tolerance, Real) or not (math.isfinite(tolerance) and tolerance >= 0):
+            raise VolumeError(f"a tolerance of {tolerance!r} mm is impossible; give a number from 0.")
         reach = tolerance + SLACK
         within = self.predicted_areas[self.predicted <= reach].sum() + self.true_areas[self.truth <= reach].sum()
         whole = self.predicted_areas.sum() + self.true_areas.sum()
         return float(within / whole) if whole > 0 else math.nan
 
     def hausdorff(self, percentile: float = 95.0) -> float:
-        """See `hd95`."""
+        """See `hd95`; raises VolumeError for a percentile outside [0, 100]."""
+        if not isinstance(percentile, Real) or not 0 <= percentile <= 100:
+            raise VolumeError(f"there is no percentile {percentile!r}; give a number from 0 to 100.")
         if not len(self.predicted) and not len(self.truth):
             return math.nan
         return max(
@@ -83,7 +87,7 @@ def nsd(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[float, ...], tole
         In [0, 1]; nan when both masks are empty, 0 when only one is.
 
     Raises:
-        VolumeError: the masks have different shapes, or the spacing does not fit them.
+        VolumeError: as `surface_distances`.
     """
     return surface_distances(predicted, truth, spacing).nsd(tolerance)
 
@@ -97,7 +101,7 @@ def hd95(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[float, ...]) -> 
         nan when both masks are empty, inf when only one is.
 
     Raises:
-        VolumeError: the masks have different shapes, or the spacing does not fit them.
+        VolumeError: as `surface_distances`.
     """
     return surface_distances(predicted, truth, spacing).hausdorff(95.0)
 
@@ -109,7 +113,7 @@ def assd(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[float, ...]) -> 
         nan when both masks are empty, inf when only one is.
 
     Raises:
-        VolumeError: the masks have different shapes, or the spacing does not fit them.
+        VolumeError: as `surface_distances`.
     """
     return surface_distances(predicted, truth, spacing).average()
 
@@ -118,9 +122,11 @@ def surface_distances(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[flo
     """Measure once, then ask for several numbers; the work is done on the box that holds both masks.
 
     Raises:
-        VolumeError: the masks have different shapes, or the spacing does not fit them.
+        VolumeError: the masks have different shapes, or other than two or three axes, or the spacing does not fit them.
     """
     predicted_mask, true_mask = as_masks(predicted, truth)
+    if true_mask.ndim not in (2, 3):
+        raise VolumeError(f"masks have a surface in two or three axes; these have {true_mask.ndim}.")
     steps = check_spacing(spacing, true_mask.ndim)
     box = _box(predicted_mask | true_mask)
     predicted_areas = element_areas(np.pad(predicted_mask[box], 1), steps)
@@ -131,7 +137,7 @@ def surface_distances(predicted: ArrayLike, truth: ArrayLike, spacing: tuple[flo
 
 def _box(mask: Mask) -> tuple[slice, ...]:
     """The slices that hold all foreground; empty ones where there is none."""
-    bounds = ndimage.find_objects(mask.astype(np.uint8))
+    bounds = ndimage.find_objects(mask.astype(np.uint8)) if mask.size else []
     return bounds[0] if bounds else (slice(0, 0),) * mask.ndim
 
 

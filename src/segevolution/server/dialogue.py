@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import PromptError
 from ..imaging.framing import foreground_box
-from ..imaging.regions import Mask
+from ..imaging.masks import Mask
 from ..inference.locking import in_turn
 from ..inference.opened_volume import OpenVolume
 from ..inference.segmentation import Segmentation

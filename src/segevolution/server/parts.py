@@ -10,8 +10,9 @@ from PIL import Image, ImageDraw
 from ..errors import PromptError
 from ..imaging.boxes import Box, point
 from ..imaging.grid import Grid
+from ..imaging.masks import Mask
 from ..imaging.prompts import Prompt, PromptKind, voxels_from_mm
-from ..imaging.regions import Mask, Region
+from ..imaging.regions import Region
 
 Parts = dict[str, Any]
 Places = Sequence[Sequence[float]]
@@ -61,7 +62,8 @@ def scribble_parts(grid: Grid, where: Places | Mask, *, positive: bool, mm: bool
     """A scribble: the line through positions in order, or a mask; raises PromptError where it leaves the image."""
     if isinstance(where, np.ndarray):
         return _checked(grid, {"scribbles": _region(where, "scribble", positive=positive)})
-    return _checked(grid, {"scribbles": Region.along(_voxels(grid, where, "scribble", mm=mm), positive=positive)})
+    voxels = _voxels(grid, where, "scribble", mm=mm)
+    return _checked(grid, {"scribbles": Region.along(voxels, grid.shape, positive=positive)})
 
 
 def lasso_parts(grid: Grid, where: Places | Mask, *, positive: bool, mm: bool = False) -> Parts:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PromptError
-from ..imaging.regions import Mask
+from ..imaging.masks import Mask
 from ..inference.windows import VoxelBlock
 
 _LENGTH = np.dtype("<u4")

@@ -186,7 +186,10 @@ def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
         write_mask(volume.array > 0, volume, tmp_path / "file" / "mask.nii.gz")
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 5, 7), bool), np.zeros((4, 5, 6)), np.full((4, 5, 6), -1)])
+@pytest.mark.parametrize(
+    "bad",
+    [np.zeros((4, 5, 7), bool), *(np.full((4, 5, 6), value) for value in (0.0, -1, np.nan, np.inf))],
+)
 def test_what_is_no_mask_of_the_image_is_refused(bad: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match="mask"):
         write_mask(bad, _small(), tmp_path / "mask.nii.gz")

@@ -16,6 +16,7 @@ from ...memory import MemoryBudget
 from ...vocabulary import Modality
 from ..grid import Array
 from ..legend import Label
+from ..masks import whole_numbers
 from ..volume import Volume
 from . import dicom_seg, rtstruct
 from .base import Format, ReadOptions, placed, sides
@@ -43,8 +44,6 @@ __all__ = [
     "write_mask",
     "write_volume",
 ]
-
-_LABEL_NOISE = 1e-3
 
 FORMATS: tuple[Format, ...] = (NIFTI, MGH, SEG_NRRD, NRRD, METAIMAGE, RTSTRUCT, DICOM)
 
@@ -135,13 +134,12 @@ def read_labels(
         return structures_as_labels(structures, like, memory)
     volume = _load(path, ReadOptions(None, time, orientation, spacing, allow_outside, memory))
     array = volume.array
-    whole = np.rint(array) if array.dtype.kind == "f" else array
-    # A slope in the header turns 1 into 1.0000153: noise of rounding is no other label.
-    if not np.isfinite(array).all() or (np.abs(array - whole) > _LABEL_NOISE * np.maximum(1, np.abs(whole))).any():
-        raise FormatError(
-            f"{path} holds values that are not whole numbers, so it is no label map; give the labels file."
-        )
-    array = whole
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all() or not whole_numbers(array):
+            raise FormatError(
+                f"{path} holds values that are not whole numbers, so it is no label map; give the labels file."
+            )
+        array = np.rint(array)
     if array.min() < 0 or float(array.max()) > np.iinfo(np.uint32).max:
         raise FormatError(f"{path} holds the label {array.min():g}; labels are whole numbers from 0.")
     return replace(volume, array=array.astype(np.min_scalar_type(int(array.max()))))
@@ -169,8 +167,9 @@ def write_mask(
     """
     if not isinstance(mask, np.ndarray):
         raise VolumeError(f"a mask is an array, such as the mask of an answer, not a {type(mask).__name__}.")
-    highest = int(mask.max()) if mask.size else 0
-    if mask.dtype.kind not in "bui" or (mask.size and mask.min() < 0) or highest > 65535:
+    is_whole = mask.dtype.kind in "bui"
+    highest = int(mask.max()) if is_whole and mask.size else 0
+    if not is_whole or (mask.size and mask.min() < 0) or highest > 65535:
         raise VolumeError(f"a mask holds booleans or labels from 0 to 65535; this one is {mask.dtype}.")
     _write(mask.astype(np.uint8 if highest <= 255 else np.uint16), like, Path(path), force, labels)
 

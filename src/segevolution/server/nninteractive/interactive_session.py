@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import PromptError
 from ...imaging.grid import Array, Grid
+from ...imaging.masks import as_mask
 from ...imaging.volume import Volume
 from ...inference.locking import in_turn
 from ..dialogue import MaskChange, SessionDialogue
@@ -140,9 +141,10 @@ class InteractiveSession:
 
         Raises:
             BadRequest: it has another shape than the image.
+            VolumeError: it holds NaN, infinity or fractions.
         """
         dialogue = self._current
-        begun = np.asarray(mask != 0).T
+        begun = as_mask(mask, "segmentation").T
         if begun.shape != self._grid.shape:
             raise BadRequest(f"the segmentation has shape {mask.shape}, the image {self._grid.shape[::-1]}.")
         if not begun.any():
@@ -215,5 +217,5 @@ def _placed(drawn: Array, ranges: Ranges | None, shape: tuple[int, int, int]) ->
     if all(low < high for low, high in zip(lows, highs, strict=True)):
         inside = tuple(slice(low, high) for low, high in zip(lows, highs, strict=True))
         source = tuple(slice(low - s, high - s) for low, high, s in zip(lows, highs, starts, strict=True))
-        whole[inside] = drawn[source] != 0
+        whole[inside] = as_mask(drawn[source], "drawn mask")
     return np.ascontiguousarray(whole.T)
