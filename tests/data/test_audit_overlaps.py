@@ -69,7 +69,15 @@ def test_a_base_is_known_by_its_name_or_folder() -> None:
     assert base_of("runs/mine/segvol-mini/") == "segvol-mini"
     assert base_of("runs/mine/model") is None
     assert base_of("blueyo0/SAM-Med3D") == base_of("models/sam_med3d") == "sam-med3d"
-    assert set(BASES) == {"segvol", "segvol-mini", "segvol-mini-2", "litemedsam", "medsam", "sam-med3d"}
+    assert set(BASES) == {
+        "segvol",
+        "segvol-mini",
+        "segvol-mini-2",
+        "segvol-mini-mri",
+        "litemedsam",
+        "medsam",
+        "sam-med3d",
+    }
 
 
 def test_what_the_sam_family_saw() -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -15,6 +16,7 @@ from segevolution.inference.load import load
 from segevolution.inference.outputs import file_name
 from segevolution.inference.predict import _best_first, predict
 from segevolution.inference.request import SegmentRequest
+from segevolution.inference.segment_report import _notes_of_answers
 from segevolution.models.checkpoints import save_model
 from segevolution.models.tiny import TinyBackbone, TinyConfig
 
@@ -103,3 +105,9 @@ def test_the_key_says_everything_that_was_asked_and_changes_an_answer(model: Pat
 def test_alternatives_come_by_expected_overlap_where_it_is_known() -> None:
     assert _best_first([Confidence(value, (), None) for value in (0.03, 0.42, 0.46)]) == [2, 1, 0]
     assert _best_first([Confidence(value, (), None) for value in (0.03, None, 0.46)]) == [0, 1, 2]
+
+
+def test_a_note_on_one_alternative_says_which() -> None:
+    answers = [SimpleNamespace(notes=notes) for notes in (("box cut", "6% lay apart"), ("box cut",), ("box cut",))]
+    assert tuple(_notes_of_answers(answers, numbered=True)) == ("box cut", "alternative 1: 6% lay apart")
+    assert tuple(_notes_of_answers(answers, numbered=False)) == ("box cut", "6% lay apart")

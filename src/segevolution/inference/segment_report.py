@@ -119,9 +119,24 @@ def notes_of(
     else:
         modality = "modality: not said, and its values are not those of CT; name it, for instance with --modality MRI"
     lacking = [f"{result.name}: not found; its mask is empty" for result in results if result.voxels == 0]
-    understood = dict.fromkeys(note for answer in answers for note in answer.notes)
+    understood = _notes_of_answers(answers, numbered=request.candidates)
     adapted = [f"each answer after {steps} steps of test-time adaptation"] if (steps := request.test_time_steps) else []
     return (modality, *adapted, *understood, *lacking, PURPOSE)
+
+
+def _notes_of_answers(answers: Sequence[Segmentation], *, numbered: bool) -> Sequence[str]:
+    """Each note once; `numbered` names the alternative that it is of, unless it is of all."""
+    told = dict.fromkeys(note for answer in answers for note in answer.notes)
+    if not numbered:
+        return tuple(told)
+    of_all = [note for note in told if all(note in answer.notes for answer in answers)]
+    rest = [
+        f"alternative {number}: {note}"
+        for number, answer in enumerate(answers, start=1)
+        for note in answer.notes
+        if note not in of_all
+    ]
+    return [*of_all, *rest]
 
 
 def key_of(
