@@ -4,6 +4,7 @@ Temporary names begin with ".partial-" and say which process of which machine ma
 left can be told from what a living one is writing, and swept.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -12,6 +13,7 @@ import shutil
 import socket
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -104,14 +106,14 @@ def replacing_together(
 
 def _missing_folders(paths: Sequence[Path]) -> list[Path]:
     """The folders that have to be made for these files, the deepest first."""
-    missing = {folder for path in paths for folder in path.parents if not folder.exists()}
+    missing = {folder for path in paths for folder in path.parents if not is_taken(folder)}
     return sorted(missing, key=lambda folder: -len(folder.parts))
 
 
 def _place_all(holders: Mapping[Path, Path], removed: Sequence[Path], force: bool) -> None:
     """Move every file of the temporary folders to its place, or leave all places as they were."""
     moves = [(file, folder / file.name) for folder, holder in holders.items() for file in sorted(holder.iterdir())]
-    earlier_files = [path for path in dict.fromkeys([*(target for _, target in moves), *removed]) if path.exists()]
+    earlier_files = [path for path in dict.fromkeys([*(target for _, target in moves), *removed]) if is_taken(path)]
     aside = [(path, holders[path.parent] / "before" / path.name) for path in earlier_files]
     for target, _ in aside:
         check_writable(target, force=force)
@@ -183,22 +185,42 @@ def _is_zombie(process: int) -> bool:
     return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
+def is_taken(path: Path) -> bool:
+    """Whether anything lies at a path: also a link to nothing, by which git-annex stands for content not fetched."""
+    return os.path.lexists(path)
+
+
 def check_writable(path: Path, *, force: bool = True) -> None:
     """Refuse early, before any long computation, a path that could not be written later.
 
     Raises:
-        OutputError: it exists and `force` is False, or the nearest existing parent is no writable folder.
+        OutputError: it exists and `force` is False, a name in it is too long, or the nearest existing parent is no
+            writable folder.
     """
     path = Path(path)
-    if path.exists() and not force:
+    if is_taken(path) and not force:
         raise OutputError(f"{path} exists already; use --force to replace it, or choose another name.")
-    parent = path.parent
-    while not parent.exists():
-        parent = parent.parent
+    parent = _nearest_parent(path)
     if not parent.is_dir():
         raise OutputError(f"{path} cannot be written: {parent} is not a folder.")
     if not os.access(parent, os.W_OK):
         raise OutputError(f"{path} cannot be written: no permission to write in {parent}.")
+    check_name_lengths(path)
+
+
+def check_name_lengths(path: Path) -> None:
+    """Refuse a path with a name that is longer than its file system holds; raises OutputError."""
+    parent = _nearest_parent(path)
+    for name in path.relative_to(parent).parts:
+        try:
+            (parent / name).lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OutputError(f"{path} cannot be written: its name is too long; choose a shorter one.") from error
+
+
+def _nearest_parent(path: Path) -> Path:
+    return next((parent for parent in path.parents if is_taken(parent)), path)  # "." and "/" have no parents
 
 
 def safe_name(name: str, what: str, *, error: type[SegevolutionError] = OutputError) -> str:
@@ -230,6 +252,14 @@ def safe_name(name: str, what: str, *, error: type[SegevolutionError] = OutputEr
 def utf8_text(text: str) -> str:
     """Text that UTF-8 can hold: what a path has of other bytes becomes an escape, such as "\\udcff" for byte 255."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def one_line(text: str) -> str:
+    """Text for a terminal: what would end the line or steer the terminal becomes an escape, such as "\\n"."""
+    return "".join(
+        sign if sign.isprintable() or unicodedata.category(sign) == "Zs" else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from ..documents import read_json
 from ..documents.renamed_keys import with_old_names
 from ..errors import RecipeError, SegevolutionError
 from ..evaluation.report_files import has_latex
-from ..files import check_writable, sweep, write_json
+from ..files import check_writable, is_taken, sweep, write_json
 from ..inference.load import load
 from ..recipes.keys import digest
 from ..runtime import resolve_device
@@ -220,7 +220,7 @@ def _check(request: AdaptRequest, device: str) -> None:
 def _check_output(request: AdaptRequest, force: bool) -> None:
     """Refuse an output that holds something else, or another adapter unless `force`."""
     check_writable(request.output)
-    if not request.output.exists():
+    if not is_taken(request.output):
         return
     before = _report_of(request.output)
     if before is None or before.get("request") != request.told():

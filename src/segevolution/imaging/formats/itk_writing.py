@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import OutputError
-from ...files import replacing
+from ...files import is_taken, replacing
 from ...on_use import ModuleOnUse
 from ..grid import Array, Grid
 from ..legend import Label
@@ -63,7 +63,7 @@ def _replacing_both(path: Path, force: bool) -> Iterator[Path]:
         with replacing(path, force=force) as temporary:
             yield temporary
         return
-    had_voxels = voxels.exists()
+    had_voxels = is_taken(voxels)
     try:
         with replacing(path, force=force) as header, replacing(voxels, force=force) as data:
             yield header
