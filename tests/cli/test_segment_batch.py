@@ -178,6 +178,48 @@ def test_a_bad_file_stops_no_other_and_the_status_says_so(run: Run, scans: list[
     assert not list(out.glob("*.failed.txt"))
 
 
+def test_a_name_too_long_for_its_mask_fails_alone(run: Run, scans: list[Path], tmp_path: Path) -> None:
+    name = "x" * 245
+    scan(scans[0].parent / f"{name}.nii.gz")
+    out = tmp_path / "out"
+    for left in (3, 1):  # of the second call, the long name alone
+        status, _, err = run(*scans[:2], scans[0].parent / f"{name}.nii.gz", "-o", out)
+        assert status == 1, err
+        assert f"failed: {name}: " in err
+        assert "its name is too long" in err
+        assert f"{left} scans" in err or f"{left} of 3 scans" in err
+        rows = [(row["scan"], row["status"]) for row in table(out)]
+        assert rows == [("p1", "done"), ("p2", "done"), (name, "failed")]
+
+
+def test_an_image_in_the_place_of_a_mask_stops_the_call(run: Run, scans: list[Path], tmp_path: Path) -> None:
+    other = scans[2].rename(scans[2].with_name("p1_seg.nii.gz"))
+    before = other.read_bytes()
+    status, _, err = run(scans[0], other, "-o", scans[0].parent, "--force")
+    assert (status, "p1_seg.nii.gz is the image itself" in err) == (2, True), err
+    assert other.read_bytes() == before
+    assert sorted(scans[0].parent.iterdir()) == [scans[0], other, scans[1]]
+
+
+def test_a_call_by_a_pattern_of_the_shell_goes_on_where_its_masks_lie(run: Run, scans: list[Path]) -> None:
+    folder = scans[0].parent
+    for left in ("2 scans", "0 of 2 scans"):
+        status, _, err = run(*sorted(folder.glob("p[12]*.nii.gz")), "-o", folder)
+        assert status == 0, err
+        assert left in err
+    assert not list(folder.glob("*_seg_seg*"))
+    status, _, err = run(*sorted(folder.glob("p1*.nii.gz")))  # one scan is left: as if it were given alone
+    assert (status, "p1_seg.nii.gz exists already" in err) == (2, True)
+
+
+def test_a_name_of_two_lines_is_told_in_one(run: Run, tmp_path: Path) -> None:
+    scan(tmp_path / "in" / "new\nline.nii.gz")
+    status, printed, err = run(tmp_path / "in", "-o", tmp_path / "out")
+    assert status == 0, err
+    assert "line" not in [*(line[:4] for line in err.splitlines()), *(line[:4] for line in printed.splitlines())]
+    assert "new\\nline" in printed
+
+
 def test_a_name_that_is_no_utf_8_is_one_sentence_and_stops_no_other(run: Run, tmp_path: Path) -> None:
     odd = tmp_path / "in" / os.fsdecode(b"m\xff.nii.gz")
     try:

@@ -216,3 +216,70 @@ def test_the_voxels_of_a_detached_header_are_the_image_itself(run: Run, scan: Pa
     status, _, err = run(folder / "m_header.mhd", *BOX, "-o", folder / "m.mhd", "--force")
     assert (status, "m.zraw is the image itself, or holds its voxels" in err) == (2, True)
     assert (folder / "m.zraw").read_bytes() == before
+
+
+def test_an_image_is_never_removed_with_the_answer_before(run: Run, scan: Path, tmp_path: Path) -> None:
+    words = (*BOX, "--text", "liver", "--probabilities", "percent", "-o", tmp_path / "out.nii.gz")
+    assert run(scan, *words)[0] == 0
+    image = tmp_path / "out_liver_probability.nii.gz"
+    link = tmp_path / "link.nii.gz"
+    link.symlink_to(image.name)
+    before = image.read_bytes()
+    for name in (image, link):
+        status, _, err = run(name, *BOX, "--text", "spleen", "-o", tmp_path / "out.nii.gz", "--force")
+        assert (status, "would be removed together with out.json" in err) == (2, True), err
+        assert len(err.strip().splitlines()) == 1
+    folder = tmp_path / "split"
+    assert run(scan, *BOX, "--text", "liver", "--split", "-o", folder)[0] == 0
+    write_volume(read(scan), folder / "liver.nii.gz", force=True)  # as a person who edits there may
+    status, _, err = run(folder / "liver.nii.gz", *BOX, "--text", "spleen", "--split", "-o", folder, "--force")
+    assert (status, "would be removed together with segmentation.json" in err) == (2, True), err
+    assert image.read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["liver.nii.gz", "segmentation.json"]
+
+
+def test_markups_are_never_removed_with_the_answer_before(run: Run, scan: Path, tmp_path: Path) -> None:
+    assert run(scan, *BOX, "--colours", "-o", tmp_path / "out.nii.gz")[0] == 0
+    table = tmp_path / "out_labels.txt"
+    table.write_text(json.dumps({"markups": []}))
+    status, _, err = run(scan, "--markups", table, "-o", tmp_path / "out.nii.gz", "--force")
+    assert status == 2, err
+    assert table.is_file()
+
+
+def test_links_to_content_that_was_not_fetched_are_not_replaced(run: Run, scan: Path, tmp_path: Path) -> None:
+    mask, key = tmp_path / "out.nii.gz", tmp_path / "out.json"
+    mask.symlink_to(".git/annex/objects/mask")
+    status, _, err = run(scan, *BOX, "-o", mask)
+    assert (status, "out.nii.gz exists already" in err) == (2, True)
+    key.symlink_to(".git/annex/objects/key")
+    status, _, err = run(scan, *BOX, "-o", mask, "--force")
+    assert (status, "out.json is a link to nothing" in err) == (2, True)
+    assert mask.is_symlink()
+    assert key.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--point", "1_0,10,8"), '--point "1_0,10,8" cannot be read'),
+        (("--text", "liver", "--adapter", ""), "the name of an adapter is empty"),
+        (("--text", "liver", "--adapter", "NONE"), 'did you mean "none"?'),
+    ],
+    ids=["digits-parted-by-a-line", "empty-adapter", "none-in-capitals"],
+)
+def test_a_word_that_means_nothing_is_refused_by_its_name(
+    run: Run, scan: Path, words: tuple[str, ...], said: str
+) -> None:
+    status, _, err = run(scan, *words)
+    assert (status, said in err) == (2, True), err
+
+
+@pytest.mark.parametrize("words", [("", "--text", "liver"), ("scan.nii.gz", "--text", "liver", "--model", "")])
+def test_an_empty_word_is_not_the_folder_here(
+    words: tuple[str, ...], scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(scan.parent)
+    with pytest.raises(SystemExit, match="2"):
+        main(["segment", *words])
+    assert "is empty" in capsys.readouterr().err

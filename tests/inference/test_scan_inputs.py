@@ -94,3 +94,23 @@ def test_masks_that_a_key_names_are_no_scans(tmp_path: Path) -> None:
     (tmp_path / "segmentation.json").write_text(json.dumps(key), encoding="utf-8")
     (tmp_path / "ct.json").write_text("{}", encoding="utf-8")  # a sidecar, such as BIDS has
     assert [scan.name for scan in find_scans([tmp_path])[0]] == ["ct"]
+
+
+def test_files_of_one_stem_and_folder_are_numbered_wherever_the_folder_lies(tmp_path: Path) -> None:
+    for name in ("a.nii", "a.nii.gz", "b.nii.gz"):
+        image(tmp_path / "same" / name)
+    assert [scan.name for scan in find_scans([tmp_path / "same"])[0]] == ["a", "a_2", "b"]
+    image(tmp_path / "other" / "a.nii.gz")
+    names = [scan.name for scan in find_scans([tmp_path / "same", tmp_path / "other"])[0]]
+    assert names == ["same_a", "same_a_2", "b", "other_a"]
+
+
+def test_masks_among_several_paths_are_no_scans_and_one_alone_is(tmp_path: Path) -> None:
+    paths = [image(tmp_path / f"{name}.nii.gz") for name in ("a", "a_seg", "b")]
+    (tmp_path / "a_seg.json").write_text("{}", encoding="utf-8")
+    scans, notes = find_scans(paths)
+    assert [scan.name for scan in scans] == ["a", "b"]
+    assert notes == ("1 masks of an earlier call were left out, a_seg.nii.gz the first",)
+    assert [scan.name for scan in find_scans(paths[1:2])[0]] == ["a_seg"]
+    with pytest.raises(FormatError, match=r"a_seg\.nii\.gz and the others are masks"):
+        find_scans([paths[1], paths[1]])

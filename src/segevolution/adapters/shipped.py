@@ -50,13 +50,18 @@ def find_adapter(name: str | Path) -> Path:
     Raises:
         AdapterError: there is neither; the sentence names what ships.
     """
+    if not str(name):
+        raise AdapterError(f'the name of an adapter is empty; give a folder or a name, or "{NONE}" to have none.')
     path = Path(name).expanduser()
     if path.exists():
         return path
     known = shipped()
     if str(name) in known:
         return known[str(name)]
-    ships = did_you_mean(str(name), known, f"what ships is {', '.join(known) or 'none'}.")
+    if str(name).lower() == NONE:
+        ships = f'did you mean "{NONE}"?'
+    else:
+        ships = did_you_mean(str(name), known, f"what ships is {', '.join(known) or 'none'}.")
     raise AdapterError(f"{name} is neither an adapter folder nor the name of an adapter that ships; {ships}")
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..files import json_text
+from ..files import json_text, one_line
 from ..progress import progress_bar
 
 __all__ = [
@@ -65,6 +65,6 @@ def print_json(value: Any) -> None:
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """Say on stderr what is going on, so that stdout holds results only."""
+    """Say on stderr, in one line, what is going on, so that stdout holds results only."""
     if not quiet:
-        typer.echo(text, err=True)
+        typer.echo(one_line(text), err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import OutputError, PromptError
-from .console import MOST_SEED, AsJson, Force, Quiet
+from .console import MOST_SEED, AsJson, Force, Quiet, note
 from .options import AnsweringModel, ImageModality, Orientation, SeriesUid, TimePoint, VoxelSpacing
 
 if TYPE_CHECKING:
@@ -188,6 +188,10 @@ def segment(
     from ..vocabulary import Modality
     from .segment_runs import segment_one, segment_several
 
+    if "" in images:
+        raise PromptError(
+            "the path of an image is empty; check the words of the call, such as a variable of the shell."
+        )
     paths = [Path(image) for image in images]
     request = SegmentRequest(
         image=paths[0],
@@ -235,7 +239,7 @@ def segment(
     # A series is named of one folder, whatever else lies there.
     scans, left_out = ((), ()) if series is not None and len(paths) == 1 else find_scans(paths)
     into_folder = output is not None and not split and output.is_dir()
-    if len(scans) > 1 or into_folder or (scans and scans[0].path != paths[0]):
+    if len(scans) > 1 or into_folder or (scans and scans[0].path not in paths):
         if output is None:
             what = f"{images[0]} and others hold" if len(images) > 1 else f"{images[0]} holds"
             raise OutputError(
@@ -257,7 +261,12 @@ def segment(
         return
     if part is not None:
         raise PromptError(f"--part shares several images out, but {images[0]} is one.")
-    segment_one(replace(request, output=output, preview=preview), statistics=statistics, json=json, quiet=quiet)
+    for line in left_out:
+        note(line, quiet=quiet)
+    image = scans[0].path if scans else paths[0]
+    segment_one(
+        replace(request, image=image, output=output, preview=preview), statistics=statistics, json=json, quiet=quiet
+    )
 
 
 def _counted(scans: "Sequence[ScanInput]") -> str:
@@ -268,9 +277,9 @@ def _counted(scans: "Sequence[ScanInput]") -> str:
 
 
 def numbers(text: str, count: int, option: str) -> tuple[float, ...]:
-    """Read "1,2.5,-3"; raises PromptError for anything but `count` finite numbers."""
+    """Read "1,2.5,-3"; raises PromptError for anything but `count` finite numbers in ASCII, without Python's 1_000."""
     try:
-        values = tuple(float(part) for part in text.split(","))
+        values = tuple(float(part) for part in text.split(",")) if text.isascii() and "_" not in text else ()
     except ValueError:
         values = ()
     if len(values) != count or not all(map(math.isfinite, values)):

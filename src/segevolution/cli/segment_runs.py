@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from ..errors import OutputError, PromptError
+from ..files import one_line
 from ..inference.batch import Batch, ScanResult
 from ..inference.predict import SegmentReport, StructureResult, as_plain, predict
 from ..inference.request import SegmentRequest
@@ -78,7 +79,7 @@ def segment_several(
                 bar.update(task, completed=len(results))
                 _say_of_scan(result)
     finally:
-        table = batch.write_table() if folder.is_dir() else None
+        table = batch.write_table() if results or folder.is_dir() else None
     failed = [result for result in results if result.failure is not None]
     _print_several(results, table, statistics=statistics, json=json)
     seconds = time.monotonic() - started
@@ -156,7 +157,7 @@ def _print_several(results: Sequence[ScanResult], table: Path | None, *, statist
     print_table(
         columns + (["volume (ml)", "mean intensity", "voxels"] if statistics else []),
         [
-            [result.scan.name, *_cells(structure, statistics=statistics)]
+            [one_line(result.scan.name), *_cells(structure, statistics=statistics)]
             for result in results
             if result.report is not None
             for structure in result.report.structures
@@ -167,7 +168,7 @@ def _print_several(results: Sequence[ScanResult], table: Path | None, *, statist
 def _cells(result: StructureResult, *, statistics: bool) -> list[str]:
     expected = "-" if result.expected_overlap is None else f"{result.expected_overlap:.2f}"
     predicted = "-" if math.isnan(result.predicted_iou) else f"{result.predicted_iou:.2f}"
-    row = [result.name, str(result.label), result.file.name, predicted, expected]
+    row = [result.name, str(result.label), one_line(result.file.name), predicted, expected]
     if statistics:
         mean = "-" if result.mean_intensity is None else f"{result.mean_intensity:.1f}"
         row += [f"{result.volume_ml:.1f}", mean, str(result.voxels)]

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AdapterError, CheckpointError, DeviceError, OutputError, SegevolutionError, VocabularyError
-from ..files import write_text
+from ..files import check_name_lengths, is_taken, write_text
 from .answer_key import read_key
 from .networks import Networks
-from .outputs import Outputs
+from .outputs import Outputs, check_inputs
 from .predict import Progress, predict
 from .question_digest import question_digest
 from .request import SegmentRequest
@@ -74,7 +74,7 @@ class Batch:
 
     Raises:
         OutputError: the folder is none, holds answers to another question and `request.force` is False, or masks of
-            another format.
+            another format; or an output of one scan would take the place of a file of a scan.
     """
 
     def __init__(
@@ -91,11 +91,14 @@ class Batch:
         self._requests = {
             scan: _request_of(request, scan, folder, previews=previews, markups=markups) for scan in scans
         }
-        if folder.exists() and not folder.is_dir():
+        if is_taken(folder) and not folder.is_dir():
             raise OutputError(f"{folder} is a file; several scans are written to a folder, so choose another name.")
-        for scan, own in self._requests.items():
-            own.outputs.superseded()  # raises where a key belongs to other masks
-            if not request.force:
+        self._name_faults = {scan: fault for scan in scans if (fault := _name_fault(self._requests[scan].outputs))}
+        nameable = {scan: own for scan, own in self._requests.items() if scan not in self._name_faults}
+        inputs = (file for own in nameable.values() for file in own.inputs)
+        check_inputs([own.outputs for own in nameable.values()], inputs)
+        if not request.force:
+            for scan, own in nameable.items():
                 self._require_same(scan, own)
 
     def remaining(self, part: tuple[int, int] = (1, 1)) -> tuple[ScanInput, ...]:
@@ -118,6 +121,9 @@ class Batch:
         """
         networks = Networks(next(iter(self._requests.values())).device) if self._requests else None
         for number, scan in enumerate(scans):
+            if scan in self._name_faults:
+                yield ScanResult(scan, None, self._name_faults[scan])
+                continue
             # What a killed call left of this scan is replaced; `__init__` made sure that it answers the same question.
             request = replace(self._requests[scan], force=self._requests[scan].force or self._has_key(scan))
             failed = _failure_file(request.outputs)
@@ -149,8 +155,8 @@ class Batch:
             outputs = self._requests[scan].outputs
             failed = _failure_file(outputs)
             about = {"scan": scan.name, "image": str(scan.path)}
-            if failed.is_file():
-                sentence = failed.read_text(encoding="utf-8").strip()
+            if scan in self._name_faults or failed.is_file():
+                sentence = self._name_faults.get(scan) or failed.read_text(encoding="utf-8").strip()
                 rows.append({**about, "status": "failed", "warnings": sentence})
             elif outputs.key.is_file():
                 for row in read_key(outputs.key).structures:
@@ -165,7 +171,7 @@ class Batch:
     def _is_done(self, scan: ScanInput) -> bool:
         """Whether the key of a scan and all masks that it names are there."""
         outputs = self._requests[scan].outputs
-        if not outputs.key.is_file() or _failure_file(outputs).is_file():
+        if scan in self._name_faults or not outputs.key.is_file() or _failure_file(outputs).is_file():
             return False
         structures = read_key(outputs.key).structures
         return all((outputs.key.parent / row.file).is_file() for row in structures)
@@ -199,6 +205,16 @@ def _request_of(
         preview=None if previews is None else previews / f"{scan.name}.png",
         markups=None if markups is None else markups / f"{scan.name}.mrk.json",
     )
+
+
+def _name_fault(outputs: Outputs) -> str | None:
+    """Why neither a key nor a failure can be written under the scan's name; None where they can."""
+    try:
+        for file in (outputs.key, _failure_file(outputs)):
+            check_name_lengths(file)
+    except OutputError as error:
+        return str(error)
+    return None
 
 
 def _failure_file(outputs: Outputs) -> Path:

@@ -67,7 +67,7 @@ def predict(
     if asked_for_every:
         request = _of_every_structure(request, networks, answerer, volume)
     prompts = request.prompts(volume.grid)
-    request.outputs.check(request.image_files, force=True)  # a place that can never be written is said at once
+    request.outputs.check(request.inputs, force=True)  # a place that can never be written is said at once
     tell(f"loading {answerer}" if answerer not in networks else request.names[0], 0, len(request.names))
     backbone, calibration = networks.get(answerer)
     session = Session(

@@ -9,7 +9,6 @@ from typing import Any
 
 from .. import __version__
 from ..adapters.shipped import NONE, find_adapter
-from ..errors import FormatError
 from ..files import sha256
 from ..imaging.formats.dicom_file import files_below
 from .request import SegmentRequest
@@ -29,7 +28,7 @@ def question_digest(request: SegmentRequest) -> str:
     """
     question_values = asked_values(request) | {
         "version": __version__,
-        "image_state": _states(_image_files(request)),
+        "image_state": _states(request.image_files),
         "model_state": _states(files_below(folder) if (folder := Path(request.model).expanduser()).is_dir() else ()),
         "contents": _contents(request),
     }
@@ -41,13 +40,6 @@ def asked_values(request: SegmentRequest) -> dict[str, Any]:
     return {
         field.name: _plain(getattr(request, field.name)) for field in fields(request) if field.name not in _ELSEWHERE
     }
-
-
-def _image_files(request: SegmentRequest) -> tuple[Path, ...]:
-    try:
-        return request.image_files
-    except FormatError:
-        return (request.image,)  # what is wrong with it is said where it is read
 
 
 def _states(files: Iterable[Path]) -> list[list[str | float]]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from ..errors import OutputError, PromptError
+from ..errors import FormatError, OutputError, PromptError
 from ..imaging.formats import dicom_seg, image_files, read
 from ..imaging.formats.mrk_json import read_markups
 from ..imaging.grid import Grid
@@ -142,8 +142,16 @@ class SegmentRequest:
 
     @cached_property
     def image_files(self) -> tuple[Path, ...]:
-        """All files that hold the image; raises FormatError where its headers cannot be read."""
-        return self.slices or image_files(self.image, series=self.series, allow_outside=self.allow_outside)
+        """All files that hold the image; its path alone where no header can be read, which `read_image` then says."""
+        try:
+            return self.slices or image_files(self.image, series=self.series, allow_outside=self.allow_outside)
+        except (FormatError, OSError):
+            return (self.image,)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """All files that are read and therefore never replaced: the image's, and the markups."""
+        return self.image_files if self.markups is None else (*self.image_files, self.markups)
 
     def read_image(self) -> Volume:
         """Read the image, and refuse what its place cannot answer.
@@ -204,7 +212,7 @@ class SegmentRequest:
 
     def check_outputs(self) -> None:
         """Refuse, before any work, outputs that could not be written; raises OutputError."""
-        self.outputs.check(self.image_files, force=self.force)
+        self.outputs.check(self.inputs, force=self.force)
 
     def of_structures(self, names: Sequence[str]) -> "SegmentRequest":
         """This request, of some structures by their names."""

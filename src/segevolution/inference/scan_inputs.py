@@ -40,16 +40,24 @@ def find_scans(paths: Sequence[Path]) -> tuple[tuple[ScanInput, ...], tuple[str,
     these for all image files in its subfolders. Links to folders are followed. A subfolder of damaged DICOM files alone
     is a scan, too, which then cannot be read: what is damaged never makes other files stand for a folder. A name with
     *, ? or [] that is no file is a pattern, ** included. Masks that an earlier call wrote (those that a key names, or
-    x_seg with x_seg.json) are left out of folders and patterns.
+    x_seg with x_seg.json) are left out of folders, patterns and several paths; a single file is taken as it is.
 
     Raises:
-        FormatError: a path does not exist, a pattern matches nothing, or a folder holds no scan.
+        FormatError: a pattern matches nothing, a folder holds no scan, or several paths are masks alone.
     """
-    scans: dict[ScanInput, None] = {}
     notes: list[str] = []
+    # A mask that is given alone is what a person wants; among others it was the shell's pattern that matched it.
+    files = [path for path in paths if path.is_file()] if len(paths) > 1 else []
+    masks = set(files).difference(_without_masks(files, notes))
+    scans: dict[ScanInput, None] = {}
     for path in paths:
-        for scan in _scans_of(path, notes):
-            scans.setdefault(scan)
+        if path not in masks:
+            for scan in _scans_of(path, notes):
+                scans.setdefault(scan)
+    if not scans:
+        raise FormatError(
+            f"{paths[0]} and the others are masks that an earlier call wrote; give a mask alone to segment it."
+        )
     return _named(list(scans)), tuple(notes)
 
 
@@ -133,12 +141,22 @@ def _note_left_out(reason: str, images: Sequence[Path], notes: list[str]) -> Non
 
 
 def _named(scans: Sequence[ScanInput]) -> tuple[ScanInput, ...]:
-    """Names from files and folders; where two would share one, their folders are put before, then numbers behind."""
+    """Names from files and folders; where two would share one, their folders are put before, then numbers behind.
+
+    Folders never tell files of one folder apart (a.nii and a.nii.gz), so that these have numbers alone.
+    """
     depth = [1] * len(scans)
     names = [scan.name for scan in scans]
+    homes = [(str(scan.path.absolute().parent).lower(), scan.name.lower()) for scan in scans]
     for _ in range(max((len(scan.path.absolute().parts) for scan in scans), default=0)):
-        lower = [name.lower() for name in names]
-        alike = [place for place, name in enumerate(lower) if lower.count(name) > 1 and scans[place].series is None]
+        homes_of_name: dict[str, set[tuple[str, str]]] = {}
+        for name, home in zip(names, homes, strict=True):
+            homes_of_name.setdefault(name.lower(), set()).add(home)
+        alike = [
+            place
+            for place, name in enumerate(names)
+            if len(homes_of_name[name.lower()]) > 1 and scans[place].series is None
+        ]
         if not alike:
             break
         for place in alike:

@@ -72,6 +72,8 @@ def find(name: str | Path) -> Path:
         CheckpointError: nothing of that name is here (the sentence says what is, and how to get more), or the
             path is a folder but not a model.
     """
+    if not str(name):
+        raise CheckpointError("the name of a model is empty; give a model folder or a name.")
     path = Path(name).expanduser()
     if (path / CONFIG).is_file():
         read_config(path)
