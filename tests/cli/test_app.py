@@ -76,6 +76,15 @@ def test_an_error_is_one_sentence_on_stderr_and_status_two(
     assert printed.out == ""
 
 
+def test_a_name_with_a_line_break_keeps_an_error_on_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, OutputError("new\nline.nii.gz exists already."))
+    assert status("models") == 2
+    note("new\nline: a warning")
+    assert capsys.readouterr().err == "segevolution: new\\nline.nii.gz exists already.\nnew\\nline: a warning\n"
+
+
 def test_what_the_system_refuses_is_a_sentence_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

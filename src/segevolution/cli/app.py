@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from ..errors import SegevolutionError
+from ..files import one_line
 from ..processors import prepare_threads
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -90,11 +91,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments, prog_name="segevolution")
     except SegevolutionError as error:
-        typer.echo(f"segevolution: {error}", err=True)
+        typer.echo(one_line(f"segevolution: {error}"), err=True)
         sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"segevolution: {where}{error.strerror or error}.", err=True)
+        typer.echo(one_line(f"segevolution: {where}{error.strerror or error}."), err=True)
         sys.exit(2)
 
 
