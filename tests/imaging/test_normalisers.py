@@ -29,6 +29,13 @@ def test_a_recipe_stays_in_its_range_and_its_padding_is_no_brighter_than_air(nam
     np.testing.assert_allclose(image[0], recipe.pad_of(image), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", NORMALISERS)
+def test_the_unit_of_a_signal_does_not_matter(name: str) -> None:
+    signal = np.random.default_rng(0).gamma(2, 300, (12, 10, 8))
+    small = normalise(signal * 2.0**-40, name, Modality.MRI)  # about 1e-9, as diffusion in square metres a second
+    np.testing.assert_allclose(small, normalise(signal, name, Modality.MRI), rtol=1e-5)
+
+
 def test_only_where_the_smallest_number_is_nothing_a_margin_may_be_cut_away() -> None:
     crop = {name for name, recipe in NORMALISERS.items() if recipe.crops}
     assert crop == {"foreground", "soft_tissue", "matched_soft_tissue"}

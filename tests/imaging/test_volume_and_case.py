@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from segevolution.errors import VolumeError
+from segevolution.errors import VocabularyError, VolumeError
 from segevolution.imaging.case import Case, label_map
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
@@ -40,6 +41,43 @@ def test_unusable_voxels_are_counted(bad: float) -> None:
     array[0, 0, :2] = bad
     with pytest.raises(VolumeError, match="head holds NaN or infinity in 2 voxels"):
         _volume(array).check_voxels()
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e13, 1e-15, 1e-35])
+def test_a_signal_beyond_single_precision_is_refused(factor: float) -> None:
+    with pytest.raises(VolumeError, match="head runs from 0 to"):
+        _volume(np.arange(60.0).reshape(3, 4, 5) * factor).check_voxels()
+    with pytest.raises(VolumeError, match="scale the signal"):
+        _volume(np.arange(60.0).reshape(3, 4, 5) / 100 + 1e9).check_voxels()
+
+
+@pytest.mark.parametrize("factor", [1e9, 1e-9])
+def test_a_signal_of_any_usual_unit_is_taken(factor: float) -> None:
+    _volume(np.arange(60.0).reshape(3, 4, 5) * factor).check_voxels()
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, object])
+def test_voxels_are_real_numbers(dtype: type) -> None:
+    with pytest.raises(VolumeError, match="real numbers"):
+        _volume(np.zeros((3, 4, 5), dtype))
+
+
+@pytest.mark.parametrize("array", [[[[0, 1]]], torch.zeros(3, 4, 5)])
+def test_voxels_are_an_array_of_numpy(array: object) -> None:
+    with pytest.raises(VolumeError, match="an array of numpy"):
+        _volume(array)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["CT", "ct", Modality.CT])
+def test_a_modality_may_be_given_by_its_name(name: str) -> None:
+    volume = Volume(np.zeros((3, 4, 5)), Grid((3, 4, 5), np.eye(4)), name)  # type: ignore[arg-type]
+    assert volume.modality is Modality.CT
+
+
+@pytest.mark.parametrize("name", ["xx", "", 3])
+def test_a_modality_that_is_none_is_refused(name: object) -> None:
+    with pytest.raises(VocabularyError, match="is not a modality"):
+        Volume(np.zeros((3, 4, 5)), Grid((3, 4, 5), np.eye(4)), name)  # type: ignore[arg-type]
 
 
 def test_a_constant_image_is_refused_and_two_values_suffice() -> None:

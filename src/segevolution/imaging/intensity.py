@@ -5,6 +5,7 @@ The store keeps signal as measured; normalisation happens once, here, at the net
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from .usable_signal import usable_signal
 from .volume import Volume
 
 Image = npt.NDArray[np.float32]
+Number = TypeVar("Number", float, np.float32)
 
 HERMES_WINDOW = (-991.0, 500.0)  # HU
 BYTE_WINDOW = (-160.0, 240.0)  # HU; level 40, width 400
@@ -55,7 +57,7 @@ def foreground_normalise(
     if foreground.size == 0:
         raise VolumeError("a constant image cannot be normalised.")
     lowest, highest = np.percentile(foreground, (low, high))
-    mean, deviation = foreground.mean(), max(foreground.std(), 1e-8)
+    mean, deviation = foreground.mean(), _divisor(foreground.std())
     del foreground
     standardised = np.empty(signal.shape, np.float32) if np.may_share_memory(signal, image) else signal
     for start in range(0, len(signal), _PLANES):  # by parts, as each step takes as much memory as what it works on
@@ -69,12 +71,17 @@ def _sample(image: Array, signal: Image, measured: Array | None) -> Image:
     return signal if measured is None or measured is image else np.asarray(measured, np.float32)
 
 
+def _divisor(spread: Number) -> Number:
+    """What a signal is divided by; 1 where it has no spread, so that a map of 1e-9 m2/s is scaled as any other."""
+    return spread if spread > 0 else type(spread)(1)
+
+
 def min_max(image: Array) -> Image:
     """Scale linearly to [0, 1]; a constant image becomes zero. float32, same shape."""
     signal = np.asarray(image, np.float32)
     low, high = signal.min(), signal.max()
     scaled = np.asarray(signal - low)
-    scaled /= max(high - low, np.float32(1e-8))
+    scaled /= _divisor(high - low)
     return scaled
 
 
@@ -87,7 +94,7 @@ def z_score(image: Array, *, measured: Array | None = None) -> Image:
     signal = np.asarray(image, np.float32)
     sample = _sample(image, signal, measured)
     body = sample[sample > 0] if (sample > 0).any() else sample
-    mean, deviation = body.mean(), max(body.std(), 1e-8)
+    mean, deviation = body.mean(), _divisor(body.std())
     del body  # before the result is made, and that in place: at the size of a large CT each copy is 839 MB
     standardised = np.asarray(signal - mean, np.float32)
     standardised /= deviation
@@ -105,7 +112,7 @@ def scaled_signal(image: Array, *, measured: Array | None = None) -> Image:
     signal = np.asarray(image, np.float32)
     sample = _sample(image, signal, measured)
     body = sample[sample > 0] if (sample > 0).any() else sample
-    deviation = max(body.std(), 1e-8)
+    deviation = _divisor(body.std())
     del body
     return np.asarray(signal / deviation, np.float32)
 
@@ -126,7 +133,7 @@ def nonzero_box_z_score(image: Array) -> Image:
         else signal
     )
     deviation = float(box.std(dtype=np.float64, ddof=1)) if box.size > 1 else 0.0
-    return np.asarray((signal - box.mean(dtype=np.float64)) / max(deviation, 1e-8), np.float32)
+    return np.asarray((signal - box.mean(dtype=np.float64)) / _divisor(deviation), np.float32)
 
 
 def window(image: Array, low: float, high: float) -> Image:
@@ -134,7 +141,7 @@ def window(image: Array, low: float, high: float) -> Image:
     scaled = np.array(image, np.float32)
     np.clip(scaled, low, high, out=scaled)
     scaled -= low
-    scaled /= max(high - low, 1e-8)
+    scaled /= _divisor(high - low)
     return scaled
 
 
@@ -224,7 +231,7 @@ def clipped_z_score(image: Array, modality: Modality | None = None, *, measured:
     mean, deviation = float(clipped.mean(dtype=np.float64)), float(clipped.std(dtype=np.float64))
     standardised = clipped if sample is image else np.clip(np.asarray(image, np.float32), low, high)
     standardised -= mean
-    standardised /= max(deviation, 1e-8)
+    standardised /= _divisor(deviation)
     return standardised
 
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pydicom
 
 WITHOUT_PLACE = "npy"
+HIGHEST_SIGNAL = 1e12
+"""Beyond it the squares of which a deviation is made leave single precision, in which networks compute."""
+LEAST_SPAN = 1e-12
+"""Between the lowest and the highest signal; below it those squares vanish."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,7 @@ class Volume:
     Attributes:
         array: (X, Y, Z), any real dtype; HU for CT, arbitrary units for MR. Never normalised.
         grid: shape and affine; its shape is the array's.
-        modality: None when not known.
+        modality: or its name, as `Modality.parse` reads it; None when not known.
         name: for messages and output names.
         origin: the file it came from, if any.
         orientation_stated: whether a file or a person said where the axes point. Where nobody did, the grid holds a
@@ -70,7 +74,8 @@ class Volume:
         remarks: what its reader changed or left out, a sentence each.
 
     Raises:
-        VolumeError: the array is not 3-D, or its shape is not the grid's.
+        VolumeError: the array is none of numpy's, not of real numbers, not 3-D, or its shape is not the grid's.
+        VocabularyError: the modality is none that is known.
     """
 
     array: Array
@@ -83,6 +88,13 @@ class Volume:
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.array, np.ndarray):
+            kind = type(self.array).__name__
+            raise VolumeError(f"{self.name} is a {kind}; a volume is an array of numpy, such as numpy.asarray makes.")
+        if self.array.dtype.kind not in "biuf":
+            raise VolumeError(f"{self.name} holds {self.array.dtype}; the voxels of a volume are real numbers.")
+        if self.modality is not None and not isinstance(self.modality, Modality):
+            object.__setattr__(self, "modality", Modality.parse(str(self.modality)))
         if self.array.ndim != 3:
             shape = " x ".join(map(str, self.array.shape))
             raise VolumeError(f"{self.name} has {self.array.ndim} dimensions ({shape}); a volume needs 3.")
@@ -131,7 +143,7 @@ class Volume:
         return replace(self, array=turn.apply(self.array), grid=grid), turn
 
     def check_voxels(self) -> None:
-        """Raise VolumeError if the voxels hold NaN, infinity, or one value only."""
+        """Raise VolumeError if the voxels hold NaN, infinity, one value only, or what single precision cannot hold."""
         if self.array.size == 0:
             raise VolumeError(f"{self.name} is empty ({' x '.join(map(str, self.array.shape))} voxels).")
         if np.issubdtype(self.array.dtype, np.inexact):
@@ -141,3 +153,9 @@ class Volume:
         low, high = self.array.min(), self.array.max()
         if low == high:
             raise VolumeError(f"{self.name} is constant (every voxel is {low}); there is nothing to segment.")
+        extent, span = max(abs(float(low)), abs(float(high))), float(high) - float(low)
+        if extent > HIGHEST_SIGNAL or span < LEAST_SPAN or np.float32(low) == np.float32(high):
+            raise VolumeError(
+                f"{self.name} runs from {low:g} to {high:g}, which networks cannot tell in single precision; "
+                "scale the signal first, for instance to 0 to 1000."
+            )
