@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from segevolution.imaging.intensity import NORMALISERS, clipped_z_score, eight_bits, normalise
+from segevolution.errors import VolumeError
+from segevolution.imaging.intensity import NORMALISERS, clipped_z_score, eight_bits, normalise, z_score
 from segevolution.vocabulary import Modality
 
 # Their networks were trained with 0 outside the image: of CT that is water, of a z-score the mean.
@@ -34,6 +35,23 @@ def test_the_unit_of_a_signal_does_not_matter(name: str) -> None:
     signal = np.random.default_rng(0).gamma(2, 300, (12, 10, 8))
     small = normalise(signal * 2.0**-40, name, Modality.MRI)  # about 1e-9, as diffusion in square metres a second
     np.testing.assert_allclose(small, normalise(signal, name, Modality.MRI), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NORMALISERS)
+def test_a_signal_that_single_precision_cannot_tell_is_refused(name: str) -> None:
+    signal = np.random.default_rng(0).gamma(2, 300, (12, 10, 8))
+    for odd in (signal * 1e300, signal * 1e13, signal * 1e-18, signal * 1e-35, signal / 1000 + 1e9):
+        with pytest.raises(VolumeError, match="in single precision; scale it"):
+            normalise(odd, name, Modality.MRI)
+
+
+def test_fill_beyond_single_precision_is_no_signal() -> None:
+    signal = np.random.default_rng(0).gamma(2, 300, (12, 10, 8))
+    filled = signal.copy()
+    filled[:3] = -1e100
+    np.testing.assert_allclose(
+        normalise(filled, "z_score", Modality.MRI)[3:], z_score(signal[3:]), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_only_where_the_smallest_number_is_nothing_a_margin_may_be_cut_away() -> None:

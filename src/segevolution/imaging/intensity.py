@@ -25,6 +25,9 @@ BYTE_WINDOW = (-160.0, 240.0)  # HU; level 40, width 400
 SOFT_TISSUE_WINDOW = (-125.0, 275.0)  # HU; the window in which nnU-Net's and Swin UNETR's BTCV recipes lie
 # MR magnitude is never negative, so a signal this low can only be HU.
 LOWEST_SIGNAL_OF_MR = -100.0
+# Of signal: beyond it the squares that make a deviation leave single precision.
+HIGHEST_SIGNAL = 1e12
+LEAST_SPAN = 1e-12  # from the lowest to the highest signal; below it those squares vanish
 _PLANES = 32  # of an image, worked on at a time
 
 
@@ -314,9 +317,24 @@ NORMALISERS: dict[str, Normaliser] = {
 }
 
 
+def _differ(low: float, high: float) -> bool:
+    return high - low >= LEAST_SPAN and np.float32(low) < np.float32(high)
+
+
 def normalise(image: Array, recipe: str, modality: Modality | None) -> Image:
-    """Apply a recipe of NORMALISERS to signal (X, Y, Z); fill and spikes set no scale, see usable_signal.py."""
+    """Apply a recipe of NORMALISERS to signal (X, Y, Z); fill and spikes set no scale, see usable_signal.py.
+
+    Raises:
+        VolumeError: the image is empty, holds NaN or infinity, or runs over numbers that single precision, in which
+            networks compute, cannot tell apart.
+    """
     if image.size == 0 or (image.dtype.kind == "f" and not np.isfinite(image).all()):
         raise VolumeError("an image that is empty or holds NaN or infinity cannot be normalised.")
     usable = usable_signal(image, modality)
+    low, high = float(usable.image.min()), float(usable.image.max())
+    if max(-low, high) > HIGHEST_SIGNAL or (low < high and not _differ(low, high)):
+        raise VolumeError(
+            f"an image whose signal runs from {low!r} to {high!r} cannot be normalised in single precision; scale it "
+            "first, for instance to 0 to 1000."
+        )
     return NORMALISERS[recipe].function(usable.image, modality, usable.measured)

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     import pydicom
 
 WITHOUT_PLACE = "npy"
-HIGHEST_SIGNAL = 1e12
-"""Beyond it the squares of which a deviation is made leave single precision, in which networks compute."""
-LEAST_SPAN = 1e-12
-"""Between the lowest and the highest signal; below it those squares vanish."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +139,7 @@ class Volume:
         return replace(self, array=turn.apply(self.array), grid=grid), turn
 
     def check_voxels(self) -> None:
-        """Raise VolumeError if the voxels hold NaN, infinity, one value only, or what single precision cannot hold."""
+        """Raise VolumeError if the voxels hold NaN, infinity, or one value only."""
         if self.array.size == 0:
             raise VolumeError(f"{self.name} is empty ({' x '.join(map(str, self.array.shape))} voxels).")
         if np.issubdtype(self.array.dtype, np.inexact):
@@ -153,9 +149,3 @@ class Volume:
         low, high = self.array.min(), self.array.max()
         if low == high:
             raise VolumeError(f"{self.name} is constant (every voxel is {low}); there is nothing to segment.")
-        extent, span = max(abs(float(low)), abs(float(high))), float(high) - float(low)
-        if extent > HIGHEST_SIGNAL or span < LEAST_SPAN or np.float32(low) == np.float32(high):
-            raise VolumeError(
-                f"{self.name} runs from {low:g} to {high:g}, which networks cannot tell in single precision; "
-                "scale the signal first, for instance to 0 to 1000."
-            )
