@@ -105,6 +105,27 @@ def test_the_same_names_in_two_datasets_need_a_prefix(task: Path, store: Store, 
     assert store.read(f"other_{STEMS[0]}").dataset == "other"
 
 
+def test_an_image_that_is_there_under_another_prefix_keeps_its_name(
+    task: Path, store: Store, miniature: Any, tmp_path: Path
+) -> None:
+    prepare(MSDSource(task), store, only=STEMS[:1])
+    other = MSDSource(miniature.msd(tmp_path / "second", STEMS[:2], name="Other"))
+    assert prepare(other, store).added == STEMS[1:2]
+    report = prepare(other, store, prefix="other_")
+    assert (report.added, report.kept) == ((f"other_{STEMS[0]}",), STEMS[1:2])
+    again = prepare(other, store)
+    assert (again.added, again.kept) == ((), (STEMS[1], f"other_{STEMS[0]}"))
+    assert [record.dataset for record in store.cases].count("other") == 2
+
+
+def test_two_cases_of_one_image_stay_two(store: Store, miniature: Any, tmp_path: Path) -> None:
+    source = MSDSource(miniature.msd(tmp_path, ("P1", "1"), name="Twins"))
+    miniature.image(tmp_path / "imagesTr" / "1.nii.gz", seed=5)
+    miniature.image(tmp_path / "imagesTr" / "P1.nii.gz", seed=5)
+    assert prepare(source, store, only=("P1",)).added == ("P1",)
+    assert prepare(source, store).added == ("1",)
+
+
 def test_a_full_disk_stops_the_run_and_keeps_what_is_done(
     task: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

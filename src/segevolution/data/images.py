@@ -36,6 +36,10 @@ class ImageIdentity:
         in_place = self.path == other.path and not self.is_series
         return self.is_series == other.is_series and self.content != other.content and not in_place
 
+    def is_same(self, other: "ImageIdentity") -> bool:
+        """Whether the other is certainly this image, wherever it lies."""
+        return self.is_series == other.is_series and self.content == other.content
+
     def is_changed(self, other: "ImageIdentity") -> bool:
         """Whether the other is this file or folder, with another content."""
         return self.path == other.path and not self.is_series and not other.is_series and self.content != other.content

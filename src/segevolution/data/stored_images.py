@@ -1,24 +1,59 @@
 """Whether a case of a store was made from the image that a source has under its name, so that none replaces another."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from .images import ImageIdentity, image_identity
 from .record import CaseRecord
 from .sources import Source
-from .sources.collection import datasets_of, series_of
+from .sources.collection import datasets_of, identity_of, series_of
 from .store import Store
 
 
 def stored_names(source: Source, store: Store, cases: Sequence[str], prefix: str) -> dict[str, str]:
-    """Case -> its name in the store; a series that the store has keeps its name, whatever lies beside it now."""
+    """Case -> its name in the store.
+
+    What the store has of the same dataset keeps its name: a series whatever lies beside it now, and an image whatever
+    prefix it was prepared with.
+    """
+    records = store.select(datasets=datasets_of(source))
     series_by_case = {case: series_of(source, case) for case in cases}
     name_by_series: dict[str, str] = {}
     if any(series_by_case.values()):
-        for record in store.select(datasets=datasets_of(source)):
+        for record in records:
             image = _image_of(record)
-            if image is not None and image.is_series and record.name.startswith(prefix):
+            if image is not None and image.is_series:
                 name_by_series.setdefault(image.content, record.name)
-    return {case: name_by_series.get(series or "", prefix + case) for case, series in series_by_case.items()}
+    stored, by_ending = {record.name for record in records}, _by_ending(records)
+    own_names = {*source.index(), *(prefix + case for case in source.index())}
+    names = {}
+    for case, series in series_by_case.items():
+        name = name_by_series.get(series or "", prefix + case)
+        if name not in stored and series is None and case in by_ending:
+            image = identity_of(source, case)
+            same = (
+                one.name
+                for one in by_ending[case]
+                if (one.name == case or one.name not in own_names) and _is_of(one, image)
+            )
+            name = next(same, name)
+        names[case] = name
+    return names
+
+
+def _by_ending(records: Sequence[CaseRecord]) -> dict[str, list[CaseRecord]]:
+    """What a case may be called without a prefix -> the cases whose names end so."""
+    by_ending: dict[str, list[CaseRecord]] = defaultdict(list)
+    for record in records:
+        for start in range(len(record.name)):
+            by_ending[record.name[start:]].append(record)
+    return dict(by_ending)
+
+
+def _is_of(record: CaseRecord, image: ImageIdentity | None) -> bool:
+    """Whether a case of the store was certainly made from this image."""
+    stored_image = _image_of(record)
+    return image is not None and stored_image is not None and stored_image.is_same(image)
 
 
 def another_image(record: CaseRecord, image: ImageIdentity | None) -> str | None:
