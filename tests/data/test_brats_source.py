@@ -119,3 +119,19 @@ def test_other_folders_are_refused(miniature: Any, tmp_path: Path) -> None:
     assert not BraTSSource.recognises(tmp_path / "nowhere")
     with pytest.raises(SegevolutionError, match=r"not in BraTS 2021's layout: it holds no folder such as BraTS2021_0"):
         BraTSSource(tmp_path)
+
+
+def test_a_patient_that_is_there_twice_is_told(miniature: Any, tmp_path: Path) -> None:
+    patient(miniature, tmp_path / "a", 0)
+    patient(miniature, tmp_path / "b", 0)
+    with pytest.raises(
+        StoreError, match=r"BraTS2021_00000_flair is in .*a.BraTS2021_00000 and in .*b.BraTS2021_00000; ke"
+    ):
+        BraTSSource(tmp_path).index()
+
+
+def test_another_file_of_one_name_is_said_not_to_be_read(miniature: Any, tmp_path: Path) -> None:
+    folder = patient(miniature, tmp_path, 0)
+    miniature.image(folder / "BraTS2021_00000_t1.nii", 99, affine=AFFINE)
+    texts = [decision.text for decision in BraTSSource(tmp_path).decisions if decision.kind == "not read"]
+    assert texts == ["BraTS2021_00000/BraTS2021_00000_t1.nii (another file of that name is)"]

@@ -251,6 +251,13 @@ def test_a_folder_without_masks_is_not_chaos(chaos: Miniature, tmp_path: Path) -
     assert not CHAOSSource.recognises(tmp_path / "nowhere")
 
 
+def test_a_series_that_is_there_twice_is_told(chaos: Miniature) -> None:
+    chaos.ct("3")
+    shutil.copytree(chaos.root / "Train_Sets" / "CT" / "3", chaos.root / "CT" / "3")
+    with pytest.raises(StoreError, match=r"chaos_ct_3 is in .*CT.3 and in .*Train_Sets.CT.3; keep one of the two"):
+        CHAOSSource(chaos.root).index()
+
+
 def test_a_persons_own_words_win(chaos: Miniature) -> None:
     chaos.spir("1")
     overrides = Overrides(dataset="abdomen", sequence="T2", patient_pattern=r"(mr_\d)")

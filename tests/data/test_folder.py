@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from segevolution.data.overview import overview
 from segevolution.data.prepare import prepare
 from segevolution.data.sources import Overrides, open_source
+from segevolution.data.sources.collection import decisions_of
 from segevolution.data.sources.folder import FolderSource
 from segevolution.data.sources.nnunet import NnUNetSource
 from segevolution.data.store import Store
@@ -288,3 +289,51 @@ def test_mistakes_in_labels_json_are_one_sentence(
     with pytest.raises(StoreError) as caught:
         FolderSource(tmp_path)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", ["folder", "msd", "nnunet"])
+def test_labelled_test_and_validation_parts_are_cases_of_their_part(
+    layout: str, miniature: Any, tmp_path: Path
+) -> None:
+    suffix = "_0000" if layout == "nnunet" else ""
+    for stem, end in (("a1", "Tr"), ("a2", "Ts"), ("a3", "Val"), ("a1", "Val"), ("a4", "Ts")):
+        miniature.image(tmp_path / f"images{end}" / f"{stem}{suffix}.nii.gz")
+        if stem != "a4":
+            miniature.labels(tmp_path / f"labels{end}" / f"{stem}.nii.gz", (1,))
+    miniature.labels(tmp_path / "labels" / "a9.nii.gz", (1,))
+    pair = {"image": "./imagesTr/a1.nii.gz", "label": "./labelsTr/a1.nii.gz"}
+    name, header = {
+        "folder": ("labels.json", {"modality": "MRI", "labels": {"1": "liver"}}),
+        "msd": ("dataset.json", {"modality": {"0": "MRI"}, "labels": {"1": "liver"}, "training": [pair]}),
+        "nnunet": ("dataset.json", {"channel_names": {"0": "T2"}, "labels": {"liver": 1}, "file_ending": ".nii.gz"}),
+    }[layout]
+    (tmp_path / name).write_text(json.dumps(header))
+    source = open_source("auto", tmp_path)
+    assert source.name == layout
+    assert {case: source.read(case).part for case in source.index()} == {
+        "a1": "train",
+        "a2": "test",
+        "a3": "validation",
+    }
+    texts = [decision.text for decision in decisions_of(source) if decision.kind == "not read"]
+    assert texts == [
+        "labelsVal/a1.nii.gz (another part has a case of that name: rename one)",
+        "labels/a9.nii.gz (imagesTr and labelsTr are)",
+    ]
+
+
+def test_a_dataset_of_one_part_names_none(miniature: Any, tmp_path: Path) -> None:
+    """So that its cases are those that earlier versions made."""
+    miniature.image(tmp_path / "imagesTr" / "a1.nii.gz")
+    miniature.labels(tmp_path / "labelsTr" / "a1.nii.gz", (1,))
+    miniature.image(tmp_path / "imagesTs" / "a2.nii.gz")
+    (tmp_path / "labels.json").write_text(json.dumps({"modality": "MRI", "labels": {"1": "liver"}}))
+    assert [FolderSource(tmp_path).read(case).part for case in FolderSource(tmp_path).index()] == [None]
+
+
+def test_empty_labels_are_said(miniature: Any, tmp_path: Path) -> None:
+    miniature.image(tmp_path / "images" / "a1.nii.gz")
+    miniature.labels(tmp_path / "labels" / "a1.nii.gz", ())
+    (tmp_path / "labels.json").write_text(json.dumps({"modality": "MRI", "labels": {"1": "liver"}}))
+    report = prepare(FolderSource(tmp_path), Store.create(tmp_path / "store"))
+    assert report.notes["a1"].startswith("its labels are empty: it counts as a patient")

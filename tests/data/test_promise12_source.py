@@ -83,6 +83,16 @@ def test_a_number_that_is_there_twice_is_told(tmp_path: Path) -> None:
         PROMISE12Source(tmp_path).index()
 
 
+def test_two_files_of_one_number_in_a_folder_are_told(tmp_path: Path) -> None:
+    case(tmp_path / "training_data", 1)
+    for name in ("Case01", "Case01_segmentation"):
+        for ending in (".mhd", ".raw"):
+            file = tmp_path / "training_data" / f"{name}{ending}"
+            file.with_name(file.name.replace("Case01", "Case1")).write_bytes(file.read_bytes())
+    with pytest.raises(StoreError, match=r"Case01.mhd and .*Case1.mhd have one name, .*; keep one"):
+        PROMISE12Source(tmp_path).index()
+
+
 def test_faults_are_one_sentence_about_one_case(tmp_path: Path) -> None:
     folder = tmp_path / "training_data"
     for number in range(5):

@@ -97,3 +97,14 @@ def test_other_folders_are_refused(tmp_path: Path, miniature: Any) -> None:
     assert not SAMLSource.recognises(tmp_path)
     with pytest.raises(StoreError, match=r"not in SAML's layout: it holds none of the folders RUNMC, BMC"):
         SAMLSource(tmp_path)
+
+
+def test_a_case_that_is_there_twice_is_told(miniature: Any, tmp_path: Path) -> None:
+    case(miniature, tmp_path / "RUNMC", 1)
+    case(miniature, tmp_path / "sub" / "RUNMC", 1, seed=1)
+    with pytest.raises(StoreError, match=r"RUNMC_Case01 is in .*RUNMC and in .*sub.RUNMC; keep one of the two"):
+        SAMLSource(tmp_path).index()
+    miniature.image(tmp_path / "RUNMC" / "case01.nii.gz", affine=AFFINE)
+    if len(list((tmp_path / "RUNMC").iterdir())) == 3:  # a disk that tells capitals
+        with pytest.raises(StoreError, match=r"Case01.nii.gz and .*case01.nii.gz have one name"):
+            SAMLSource(tmp_path).index()

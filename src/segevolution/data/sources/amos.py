@@ -13,7 +13,7 @@ is taken for a patient of its own.
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from ...imaging.case import Case, Part
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
 from .headers import DatasetHeader, read_dataset_header
-from .naming import images_in
+from .naming import ImageFiles, image_files, images_in
 from .paired import PairedSource
 from .pairs import Pair
 from .structure_names import structure_names
@@ -138,6 +138,15 @@ class AMOSSource(PairedSource):
         return self._found[1]
 
     @cached_property
+    def _files(self) -> dict[Path, ImageFiles]:
+        folders = [self._root / f"{kind}{end}" for end, _ in _PARTS for kind in ("images", "labels")]
+        return {folder: image_files(folder) for folder in folders}
+
+    @property
+    def _files_read(self) -> Iterable[ImageFiles]:
+        return self._files.values()
+
+    @cached_property
     def _found(self) -> tuple[dict[str, Pair], dict[str, str]]:
         """The pairs, and the reasons why some of them cannot be used."""
         pairs: dict[str, Pair] = {}
@@ -145,7 +154,7 @@ class AMOSSource(PairedSource):
         people = first_of_each_person(self._table)
         for end, part in _PARTS:
             folders = self._root / f"images{end}", self._root / f"labels{end}"
-            images, labels = (images_in(folder) for folder in folders)
+            images, labels = (self._files[folder].by_stem for folder in folders)
             # Test images were published without labels.
             for stem in labels if part == "test" else images.keys() | labels.keys():
                 if stem in pairs:

@@ -7,6 +7,7 @@ no 3. A patient without `seg` (the validation set) has no cases.
 """
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -14,8 +15,8 @@ from typing import ClassVar
 from ...errors import StoreError
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
-from .naming import images_in, nested_folders
-from .paired import PairedSource
+from .naming import ImageFiles, image_files, nested_folders
+from .paired import PairedSource, kept_once
 from .pairs import Pair
 from .structure_names import unions_of
 
@@ -32,7 +33,7 @@ class BraTSSource(PairedSource):
     """A folder of patients' folders; each sequence is a case.
 
     Raises:
-        StoreError: there is no patient's folder.
+        StoreError: there is no patient's folder; of `index`, a patient has two.
     """
 
     name: ClassVar[str] = "brats"
@@ -59,14 +60,23 @@ class BraTSSource(PairedSource):
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
-        pairs = {}
-        for folder in nested_folders(self.path):
-            files = images_in(folder) if _PATIENT.fullmatch(folder.name) else {}
-            label = files.get(f"{folder.name}_seg")
-            if label is None:
-                continue
-            for ending, sequence in _SEQUENCES.items():
-                stem = f"{folder.name}_{ending}"
-                image = files.get(stem, folder / f"{stem}.nii.gz")
-                pairs[stem] = Pair(stem, stem, image, label, Modality.MRI, sequence, patient=folder.name)
-        return pairs
+        return kept_once(pair for folder in self._files for pair in self._pairs_in(folder))
+
+    def _pairs_in(self, folder: Path) -> Iterable[Pair]:
+        """The sequences of a patient, none where there is no label map."""
+        files = self._files[folder].by_stem
+        label = files.get(f"{folder.name}_seg")
+        if label is None:
+            return
+        for ending, sequence in _SEQUENCES.items():
+            stem = f"{folder.name}_{ending}"
+            image = files.get(stem, folder / f"{stem}.nii.gz")
+            yield Pair(stem, stem, image, label, Modality.MRI, sequence, patient=folder.name)
+
+    @cached_property
+    def _files(self) -> dict[Path, ImageFiles]:
+        return {folder: image_files(folder) for folder in nested_folders(self.path) if _PATIENT.fullmatch(folder.name)}
+
+    @property
+    def _files_read(self) -> Iterable[ImageFiles]:
+        return self._files.values()

@@ -60,7 +60,7 @@ class CHAOSSource:
     """A folder that holds `Train_Sets`, or `CT` and `MR`, or that is one of these.
 
     Raises:
-        StoreError: there is no series with a `Ground` folder.
+        StoreError: there is no series with a `Ground` folder; of `index`, a series is there twice.
     """
 
     name: ClassVar[str] = "chaos"
@@ -93,7 +93,7 @@ class CHAOSSource:
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether a series with its masks lies where CHAOS puts it."""
-        return any(series.masks.is_dir() for series in _series(Path(path)).values())
+        return any(series.masks.is_dir() for places in _series(Path(path)).values() for series in places)
 
     def index(self) -> Sequence[str]:
         """chaos_ct_1, chaos_mr_1_t1_in, chaos_mr_1_t1_out, chaos_mr_1_t2_spir, ..."""
@@ -146,7 +146,13 @@ class CHAOSSource:
 
     @cached_property
     def _cases(self) -> dict[str, _Series]:
-        return _series(self.path)
+        cases = _series(self.path)
+        for name, (first, *others) in cases.items():
+            if others:
+                raise StoreError(
+                    f"{name} is in {first.masks.parent} and in {others[0].masks.parent}; keep one of the two."
+                )
+        return {name: first for name, (first, *_) in cases.items()}
 
     def _volume(self, case: str, series: _Series, folder: Path) -> Volume:
         if not folder.is_dir():
@@ -177,15 +183,17 @@ def _check(volume: Volume, labels: Array, series: _Series) -> None:
             )
 
 
-def _series(path: Path) -> dict[str, _Series]:
+def _series(path: Path) -> dict[str, list[_Series]]:
     """Name of a case -> where its files are or should be; what lies below Test_Sets only where masks do."""
-    series_by_case: dict[str, _Series] = {}
+    series_by_case: dict[str, list[_Series]] = {}
     for folder in _modality_folders(path):
         for person in sorted(folder.iterdir()):
             if person.is_dir() and not person.name.startswith((".", "_")):
                 cases = _ct(person) if folder.name == "CT" else _mr(person)
                 masked = folder.parent.name != "Test_Sets"
-                series_by_case |= {name: series for name, series in cases.items() if masked or series.masks.is_dir()}
+                for name, series in cases.items():
+                    if masked or series.masks.is_dir():
+                        series_by_case.setdefault(name, []).append(series)
     return series_by_case
 
 

@@ -1,7 +1,8 @@
 """One's own data: a plain folder of images with labels, and labels.json.
 
 imagesTr/ and labelsTr/ (or images/ and labels/) with files of equal names, an image also as a folder of DICOM files,
-and labels.json: {"1": "liver"} or {"liver": 1}; or labels.json says where the files are:
+and labels.json: {"1": "liver"} or {"liver": 1}. What has a label in imagesVa and labelsVa (or imagesVal), or in
+imagesTs and labelsTs, is for validation and test. Or labels.json says where the files are:
 
     {"labels": {"1": "liver"}, "images": "scans/{case}_t2.nii.gz", "masks": "segs/{case}.nrrd",
      "modality": "MRI", "sequence": "T2", "patient": "^(P[0-9]+)"}
@@ -24,14 +25,12 @@ from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
 from .headers import FolderHeader
 from .masks import LabelFile, read_label_files
-from .naming import ImageFiles, image_files, require_modality, slug
-from .nnunet import deeper_files, unread_files
-from .paired import PairedSource
+from .naming import one_name, require_modality, slug
+from .paired import PairedSource, pairs_by_name
 from .pairs import Pair
+from .part_folders import FOLDERS, PartFolder, part_folders, training_folders, unread_in
 from .patterns import Pattern, PatternMatch, find_cases
 from .structure_names import Meanings, StructureNames, name_meanings, structure_names
-
-_FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 
 
 class FolderSource(PairedSource):
@@ -52,11 +51,11 @@ class FolderSource(PairedSource):
         self.overrides = overrides or Overrides()
         self._found: dict[str, PatternMatch] = {}
         if not self._header_path.is_file():
-            _pair_of_folders(self.path)  # the folders are missed first
+            training_folders(self.path)  # the folders are missed first
         self._header = self._read_header()
         self._licence = self._header.licence or self._header.license
         if not self._found:
-            self._images, self._labels = _pair_of_folders(self.path)
+            self._training = training_folders(self.path)
         self._dataset = self.overrides.dataset or slug(self._header.name or "") or slug(self.path.resolve().name)
         names = self._read_structures()
         self._structures, self._decisions = names.values, names.decisions
@@ -65,7 +64,7 @@ class FolderSource(PairedSource):
     def recognises(cls, path: Path) -> bool:
         """Whether there is a labels.json, with two such folders or with patterns."""
         path = Path(path)
-        if any((path / pair[1]).is_dir() for pair in _FOLDERS):
+        if any((path / pair[1]).is_dir() for pair in FOLDERS):
             return (path / "labels.json").is_file()
         try:
             return read_folder_header(path / "labels.json").images is not None
@@ -89,12 +88,11 @@ class FolderSource(PairedSource):
     def _decisions_on_files(self) -> tuple[Decision, ...]:
         if self._found:
             return ()
-        images, labels = self._folders
-        return (*unread_files((*images.strays, *labels.strays), None), *deeper_files((*images.deeper, *labels.deeper)))
+        return unread_in(self.path, self._parts)
 
     @cached_property
-    def _folders(self) -> tuple[ImageFiles, ImageFiles]:
-        return image_files(self._images), image_files(self._labels)
+    def _parts(self) -> tuple[PartFolder, ...]:
+        return part_folders(self.path, self._training)
 
     @property
     def _header_path(self) -> Path:
@@ -156,19 +154,20 @@ class FolderSource(PairedSource):
                 )
                 for name, files in self._found.items()
             }
-        images, labels = self._folders
-        stems = images.by_stem.keys() | labels.by_stem.keys()
-        return {
-            stem: Pair(
-                stem,
-                stem,
-                images.by_stem.get(stem, self._images / f"{stem}.nii.gz"),
-                labels.by_stem.get(stem, self._labels / f"{stem}.nii.gz"),
-                modality,
-                fault=_fault(images.twice.get(stem) or labels.twice.get(stem)),
-            )
-            for stem in stems
-        }
+        return pairs_by_name(self._pair_in(folder, stem) for folder in self._parts for stem in sorted(folder.stems))
+
+    def _pair_in(self, folder: PartFolder, stem: str) -> Pair:
+        images, labels = folder.image_files, folder.label_files
+        twice = images.twice.get(stem) or labels.twice.get(stem)
+        return Pair(
+            stem,
+            stem,
+            folder.image(stem),
+            folder.label(stem),
+            self.overrides.modality,
+            part=folder.part,
+            fault=one_name(twice) if twice else None,
+        )
 
 
 def read_folder_header(path: Path) -> FolderHeader:
@@ -176,16 +175,3 @@ def read_folder_header(path: Path) -> FolderHeader:
     raw = read_json(path, dict[str, Any], error=StoreError)
     header = raw if "images" in raw or isinstance(raw.get("labels"), dict) else {"labels": raw}
     return check(header, FolderHeader, where=str(path), error=StoreError)
-
-
-def _fault(files: tuple[Path, ...] | None) -> str | None:
-    if not files:
-        return None
-    return f"{' and '.join(map(str, files))} have one name, and nothing tells which is meant; keep one."
-
-
-def _pair_of_folders(path: Path) -> tuple[Path, Path]:
-    for images, labels in _FOLDERS:
-        if (path / images).is_dir() and (path / labels).is_dir():
-            return path / images, path / labels
-    raise StoreError(f"{path} has neither imagesTr and labelsTr nor images and labels; check the folder.")

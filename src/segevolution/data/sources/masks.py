@@ -67,7 +67,7 @@ def read_label_files(pair: Pair, files: Sequence[LabelFile], dataset: str, overr
             numbers[name] = (len(masks) + 1,)
             masks[len(masks) + 1] = np.flatnonzero(inside)
     labels, structures = labels_of(masks, numbers | unions_of(numbers)[0], image.grid.shape)
-    return case_of(pair, dataset, image, labels, structures, overrides)
+    return case_of(pair, dataset, image, labels, structures, overrides, labelled=bool(files))
 
 
 def labels_of(

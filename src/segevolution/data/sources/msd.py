@@ -2,7 +2,8 @@
 and whatever else was written in it: `dataset.json`, `imagesTr/`, `labelsTr/`.
 
 A 4-D image is one case a channel, all of one patient. Who the patient is, the files' names tell (see `patients`).
-Images without labels (`imagesTs`) are no cases. Of the prostate task both zones are kept, and `prostate` as their
+Images without labels (`imagesTs`) are no cases; with `labelsTs`, or `imagesVa` or `imagesVal` with theirs, they are for
+test and validation. Of the prostate task both zones are kept, and `prostate` as their
 union. Which number is which zone was decided from the anatomy of all 32 men: in 30 of the 30 that have both, label 1
 lies behind label 2 (`zones.py`), so dataset.json is right; the other two carry the whole gland as label 1.
 """
@@ -14,24 +15,23 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from ...errors import StoreError
-from ...imaging.case import Case
+from ...imaging.case import Case, Part
 from ...vocabulary import tidied
 from .base import Decision, Overrides, Provenance
 from .headers import LabelValue, ListedPair, read_dataset_header, try_dataset_header
 from .naming import (
-    ImageFiles,
     channel_suffixes,
     distinct_stems,
-    image_files,
     image_stem,
     outside_fault,
     parse_channel,
     require_modality,
     slug,
 )
-from .nnunet import deeper_files, is_version_1, unread_files
+from .nnunet import is_version_1
 from .paired import PairedSource, pairs_by_name
 from .pairs import Pair
+from .part_folders import PartFolder, part_folders, unread_in
 from .structure_names import structure_names
 from .zones import PERIPHERAL, TRANSITION, check_zones
 
@@ -110,14 +110,13 @@ class MSDSource(PairedSource):
 
     @property
     def _decisions_on_files(self) -> tuple[Decision, ...]:
-        listed = {path for pair in self._pairs.values() for path in (pair.image, pair.label)}
-        strays = [path for files in self._folders for path in files.strays if path not in listed]
-        deeper = [path for files in self._folders for path in files.deeper if path not in listed]
-        return (*unread_files(strays, None), *deeper_files(deeper))
+        read = {path for pair in self._pairs.values() for path in (pair.image, pair.label)}
+        return unread_in(self.path, self._parts, read=read)
 
     @cached_property
-    def _folders(self) -> tuple[ImageFiles, ImageFiles]:
-        return image_files(self.path / "imagesTr"), image_files(self.path / "labelsTr")
+    def _parts(self) -> tuple[PartFolder, ...]:
+        training = self.path / "imagesTr", self.path / "labelsTr"
+        return part_folders(self.path, training, listed=(stem for stem, _, _ in self._listed_files))
 
     def read(self, case: str) -> Case:
         """One case, the zones of a prostate checked against the anatomy (see `zones.check_zones`).
@@ -129,28 +128,33 @@ class MSDSource(PairedSource):
         return check_zones(msd_case) if {PERIPHERAL, TRANSITION} <= self._structures.keys() else msd_case
 
     @cached_property
-    def _pairs(self) -> dict[str, Pair]:
+    def _listed_files(self) -> list[tuple[str, Path, Path]]:
+        """Name, image and label of each entry of "training"."""
         listed = [
             (image, label)
             for image, label in map(self._listed, self._training)
             if image_stem(image.name) and not image.name.startswith(".")
         ]
         stems = distinct_stems(image for image, _ in listed)
-        files = [(stems[image], image, label) for image, label in listed]
-        listed_paths = {path for pair in listed for path in pair}
-        images, labels = (folder.by_stem for folder in self._folders)
-        for stem in sorted(images.keys() | labels.keys()):
-            image = images.get(stem, self.path / "imagesTr" / f"{stem}.nii.gz")
-            label = labels.get(stem, self.path / "labelsTr" / f"{stem}.nii.gz")
-            if not {image, label} & listed_paths and stem not in stems.values():
-                files.append((stem, image, label))
-        return pairs_by_name(pair for stem, image, label in files for pair in self._channels_of(stem, image, label))
+        return [(stems[image], image, label) for image, label in listed]
 
-    def _channels_of(self, stem: str, image: Path, label: Path) -> list[Pair]:
+    @cached_property
+    def _pairs(self) -> dict[str, Pair]:
+        files = [(*listed, self._parts[0].part) for listed in self._listed_files]
+        listed_names = {stem for stem, _, _ in self._listed_files}
+        listed_paths = {path for _, *paths in self._listed_files for path in paths}
+        for folder in self._parts:
+            for stem in sorted(folder.stems - listed_names):
+                image, label = folder.image(stem), folder.label(stem)
+                if not {image, label} & listed_paths:
+                    files.append((stem, image, label, folder.part))
+        return pairs_by_name(pair for file in files for pair in self._channels_of(*file))
+
+    def _channels_of(self, stem: str, image: Path, label: Path, part: Part | None) -> list[Pair]:
         fault = outside_fault(self.path / "dataset.json", self.path, (image, label), self.overrides.allow_outside)
         if len(self._channels) == 1:
             modality, sequence = self._channels[0]
-            return [Pair(stem, stem, image, label, modality, sequence, fault=fault)]
+            return [Pair(stem, stem, image, label, modality, sequence, part=part, fault=fault)]
         suffixes = channel_suffixes([sequence or modality or "" for modality, sequence in self._channels])
         return [
             Pair(
@@ -161,6 +165,7 @@ class MSDSource(PairedSource):
                 modality,
                 sequence,
                 number,
+                part=part,
                 channels=len(self._channels),
                 fault=fault,
             )

@@ -7,11 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from ...errors import StoreError, VocabularyError
 from ...imaging.formats import FORMATS
 from ...imaging.formats.dicom_file import files_below
 from ...vocabulary import Modality
+
+Name = TypeVar("Name", str, int)
 
 # Sequences that datasets name in different ways; others keep their own name.
 SEQUENCES = {"t1w": "T1", "t2w": "T2", "t1gd": "T1-CE", "t1ce": "T1-CE", "flair": "FLAIR", "adc": "ADC"}
@@ -126,6 +129,20 @@ def image_files(folder: Path, ending: str | None = None) -> ImageFiles:
 def images_in(folder: Path) -> dict[str, Path]:
     """Stem -> path of each image file of a folder, stray files of archives ("._x", hidden ones) left out."""
     return dict(image_files(folder).by_stem)
+
+
+def by_own_name(named_paths: Iterable[tuple[Name, Path]]) -> dict[Name, Path]:
+    """Name -> path; StoreError where two paths have one name."""
+    paths: dict[Name, Path] = {}
+    for name, path in named_paths:
+        if (other := paths.setdefault(name, path)) != path:
+            raise StoreError(one_name((other, path)))
+    return paths
+
+
+def one_name(paths: Iterable[Path]) -> str:
+    """A sentence on files of which nothing tells which is meant."""
+    return f"{' and '.join(map(str, paths))} have one name, and nothing tells which is meant; keep one."
 
 
 def _is_data_of_header(path: Path) -> bool:

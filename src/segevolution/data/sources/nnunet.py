@@ -5,6 +5,7 @@ v2   dataset.json ("channel_names", "labels": {"liver": 1, "organs": [1, 2]}, "f
 v1   dataset.json ("modality", "labels": {"1": "liver"}, "training" with imagesTr/CASE.nii.gz, which is not there),
      imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz
 
+imagesTs with labelsTs, and imagesVa or imagesVal, hold cases for test and validation; without labels they are no cases.
 Only files that end in "file_ending" are read (v1: .nii.gz); others are named. Voxels that nnU-Net marks "ignore" have
 no truth, and a store has no word for that: such a case is refused.
 """
@@ -16,18 +17,18 @@ from pathlib import Path
 from typing import ClassVar
 
 from ...errors import StoreError
+from ...imaging.case import Part
 from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
 from .headers import DatasetHeader, read_dataset_header, try_dataset_header
-from .naming import ImageFiles, channel_suffixes, image_files, outside_fault, parse_channel, require_modality, slug
+from .naming import channel_suffixes, image_files, outside_fault, parse_channel, require_modality, slug
 from .paired import PairedSource, pairs_by_name
 from .pairs import Pair
+from .part_folders import FOLDERS, PartFolder, part_folders, training_folders, unread_in
 from .structure_names import structure_names
 
 HEADER = "dataset.json"
-_FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 _CHANNEL = re.compile(r"_(\d{4})$")
-_SHOWN = 3
 
 
 class NnUNetSource(PairedSource):
@@ -50,7 +51,7 @@ class NnUNetSource(PairedSource):
             raise StoreError(
                 f'{header_path} is not of nnU-Net: it needs "channel_names" (v2) or "modality" (v1), and "labels".'
             )
-        self._images, self._labels = _folders(self.path, self._header)
+        self._training = self._find_training()
         title = self._header.name or self.path.resolve().name
         names = structure_names(self._header.labels, header_path, title=f"{title} {self.path.resolve().name}")
         self._structures, self._decisions = names.values, names.decisions
@@ -68,25 +69,25 @@ class NnUNetSource(PairedSource):
 
     @property
     def _decisions_on_files(self) -> tuple[Decision, ...]:
-        listed = {path for pair in self._pairs.values() for path in (pair.image, pair.label)}
-        deeper = (*self._image_files.deeper, *self._label_files.deeper)
-        return (
-            *self._unread_channels,
-            *unread_files((*self._image_files.strays, *self._label_files.strays), self._ending),
-            *deeper_files(path for path in deeper if path not in listed),
-        )
+        read = {path for pair in self._pairs.values() for path in (pair.image, pair.label)}
+        return (*self._unread_channels, *unread_in(self.path, self._parts, self._ending, read))
 
     @property
     def _ending(self) -> str:
         return self._header.file_ending or ".nii.gz"
 
-    @cached_property
-    def _image_files(self) -> ImageFiles:
-        return image_files(self._images, self._ending)
+    def _find_training(self) -> tuple[Path, Path]:
+        """The folders of training images and labels, which need not be there where dataset.json lists the files."""
+        try:
+            return training_folders(self.path)
+        except StoreError:
+            if self._header.dataset is None:
+                raise
+        return self.path / "imagesTr", self.path / "labelsTr"
 
     @cached_property
-    def _label_files(self) -> ImageFiles:
-        return image_files(self._labels, self._ending)
+    def _parts(self) -> tuple[PartFolder, ...]:
+        return part_folders(self.path, self._training, self._ending, self._header.dataset or ())
 
     @cached_property
     def _unread_channels(self) -> tuple[Decision, ...]:
@@ -95,8 +96,9 @@ class NnUNetSource(PairedSource):
         numbers = sorted(
             {
                 int(match[1])
-                for stem in self._image_files.by_stem
-                if (match := _CHANNEL.search(stem)) and stem not in self._label_files.by_stem
+                for folder in self._parts
+                for stem in folder.image_files.by_stem
+                if (match := _CHANNEL.search(stem)) and stem not in folder.label_files.by_stem
             }
         )
         unread = [f"_{number:04d}" for number in numbers if number >= declared]
@@ -107,20 +109,21 @@ class NnUNetSource(PairedSource):
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
-        if self._header.dataset is not None:
-            return pairs_by_name(self._listed())
-        images, labels = self._image_files.by_stem, self._label_files.by_stem
-        ending = self._ending
-        stems = labels.keys() | {_CHANNEL.sub("", stem) for stem in images.keys() - labels.keys()}
-        pairs: list[Pair] = []
-        for stem in sorted(stems):
-            label = labels.get(stem, self._labels / f"{stem}{ending}")
-            files = [f"{stem}_{number:04d}" for number in range(len(self._channels))]
-            paths = [images.get(file, self._images / f"{file}{ending}") for file in files]
-            pairs += self._channels_of(stem, paths, label)
+        training, *held_out = self._parts
+        listed = self._header.dataset is not None
+        pairs = [*(self._listed(training.part) if listed else self._pairs_in(training))]
+        pairs += [pair for folder in held_out for pair in self._pairs_in(folder)]
         return pairs_by_name(pairs)
 
-    def _listed(self) -> Iterable[Pair]:
+    def _pairs_in(self, folder: PartFolder) -> Iterable[Pair]:
+        """The cases of a folder: a label map and one file a channel."""
+        ending, labels = self._ending, folder.label_files.by_stem
+        for stem in sorted({stem if stem in labels else _CHANNEL.sub("", stem) for stem in folder.stems}):
+            files = [f"{stem}_{number:04d}" for number in range(len(self._channels))]
+            images = [folder.image(file, ending) for file in files]
+            yield from self._channels_of(stem, images, folder.label(stem, ending), folder.part)
+
+    def _listed(self, part: Part | None) -> Iterable[Pair]:
         """The cases that "dataset" lists; those with a path outside the dataset's folder need `allow_outside`."""
         for stem, files in sorted((self._header.dataset or {}).items()):
             images = [self.path / image for image in files.images]
@@ -131,9 +134,11 @@ class NnUNetSource(PairedSource):
                 count = len(self._channels)
                 fault = fault or f"{stem}: {header_path} lists {len(images)} images of it, for {count} channels."
                 images += [images[-1] if images else self.path] * (len(self._channels) - len(images))
-            yield from self._channels_of(stem, images, label, fault)
+            yield from self._channels_of(stem, images, label, part, fault)
 
-    def _channels_of(self, stem: str, images: list[Path], label: Path, fault: str | None = None) -> list[Pair]:
+    def _channels_of(
+        self, stem: str, images: list[Path], label: Path, part: Part | None, fault: str | None = None
+    ) -> list[Pair]:
         several = len(self._channels) > 1
         suffixes = channel_suffixes([sequence or "" for _, sequence in self._distinct_channels])
         return [
@@ -144,6 +149,7 @@ class NnUNetSource(PairedSource):
                 label,
                 modality,
                 sequence,
+                part=part,
                 fault=fault,
             )
             for number, (modality, sequence) in enumerate(self._distinct_channels)
@@ -162,37 +168,7 @@ def is_version_1(path: Path, header: DatasetHeader) -> bool:
     """Whether a dataset of the Decathlon's header is nnU-Net v1's: its images carry the number of a channel."""
     if header.modality is None:
         return False
-    images, labels = (image_files(path / folder).by_stem for folder in _FOLDERS[0])
+    images, labels = (image_files(path / folder).by_stem for folder in FOLDERS[0])
     numbered = [stem for stem in labels if stem not in images and f"{stem}_0000" in images]
     plain = [stem for stem in labels if stem in images]
     return len(numbered) > len(plain)
-
-
-def unread_files(files: Iterable[Path], ending: str | None) -> tuple[Decision, ...]:
-    """A decision that names files that are not read; none where there are none."""
-    paths = list(files)
-    if not paths:
-        return ()
-    file_names = ", ".join(f"{path.parent.name}/{path.name}" for path in paths[:_SHOWN])
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    why = f"only files that end in {ending} are" if ending else "another file of that name is"
-    return (Decision("not read", f"{file_names}{more} ({why})"),)
-
-
-def deeper_files(files: Iterable[Path]) -> tuple[Decision, ...]:
-    """A decision that names images in folders inside the folders that are read; none where there are none."""
-    paths = list(files)
-    if not paths:
-        return ()
-    file_names = ", ".join("/".join(path.parts[-3:]) for path in paths[:_SHOWN])
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return (Decision("not read", f"{file_names}{more} (in a folder of its own: only files beside the others are)"),)
-
-
-def _folders(path: Path, header: DatasetHeader) -> tuple[Path, Path]:
-    for images, labels in _FOLDERS:
-        if (path / images).is_dir() and (path / labels).is_dir():
-            return path / images, path / labels
-    if header.dataset is not None:
-        return path / "imagesTr", path / "labelsTr"
-    raise StoreError(f"{path} has neither imagesTr and labelsTr nor images and labels; check the folder.")

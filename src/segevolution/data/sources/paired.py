@@ -12,8 +12,10 @@ from ...imaging.case import Case
 from .base import Decision, Overrides, Provenance
 from .collection import ImagePlace
 from .grouping import Grouping
+from .naming import ImageFiles
 from .pairs import Pair, read_pair
 from .patients import group_patients
+from .unread import unread_files
 
 
 class PairedSource(ABC):
@@ -44,6 +46,11 @@ class PairedSource(ABC):
 
     @property
     def _decisions_on_files(self) -> tuple[Decision, ...]:
+        return unread_files((stray for files in self._files_read for stray in files.strays), None)
+
+    @property
+    def _files_read(self) -> Iterable[ImageFiles]:
+        """The files of each folder that is read, where a layout finds them by their names."""
         return ()
 
     @cached_property
@@ -98,4 +105,18 @@ def pairs_by_name(pairs: Iterable[Pair]) -> dict[str, Pair]:
         other = by_name.setdefault(pair.name, pair)
         if other != pair:
             raise StoreError(f"{other.image} and {pair.image} would both be the case {pair.name}; rename one.")
+    return by_name
+
+
+def kept_once(pairs: Iterable[Pair]) -> dict[str, Pair]:
+    """Name of a case -> its pair, in layouts whose names are their authors'.
+
+    Raises:
+        StoreError: two folders hold one case.
+    """
+    by_name: dict[str, Pair] = {}
+    for pair in pairs:
+        other = by_name.setdefault(pair.name, pair)
+        if other != pair:
+            raise StoreError(f"{pair.name} is in {other.image.parent} and in {pair.image.parent}; keep one of the two.")
     return by_name

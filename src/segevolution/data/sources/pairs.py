@@ -18,6 +18,8 @@ from ...vocabulary import Modality
 from .base import Overrides
 from .label_contradictions import names_by_value, require_own_names
 
+_EMPTY = "its labels are empty: it counts as a patient, and no structure of it can be learned or tested."
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -139,8 +141,20 @@ def case_of(
     labels: Array,
     structures: Mapping[str, tuple[int, ...]],
     overrides: Overrides,
+    *,
+    labelled: bool = True,
 ) -> Case:
-    """A case of what was read, with what the pair and a person know of it."""
+    """A case of what was read, with what the pair and a person know of it.
+
+    Args:
+        labelled: whether there are files of labels, so that having no structure is worth a word.
+    """
+    remarks = (
+        *_of_its_reader(image),
+        _spacing_remark(image),
+        _channel_remark(pair),
+        _EMPTY if labelled and not structures else None,
+    )
     return Case(
         name=pair.name,
         patient=pair.patient or pair.stem,
@@ -151,7 +165,7 @@ def case_of(
         sequence=overrides.sequence or pair.sequence,
         site=pair.site,
         part=pair.part,
-        remark=" ".join(filter(None, (*_of_its_reader(image), _spacing_remark(image), _channel_remark(pair)))) or None,
+        remark=" ".join(filter(None, remarks)) or None,
     )
 
 

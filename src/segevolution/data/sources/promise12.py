@@ -8,6 +8,7 @@ Test numbers restart at 00 and are other patients, so names carry the part: prom
 """
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -16,8 +17,8 @@ from ...errors import StoreError
 from ...imaging.case import Part
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
-from .naming import images_in, nested_folders
-from .paired import PairedSource
+from .naming import ImageFiles, by_own_name, image_files, images_in, nested_folders
+from .paired import PairedSource, kept_once
 from .pairs import Pair
 
 _FOLDERS: dict[Part, re.Pattern[str]] = {
@@ -59,21 +60,28 @@ class PROMISE12Source(PairedSource):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether a part's folder with numbered cases and their masks is there."""
-        return any(_files(folder)[1] for folder, _ in _parts(Path(path)))
+        return any(_LABEL.fullmatch(stem) for folder, _ in _parts(Path(path)) for stem in images_in(folder))
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
-        pairs: dict[str, Pair] = {}
-        for folder, part in _parts(self.path):
-            images, labels = _files(folder)
-            for number in sorted(images.keys() | labels.keys()) if labels else ():
-                name = f"promise12_{part}_{number:02d}"
-                image = images.get(number, folder / f"Case{number:02d}.mhd")
-                label = labels.get(number, folder / f"Case{number:02d}_segmentation.mhd")
-                if name in pairs:
-                    raise StoreError(f"{name} is in {pairs[name].image.parent} and in {folder}; keep one of the two.")
-                pairs[name] = Pair(name, name, image, label, Modality.MRI, "T2", patient=name, part=part)
-        return pairs
+        return kept_once(pair for folder, part in _parts(self.path) for pair in self._pairs_in(folder, part))
+
+    def _pairs_in(self, folder: Path, part: Part) -> Iterable[Pair]:
+        """The cases of a folder, none where it has no mask."""
+        images, labels = (_numbered(self._files[folder], pattern) for pattern in (_IMAGE, _LABEL))
+        for number in sorted(images.keys() | labels.keys()) if labels else ():
+            name = f"promise12_{part}_{number:02d}"
+            image = images.get(number, folder / f"Case{number:02d}.mhd")
+            label = labels.get(number, folder / f"Case{number:02d}_segmentation.mhd")
+            yield Pair(name, name, image, label, Modality.MRI, "T2", patient=name, part=part)
+
+    @cached_property
+    def _files(self) -> dict[Path, ImageFiles]:
+        return {folder: image_files(folder) for folder, _ in _parts(self.path)}
+
+    @property
+    def _files_read(self) -> Iterable[ImageFiles]:
+        return self._files.values()
 
 
 def _parts(path: Path) -> list[tuple[Path, Part]]:
@@ -86,11 +94,8 @@ def _parts(path: Path) -> list[tuple[Path, Part]]:
     ]
 
 
-def _files(folder: Path) -> tuple[dict[int, Path], dict[int, Path]]:
-    """Number -> image, and number -> mask, of a folder."""
-    files = images_in(folder)
-    images, labels = (
-        {int(match[1]): path for stem, path in files.items() if (match := pattern.fullmatch(stem))}
-        for pattern in (_IMAGE, _LABEL)
+def _numbered(files: ImageFiles, pattern: re.Pattern[str]) -> dict[int, Path]:
+    """Number -> file of a folder; StoreError where two have one number, as Case1 and Case01."""
+    return by_own_name(
+        (int(match[1]), path) for stem, path in files.by_stem.items() if (match := pattern.fullmatch(stem))
     )
-    return images, labels

@@ -9,6 +9,7 @@ Not new patients: BIDMC, HK and UCL are training cases of PROMISE12, RUNMC overl
 """
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -16,8 +17,8 @@ from typing import ClassVar
 from ...errors import StoreError
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
-from .naming import images_in, nested_folders
-from .paired import PairedSource
+from .naming import ImageFiles, by_own_name, image_files, images_in, nested_folders
+from .paired import PairedSource, kept_once
 from .pairs import Pair
 
 SITES = ("RUNMC", "BMC", "I2CVB", "UCL", "BIDMC", "HK")
@@ -29,7 +30,7 @@ class SAMLSource(PairedSource):
     """A folder of sites' folders, or one that holds it.
 
     Raises:
-        StoreError: no site's folder holds a mask.
+        StoreError: no site's folder holds a mask; of `index`, a case is there twice.
     """
 
     name: ClassVar[str] = "saml"
@@ -60,19 +61,32 @@ class SAMLSource(PairedSource):
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
-        pairs: dict[str, Pair] = {}
-        for folder in _sites(self.path):
-            files, site = images_in(folder), folder.name.upper()
-            images, labels = (
-                {match[1].capitalize(): path for stem, path in files.items() if (match := pattern.fullmatch(stem))}
-                for pattern in (_IMAGE, _LABEL)
+        return kept_once(pair for folder in self._files for pair in self._pairs_in(folder))
+
+    def _pairs_in(self, folder: Path) -> Iterable[Pair]:
+        """The cases of a site."""
+        site = folder.name.upper()
+        images, labels = (
+            by_own_name(
+                (match[1].capitalize(), path)
+                for stem, path in self._files[folder].by_stem.items()
+                if (match := pattern.fullmatch(stem))
             )
-            for case in images.keys() | labels.keys():
-                name = f"{site}_{case}"
-                image = images.get(case, folder / f"{case}.nii.gz")
-                label = labels.get(case, folder / f"{case}_segmentation.nii.gz")
-                pairs[name] = Pair(name, name, image, label, Modality.MRI, "T2", patient=name, site=site)
-        return pairs
+            for pattern in (_IMAGE, _LABEL)
+        )
+        for case in images.keys() | labels.keys():
+            name = f"{site}_{case}"
+            image = images.get(case, folder / f"{case}.nii.gz")
+            label = labels.get(case, folder / f"{case}_segmentation.nii.gz")
+            yield Pair(name, name, image, label, Modality.MRI, "T2", patient=name, site=site)
+
+    @cached_property
+    def _files(self) -> dict[Path, ImageFiles]:
+        return {folder: image_files(folder) for folder in _sites(self.path)}
+
+    @property
+    def _files_read(self) -> Iterable[ImageFiles]:
+        return self._files.values()
 
 
 def _sites(path: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """One patient in a folder: `image.nii.gz`, `labels.nii.gz` and `labels.json` ({"1": "spleen"} or {"spleen": 1})."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -7,7 +8,7 @@ from typing import ClassVar
 from ...errors import StoreError
 from .base import Overrides, Provenance
 from .folder import read_folder_header
-from .naming import images_in, require_modality, slug
+from .naming import ImageFiles, image_files, images_in, require_modality, slug
 from .paired import PairedSource
 from .pairs import Pair
 from .structure_names import structure_names
@@ -27,7 +28,7 @@ class SingleSource(PairedSource):
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
         self.path = Path(path)
         self.overrides = overrides or Overrides()
-        files = images_in(self.path)
+        self._files = image_files(self.path)
         if not self.recognises(self.path):
             raise StoreError(f"{self.path} is not in this layout: it needs image, labels and labels.json.")
         require_modality(self.overrides.modality, ["nothing"], self.path)
@@ -36,7 +37,6 @@ class SingleSource(PairedSource):
         self._structures, self._decisions = names.values, names.decisions
         self._licence = header.licence or header.license
         self._dataset = self.overrides.dataset or self._stem
-        self._files = files
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -45,8 +45,12 @@ class SingleSource(PairedSource):
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
-        image, labels = self._files["image"], self._files["labels"]
+        image, labels = (self._files.by_stem[stem] for stem in ("image", "labels"))
         return {self._stem: Pair(self._stem, self._stem, image, labels, self.overrides.modality)}
+
+    @property
+    def _files_read(self) -> Iterable[ImageFiles]:
+        return (self._files,)
 
     @property
     def _stem(self) -> str:

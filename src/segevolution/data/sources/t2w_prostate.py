@@ -28,7 +28,7 @@ from ...imaging.grid import Array, Floats
 from ...imaging.volume import Origin
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
-from .naming import nested_folders
+from .naming import by_own_name, nested_folders
 from .paired import PairedSource
 from .pairs import Pair, read_pair
 from .tiff_stack import Spacing, read_stack, spacing_of
@@ -119,7 +119,9 @@ class T2WProstateSource(PairedSource):
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
         images, labels = (_tiffs(self._folder / name) for name in (_IMAGES, _LABELS))
-        masks = {stem[: -len("_seg")]: path for stem, path in labels.items() if stem.lower().endswith("_seg")}
+        masks = by_own_name(
+            (stem[: -len("_seg")], path) for stem, path in labels.items() if stem.lower().endswith("_seg")
+        )
         pairs = {}
         for stem in images.keys() | masks.keys():
             image = images.get(stem, self._folder / _IMAGES / f"{stem}.tiff")
@@ -178,7 +180,7 @@ def _home(path: Path) -> Path | None:
 
 def _tiffs(folder: Path) -> dict[str, Path]:
     matches = ((_TIFF.fullmatch(path.name), path) for path in sorted(folder.iterdir()))
-    return {match["stem"]: path for match, path in matches if match}
+    return by_own_name((match["stem"], path) for match, path in matches if match)
 
 
 def _rows(path: Path, cases: set[str]) -> list[tuple[str, Spacing]]:
