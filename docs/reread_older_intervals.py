@@ -17,7 +17,7 @@ from scipy import stats
 from segevolution.evaluation.significance import holm
 
 PAGE = Path(__file__).parent / "explanation" / "what_adaptation_gains.md"
-TABLES = {"| against scratch (10 shots)": 40, "| against scratch |": 14}
+TABLES = {"| against scratch |": 14}
 PROMPTS = ("text", "point", "box", "text+box")
 
 
