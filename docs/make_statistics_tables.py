@@ -51,7 +51,7 @@ def student(sample: Numbers) -> Bounds:
 
 def ours(sample: Numbers) -> Bounds:
     """The wider of Student's t and the studentised bootstrap."""
-    found = interval_of(sample)
+    found = interval_of(sample, ())
     return found.low, found.high
 
 
@@ -80,7 +80,7 @@ def folds(studies: int) -> list[tuple[str, ...]]:
                 values = 0.05 + rng.normal(0, spread, count)[place] + rng.normal(0, 0.05, patients)
                 part = fold_variance(values, place.tolist())
                 for with_folds in hits:
-                    found = interval_of(values, runs=[part] if with_folds and part is not None else [])
+                    found = interval_of(values, [part] if with_folds and part is not None else [])
                     hits[with_folds].append(found.low <= 0.05 <= found.high)
             told = (f"{np.mean(hits[False]):.2f}", f"{np.mean(hits[True]):.2f}")
             rows.append((f"{spread:g}", str(count), str(patients), *told))
@@ -116,14 +116,14 @@ def _before(changes: Numbers, ct: Numbers) -> bool:
 
 
 def _now(changes: Numbers, ct: Numbers) -> bool:
-    level = estimate_of([0.5] * changes.shape[1])
+    level = estimate_of([0.5] * changes.shape[1], ())
     rows = [
-        VerdictRow("ours", "MRI", kind, level, level, difference_of(values), retention=False)
+        VerdictRow("ours", "MRI", kind, level, level, difference_of(values, ()), retention=False)
         for kind, values in zip(KINDS, changes, strict=True)
     ]
-    tested = equivalence(ct, 0.02)
-    kept = Retention("lora", "base", "ct", "CT", difference_of(ct), tested, False, tested.p, len(ct))
-    measured = VerdictEvidence(difference_of(changes.mean(axis=0)), tuple(corrected(rows)), (), (kept,))
+    tested = equivalence(ct, 0.02, ())
+    kept = Retention("lora", "base", "ct", "CT", difference_of(ct, ()), tested, False, tested.p, len(ct))
+    measured = VerdictEvidence(difference_of(changes.mean(axis=0), ()), tuple(corrected(rows)), (), (kept,))
     return advise(measured).answer is Recommendation.USE
 
 

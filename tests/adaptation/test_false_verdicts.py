@@ -22,17 +22,17 @@ def null(rng, patients):
 
 def kept_ct(changes):
     """CT whose change is known; unless it was kept, "use it" is not said anyway."""
-    change, tested = difference_of(changes), equivalence(changes, 0.02)
+    change, tested = difference_of(changes, ()), equivalence(changes, 0.02, ())
     return (Retention("lora", "base", "ct", "CT", change, tested, False, tested.p, len(changes)),)
 
 
 def answer_of(changes, ct):
-    level = estimate_of([0.5] * changes.shape[1])
+    level = estimate_of([0.5] * changes.shape[1], ())
     rows = [
-        VerdictRow("ours", "MRI", kind, level, level, difference_of(values), retention=False)
+        VerdictRow("ours", "MRI", kind, level, level, difference_of(values, ()), retention=False)
         for kind, values in zip(KINDS, changes, strict=True)
     ]
-    return advise(VerdictEvidence(difference_of(changes.mean(axis=0)), tuple(corrected(rows)), (), ct)).answer
+    return advise(VerdictEvidence(difference_of(changes.mean(axis=0), ()), tuple(corrected(rows)), (), ct)).answer
 
 
 @pytest.mark.parametrize("patients", [6, 9, 14])

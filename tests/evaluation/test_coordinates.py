@@ -6,7 +6,8 @@ import pytest
 from segevolution.evaluation.analysis import Analysis
 from segevolution.evaluation.coordinates import PLAIN, complete, in_words, plain_rows, varying
 from segevolution.evaluation.findings import findings
-from segevolution.evaluation.statistics import by_patient, difference, estimate, paired, summarise
+from segevolution.evaluation.patient_values import by_patient, paired
+from segevolution.evaluation.statistics import difference, estimate, summarise
 from segevolution.evaluation.tables import comparison_rows, level_rows
 
 CHANGES = {

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ import pytest
 from segevolution.evaluation.analysis import Analysis, PrimaryQuestion, RetentionQuestion
 from segevolution.evaluation.calibration import calibration_of
 from segevolution.evaluation.findings import findings
+from segevolution.evaluation.intervals import interval_of, seed_variance
+from segevolution.evaluation.plots.paired import draw_primary
+from segevolution.evaluation.plots.rendering import render
 from segevolution.evaluation.retention import Kept
 from segevolution.evaluation.significance import holm
 from segevolution.evaluation.statistics import difference
@@ -129,6 +133,19 @@ def test_a_primary_question_with_a_margin_is_one_of_equivalence(make_table, chan
     assert "within 0.02" in shown.primary.question.words
 
 
+def test_an_equivalence_is_told_with_the_bounds_that_decide_it(make_table):
+    table = study(make_table, {"text": spread(0.008, 10, size=0.027)}, patients=10)
+    primary = findings(table, replace(ANALYSIS, primary=replace(TEXT, margin=0.02))).primary
+    assert (primary.answer, primary.change.estimate.high > 0.02) == ("yes", True)
+    tested = primary.equivalence
+    assert primary.sentence.startswith("lora is equal to base within 0.02 in Dice on chaos with text: ")
+    bounds = f"{tested.mean:+.3f}, bounds {tested.low:+.3f} to {tested.high:+.3f} (each holds with 95 %), n = 10."
+    assert primary.sentence.endswith(bounds)
+    svg = render(partial(draw_primary, primary)).svg.decode()
+    assert f"{tested.mean:+.3f}, {tested.low:+.3f} to {tested.high:+.3f}, n = 10" in svg
+    assert f"{primary.change.estimate.high:+.3f}" not in svg
+
+
 def test_a_primary_question_may_take_all_kinds_together_or_one_shift(make_table):
     table = study(make_table, {"text": spread(0.1), "box": spread(0.3)})
     whole = findings(table, replace(ANALYSIS, primary=replace(TEXT, prompt=None)))
@@ -211,6 +228,18 @@ def test_the_predicted_overlap_is_held_against_the_true_one(make_table):
     assert [(part.low, part.answers) for part in found.bins] == [(0.0, 1), (0.2, 1), (0.4, 2), (0.6, 2)]
     assert found.bins[2].predicted == pytest.approx(0.45)
     assert calibration_of(make_table(rows).assign(predicted_iou=np.nan), "base", "chaos", "MRI") is None
+
+
+def test_a_gap_between_predicted_and_true_overlap_holds_the_training_seeds(make_table):
+    rows = [
+        {"patient": str(number), "run": f"lora-s{seed}", "seed": seed, "dice": 0.5, "predicted_iou": value}
+        for number in range(6)
+        for seed, value in enumerate((0.3, 0.5, 0.7))
+    ]
+    found = calibration_of(make_table(rows), "base", "chaos", "MRI")
+    wanted = interval_of([0.5] * 6, [seed_variance([0.3, 0.5, 0.7])])
+    assert (found.predicted.low, found.predicted.high) == pytest.approx((wanted.low, wanted.high))
+    assert found.gap.high - found.gap.low == pytest.approx(wanted.high - wanted.low)
 
 
 def test_a_report_has_every_metric_and_says_which_tolerances(make_table):

@@ -18,7 +18,7 @@ VALUES = [0.02, 0.05, -0.01, 0.08, 0.03, 0.04, 0.06]
 
 
 def test_the_interval_lies_round_the_mean_and_near_students():
-    interval = interval_of(VALUES)
+    interval = interval_of(VALUES, ())
     low, high = stats.t.interval(0.95, len(VALUES) - 1, np.mean(VALUES), stats.sem(VALUES))
     assert interval.mean == pytest.approx(np.mean(VALUES))
     assert interval.low < interval.mean < interval.high
@@ -29,23 +29,23 @@ def test_the_interval_lies_round_the_mean_and_near_students():
 
 
 def test_the_same_values_have_the_same_interval_and_missing_ones_are_left_out():
-    assert interval_of([*VALUES, math.nan]) == interval_of(VALUES)
-    assert interval_of(VALUES, seed=1) != interval_of(VALUES)
+    assert interval_of([*VALUES, math.nan], ()) == interval_of(VALUES, ())
+    assert interval_of(VALUES, (), seed=1) != interval_of(VALUES, ())
 
 
 def test_equal_values_have_an_interval_without_width():
-    interval = interval_of([0.25] * 8)
+    interval = interval_of([0.25] * 8, ())
     assert (interval.low, interval.high) == (0.25, 0.25)
 
 
 def test_skewed_values_have_a_skewed_interval():
-    interval = interval_of([0.01, 0.02, 0.03, 0.02, 0.01, 0.9, 0.02, 0.03])
+    interval = interval_of([0.01, 0.02, 0.03, 0.02, 0.01, 0.9, 0.02, 0.03], ())
     assert interval.high - interval.mean > 2 * (interval.mean - interval.low)
 
 
 @pytest.mark.parametrize(("values", "count"), [([], 0), ([0.5], 1)])
 def test_fewer_than_two_patients_have_no_bounds(values, count):
-    interval = interval_of(values)
+    interval = interval_of(values, ())
     assert interval.count == count
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
@@ -54,24 +54,24 @@ def test_fewer_than_two_patients_have_no_bounds(values, count):
 
 @pytest.mark.parametrize(("patients", "shown"), [(2, False), (5, False), (6, True), (9, True)])
 def test_reports_show_bounds_from_six_patients_on(patients, shown):
-    assert interval_of(np.linspace(0, 1, patients)).shown is shown
+    assert interval_of(np.linspace(0, 1, patients), ()).shown is shown
 
 
 def test_infinite_values_are_refused():
     with pytest.raises(ValueError, match="infinite"):
-        interval_of([1.0, math.inf])
+        interval_of([1.0, math.inf], ())
 
 
 def test_runs_are_a_second_source_of_variance():
-    alone = interval_of(VALUES)
-    assert interval_of(VALUES, runs=[RunVariance(0.0, 1)]) == alone
-    apart = interval_of(VALUES, runs=[RunVariance(0.04**2, 1)])
+    alone = interval_of(VALUES, ())
+    assert interval_of(VALUES, [RunVariance(0.0, 1)]) == alone
+    apart = interval_of(VALUES, [RunVariance(0.04**2, 1)])
     assert apart.error == pytest.approx(math.hypot(alone.error, 0.04))
     assert apart.high - apart.low > (alone.high - alone.low) * apart.error / alone.error
 
 
 def test_runs_that_differ_widen_even_equal_patients():
-    assert interval_of([0.1] * 6, runs=[RunVariance(0.05**2, 1)]).low < 0.1
+    assert interval_of([0.1] * 6, [RunVariance(0.05**2, 1)]).low < 0.1
 
 
 def test_seeds_add_the_variance_of_their_mean():
@@ -134,33 +134,33 @@ def test_holm_corrects_step_by_step():
 
 
 def test_kept_means_that_both_bounds_lie_inside_the_margin():
-    small = equivalence([-0.002, 0.001, -0.001, 0.002, 0.0, -0.001], 0.02)
+    small = equivalence([-0.002, 0.001, -0.001, 0.002, 0.0, -0.001], 0.02, ())
     assert small.kept
     assert small.p < 0.001
-    scattered = equivalence([-0.04, 0.03, -0.05, 0.06, 0.0, -0.03], 0.02)
+    scattered = equivalence([-0.04, 0.03, -0.05, 0.06, 0.0, -0.03], 0.02, ())
     assert scattered.mean > -0.02
     assert not scattered.kept
 
 
 def test_equal_to_the_last_bit_is_kept_and_few_patients_show_nothing():
-    assert equivalence([0.0] * 6, 0.02).kept
-    assert not equivalence([0.0] * 5, 0.02).kept
-    assert not equivalence([0.0], 0.02).kept
+    assert equivalence([0.0] * 6, 0.02, ()).kept
+    assert not equivalence([0.0] * 5, 0.02, ()).kept
+    assert not equivalence([0.0], 0.02, ()).kept
 
 
 def test_equivalence_asks_both_sides():
-    gains = equivalence([0.1, 0.11, 0.09, 0.1, 0.12, 0.1], 0.02)
+    gains = equivalence([0.1, 0.11, 0.09, 0.1, 0.12, 0.1], 0.02, ())
     assert gains.not_worse
     assert not gains.kept
     assert gains.p == gains.p_gain > 0.99
-    losses = equivalence([-0.1, -0.11, -0.09, -0.1, -0.12, -0.1], 0.02)
+    losses = equivalence([-0.1, -0.11, -0.09, -0.1, -0.12, -0.1], 0.02, ())
     assert losses.lost
     assert not losses.not_worse
 
 
 def test_a_margin_of_nought_is_refused():
     with pytest.raises(ValueError, match="margin"):
-        equivalence([0.1, 0.2], 0.0)
+        equivalence([0.1, 0.2], 0.0, ())
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_margin_of_nought_is_refused():
     [([0.0] * 6, 0.0, 0.4593), ([1.0] * 6, 0.5407, 1.0), ([0.0] * 3 + [1.0] * 3, 0.1181, 0.8819)],
 )
 def test_a_share_of_patients_has_the_exact_interval_of_the_binomial(shares, low, high):
-    interval = interval_of_share(shares)
+    interval = interval_of_share(shares, ())
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-4)
     assert interval.mean == np.mean(shares)
-    assert interval_of_share([0.5] * 6).low < 0.5 < interval_of_share([0.5] * 6).high  # no share without width
+    assert interval_of_share([0.5] * 6, ()).low < 0.5 < interval_of_share([0.5] * 6, ()).high  # no share without width

@@ -1,35 +1,36 @@
+import inspect
+
 import numpy as np
 import pytest
 
-from segevolution.evaluation.intervals import fold_variance, interval_of, seed_variance
-from segevolution.evaluation.significance import sign_flip
+from segevolution.evaluation.intervals import fold_variance, interval_of, interval_of_share, seed_variance
+from segevolution.evaluation.patient_values import by_patient, paired
+from segevolution.evaluation.significance import equivalence, sign_flip
 from segevolution.evaluation.statistics import (
     Verdict,
-    by_patient,
     difference,
     difference_of,
     estimate,
     estimate_of,
-    paired,
     summarise,
 )
 
 
 def test_the_interval_is_that_of_the_patients_values():
     values = [0.2, 0.5, 0.6, 0.4, 0.7, 0.3]
-    found, interval = estimate_of(values), interval_of(values)
+    found, interval = estimate_of(values, ()), interval_of(values, ())
     assert (found.mean, found.low, found.high) == (interval.mean, interval.low, interval.high)
     assert found.patients == 6
 
 
 def test_equal_patients_leave_an_interval_without_width():
-    found = estimate_of([0.7] * 6)
+    found = estimate_of([0.7] * 6, ())
     assert (found.low, found.high) == pytest.approx((0.7, 0.7))
 
 
 @pytest.mark.parametrize("patients", [1, 2, 5])
 def test_below_six_patients_there_is_a_mean_and_no_interval(patients):
-    found = estimate_of(np.linspace(0.2, 0.6, patients))
+    found = estimate_of(np.linspace(0.2, 0.6, patients), ())
     assert found.patients == patients
     assert not np.isnan(found.mean)
     assert np.isnan([found.low, found.high]).all()
@@ -37,7 +38,7 @@ def test_below_six_patients_there_is_a_mean_and_no_interval(patients):
 
 
 def test_no_patient_has_neither():
-    found = estimate_of([np.nan])
+    found = estimate_of([np.nan], ())
     assert found.patients == 0
     assert np.isnan(found.mean)
 
@@ -105,12 +106,12 @@ def test_a_paired_difference_is_that_of_the_same_questions(make_table):
 
 
 def test_higher_needs_both_the_interval_and_the_p_value():
-    found = difference_of([0.1, 0.2, 0.3, 0.4, 0.5, 0.05])
+    found = difference_of([0.1, 0.2, 0.3, 0.4, 0.5, 0.05], ())
     assert found.estimate.low > 0
     assert found.p == pytest.approx(2 / 64)
     assert found.verdict is Verdict.HIGHER
     assert found.judged(0.06) is Verdict.UNDECIDED
-    wide = difference_of([0.001, 0.001, 0.001, 0.001, 0.001, 5.0])
+    wide = difference_of([0.001, 0.001, 0.001, 0.001, 0.001, 5.0], ())
     assert wide.p == pytest.approx(2 / 64)
     assert wide.estimate.low < 0
     assert wide.verdict is Verdict.UNDECIDED
@@ -226,7 +227,7 @@ def test_of_ranked_differences_the_claim_goes_where_the_one_sided_test_goes():
     for _ in range(60):
         values = np.round(rng.normal(rng.choice([-2, 0, 2]), 2, rng.integers(6, 12)))
         values[: rng.integers(1, 4)] = rng.choice([-np.inf, np.inf])
-        found = difference_of(values)
+        found = difference_of(values, ())
         greater, less = (sign_flip(values, side) for side in ("greater", "less"))
         assert found.estimate.mean * (less - greater) >= 0
         if found.verdict is not Verdict.UNDECIDED:
@@ -260,7 +261,7 @@ def test_a_difference_to_a_missed_structure_is_infinite(make_table):
 
 
 def test_an_infinite_mean_has_no_interval():
-    found = estimate_of([1.0, np.inf, 2.0])
+    found = estimate_of([1.0, np.inf, 2.0], ())
     assert found.mean == np.inf
     assert np.isnan(found.low)
     assert found.patients == 3
@@ -306,3 +307,9 @@ def test_the_interval_of_a_difference_ends_where_no_difference_can_be(make_table
     assert found.estimate.mean == pytest.approx(0.45)
     assert found.estimate.high == 1.0
     assert -1.0 <= found.estimate.low < 0
+
+
+@pytest.mark.parametrize("function", [interval_of, interval_of_share, estimate_of, difference_of, equivalence])
+def test_no_interval_of_a_mean_can_forget_what_training_adds(function):
+    runs = inspect.signature(function).parameters["runs"]
+    assert runs.default is inspect.Parameter.empty

@@ -3,6 +3,7 @@
 The predicted value is an intersection over union; the true one follows from Dice: D / (2 - D).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from .intervals import Numbers
-from .statistics import Estimate, by_patient, estimate_of
+from .statistics import ANY, Estimate, estimate
 
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -67,8 +68,8 @@ def calibration_of(rows: pd.DataFrame, method: str, dataset: str, modality: str)
     gap = rows["predicted_iou"] - true
     answers = rows.assign(true_iou=true, gap=gap, error=gap.abs())
     predicted_level, true_level, gap_level, error_level = (
-        estimate_of(list(by_patient(answers, name).values()), len(answers))
-        for name in ("predicted_iou", "true_iou", "gap", "error")
+        estimate(answers, name, span=span)
+        for name, span in (("predicted_iou", ANY), ("true_iou", (0.0, 1.0)), ("gap", ANY), ("error", (0.0, math.inf)))
     )
     predicted = answers["predicted_iou"].to_numpy(np.float64)
     varied = len(answers) > 1 and np.ptp(predicted) > 0 and np.ptp(true.to_numpy()) > 0

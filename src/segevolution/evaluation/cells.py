@@ -4,10 +4,9 @@ import math
 from enum import StrEnum
 from typing import Self
 
-import numpy.typing as npt
-
 from .comparisons import in_brackets, p_in_words
 from .intervals import FEWEST, Interval, interval_of
+from .patient_values import PatientValues
 from .retention import Kept
 from .statistics import Difference, Estimate, Verdict
 
@@ -100,9 +99,14 @@ def interval_cell(interval: Interval) -> Cell:
     return Cell(text, interval.mean, interval.low, interval.high)
 
 
-def paired_cell(differences: npt.ArrayLike) -> Cell:
-    """ "+0.104 [+0.061, +0.150]" of the patients' paired differences; a dash without patients."""
-    interval = interval_of(differences)
+def paired_cell(differences: PatientValues, reach: float = 1.0) -> Cell:
+    """ "+0.104 [+0.061, +0.150]" of the patients' paired differences; a dash without patients.
+
+    Args:
+        differences: one a patient.
+        reach: the largest difference that there can be.
+    """
+    interval = interval_of(differences.sample, differences.runs).within((-reach, reach))
     if not interval.count:
         return Cell(MISSING)
     if not interval.shown:

@@ -136,10 +136,11 @@ def primary_finding(table: pd.DataFrame, question: PrimaryQuestion) -> PrimaryFi
         sentence = claim(question.method, question.reference, metric, change, change.p, question.where)
         return PrimaryFinding(question, change, None, answer, sentence, pairs)
     few = change.estimate.patients < FEWEST or change.ranked
-    tested = equivalence([] if few else change.values, question.margin, runs=change.runs)
+    tested = equivalence([] if few else change.values, question.margin, change.runs)
     apart = tested.lost or tested.low > tested.margin
     answer = "yes" if tested.kept else "no" if apart else "not shown"
-    size = in_brackets(change.estimate, "+")
+    size = f"{change.estimate.mean:+.3f}"
+    size += f", bounds {bounds_in_words(tested)} (each holds with 95 %)" if change.estimate.shown else ""
     sentences = {
         "yes": f"{question.method} is equal to {question.reference} within {question.margin:g}",
         "no": f"{question.method} differs from {question.reference} by more than {question.margin:g}",
@@ -164,6 +165,11 @@ def claim(method: str, reference: str, metric: Metric, change: Difference, corre
         return f"It is not shown that {method} and {reference} differ {where}: {numbers_text}."
     better = (verdict is Verdict.HIGHER) == (metric.better == "higher")
     return f"{method} is {'better' if better else 'worse'} than {reference} {where}: {numbers_text}."
+
+
+def bounds_in_words(tested: Equivalence) -> str:
+    """ "-0.012 to +0.004", the one-sided bounds that decide an equivalence."""
+    return f"{tested.low:+.3f} to {tested.high:+.3f}"
 
 
 def p_in_words(p: float) -> str:

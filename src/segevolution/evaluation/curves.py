@@ -7,6 +7,7 @@ from the same patients' values at every point.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..metrics import METRICS
-from .intervals import Interval, RunVariance, interval_of, seed_variance
-from .statistics import by_patient
+from .intervals import Interval, interval_of
+from .patient_values import PatientValues, Person, combine, last_minus_first, level_values
 
 Values = npt.NDArray[np.float64]
 
@@ -24,28 +25,32 @@ DICE_SPAN = METRICS["dice"].span
 
 @dataclass(frozen=True, eq=False)
 class PatientCurve:
-    """One method's values of the same patients at several places.
+    """One method's values of the same patients at several places, or its differences to another.
 
     Attributes:
         label: of the line.
         at: (places,) increasing, in the coordinate's unit.
-        values: (patients, places), each averaged over runs, cases and structures.
-        people: (dataset, patient) of each row of the values.
-        runs: of each place, what training seeds add to the variance of the mean; empty with one seed.
+        places: the values at each place, all of the same patients.
     """
 
     label: str
     at: tuple[float, ...]
-    values: Values
-    people: tuple[tuple[str, str], ...]
-    runs: tuple[tuple[RunVariance, ...], ...] = ()
+    places: tuple[PatientValues, ...]
+
+    @cached_property
+    def values(self) -> Values:
+        """(patients, places), each averaged over runs, cases and structures."""
+        return np.array([place.sample for place in self.places]).T
+
+    @property
+    def people(self) -> tuple[Person, ...]:
+        """(dataset, patient) of each row of the values."""
+        return tuple(self.places[0].values)
 
     @property
     def intervals(self) -> list[Interval]:
-        """The mean of each place with its interval over patients and seeds."""
-        runs = self.runs or ((),) * len(self.at)
-        columns = zip(self.values.T, runs, strict=True)
-        return [interval_of(column, runs=added).within(DICE_SPAN) for column, added in columns]
+        """The mean of each place with its interval over patients and training runs."""
+        return [_interval(place) for place in self.places]
 
     @property
     def means(self) -> list[float]:
@@ -54,20 +59,15 @@ class PatientCurve:
 
     def area(self) -> Interval:
         """Area under the curve over the width of its places: the mean value along the way (trapezoids)."""
-        return interval_of(self.areas()).within(DICE_SPAN)
+        return _interval(self.areas())
 
-    def areas(self) -> Values:
-        """(patients,): each patient's area; the value itself where there is one place."""
-        return areas(self.values, self.at)
+    def areas(self) -> PatientValues:
+        """Each patient's area; the value itself where there is one place."""
+        return combine(self.places, partial(areas, at=self.at))
 
-    def shared(self, other: "PatientCurve") -> tuple[Values, Values]:
-        """The values of both curves of the patients that both have, (patients, places) each."""
-        both = [person for person in self.people if person in set(other.people)]
-        mine, others = (
-            one.values[[one.people.index(person) for person in both]] if both else one.values[:0]
-            for one in (self, other)
-        )
-        return mine, others
+    def rises(self) -> PatientValues:
+        """Each patient's last value minus the first."""
+        return combine(self.places, last_minus_first)
 
     def place_of_loss(self, loss: float) -> float:
         """Where the mean first lies so much below its first value, between places on a line; infinite where never."""
@@ -76,6 +76,10 @@ class PatientCurve:
             if after >= loss:
                 return left + (right - left) * (loss - before) / (after - before)
         return math.inf
+
+
+def _interval(values: PatientValues) -> Interval:
+    return interval_of(values.sample, values.runs).within(DICE_SPAN)
 
 
 def areas(values: Values, at: Sequence[float]) -> Values:
@@ -109,28 +113,15 @@ def curve(label: str, parts: Iterable[tuple[float, pd.DataFrame]], metric: str =
         parts: place and its rows, of one method, which differ in no other coordinate.
         metric: a column.
     """
-    rows = dict(sorted(parts, key=lambda part: part[0]))
-    if not rows:
+    return curve_of(label, [(at, level_values(rows, metric)) for at, rows in parts])
+
+
+def curve_of(label: str, places: Iterable[tuple[float, PatientValues]]) -> PatientCurve | None:
+    """The same from the values at each place."""
+    in_order = sorted(places, key=lambda place: place[0])
+    if not in_order:
         return None
-    people = [by_patient(part, metric) for part in rows.values()]
-    shared = sorted(set.intersection(*(set(one) for one in people)))
+    shared = sorted(set.intersection(*(set(values.values) for _, values in in_order)))
     if not shared:
         return None
-    values = np.array([[one[person] for one in people] for person in shared])
-    runs = tuple(_of_seeds(part, shared, metric) for part in rows.values())
-    return PatientCurve(label, tuple(rows), values, tuple(shared), runs)
-
-
-def _of_seeds(rows: pd.DataFrame, people: Sequence[tuple[str, str]], metric: str) -> tuple[RunVariance, ...]:
-    """What training seeds add to the variance of the mean over the patients whom every seed answered."""
-    seeds = sorted(set(rows["seed"]))
-    if len(seeds) < 2:
-        return ()
-    seed_means = [by_patient(rows[rows["seed"] == seed], metric) for seed in seeds]
-    common = [person for person in people if all(person in values for values in seed_means)]
-    added = (
-        seed_variance([float(np.mean([values[person] for person in common])) for values in seed_means])
-        if common
-        else None
-    )
-    return () if added is None else (added,)
+    return PatientCurve(label, tuple(at for at, _ in in_order), tuple(values.only(shared) for _, values in in_order))

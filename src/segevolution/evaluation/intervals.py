@@ -73,9 +73,7 @@ class RunVariance:
     freedom: float
 
 
-def interval_of(
-    values: npt.ArrayLike, *, runs: Sequence[RunVariance] = (), level: float = LEVEL, seed: int = 0
-) -> Interval:
+def interval_of(values: npt.ArrayLike, runs: Sequence[RunVariance], *, level: float = LEVEL, seed: int = 0) -> Interval:
     """The interval of a mean: on each side the wider of Student's t and the studentised bootstrap.
 
     In the bootstrap each resample's mean is divided by its own standard error; the quantiles of that ratio take the
@@ -83,8 +81,9 @@ def interval_of(
 
     Args:
         values: (patients,), each patient's value averaged over its runs; missing ones (NaN) are left out.
-        runs: what training adds: the standard error becomes the root of all variances' sum, and the bounds widen for
-            the few degrees of freedom of the runs (Welch and Satterthwaite).
+        runs: what training adds, empty for values that no training stands behind: the standard error becomes the root
+            of all variances' sum, and the bounds widen for the few degrees of freedom of the runs (Welch and
+            Satterthwaite).
         level: of confidence.
         seed: of the resampling.
 
@@ -111,14 +110,16 @@ def interval_of(
     return Interval(mean, mean - high * scale, mean - low * scale, error, count)
 
 
-def interval_of_share(shares: npt.ArrayLike, *, level: float = LEVEL) -> Interval:
+def interval_of_share(shares: npt.ArrayLike, runs: Sequence[RunVariance], *, level: float = LEVEL) -> Interval:
     """The mean of shares in [0, 1], one a patient, with the exact interval of as many yes and no (Clopper 1934).
 
     Of shares that are no plain 0 or 1 it holds more than `level`, since they vary less. Never without width: that
-    nobody of six did shows no share of 0.
+    nobody of six did shows no share of 0. Where runs add to the variance, it is on each side the wider of the exact one
+    and `interval_of`.
 
     Args:
         shares: (patients,); missing ones (NaN) are left out.
+        runs: what training adds, see `interval_of`.
         level: of confidence.
     """
     sample = _present(shares)
@@ -128,11 +129,17 @@ def interval_of_share(shares: npt.ArrayLike, *, level: float = LEVEL) -> Interva
     tail = (1 - level) / 2
     low = float(stats.beta.ppf(tail, total, count - total + 1)) if total > 0 else 0.0
     high = float(stats.beta.isf(tail, total + 1, count - total)) if total < count else 1.0
-    return Interval(total / count, low, high, math.nan, count)
+    exact = Interval(total / count, low, high, math.nan, count)
+    if count < 2 or not any(run.variance > 0 for run in runs):
+        return exact
+    over_runs = interval_of(sample, runs, level=level).within((0.0, 1.0))
+    return replace(exact, low=min(low, over_runs.low), high=max(high, over_runs.high))
 
 
 def interval_of_median(values: npt.ArrayLike, *, level: float = LEVEL) -> Interval:
     """The median, infinite values ranked with the others, between two order statistics; it holds at least `level`.
+
+    Over patients alone: what training runs add to the variance of a median is not known here, so a report says so.
 
     Args:
         values: (patients,), of which some may be infinite; missing ones (NaN) are left out.

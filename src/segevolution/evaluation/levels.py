@@ -11,7 +11,8 @@ import pandas as pd
 
 from ..metrics import METRICS, Metric
 from .coordinates import complete
-from .statistics import Estimate, Person, estimate, grouped, patient_levels
+from .patient_values import Person, patient_levels
+from .statistics import Estimate, estimate, grouped
 from .table_questions import Questions, TableQuestion, by_answerers, only_in_words, questions_of
 
 

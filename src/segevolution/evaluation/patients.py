@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .coordinates import QUESTION, complete
-from .statistics import by_patient
+from .patient_values import by_patient
 
 
 @dataclass(frozen=True)

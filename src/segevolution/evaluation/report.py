@@ -44,12 +44,17 @@ PAIRED = (
     "the interval excludes zero."
 )
 KEPT = (
-    "Whether Dice on these data was kept: two one-sided tests, over all kinds of prompt. Kept: both bounds, each of "
-    "which holds with 95 %, lie inside the margin, and the corrected p is below .05. Not shown is not kept."
+    "Whether Dice on these data was kept: two one-sided tests, over all kinds of prompt and contexts. Kept: both "
+    "bounds, each of which holds with 95 %, lie inside the margin, and the corrected p is below .05. Not shown is not "
+    "kept."
 )
 CALIBRATED = (
-    "The overlap (intersection over union) that the network predicts of its own answers, against the true one. Gap: "
-    "predicted minus true, above zero where it thinks too well of itself."
+    "The overlap (intersection over union) that the network predicts of its own answers, against the true one, over "
+    "all kinds of prompt and contexts. Gap: predicted minus true, above zero where it thinks too well of itself."
+)
+RANKED = (
+    "Medians, in which an empty answer is infinitely far. Their intervals are over patients alone: what training runs "
+    "add to the variance of a median is not in them."
 )
 _DOTS = f"Dots are patients; a marker is the method's {{centre}}, with its 95 % interval from {FEWEST} patients on."
 
@@ -62,8 +67,8 @@ def write_report(
     training: Sequence[TrainingCurve] = (),
     *,
     latex: bool = False,
-) -> Path:
-    """Write the files of `report_files` into a folder; returns the HTML file.
+) -> tuple[Path, ...]:
+    """Write the files of `report_files` into a folder, and return them, the page first.
 
     Args:
         table: the rows of results.parquet.
@@ -119,13 +124,16 @@ def _primary(shown: Findings) -> list[Block]:
         f"{question.method} against {question.reference} {question.where}. Left: each line a patient; solid: better "
         "with the method, dashed: worse. Right: the differences"
     )
+    interval = "its 95 % interval"
+    if question.margin is not None:
+        interval = "both one-sided 95 % bounds of the test of equivalence"
     caption += {
         "ranked": f": their pseudomedian, since infinite ones are ranked, n = {primary.change.estimate.patients}.",
-        "shown": f": their mean and its 95 % interval, n = {primary.change.estimate.patients}.",
+        "shown": f": their mean and {interval}, n = {primary.change.estimate.patients}.",
         "few": f": their mean, n = {primary.change.estimate.patients}: too few for an interval.",
     }["ranked" if primary.change.ranked else "shown" if primary.change.estimate.shown else "few"]
     if question.margin is not None:
-        caption += f" Shaded: the margin of {question.margin:g}; the bounds are those of the test of equivalence."
+        caption += f" Shaded: the margin of {question.margin:g}."
     blocks: list[Block] = [
         Heading("Primary question"),
         VerdictBlock(question.words, primary.answer, primary.sentence, _turn_of_answer(primary)),
@@ -200,7 +208,9 @@ def _other_metrics(shown: Findings) -> list[Block]:
     blocks: list[Block] = []
     for table in shown.metrics:
         if table.metric.name != "dice":
-            blocks += [Heading(metric_title(table)), level_rows(table, shown.methods)]
+            blocks.append(Heading(metric_title(table)))
+            blocks += [Text((RANKED,))] if table.metric.distance else []
+            blocks.append(level_rows(table, shown.methods))
             blocks.append(levels_picture(shown, table.metric.name))
     return blocks
 

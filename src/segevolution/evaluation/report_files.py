@@ -19,27 +19,33 @@ from .plots import rendering
 MARKDOWN, PAGE, FIGURES, TABLES = "report.md", "report.html", "figures", "tables"
 
 
-def write_blocks(blocks: Sequence[Block], folder: Path, title: str, *, latex: bool = False) -> Path:
-    """Write all files of a report, each whole or not at all; returns the HTML file.
+def write_blocks(blocks: Sequence[Block], folder: Path, title: str, *, latex: bool = False) -> tuple[Path, ...]:
+    """Write all files of a report, each whole or not at all.
 
     Args:
         title: of the page's window.
         latex: write every table as LaTeX, too.
+
+    Returns:
+        The files, the page first.
     """
     drawings = {}
+    files = [folder / PAGE, folder / MARKDOWN]
     for block in blocks:
         if isinstance(block, Picture):
             drawing = drawings[block.name] = rendering.render(block.draw, screen=block.is_scan)
             for form, content in (("svg", drawing.svg), ("pdf", drawing.pdf), ("png", drawing.png)):
-                with replacing(folder / FIGURES / f"{block.name}.{form}") as temporary:
+                files.append(folder / FIGURES / f"{block.name}.{form}")
+                with replacing(files[-1]) as temporary:
                     temporary.write_bytes(content)
     for table, heading in named_tables(blocks):
-        write_text(folder / TABLES / f"{table.name}.csv", csv_text(table))
-        if latex:
-            write_text(folder / TABLES / f"{table.name}.tex", latex_table(table, heading))
+        texts = {"csv": csv_text(table), **({"tex": latex_table(table, heading)} if latex else {})}
+        for form, text in texts.items():
+            files.append(folder / TABLES / f"{table.name}.{form}")
+            write_text(files[-1], text)
     write_text(folder / MARKDOWN, markdown(blocks))
     write_text(folder / PAGE, page(blocks, title, drawings))
-    return folder / PAGE
+    return tuple(files)
 
 
 def named_tables(blocks: Sequence[Block]) -> list[tuple[Table, str]]:

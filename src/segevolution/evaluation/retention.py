@@ -31,7 +31,7 @@ class Kept(StrEnum):
 
 @dataclass(frozen=True)
 class Retention:
-    """The change of one dataset over all kinds of prompt, unchanged scans and first answers.
+    """The change of one dataset over all kinds of prompt and contexts, unchanged scans and first answers.
 
     Attributes:
         method: against `reference`.
@@ -98,7 +98,7 @@ def retention_of(
         sides = [rows[rows["method"] == name].set_index(where)["dice"].sort_index() for name in (reference, method)]
         before = sides[0][~sides[0].index.duplicated()].reindex(sides[1].index)
         unchanged = bool(len(before) and before.equals(sides[1]))
-        tested = equivalence(change.values, margin, runs=change.runs)
+        tested = equivalence(change.values, margin, change.runs)
         losable = sum(pair.reference > margin for pair in patient_pairs(rows, method, reference))
         p = tested.p if losable >= FEWEST else math.nan
         left_alone = modality in by_design

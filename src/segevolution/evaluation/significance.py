@@ -145,7 +145,7 @@ class Equivalence:
 
 
 def equivalence(
-    differences: npt.ArrayLike, margin: float, *, runs: Sequence[RunVariance] = (), level: float = LEVEL
+    differences: npt.ArrayLike, margin: float, runs: Sequence[RunVariance], *, level: float = LEVEL
 ) -> Equivalence:
     """Two one-sided tests (Schuirmann 1987): is the mean above -margin, and is it below margin?
 
@@ -163,7 +163,7 @@ def equivalence(
     """
     if not margin > 0:
         raise ValueError(f"a margin of {margin:g} keeps nothing; give a positive one.")
-    interval = interval_of(differences, runs=runs, level=2 * level - 1)
+    interval = interval_of(differences, runs, level=2 * level - 1)
     mean, count, error = interval.mean, interval.count, interval.error
     if count < 2:
         return Equivalence(mean, math.nan, math.nan, margin, count, math.nan, math.nan)

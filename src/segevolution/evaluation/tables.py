@@ -17,14 +17,17 @@ from .cells import (
     turn_of,
     turn_of_kept,
 )
-from .comparisons import MethodComparison, in_brackets
+from .comparisons import MethodComparison, bounds_in_words, in_brackets
 from .findings import Findings, Work
 from .intervals import FEWEST
 from .levels import LevelRow, MetricTable, StructureTable
 from .retention import Retention
 
 _BOUNDS = "Bounds: each holds with 95 % (two one-sided tests against the margin); none below six patients."
-_RANKED = "Median, with the interval of its order statistics; an answer that is empty counts as infinitely far."
+_RANKED = (
+    "Median, with the interval of its order statistics over patients alone, without what training runs add; an answer "
+    "that is empty counts as infinitely far."
+)
 
 
 def metric_title(table: MetricTable) -> str:
@@ -96,7 +99,7 @@ def retention_rows(retention: Sequence[Retention]) -> Table:
         tested, estimate = kept_data.equivalence, kept_data.change.estimate
         bounds = Cell(MISSING)
         if estimate.patients >= FEWEST:
-            bounds = Cell(f"{tested.low:+.3f} to {tested.high:+.3f}", low=tested.low, high=tested.high)
+            bounds = Cell(bounds_in_words(tested), low=tested.low, high=tested.high)
         change = Cell(MISSING) if not estimate.patients else Cell(f"{estimate.mean:+.3f}", estimate.mean)
         where = (kept_data.method, place(kept_data.dataset, kept_data.modality))
         margin = Cell(f"{tested.margin:g}", tested.margin)
@@ -108,7 +111,7 @@ def retention_rows(retention: Sequence[Retention]) -> Table:
 
 
 def calibration_rows(calibration: Sequence[IouCalibration]) -> Table:
-    """Rows: method and dataset, over all kinds of prompt."""
+    """Rows: method and dataset, over all kinds of prompt and contexts."""
     rows = []
     for one in calibration:
         bins = "; ".join(f"{part.predicted:.2f}: {part.true:.2f} ({part.answers})" for part in one.bins)

@@ -2,7 +2,6 @@
 
 import itertools
 
-import numpy as np
 import pytest
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from segevolution.appearance import SHIFTS
 from segevolution.evaluation.cells import Judgement
 from segevolution.evaluation.curves import CurvePanel, PatientCurve
+from segevolution.evaluation.patient_values import PatientValues
 from segevolution.evaluation.plots.curves import draw_curves
 from segevolution.evaluation.plots.forest import ForestRow, draw_forest
 from segevolution.evaluation.plots.style import STYLE
@@ -48,7 +48,8 @@ def test_the_words_beside_a_forest_lie_inside_it(method):
 @pytest.mark.parametrize("count", [1, 2, 3, 10])
 def test_the_words_below_neighbouring_curves_do_not_meet(count):
     shifts = sorted(SHIFTS.items(), key=lambda item: -len(item[1].unit))[:count]
-    line = PatientCurve("base", (0.0, 1.0), np.array([[0.8, 0.7]]), (("ours", "a"),))
+    places = tuple(PatientValues({("ours", "a"): value}, 1, {}, {}) for value in (0.8, 0.7))
+    line = PatientCurve("base", (0.0, 1.0), places)
     panels = [CurvePanel(name, shift.unit, (line,)) for name, shift in shifts]
     with rc_context(STYLE):
         figure = draw_curves(panels)

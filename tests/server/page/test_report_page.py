@@ -37,7 +37,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 )
     primary = PrimaryQuestion("lora", "base", "a_dataset_with_a_rather_long_name", "text")
     table = pd.DataFrame(rows, columns=SCHEMA.names)
-    return write_report(table, tmp_path_factory.mktemp("report"), Analysis("toy", "base", primary=primary))
+    return write_report(table, tmp_path_factory.mktemp("report"), Analysis("toy", "base", primary=primary))[0]
 
 
 @pytest.fixture

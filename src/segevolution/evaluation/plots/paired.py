@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from ...metrics import METRICS, Metric
 from ..cells import difference_cells, place
-from ..comparisons import MethodComparison, PrimaryFinding
+from ..comparisons import MethodComparison, PrimaryFinding, bounds_in_words
 from ..patients import PatientPair
+from ..significance import Equivalence
 from ..statistics import Difference
 from .style import BAND, GAIN, INK, LOSS, QUIET, WIDTH, FiniteScale, finite_scale, panel_grid, shortened
 
@@ -66,21 +67,19 @@ def draw_primary(primary: PrimaryFinding) -> Figure:
     panel = PairedPanel(
         question.where, question.reference, question.method, primary.pairs, primary.change, METRICS[question.metric]
     )
-    bounds = None
-    if primary.equivalence is not None and primary.change.estimate.shown:
-        bounds = primary.equivalence.low, primary.equivalence.high
-    return draw_pair_and_difference(panel, question.margin, bounds)
+    tested = primary.equivalence if primary.change.estimate.shown else None
+    return draw_pair_and_difference(panel, question.margin, tested)
 
 
 def draw_pair_and_difference(
-    panel: PairedPanel, margin: float | None = None, bounds: tuple[float, float] | None = None
+    panel: PairedPanel, margin: float | None = None, tested: Equivalence | None = None
 ) -> Figure:
     """A panel of lines, and beside it the differences.
 
     Args:
         panel: the patients.
         margin: within which a difference counts as none; shaded.
-        bounds: of the mean, where they are others than those of its 95 % interval.
+        tested: whose one-sided bounds stand in the place of the mean's 95 % interval.
     """
     figure = Figure(figsize=(0.8 * WIDTH, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
@@ -91,7 +90,7 @@ def draw_pair_and_difference(
     better = "" if panel.metric.better == "higher" else ", lower is better"
     left.set_ylabel(f"{panel.metric.title}{better}")
     left.set_title("each line a patient", fontsize=7.5)
-    _draw_differences(right, panel, margin, bounds)
+    _draw_differences(right, panel, margin, tested)
     return figure
 
 
@@ -112,7 +111,7 @@ def _draw_lines(axes: Axes, panel: PairedPanel, scale: FiniteScale) -> None:
     axes.grid(axis="y")
 
 
-def _draw_differences(axes: Axes, panel: PairedPanel, margin: float | None, bounds: tuple[float, float] | None) -> None:
+def _draw_differences(axes: Axes, panel: PairedPanel, margin: float | None, tested: Equivalence | None) -> None:
     """A dot a patient, beside them the mean, or of ranks the pseudomedian, and its interval where there is one."""
     estimate = panel.change.estimate
     if margin is not None:
@@ -126,7 +125,7 @@ def _draw_differences(axes: Axes, panel: PairedPanel, margin: float | None, boun
     for x, value in zip(np.linspace(-0.16, 0.16, count) if count > 1 else [0.0], panel.change.values, strict=True):
         y = math.copysign(scale.infinite, value) if math.isinf(value) else value
         axes.plot([x], [y], marker="o", markersize=3.5, color=QUIET, ls="none")
-    low, high = bounds or (estimate.low, estimate.high)
+    low, high = (estimate.low, estimate.high) if tested is None else (tested.low, tested.high)
     if math.isfinite(estimate.mean):
         axes.plot([0.45], [estimate.mean], marker="s", markersize=5, color=INK, ls="none")
     if math.isfinite(low) and math.isfinite(high):
@@ -135,7 +134,8 @@ def _draw_differences(axes: Axes, panel: PairedPanel, margin: float | None, boun
     axes.set_xticks([0, 0.45], ["patients", "pseudomedian" if panel.change.ranked else "mean"])
     axes.grid(axis="y")
     axes.set_title(f"{shortened(panel.method, 20)} minus {shortened(panel.reference, 20)}", fontsize=7.5)
-    axes.set_xlabel(f"{difference_cells(panel.change)[0]}, n = {estimate.patients}", fontsize=7.5)
+    size = difference_cells(panel.change)[0] if tested is None else f"{tested.mean:+.3f}, {bounds_in_words(tested)}"
+    axes.set_xlabel(f"{size}, n = {estimate.patients}", fontsize=7.5)
     if not math.isnan(scale.infinite):
         ticks = [tick for tick in axes.get_yticks() if abs(tick) <= scale.end]
         ends = [-scale.infinite, scale.infinite]

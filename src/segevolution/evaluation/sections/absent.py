@@ -6,6 +6,7 @@ from ..blocks import Block, Heading, Table, Text
 from ..cells import Cell, count_cell
 from ..coordinates import absent, complete, present
 from ..intervals import interval_of_share
+from ..patient_values import level_values
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
@@ -15,8 +16,9 @@ GOOD = 0.5  # Dice
 _HOW = (
     "Structures that are known to lie outside the field of view are asked for by their names; the right answer is "
     f"nothing. Alarms: the share of answers above {ALARM_ML:g} ml, each patient's share first, then their mean, with "
-    "the exact interval of a share of patients; not warned: those of them beside which a user would be told no reason "
-    "for doubt (volume, place, expected overlap). Median: of all answers, empty ones among them."
+    "the exact interval of a share of patients, or that over patients and training runs where it is wider; not warned: "
+    "those of them beside which a user would be told no reason for doubt (volume, place, expected overlap). Median: of "
+    "all answers, empty ones among them."
 )
 
 
@@ -27,8 +29,10 @@ def absent_section(results: StudyResults) -> list[Block]:
     if rows.empty:
         return []
     lines = []
-    for (method, dataset, modality, context), group in grouped(rows, ("method", "dataset", "modality", "context")):
-        where = (method, question_in_words(rows, f"{modality} ({dataset})", context))
+    for (method, dataset, modality, context, windows), group in grouped(
+        rows, ("method", "dataset", "modality", "context", "windows")
+    ):
+        where = (method, question_in_words(rows, f"{modality} ({dataset})", context, windows=windows))
         lines.append((*where, "all", *_cells(group)))
         for (structure,), part in grouped(group, ("structure",)):
             lines.append((*where, structure, *_cells(part)))
@@ -82,8 +86,8 @@ def _cells(rows: pd.DataFrame) -> tuple[str, ...]:
 
 def _share(rows: pd.DataFrame, which: "pd.Series[bool]") -> Cell:
     """The mean over patients of the share of answers, with its interval."""
-    shares = which.groupby([rows["dataset"], rows["patient"]]).mean().to_numpy()
-    interval = interval_of_share(shares)
+    shares = level_values(rows.assign(share=which.astype(float)), "share")
+    interval = interval_of_share(shares.sample, shares.runs)
     if not interval.shown:
         return Cell(f"{interval.mean:.2f}", interval.mean)
     text = f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"

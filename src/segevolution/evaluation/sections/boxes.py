@@ -9,7 +9,7 @@ import pandas as pd
 from ..blocks import Block, Heading, Picture, Table, Text
 from ..cells import count_cell, interval_cell
 from ..coordinates import complete, present
-from ..curves import CurvePanel, PatientCurve, Values, curve
+from ..curves import CurvePanel, PatientCurve, curve
 from ..plots.curves import draw_curves
 from ..statistics import grouped
 from .results import StudyResults, question_in_words
@@ -94,7 +94,7 @@ def _line(unit: str, one: PatientCurve) -> tuple[str, ...]:
 
 def _lost_at(one: PatientCurve) -> str:
     """The error at which .05 is lost; of shares on either side of 0."""
-    sides = [PatientCurve(one.label, at, values, one.people) for at, values in _sides(one)]
+    sides = list(_sides(one))
     places = [side.place_of_loss(LOST) for side in sides]
     signs = [-1 if side.at[-1] < 0 else 1 for side in sides]
     places_in_words = [
@@ -103,10 +103,11 @@ def _lost_at(one: PatientCurve) -> str:
     return " and ".join(places_in_words) or "never"
 
 
-def _sides(one: PatientCurve) -> Iterator[tuple[tuple[float, ...], Values]]:
-    """The curve from 0 upwards, and from 0 downwards (places negative, in falling order)."""
+def _sides(one: PatientCurve) -> Iterator[PatientCurve]:
+    """The curve from 0 downwards (places negative, in falling order), and from 0 upwards."""
     upward = [number for number, at in enumerate(one.at) if at >= 0]
     downward = [number for number, at in enumerate(one.at) if at <= 0][::-1]
     for numbers in (downward, upward):
         if len(numbers) > 1:
-            yield tuple(one.at[number] for number in numbers), one.values[:, numbers]
+            at = tuple(one.at[number] for number in numbers)
+            yield PatientCurve(one.label, at, tuple(one.places[number] for number in numbers))

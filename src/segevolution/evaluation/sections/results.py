@@ -1,5 +1,6 @@
 """What a section of a report is made from."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -30,3 +31,14 @@ def question_in_words(rows: pd.DataFrame, prompt: str, context: str, **coordinat
     parts = [prompt, *([f"context {context}"] if rows["context"].nunique() > 1 else [])]
     words = in_words(list(several), list(several.values()), prompt)
     return ", ".join([*parts, *([words] if words else [])])
+
+
+def learned_from(rows: pd.DataFrame) -> str:
+    """How many patients a method's runs learned from: "5", or "3 to 4" where seeds or folds differ."""
+    return range_in_words(rows["trained_on"].tolist())
+
+
+def range_in_words(numbers: Collection[int]) -> str:
+    """ "5", or "3 to 5"."""
+    least, most = min(numbers), max(numbers)
+    return f"{least}" if least == most else f"{least} to {most}"

@@ -4,13 +4,15 @@ A second look that only helps with exact boxes, and takes more away the worse th
 away of the truth. One that helps as much with inexact boxes looks at the image.
 """
 
-import numpy as np
+from functools import partial
+
 import pandas as pd
 
 from ..blocks import Block, Heading, Table, Text
-from ..cells import count_cell, paired_cell
+from ..cells import MISSING, Cell, count_cell, paired_cell
 from ..coordinates import complete, in_words, present, varying
-from ..statistics import by_patient, grouped, paired
+from ..patient_values import PatientValues, Person, by_patient, combine, last_minus_first, paired, patient_values
+from ..statistics import grouped
 from .results import StudyResults, question_in_words
 
 _SAME = ("run", "case", "structure", "prompt_seed")
@@ -37,23 +39,25 @@ def windows_section(results: StudyResults) -> list[Block]:
     ):
         if group.groupby([*_SAME, *coordinates], observed=True)["dice"].nunique().max() < 2:
             continue  # a method that never looks closer
-        exact: dict[tuple[str, tuple[str, str]], float] = {}
+        exact: dict[tuple[str, ...], PatientValues] = {}
         for _, part in group.groupby([*coordinates] or ["prompt"], sort=False, observed=True):
-            values = [str(part[name].iloc[0]) for name in coordinates]
+            values = {name: str(part[name].iloc[0]) for name in coordinates}
             words = question_in_words(rows, prompt, context)
-            words += "".join(f", {word}" for word in (in_words(coordinates, values, prompt),) if word)
+            words += "".join(f", {word}" for word in (in_words(coordinates, [*values.values()], prompt),) if word)
+            others = [value for name, value in values.items() if name not in ("jitter", "jitter_unit")]
             for way in ways:
                 if way == base:
                     continue
-                gains = _gains(part, way, base)
-                if (part["jitter"] == 0).all() and (part["click"] == 0).all():
-                    exact |= {(way, person): gain for person, gain in gains.items()}
-                against = [gain - exact[way, person] for person, gain in gains.items() if (way, person) in exact]
-                change = paired_cell(np.array(list(gains.values())))
-                further = paired_cell(np.array(against))
+                gains = patient_values(part, partial(_gains, way=way, base=base))
+                if (part["jitter"] == 0).all():
+                    exact[way, *others] = gains
+                further = Cell(MISSING)
+                if (way, *others) in exact:
+                    further = paired_cell(combine((exact[way, *others], gains), last_minus_first), reach=2.0)
                 where = (method, f"{modality} ({dataset})", words)
                 means = [f"{float(part[part['windows'] == one]['dice'].mean()):.3f}" for one in (base, way)]
-                lines.append((*where, way or "as preferred", *means, change, further, count_cell(len(gains))))
+                count = count_cell(len(gains.values))
+                lines.append((*where, way or "as preferred", *means, paired_cell(gains), further, count))
     columns = ("method", "data", "prompt", "windows", f"{base}: answers", "answers", "gain", "against exact boxes")
     return [
         Heading(f"Windows against {base or 'as preferred'}"),
@@ -62,7 +66,7 @@ def windows_section(results: StudyResults) -> list[Block]:
     ]
 
 
-def _gains(part: pd.DataFrame, way: str, base: str) -> dict[tuple[str, str], float]:
+def _gains(part: pd.DataFrame, way: str, base: str) -> dict[Person, float]:
     """(dataset, patient) -> mean difference of Dice over the same questions."""
     sides = part[part["windows"].isin([way, base])]
     renamed = sides.assign(method=sides["windows"], windows="")
