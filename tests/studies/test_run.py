@@ -9,8 +9,8 @@ from matplotlib.image import imread
 
 from segevolution.adapters import describe
 from segevolution.errors import RecipeError
+from segevolution.evaluation.patient_values import paired
 from segevolution.evaluation.results import Results, read_table
-from segevolution.evaluation.statistics import paired
 from segevolution.files import sha256
 from segevolution.imaging.prompts import PromptKind
 from segevolution.inference.load import load
@@ -160,6 +160,16 @@ def test_a_lost_report_is_written_again_from_the_parts(study):
         (study.folder / name).unlink()
     assert study().measured == 0
     assert (study.folder / "report.md").read_text("utf-8") == text
+
+
+def test_any_lost_file_of_a_report_is_written_again(study):
+    study()
+    files = {path for path in study.folder.rglob("*") if path.is_file()}
+    for lost in ("report.md", "tables"):
+        path = study.folder / lost
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert study().measured == 0
+        assert {path for path in study.folder.rglob("*") if path.is_file()} == files
 
 
 def test_a_folder_of_another_study_is_refused(study, toy_recipe, changed):

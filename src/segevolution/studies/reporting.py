@@ -20,7 +20,7 @@ from ..evaluation.cells import place
 from ..evaluation.chosen_cases import choose_cases
 from ..evaluation.plots.cases import draw_case
 from ..evaluation.report import write_report
-from ..evaluation.report_files import PAGE, has_latex
+from ..evaluation.report_files import has_latex
 from ..evaluation.results import Mask, surroundings
 from ..files import check_writable, write_json
 from .jobs import ReportJob
@@ -30,12 +30,13 @@ from .workspace import Workspace
 
 
 class Manifest(BaseModel):
-    """What this package reads of manifest.json again."""
+    """What this package reads of manifest.json again; `report` holds the report's files, relative to the folder."""
 
     model_config = ConfigDict(extra="allow")
 
     study: str
     calls: list[dict[str, Any]] = []
+    report: list[str] = []
     recipe: Any = None
     plan: Any = None
 
@@ -92,14 +93,19 @@ def report(
     """
     folder, results = workspace.folder, workspace.results
     before = read_manifest(folder, job.study)
-    whole = (folder / PAGE).is_file() and results.has_table() and (has_latex(folder) or not latex)
+    had_latex = any(name.endswith(".tex") for name in before.report) or has_latex(folder)
+    files = [folder / name for name in before.report]
+    whole = bool(files) and all(file.is_file() for file in files) and results.has_table() and (had_latex or not latex)
     if call or not whole or any(getattr(before, name) != job.manifest[name] for name in ("recipe", "plan")):
         table = results.join(job.parts, {evaluation.part: evaluation.columns() for evaluation in job.evaluations})
         curves = training_curves(folder / "models", (training.run for training in job.trainings))
         scans = _scans(table, job, workspace)
-        write_report(table, folder, analysis_of(job, warnings), scans, curves, latex=latex or has_latex(folder))
-        calls = [*before.calls, *([dict(call)] if call else [])]
-        write_json(folder / "manifest.json", {"study": job.study, **surroundings(), **job.manifest, "calls": calls})
+        written = write_report(table, folder, analysis_of(job, warnings), scans, curves, latex=latex or had_latex)
+        made = {
+            "calls": [*before.calls, *([dict(call)] if call else [])],
+            "report": [file.relative_to(folder).as_posix() for file in written],
+        }
+        write_json(folder / "manifest.json", {"study": job.study, **surroundings(), **job.manifest, **made})
     else:
         table = results.table()
     note_gates(job, table, workspace)
