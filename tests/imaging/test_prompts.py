@@ -18,6 +18,15 @@ def _full(grid: Grid) -> Prompt:
     )
 
 
+def test_points_may_come_one_by_one_and_what_is_no_list_of_them_is_refused() -> None:
+    places, off = [(1, 2, 3), (0, 5, 6)], [(4, 0, 0)]
+    prompt = Prompt.make(_GRID, points=(place for place in places), negative_points=iter(off))
+    assert prompt == Prompt.make(_GRID, points=places, negative_points=off)
+    for bad in (None, 3):
+        with pytest.raises(PromptError, match="a list of positions"):
+            Prompt.make(_GRID, text="liver", points=bad)  # type: ignore[arg-type]
+
+
 def _covered(box: Box, shape: tuple[int, int, int]) -> np.ndarray:
     mask = np.zeros(shape, bool)
     (x0, y0, z0), (x1, y1, z1) = (np.rint(corner).astype(int) for corner in (box.low, box.high))

@@ -278,6 +278,23 @@ def test_a_prompt_that_cannot_be_answered_is_refused(network: TinyBackbone) -> N
     assert session.segment([]) == []
 
 
+def test_prompts_may_come_one_by_one(network: TinyBackbone) -> None:
+    session = Session(network, patient())
+    prompts = [Prompt(session.volume.grid, name) for name in ("liver", "spleen")]
+    answers = session.segment(prompt for prompt in prompts)
+    assert [answer.prompt for answer in answers] == prompts
+    point = session.segment(points=(place for place in [(10, 12, 6)]))
+    assert point.prompt == Prompt.make(session.volume.grid, points=[(10, 12, 6)])
+    stray = Prompt(Grid((40, 36, 18), np.eye(4)), "liver")
+    with pytest.raises(PromptError, match="another grid"):
+        session.check(prompt for prompt in [*prompts, stray])
+    with pytest.raises(PromptError, match="give either"):
+        session.segment(prompts[0], points=[(10, 12, 6)])  # type: ignore[call-overload]
+    for bad in ({"text": "liver"}, 3):
+        with pytest.raises(PromptError, match="is no Prompt"):
+            session.segment(bad)  # type: ignore[call-overload]
+
+
 def test_options_and_arguments_of_another_kind_are_refused_in_a_sentence(network: TinyBackbone) -> None:
     for option in ({"windows": "rio"}, {"precision": "fp64"}, {"context": "zz"}, {"batch": 0}, {"batch": True}):
         with pytest.raises(PromptError, match=f"^{next(iter(option))} is "):

@@ -1,6 +1,6 @@
 """An axis-aligned box on a grid: which voxels it holds, and what becomes of it at the image's border."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,6 +120,13 @@ def point(values: npt.ArrayLike) -> Point:
     if numbers.shape != (3,) or not np.isfinite(numbers).all():
         raise PromptError(f"a point needs three finite numbers x,y,z; this one is {numbers.tolist()}.")
     return float(numbers[0]), float(numbers[1]), float(numbers[2])
+
+
+def points_from_numbers(places: Iterable[npt.ArrayLike]) -> list[Point]:
+    """Any number of points; raises PromptError where one is not three finite numbers."""
+    if not isinstance(places, Iterable):
+        raise PromptError(f"points are a list of positions x,y,z, not {places!r}.")
+    return [point(place) for place in places]
 
 
 def _whole(values: Floats) -> Triple:

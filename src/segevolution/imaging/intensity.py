@@ -318,7 +318,7 @@ NORMALISERS: dict[str, Normaliser] = {
 
 
 def _differ(low: float, high: float) -> bool:
-    return high - low >= LEAST_SPAN and np.float32(low) < np.float32(high)
+    return high - low >= LEAST_SPAN and bool(np.float32(low) < np.float32(high))
 
 
 def normalise(image: Array, recipe: str, modality: Modality | None) -> Image:

@@ -6,7 +6,7 @@ a kind of prompt: here a line in `PromptKind` and `_FIELDS` and its field; how a
 a network that takes it is told, in `inference/frame_prompt.py`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -16,7 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PromptError, VolumeError
-from .boxes import Box, Point, box_from_mm, box_from_numbers, clipped, corners, point, span_mm, voxel_ranges
+from .boxes import (
+    Box,
+    Point,
+    box_from_mm,
+    box_from_numbers,
+    clipped,
+    corners,
+    point,
+    points_from_numbers,
+    span_mm,
+    voxel_ranges,
+)
 from .grid import Grid, Turn
 from .regions import PackedMask, Region
 
@@ -263,8 +274,8 @@ class Prompt:
         grid: Grid,
         *,
         text: str | None = None,
-        points: Sequence[Sequence[float]] = (),
-        negative_points: Sequence[Sequence[float]] = (),
+        points: Iterable[Sequence[float]] = (),
+        negative_points: Iterable[Sequence[float]] = (),
         box: Sequence[float] | None = None,
         mm: bool = False,
     ) -> "Prompt":
@@ -280,10 +291,11 @@ class Prompt:
         """
         if not isinstance(grid, Grid):
             raise PromptError(f"a prompt lies on a Grid, such as volume.grid, not on a {type(grid).__name__}.")
-        spots = [point(place) for place in (*points, *negative_points)]
+        on, off = points_from_numbers(points), points_from_numbers(negative_points)
+        spots = [*on, *off]
         if mm:
             spots = [point(row) for row in voxels_from_mm(grid, spots, "point")]
-        labels = (1,) * len(points) + (0,) * len(negative_points)
+        labels = (1,) * len(on) + (0,) * len(off)
         voxel_box = None if box is None else box_from_numbers(box)
         notes: tuple[str, ...] = ()
         if voxel_box is not None and mm:

@@ -6,13 +6,14 @@ spleen, kidney = session.segment([Prompt(...), Prompt(...)])     # from the same
 session.add_point((80, 70, 30)); session.add_point((90, 70, 30), positive=False); session.undo()
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import RLock
 from typing import Any, Unpack, overload
 
 import numpy as np
 
 from ..errors import PromptError
+from ..imaging.boxes import points_from_numbers
 from ..imaging.prompts import Prompt
 from ..imaging.regions import PackedMask, Region
 from ..imaging.volume import Volume
@@ -111,8 +112,8 @@ class Session:
         prompt: Prompt | None = None,
         *,
         text: str | None = None,
-        points: Sequence[Numbers] = (),
-        negative_points: Sequence[Numbers] = (),
+        points: Iterable[Numbers] = (),
+        negative_points: Iterable[Numbers] = (),
         box: Numbers | None = None,
         mm: bool = False,
         structure: str | None = None,
@@ -121,16 +122,16 @@ class Session:
 
     @overload
     def segment(
-        self, prompt: Sequence[Prompt], *, structure: str | None = None, keep_logits: bool = False
+        self, prompt: Iterable[Prompt], *, structure: str | None = None, keep_logits: bool = False
     ) -> list[Segmentation]: ...
 
     def segment(
         self,
-        prompt: Prompt | Sequence[Prompt] | None = None,
+        prompt: Prompt | Iterable[Prompt] | None = None,
         *,
         text: str | None = None,
-        points: Sequence[Numbers] = (),
-        negative_points: Sequence[Numbers] = (),
+        points: Iterable[Numbers] = (),
+        negative_points: Iterable[Numbers] = (),
         box: Numbers | None = None,
         mm: bool = False,
         structure: str | None = None,
@@ -139,7 +140,7 @@ class Session:
         """Segment by a prompt, by several (each answered as if alone), or by the parts of one.
 
         Args:
-            prompt: on the volume's grid; a sequence gives a list.
+            prompt: on the volume's grid; several give a list.
             text: a structure's name.
             points: (x, y, z) each, on the structure; voxel indices of the volume's file, or RAS+ millimetres if `mm`.
             negative_points: the same, off the structure.
@@ -152,11 +153,10 @@ class Session:
             PromptError: no prompt, one that lies outside, or of a kind that the model does not accept.
             VocabularyError: a text that the model was not trained on.
         """
+        on, off = points_from_numbers(points), points_from_numbers(negative_points)
         if prompt is None:
-            prompt = Prompt.make(
-                self.volume.grid, text=text, points=points, negative_points=negative_points, box=box, mm=mm
-            )
-        elif text is not None or len(points) or len(negative_points) or box is not None:
+            prompt = Prompt.make(self.volume.grid, text=text, points=on, negative_points=off, box=box, mm=mm)
+        elif text is not None or on or off or box is not None:
             raise PromptError("a whole prompt came together with parts of one; give either.")
         if isinstance(prompt, Prompt):
             return self._answers([prompt], structure, keep_logits=keep_logits)[0]
@@ -169,9 +169,9 @@ class Session:
         alternatives = self._answers([prompt], structure, keep_logits=keep_logits, multimask=True)
         return sorted(alternatives, key=lambda answer: -answer.iou)
 
-    def check(self, prompts: Sequence[Prompt]) -> None:
+    def check(self, prompts: Iterable[Prompt]) -> None:
         """Raise, as `segment` would, for the first prompt that cannot be answered; the network does no work."""
-        for prompt in prompts:
+        for prompt in _prompts(prompts):
             self._opened.understood(prompt)
 
     @property
@@ -320,16 +320,21 @@ class Session:
 
     @in_turn
     def _answers(
-        self, prompts: Sequence[Prompt], structure: str | None, *, keep_logits: bool = False, multimask: bool = False
+        self, prompts: Iterable[Prompt], structure: str | None, *, keep_logits: bool = False, multimask: bool = False
     ) -> list[Segmentation]:
         opened = self._opened
-        for prompt in [prompts] if isinstance(prompts, str) else prompts:
-            if not isinstance(prompt, Prompt):
-                raise PromptError(f'{prompt!r} is no Prompt; a structure is named by text: segment(text="liver").')
-        questions = [opened.understood(prompt) for prompt in prompts]
+        questions = [opened.understood(prompt) for prompt in _prompts(prompts)]
         each = 3 if multimask else 1
         with opened.lock:
             return [
                 opened.segmentation(questions[place // each], answer, name, keep_logits=keep_logits)
                 for place, (answer, name) in enumerate(opened.ask(questions, structure, multimask=multimask))
             ]
+
+
+def _prompts(prompts: Iterable[Prompt]) -> list[Prompt]:
+    given = list(prompts) if isinstance(prompts, Iterable) and not isinstance(prompts, str) else [prompts]
+    for prompt in given:
+        if not isinstance(prompt, Prompt):
+            raise PromptError(f'{prompt!r} is no Prompt; a structure is named by text: segment(text="liver").')
+    return given
