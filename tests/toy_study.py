@@ -42,12 +42,13 @@ def toy_case(name: str, dataset: str, modality: Modality, seed: int) -> Case:
 
 @pytest.fixture
 def toy_root(tmp_path: Path) -> Path:
-    """A data root with the stores `ct` and `mri`, and the model folder `tiny`."""
+    """A data root with the stores `ct`, `mri` and `others` (MRI of other people), and the model folder `tiny`."""
     root = tmp_path / "data"
-    for dataset, modality in (("ct", Modality.CT), ("mri", Modality.MRI)):
+    stores = (("ct", Modality.CT, range(4)), ("mri", Modality.MRI, range(4)), ("others", Modality.MRI, range(100, 102)))
+    for dataset, modality, seeds in stores:
         store = Store.create(root / dataset)
-        for number in range(4):
-            store.add(toy_case(f"{dataset}{number}", dataset, modality, number))
+        for seed in seeds:
+            store.add(toy_case(f"{dataset}{seed}", dataset, modality, seed))
     save_model(TinyBackbone(), root / "tiny")
     return root
 

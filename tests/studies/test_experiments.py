@@ -147,7 +147,7 @@ def test_seed_tables_trains_each_method_on_each_training_set_and_sets_external_d
     data = [
         {"name": "btcv", "path": "ct", "train": 2, "test": 2},
         {"name": "chaos", "path": "mri", "train": 2, "test": 2},
-        {"name": "outside", "path": "mri"},
+        {"name": "outside", "path": "others"},
     ]
     done, report = experiment("seed_tables", data=data, cohorts=cohorts, prompts=["text"])
     assert set(done.trained) == {"lora-ct-s0", "lora-mri-s0", "lora-mri_ct-s0"}
