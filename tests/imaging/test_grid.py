@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,6 +8,7 @@ from hypothesis import strategies as st
 
 from segevolution.errors import VolumeError
 from segevolution.imaging.grid import Grid
+from segevolution.imaging.regions import Region
 
 _angle = st.floats(-3.1, 3.1)
 _spacing = st.floats(0.2, 8.0)
@@ -116,3 +120,12 @@ def test_a_grid_cannot_be_changed_from_outside() -> None:
     assert grid.affine[0, 0] == 1
     with pytest.raises(ValueError, match="read-only"):
         grid.affine[0, 0] = 2
+
+
+def test_a_copy_cannot_be_written_to_either() -> None:
+    grid, region = Grid((2, 3, 4), np.eye(4)), Region.of([(1, 1, 1)])
+    for copied in (pickle.loads(pickle.dumps((grid, region))), copy.deepcopy((grid, region))):
+        assert not copied[0].affine.flags.writeable
+        assert not copied[1].voxels.flags.writeable
+        assert copied[0].close_to(grid)
+        assert copied[1] == region

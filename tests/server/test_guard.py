@@ -1,6 +1,8 @@
 """What every request passes first."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +84,81 @@ def test_a_body_beyond_the_limit_is_refused_whatever_its_header_says(serve: Serv
     headers = {"Content-Type": "application/octet-stream"}
     reply = client.post("/api/volumes?name=a.nii", content=content, headers=headers)
     assert (reply.status_code, reply.json()["kind"]) == (413, "TooLarge")
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["announced", "counted"])
+def test_without_the_key_no_more_than_a_login_is_read(serve: Serve, told: bool) -> None:
+    client = serve(key="sesame")
+    body = b"password=" + b"x" * 100_000
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    content = body if told else iter([body[:50_000], body[50_000:]])
+    assert client.post("/monai/auth/token", content=content, headers=headers).status_code == 413
+    assert client.post("/monai/auth/token", data={"password": "sesame"}).json()["access_token"] == "sesame"
+
+
+def test_json_beyond_the_limit_is_too_large_where_its_length_is_not_announced(serve: Serve) -> None:
+    body = b'{"volume": "' + b"x" * 20_000 + b'"}'
+    content = iter([body[:9_000], body[9_000:]])
+    reply = serve(request_bytes=10_000).post(
+        "/api/sessions", content=content, headers={"Content-Type": "application/json"}
+    )
+    assert (reply.status_code, reply.json()["kind"]) == (413, "TooLarge")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param('{"volume": "é"}'.encode("latin-1"), id="no UTF-8"),
+        pytest.param(b'{"volume": ' + b"9" * 10_000 + b"}", id="a number without end"),
+        pytest.param(b"[" * 200_000, id="without end"),
+    ],
+)
+def test_what_cannot_be_read_as_json_is_said_to_be_so(serve: Serve, content: bytes) -> None:
+    reply = serve().post("/api/sessions", content=content, headers={"Content-Type": "application/json"})
+    assert (reply.status_code, reply.json()["kind"]) == (422, "BadRequest")
+    assert reply.json()["error"].startswith("the body cannot be read as JSON")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_a_body_of_another_kind_is_said_to_be_so(serve: Serve, kind: str) -> None:
+    reply = serve().post("/api/sessions", content=b'{"volume": "a"}', headers={"Content-Type": kind})
+    assert (reply.status_code, reply.json()["kind"]) == (415, "WrongKind")
+    assert reply.json()["error"] == f"send JSON as the body (application/json), not {kind.partition(';')[0]}."
+
+
+@pytest.mark.parametrize("headers", [{"Host": "[bad"}, {"Origin": "http://[bad"}])
+def test_what_is_no_address_is_refused_as_a_foreign_one(serve: Serve, headers: dict[str, str]) -> None:
+    reply = serve().get("/api/server", headers=headers)
+    assert (reply.status_code, reply.json()["kind"]) == (403, "ForeignOrigin")
+
+
+def test_an_upload_that_is_broken_off_is_no_fault_of_ours(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    messages = iter([{"type": "http.request", "body": b"x" * 5_000, "more_body": True}, {"type": "http.disconnect"}])
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/api/volumes",
+        "raw_path": b"/api/volumes",
+        "root_path": "",
+        "scheme": "http",
+        "query_string": b"name=a.nii",
+        "headers": [(b"host", b"127.0.0.1:1527"), (b"content-length", b"1000000")],
+        "server": ("127.0.0.1", 1527),
+        "client": ("127.0.0.1", 50000),
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(serve().app(scope, receive, send))
+    assert sent[0]["status"] == 422
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize(

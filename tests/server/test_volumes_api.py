@@ -179,6 +179,12 @@ def test_a_zip_that_unpacks_to_more_than_there_may_be_is_stopped(serve: Serve) -
     assert (reply.status_code, reply.json()["kind"]) == (413, "TooLarge")
 
 
+def test_a_zip_of_what_is_no_dicom_is_said_to_be_one(serve: Serve, scan_bytes: bytes) -> None:
+    reply = serve().post("/api/volumes?name=a.zip", content=_zip(**{"folder/scan.nii.gz": scan_bytes}))
+    assert reply.status_code == 400
+    assert reply.json()["error"] == "a.zip holds no DICOM files but other images; send such a file as it is."
+
+
 def test_names_in_a_zip_lead_nowhere(serve: Serve, tmp_path: Path) -> None:
     target = tmp_path / "planted.dcm"
     client = serve()

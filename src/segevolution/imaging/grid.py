@@ -94,6 +94,9 @@ class Grid:
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(side) for side in self.shape))
 
+    def __reduce__(self) -> tuple[type["Grid"], tuple[Triple, Floats]]:
+        return Grid, (self.shape, self.affine)  # made anew, so that a copy's affine cannot be written to either
+
     @classmethod
     def oriented(cls, shape: Triple, spacing: Sequence[float], orientation: str) -> "Grid":
         """A grid along the body's axes, its middle at the origin.

@@ -56,6 +56,9 @@ class Region:
             values.setflags(write=False)
             object.__setattr__(self, name, values)
 
+    def __reduce__(self) -> tuple[type["Region"], tuple[Voxels, npt.NDArray[np.uint8]]]:
+        return Region, (self.voxels, self.labels)  # made anew, so that a copy's arrays cannot be written to either
+
     @classmethod
     def of(cls, where: npt.ArrayLike, *, positive: bool = True) -> "Region":
         """From a boolean array on the grid (true where drawn), or positions (N, 3), each the voxel it lies in."""

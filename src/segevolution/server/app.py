@@ -9,13 +9,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import SegevolutionError
-from .faults import BadRequest, NotFound, TooLarge, status_of
+from .faults import BadRequest, NotFound, TooLarge, WrongKind, status_of
 from .guard import OWN, Guard, refused
 from .monailabel import routes as monailabel
 from .nninteractive import routes as nninteractive
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(SegevolutionError, _on_own_error)
     app.add_exception_handler(RequestValidationError, _on_bad_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(MemoryError, _on_failure)
     app.add_exception_handler(Exception, _on_failure)
     app.add_middleware(Guard, settings=settings, protocol_paths=nninteractive.PATHS)
@@ -87,6 +89,10 @@ def _on_own_error(request: Request, error: Exception) -> Response:
 def _on_bad_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
+    if isinstance(fault.get("input"), bytes):  # what is not said to be JSON is handed on as it came
+        kind = request.headers.get("content-type", "no kind").partition(";")[0].strip()
+        wrong = WrongKind(f"send JSON as the body (application/json), not {kind[:60]}.")
+        return refused(request.url.path, wrong, wrong.status)
     if fault["type"] == "json_invalid":
         reason = fault["ctx"]["error"].rstrip(".")
         return refused(request.url.path, BadRequest(f"the body is no JSON: {reason}."), BadRequest.status)
@@ -100,11 +106,22 @@ def _on_bad_request(request: Request, error: Exception) -> Response:
 
 def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    cause = error.__cause__  # of whatever goes wrong while FastAPI reads a body
+    if isinstance(cause, SegevolutionError):
+        return _on_own_error(request, cause)
+    if isinstance(cause, ValueError | RecursionError):
+        unread = BadRequest("the body cannot be read as JSON: it is no UTF-8, or too deep, or a number is too long.")
+        return refused(request.url.path, unread, unread.status)
     names = {404: NotFound.__name__, 405: NotFound.__name__, 413: TooLarge.__name__}
     sentence = {404: "there is nothing of that name.", 405: "this route does not take that method."}
     detail = sentence.get(error.status_code, str(error.detail))
     kind = names.get(error.status_code, BadRequest.__name__)
     return refused(request.url.path, Exception(detail), error.status_code, kind)
+
+
+def _on_disconnect(request: Request, error: Exception) -> Response:
+    """The client went away while it sent a body: nobody reads the answer, and nothing failed here."""
+    return refused(request.url.path, BadRequest("the body ended before its end."), BadRequest.status)
 
 
 def _on_failure(request: Request, error: Exception) -> Response:

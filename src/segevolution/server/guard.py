@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .faults import ForeignOrigin, KeyRequired, Refusal, TooLarge
+from .faults import BadRequest, ForeignOrigin, KeyRequired, Refusal, TooLarge
 from .settings import LOOPBACK, Settings
 
 OWN = "/api"
@@ -17,6 +17,7 @@ _GUARDED = (OWN, "/monai")
 # Signs of life, and where MONAI Label's clients give the key as a password.
 _OPEN_PATHS = (f"{OWN}/health", "/healthz", "/monai/auth/", "/monai/auth/token")
 _LARGEST_JSON = 64 << 20
+_LARGEST_WITHOUT_KEY = 64 << 10  # a form with a name and a password
 _LARGE_KINDS = ("application/octet-stream", "multipart/form-data")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
@@ -68,22 +69,21 @@ class Guard:
         try:
             self._check_origin(headers)
             self._check_key(scope, headers)
-            limit = self._limit(headers)
-            if int(headers.get("content-length") or 0) > limit:
+            limit = self._limit(scope["path"], headers)
+            if _announced(headers) > limit:
                 raise TooLarge(_too_large(limit))
-        except (Refusal, ValueError) as error:
-            status = error.status if isinstance(error, Refusal) else 400
-            await refused(scope["path"], error, status)(scope, receive, sending)
+        except Refusal as error:
+            await refused(scope["path"], error, error.status)(scope, receive, sending)
             return
         await self._app(scope, _Counted(receive, limit), sending)
 
     def _check_origin(self, headers: Mapping[str, str]) -> None:
         """A browser tells which page asks; another site's must not use a server on this person's machine."""
         host = headers.get("host", "")
-        if self._settings.is_loopback and urlsplit(f"//{host}").hostname not in LOOPBACK:
+        if self._settings.is_loopback and _address(f"//{host}").hostname not in LOOPBACK:
             raise ForeignOrigin("this server listens on this machine only, and not under that name.")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _address(origin).netloc != host:
             raise ForeignOrigin("pages of other sites may not use this server.")
 
     def _check_key(self, scope: Scope, headers: Mapping[str, str]) -> None:
@@ -97,7 +97,9 @@ class Guard:
         if not hmac.compare_digest(_hashed(sent_key.strip().encode()), self._key) or scheme.lower() != "bearer":
             raise KeyRequired("this server asks for its key: send it as Authorization: Bearer KEY.")
 
-    def _limit(self, headers: Mapping[str, str]) -> int:
+    def _limit(self, path: str, headers: Mapping[str, str]) -> int:
+        if path in _OPEN_PATHS:
+            return min(_LARGEST_WITHOUT_KEY, self._settings.request_bytes)
         large = headers.get("content-type", "").partition(";")[0].strip().lower() in _LARGE_KINDS
         return self._settings.request_bytes if large else min(_LARGEST_JSON, self._settings.request_bytes)
 
@@ -116,8 +118,23 @@ class _Counted:
         return message
 
 
+def _announced(headers: Mapping[str, str]) -> int:
+    """The length of the body as its header says it; 0 where it does not."""
+    try:
+        return int(headers.get("content-length") or 0)
+    except ValueError:
+        raise BadRequest("the Content-Length is no number.") from None
+
+
+def _address(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ForeignOrigin("the Host or the Origin of this request is no address.") from None
+
+
 def _too_large(limit: int) -> str:
-    return f"the request is larger than the {limit / 1e6:.0f} MB that this server takes."
+    return f"the request is larger than the {limit / 1e6:.3g} MB that this server takes."
 
 
 def _hashed(text: bytes) -> bytes:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from ..errors import PromptError
-from ..imaging.boxes import Box, point
+from ..imaging.boxes import Box, Point, point
 from ..imaging.grid import Grid
 from ..imaging.masks import Mask
 from ..imaging.prompts import Prompt, PromptKind, voxels_from_mm
@@ -76,6 +76,11 @@ def lasso_parts(grid: Grid, where: Places | Mask, *, positive: bool, mm: bool = 
         return _checked(grid, {"lasso": _region(where, "lasso", positive=positive)})
     outline = _voxels(grid, where, "lasso", mm=mm)
     return _checked(grid, {"lasso": Region.of(_within(outline, grid), positive=positive)})
+
+
+def voxel_of(place: Sequence[float]) -> Point:
+    """The middle of the voxel that a position lies in; on a face between two, the later one."""
+    return point(np.floor(np.asarray(place) + 0.5))
 
 
 def joined_parts(parts: Sequence[Parts]) -> Parts:

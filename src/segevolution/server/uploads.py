@@ -23,6 +23,7 @@ from .settings import Settings
 _DETACHED = (".hdr", ".img", ".hdr.gz", ".img.gz", ".nhdr", ".mhd")  # headers whose voxels lie in another file
 ONE_FILE = tuple(suffix for suffix in SUFFIXES if suffix not in _DETACHED)
 ACCEPTED = (*ONE_FILE, ".zip")
+_IMAGES = tuple(suffix for suffix in ONE_FILE if not suffix.endswith(".dcm"))
 _MOST_FILES = 20_000
 _CHUNK = 1 << 20
 
@@ -120,6 +121,9 @@ def _unzipped(path: Path, settings: Settings) -> Path:
                 raise TooLarge(f"{path.name} holds {len(members)} files; send at most {_MOST_FILES} at once.")
             if not members:
                 raise FormatError(f"{path.name} holds no file; zip the folder of DICOM files.")
+            images = [member for member in members if member.filename.lower().endswith(_IMAGES)]
+            if len(images) == len(members):
+                raise FormatError(f"{path.name} holds no DICOM files but other images; send such a file as it is.")
             for number, member in enumerate(members, 1):
                 suffix = ".dcm" if member.filename.lower().endswith(".dcm") else ""
                 with archive.open(member) as source, (folder / f"{number:05d}{suffix}").open("wb") as target:

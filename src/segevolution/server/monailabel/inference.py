@@ -13,9 +13,11 @@ from ...imaging.legend import legend
 from ...imaging.prompts import Prompt
 from ...inference.labelmap import label_map
 from ...inference.session import Session
+from ...vocabulary import canonical
 from ..answerers import AnswererChoice
 from ..faults import NotFound
 from ..network_thread import asked
+from ..parts import voxel_of
 from ..service import Service
 from ..volumes import Handle
 from .replies import ALL, CLICKS, structures_of
@@ -93,8 +95,8 @@ def _clicked(session: Session, params: InferParams) -> tuple[list[str], list[Any
     name = params.label if isinstance(params.label, str) and params.label else "structure"
     if not params.foreground:
         raise PromptError("put at least one point on the structure; points off it alone say nothing.")
-    rounded = [[tuple(map(round, place)) for place in places] for places in (params.foreground, params.background)]
-    return [name], [asked(lambda: session.segment(points=rounded[0], negative_points=rounded[1]))]
+    on, off = ([voxel_of(place) for place in places] for places in (params.foreground, params.background))
+    return [name], [asked(lambda: session.segment(points=on, negative_points=off))]
 
 
 def _wanted(service: Service, answerer: AnswererChoice, params: InferParams) -> list[str]:
@@ -105,4 +107,9 @@ def _wanted(service: Service, answerer: AnswererChoice, params: InferParams) -> 
     names = (
         requested if isinstance(requested, list) else [part.strip() for part in requested.split(",") if part.strip()]
     )
-    return list(structures) if names == [ALL] or not names else list(dict.fromkeys(names))
+    if names == [ALL] or not names:
+        return list(structures)
+    spellings: dict[str, str] = {}  # each structure once, as it was named first
+    for name in names:
+        spellings.setdefault(canonical(name), name)
+    return list(spellings.values())

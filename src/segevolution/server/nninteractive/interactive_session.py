@@ -17,7 +17,7 @@ from ...inference.locking import in_turn
 from ..dialogue import MaskChange, SessionDialogue
 from ..faults import BadRequest, Gone
 from ..network_thread import asked
-from ..parts import Parts, box_parts, lasso_parts, point_parts, scribble_parts
+from ..parts import Parts, box_parts, lasso_parts, point_parts, scribble_parts, voxel_of
 from ..service import Service
 from ..volumes import Handle
 
@@ -115,8 +115,7 @@ class InteractiveSession:
     def add_point(self, place: Sequence[float], *, positive: bool, run: bool) -> Patch:
         """A point (k, j, i)."""
         grid = self._grid
-        spot = [float(np.floor(value + 0.5)) for value in place[::-1]]
-        return self._said(lambda: point_parts(grid, spot, positive=positive), run=run)
+        return self._said(lambda: point_parts(grid, voxel_of(place[::-1]), positive=positive), run=run)
 
     def add_box(self, ranges: Ranges, *, positive: bool, run: bool) -> Patch:
         """A box by half-open ranges (k, j, i)."""
