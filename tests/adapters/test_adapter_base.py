@@ -94,6 +94,23 @@ def test_an_adapter_on_the_hooks_fits_the_seam(image_shift, tiny, answer, distur
         assert torch.equal(answer(bare), adapted)
 
 
+def test_what_is_no_network_is_refused_in_a_sentence(tiny, tmp_path):
+    adapter = create("full")
+    adapter.attach(tiny)
+    save_adapter(adapter, tiny, tmp_path / "adapter")
+    with pytest.raises(AdapterError, match="belongs to a network, such as load"):
+        load_adapter(tmp_path / "adapter", None)
+    with pytest.raises(AdapterError, match="not to a Linear"):
+        create("full").attach(nn.Linear(2, 2))
+
+
+def test_words_that_a_network_has_no_parameter_for_are_not_offered(tiny):
+    with pytest.raises(AdapterError, match='no parameter "norms" to train; use') as refusal:
+        create("lora", {"also_train": ["norms"]}).attach(tiny)
+    assert "use norms" not in str(refusal.value)
+    assert "small_norms" not in str(refusal.value)
+
+
 def test_a_network_carries_one_adapter_at_a_time(tiny):
     first, second = LoraAdapter(), FullAdapter()
     assert attached(tiny) is None

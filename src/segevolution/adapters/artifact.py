@@ -25,7 +25,7 @@ from .base import BaseAdapter, trainable
 from .card_values import card_licence
 from .registry import METHODS, create
 from .state_checks import read_state
-from .switch import attached
+from .switch import attached, require_network
 from .targets import trained_groups
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
@@ -181,6 +181,7 @@ def load_adapter(
     """
     folder = Path(folder)
     section = _section(folder)
+    require_network(backbone)
     other = attached(backbone)
     if other is not None:
         raise AdapterError(f"the network carries a {other.method} adapter already; detach or merge that one first.")

@@ -22,7 +22,7 @@ from ..models.backbone import BackboneModule, Spec
 from ..vocabulary import Context
 from .config import AdapterConfig
 from .state_checks import check_fit
-from .switch import attached, switched
+from .switch import attached, require_network, switched
 
 
 def trainable(backbone: nn.Module) -> dict[str, int]:
@@ -117,6 +117,7 @@ class BaseAdapter(ABC):
         """
         if self._backbone is not None:
             raise AdapterError(f"this {self.method} adapter is attached already; detach it first.")
+        require_network(backbone)
         with backbone.lock:
             self._require_free(backbone)
             self._spec = backbone.spec

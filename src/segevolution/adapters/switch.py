@@ -18,6 +18,14 @@ def attached(backbone: BackboneModule) -> Adapter | None:
     return adapter
 
 
+def require_network(backbone: object) -> None:
+    """Refuse, with an AdapterError, what is no network."""
+    if not isinstance(backbone, BackboneModule):
+        raise AdapterError(
+            f"an adapter belongs to a network, such as load() gives, not to a {type(backbone).__name__}."
+        )
+
+
 @contextmanager
 def switched(backbone: BackboneModule, adapter: Adapter | None) -> Iterator[None]:
     """A context in which a backbone answers by this adapter, or None for the bare base; the lock is held throughout.

@@ -59,18 +59,22 @@ def parameters(backbone: BackboneModule, wanted: Sequence[str]) -> dict[str, nn.
         AdapterError: one of them chooses nothing in this network.
     """
     groups, named = backbone.spec.parameter_groups, dict(backbone.named_parameters())
+
+    def meant(want: str) -> set[str]:
+        if want in (NORMS, SMALL_NORMS):
+            return {name for name in _norms(backbone) if want == NORMS or named[name].dim() <= 1}
+        if want == BIASES:
+            return {f"{name}.bias" for name in backbone.spec.adaptable} & named.keys()
+        return _matching((*groups.get(want, ()), want, f"{want}.**"), named)
+
     parameter_names: set[str] = set()
     for want in wanted:
-        if want in (NORMS, SMALL_NORMS):
-            matches = {name for name in _norms(backbone) if want == NORMS or named[name].dim() <= 1}
-        elif want == BIASES:
-            matches = {f"{name}.bias" for name in backbone.spec.adaptable} & named.keys()
-        else:
-            matches = _matching((*groups.get(want, ()), want, f"{want}.**"), named)
+        matches = meant(want)
         if not matches:
+            words = [word for word in (NORMS, SMALL_NORMS, BIASES, *groups) if meant(word)]
             raise AdapterError(
                 f'this network has no parameter "{want}" to train; use '
-                f"{', '.join((NORMS, SMALL_NORMS, BIASES, *groups))}, a pattern with *, or a name such as "
+                f"{''.join(f'{word}, ' for word in words)}a pattern with *, or a name such as "
                 f"{', '.join(list(named)[:3])}."
             )
         parameter_names |= matches
