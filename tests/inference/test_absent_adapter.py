@@ -22,7 +22,12 @@ TASK = MixtureConfig(gate="task", experts=("liver",))
         (TASK, Modality.MRI, "spleen", "the adapter has no expert for spleen"),
         (TASK, Modality.MRI, None, "the adapter's gate goes by the structure, and none was said"),
         (TASK, Modality.MRI, "liver", None),
-        (MixtureConfig(gate="learned", confidence=0.99), Modality.MRI, "liver", "the adapter's gate is not sure of this"),
+        (
+            MixtureConfig(gate="learned", confidence=0.99),
+            Modality.MRI,
+            "liver",
+            "the adapter's gate is not sure of this",
+        ),
         (MixtureConfig(gate="learned", experts=("MRI", "PET"), top_k=2, confidence=0.0), Modality.MRI, "liver", None),
     ],
 )

@@ -36,6 +36,7 @@ def records(dataset, patients, modality, scans=1):
             modality=modality,
             structures=STRUCTURES,
             part=None,
+            site=None,
         )
         for name in patients
         for scan in range(scans)

@@ -81,7 +81,7 @@ def test_with_shots_the_question_is_of_some_runs_of_both_methods(plan_of, shots,
 
 def record(dataset, number):
     case = {"name": f"{dataset}{number}", "patient": f"{dataset}{number}", "person": (dataset, f"{dataset}{number}")}
-    return SimpleNamespace(**case, dataset=dataset, modality=Modality.MRI, structures=("liver",), part=None)
+    return SimpleNamespace(**case, dataset=dataset, modality=Modality.MRI, structures=("liver",), part=None, site=None)
 
 
 def test_what_is_kept_is_tested():
