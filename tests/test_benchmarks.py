@@ -154,6 +154,7 @@ def test_ways_differ_in_what_they_encode(benchmark):
     assert math.isnan(rows["reference"].clicks_percent)
 
 
+@pytest.mark.long
 def test_ways_run_in_processes_of_their_own(benchmark, monkeypatch):
     prompts = benchmark("prompts")
     monkeypatch.setattr(prompts, "WAYS", ("reference", "off"))
@@ -321,6 +322,7 @@ def test_training_at_scale_is_measured_both_ways_and_extrapolated_with_a_label(b
     assert (streamed.peak_gigabytes, streamed.memory_ratio, streamed.measured) == (1.0, 0.125, False)
 
 
+@pytest.mark.long
 def test_a_served_answer_is_the_one_that_is_given_alone(benchmark, tmp_path):
     pytest.importorskip("uvicorn", reason="the extra [server] is not installed")
     server_load = benchmark("server_load")

@@ -454,6 +454,7 @@ def test_only_the_structures_asked_for_are_told_of(request_of, quick_fit):
         run(request_of(structures=("spleeen",)), force=True)
 
 
+@pytest.mark.long
 def test_a_store_is_used_where_it_lies(request_of, toy_root, quick_fit):
     request = request_of(dataset=toy_root / "mri")
     report = run(request, fit=quick_fit).report
@@ -463,6 +464,7 @@ def test_a_store_is_used_where_it_lies(request_of, toy_root, quick_fit):
         run(replace(request, overrides=Overrides(modality=Modality.MRI)), force=True)
 
 
+@pytest.mark.long
 def test_a_split_file_decides(request_of, quick_fit, tmp_path):
     Split(("p00", "p02"), (), ("p01",)).save(tmp_path / "mine.json")
     request = request_of(patients=3, wishes=PatientCounts(split=tmp_path / "mine.json"))

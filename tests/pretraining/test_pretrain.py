@@ -78,6 +78,7 @@ SMALL = {
 }
 
 
+@pytest.mark.long
 def test_a_network_is_trained_in_stages_and_saved_as_a_model(tmp_path):
     recipe = PretrainRecipe.model_validate(SMALL)
     made = pretrain(recipe, tmp_path, device="cpu", quiet=True)

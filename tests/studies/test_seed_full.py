@@ -124,6 +124,7 @@ def test_the_full_study_runs_whole_on_miniatures_of_all_ten_layouts(small_recipe
     assert "| MRI | prostate |" in report
 
 
+@pytest.mark.long
 def test_the_plan_names_what_is_missing_and_how_to_get_it_and_counts_the_jobs_of_the_published_sets(toy_root, tmp_path):
     recipe = load_recipe("seed_full", [f"base={toy_root / 'tiny'}"])
     told = forecast(recipe, tmp_path / "out", root=tmp_path, device="cpu")
@@ -152,6 +153,7 @@ def test_a_plan_counts_what_lies_there_and_what_is_prepared(small_recipe, toy_re
     assert (ready.trainings, ready.evaluations, ready.trained_patients, ready.tested_patients) == (1, 8, 3, 4)
 
 
+@pytest.mark.long
 def test_the_command_prints_the_plan_and_does_nothing(toy_root, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
