@@ -1,7 +1,7 @@
 """Whether a case of a store was made from the image that a source has under its name, so that none replaces another."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from .images import ImageIdentity, image_identity
 from .record import CaseRecord
@@ -24,29 +24,31 @@ def stored_names(source: Source, store: Store, cases: Sequence[str], prefix: str
             image = _image_of(record)
             if image is not None and image.is_series:
                 name_by_series.setdefault(image.content, record.name)
-    stored, by_ending = {record.name for record in records}, _by_ending(records)
-    own_names = {*source.index(), *(prefix + case for case in source.index())}
+    index = source.index()
+    stored, by_ending = {record.name for record in records}, _by_ending(records, frozenset(cases))
+    own_names = {*index, *(prefix + case for case in index)}
     names = {}
     for case, series in series_by_case.items():
         name = name_by_series.get(series or "", prefix + case)
         if name not in stored and series is None and case in by_ending:
             image = identity_of(source, case)
-            same = (
-                one.name
-                for one in by_ending[case]
-                if (one.name == case or one.name not in own_names) and _is_of(one, image)
+            names_of_image = (
+                record.name
+                for record in by_ending[case]
+                if (record.name == case or record.name not in own_names) and _is_of(record, image)
             )
-            name = next(same, name)
+            name = next(names_of_image, name)
         names[case] = name
     return names
 
 
-def _by_ending(records: Sequence[CaseRecord]) -> dict[str, list[CaseRecord]]:
-    """What a case may be called without a prefix -> the cases whose names end so."""
+def _by_ending(records: Sequence[CaseRecord], cases: Collection[str]) -> dict[str, list[CaseRecord]]:
+    """Case -> the cases of the store whose names end so, whatever their prefix; none where there are none."""
     by_ending: dict[str, list[CaseRecord]] = defaultdict(list)
     for record in records:
         for start in range(len(record.name)):
-            by_ending[record.name[start:]].append(record)
+            if (ending := record.name[start:]) in cases:
+                by_ending[ending].append(record)
     return dict(by_ending)
 
 

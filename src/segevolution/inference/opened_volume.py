@@ -184,11 +184,10 @@ class OpenVolume:
         """An answer that says so where the adapter had no part in it."""
         adapter = self.network.adapter
         absence = None if adapter is None else adapter.absence(context, self._image.encodings.routed)
-        return (
-            answer
-            if absence is None
-            else replace(answer, notes=(*answer.notes, f"this is the base's answer: {absence}"))
-        )
+        if absence is None:
+            return answer
+        note = f"this is the base's answer: {absence}"
+        return replace(answer, notes=(*answer.notes, note))
 
     def _mask_of(self, answer: Answer, *, keep_logits: bool) -> tuple[Mask, Logits | None]:
         """The mask in file order, and the logits on the frame where they are to be kept."""

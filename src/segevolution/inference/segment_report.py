@@ -126,17 +126,17 @@ def notes_of(
 
 def _notes_of_answers(answers: Sequence[Segmentation], *, numbered: bool) -> Sequence[str]:
     """Each note once; `numbered` names the alternative that it is of, unless it is of all."""
-    told = dict.fromkeys(note for answer in answers for note in answer.notes)
+    notes = tuple(dict.fromkeys(note for answer in answers for note in answer.notes))
     if not numbered:
-        return tuple(told)
-    of_all = [note for note in told if all(note in answer.notes for answer in answers)]
-    rest = [
+        return notes
+    shared_notes = [note for note in notes if all(note in answer.notes for answer in answers)]
+    own_notes = [
         f"alternative {number}: {note}"
         for number, answer in enumerate(answers, start=1)
         for note in answer.notes
-        if note not in of_all
+        if note not in shared_notes
     ]
-    return [*of_all, *rest]
+    return (*shared_notes, *own_notes)
 
 
 def key_of(

@@ -333,8 +333,8 @@ class Session:
 
 
 def _prompts(prompts: Iterable[Prompt]) -> list[Prompt]:
-    given = list(prompts) if isinstance(prompts, Iterable) and not isinstance(prompts, str) else [prompts]
-    for prompt in given:
+    prompt_list = list(prompts) if isinstance(prompts, Iterable) and not isinstance(prompts, str) else [prompts]
+    for prompt in prompt_list:
         if not isinstance(prompt, Prompt):
             raise PromptError(f'{prompt!r} is no Prompt; a structure is named by text: segment(text="liver").')
-    return given
+    return prompt_list

@@ -24,7 +24,7 @@ from ...imaging.case import Case, Part
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
 from .headers import DatasetHeader, read_dataset_header
-from .naming import ImageFiles, image_files, images_in
+from .naming import images_in
 from .paired import PairedSource
 from .pairs import Pair
 from .structure_names import structure_names
@@ -137,14 +137,9 @@ class AMOSSource(PairedSource):
     def _faults(self) -> Mapping[str, str]:
         return self._found[1]
 
-    @cached_property
-    def _files(self) -> dict[Path, ImageFiles]:
-        folders = [self._root / f"{kind}{end}" for end, _ in _PARTS for kind in ("images", "labels")]
-        return {folder: image_files(folder) for folder in folders}
-
     @property
-    def _files_read(self) -> Iterable[ImageFiles]:
-        return self._files.values()
+    def _folders(self) -> Iterable[Path]:
+        return [self._root / f"{kind}{end}" for end, _ in _PARTS for kind in ("images", "labels")]
 
     @cached_property
     def _found(self) -> tuple[dict[str, Pair], dict[str, str]]:

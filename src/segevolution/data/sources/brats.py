@@ -15,7 +15,7 @@ from typing import ClassVar
 from ...errors import StoreError
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
-from .naming import ImageFiles, image_files, nested_folders
+from .naming import nested_folders
 from .paired import PairedSource, kept_once
 from .pairs import Pair
 from .structure_names import unions_of
@@ -73,10 +73,6 @@ class BraTSSource(PairedSource):
             image = files.get(stem, folder / f"{stem}.nii.gz")
             yield Pair(stem, stem, image, label, Modality.MRI, sequence, patient=folder.name)
 
-    @cached_property
-    def _files(self) -> dict[Path, ImageFiles]:
-        return {folder: image_files(folder) for folder in nested_folders(self.path) if _PATIENT.fullmatch(folder.name)}
-
     @property
-    def _files_read(self) -> Iterable[ImageFiles]:
-        return self._files.values()
+    def _folders(self) -> Iterable[Path]:
+        return [folder for folder in nested_folders(self.path) if _PATIENT.fullmatch(folder.name)]

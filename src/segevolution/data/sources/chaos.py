@@ -25,6 +25,7 @@ from ...vocabulary import Modality
 from .base import Decision, Overrides, Provenance
 from .collection import ImagePlace
 from .grouping import Grouping
+from .naming import held_twice
 from .pairs import place_labels
 from .patients import group_patients
 from .slice_masks import check_order, read_slice_masks
@@ -149,9 +150,7 @@ class CHAOSSource:
         cases = _series(self.path)
         for name, (first, *others) in cases.items():
             if others:
-                raise StoreError(
-                    f"{name} is in {first.masks.parent} and in {others[0].masks.parent}; keep one of the two."
-                )
+                raise StoreError(held_twice(name, first.masks.parent, others[0].masks.parent))
         return {name: first for name, (first, *_) in cases.items()}
 
     def _volume(self, case: str, series: _Series, folder: Path) -> Volume:

@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -138,6 +138,16 @@ def by_own_name(named_paths: Iterable[tuple[Name, Path]]) -> dict[Name, Path]:
         if (other := paths.setdefault(name, path)) != path:
             raise StoreError(one_name((other, path)))
     return paths
+
+
+def matched(files: Mapping[str, Path], pattern: re.Pattern[str], name: Callable[[str], Name]) -> dict[Name, Path]:
+    """What `name` makes of the first group of a stem that fits the pattern -> path; StoreError as `by_own_name`."""
+    return by_own_name((name(match[1]), path) for stem, path in files.items() if (match := pattern.fullmatch(stem)))
+
+
+def held_twice(case: str, first: Path, second: Path) -> str:
+    """A sentence on a case that two folders hold."""
+    return f"{case} is in {first} and in {second}; keep one of the two."
 
 
 def one_name(paths: Iterable[Path]) -> str:

@@ -10,7 +10,6 @@ Only files that end in "file_ending" are read (v1: .nii.gz); others are named. V
 no truth, and a store has no word for that: such a case is refused.
 """
 
-import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +23,10 @@ from .headers import DatasetHeader, read_dataset_header, try_dataset_header
 from .naming import channel_suffixes, image_files, outside_fault, parse_channel, require_modality, slug
 from .paired import PairedSource, pairs_by_name
 from .pairs import Pair
-from .part_folders import FOLDERS, PartFolder, part_folders, training_folders, unread_in
+from .part_folders import CHANNEL, FOLDERS, PartFolder, part_folders, training_folders, unread_in
 from .structure_names import structure_names
 
 HEADER = "dataset.json"
-_CHANNEL = re.compile(r"_(\d{4})$")
 
 
 class NnUNetSource(PairedSource):
@@ -98,7 +96,7 @@ class NnUNetSource(PairedSource):
                 int(match[1])
                 for folder in self._parts
                 for stem in folder.image_files.by_stem
-                if (match := _CHANNEL.search(stem)) and stem not in folder.label_files.by_stem
+                if (match := CHANNEL.search(stem)) and stem not in folder.label_files.by_stem
             }
         )
         unread = [f"_{number:04d}" for number in numbers if number >= declared]
@@ -118,7 +116,7 @@ class NnUNetSource(PairedSource):
     def _pairs_in(self, folder: PartFolder) -> Iterable[Pair]:
         """The cases of a folder: a label map and one file a channel."""
         ending, labels = self._ending, folder.label_files.by_stem
-        for stem in sorted({stem if stem in labels else _CHANNEL.sub("", stem) for stem in folder.stems}):
+        for stem in sorted({stem if stem in labels else CHANNEL.sub("", stem) for stem in folder.stems}):
             files = [f"{stem}_{number:04d}" for number in range(len(self._channels))]
             images = [folder.image(file, ending) for file in files]
             yield from self._channels_of(stem, images, folder.label(stem, ending), folder.part)

@@ -1,7 +1,7 @@
 """What layouts of image and label files share: cases by name, each read from its pair, facts from one header."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from ...imaging.case import Case
 from .base import Decision, Overrides, Provenance
 from .collection import ImagePlace
 from .grouping import Grouping
-from .naming import ImageFiles
+from .naming import ImageFiles, held_twice, image_files
 from .pairs import Pair, read_pair
 from .patients import group_patients
 from .unread import unread_files
@@ -46,12 +46,17 @@ class PairedSource(ABC):
 
     @property
     def _decisions_on_files(self) -> tuple[Decision, ...]:
-        return unread_files((stray for files in self._files_read for stray in files.strays), None)
+        return unread_files((stray for files in self._files.values() for stray in files.strays), None)
 
     @property
-    def _files_read(self) -> Iterable[ImageFiles]:
-        """The files of each folder that is read, where a layout finds them by their names."""
+    def _folders(self) -> Iterable[Path]:
+        """The folders that are read, where a layout finds its files by their names."""
         return ()
+
+    @cached_property
+    def _files(self) -> dict[Path, ImageFiles]:
+        """The files of each of these folders."""
+        return {folder: image_files(folder) for folder in self._folders}
 
     @cached_property
     def grouping(self) -> Grouping:
@@ -100,12 +105,9 @@ def pairs_by_name(pairs: Iterable[Pair]) -> dict[str, Pair]:
     Raises:
         StoreError: two pairs have one name.
     """
-    by_name: dict[str, Pair] = {}
-    for pair in pairs:
-        other = by_name.setdefault(pair.name, pair)
-        if other != pair:
-            raise StoreError(f"{other.image} and {pair.image} would both be the case {pair.name}; rename one.")
-    return by_name
+    return _by_name(
+        pairs, lambda one, other: f"{one.image} and {other.image} would both be the case {one.name}; rename one."
+    )
 
 
 def kept_once(pairs: Iterable[Pair]) -> dict[str, Pair]:
@@ -114,9 +116,14 @@ def kept_once(pairs: Iterable[Pair]) -> dict[str, Pair]:
     Raises:
         StoreError: two folders hold one case.
     """
+    return _by_name(pairs, lambda one, other: held_twice(one.name, one.image.parent, other.image.parent))
+
+
+def _by_name(pairs: Iterable[Pair], clash: Callable[[Pair, Pair], str]) -> dict[str, Pair]:
+    """Name of a case -> its pair; where two pairs have one name a StoreError, in the words of `clash`."""
     by_name: dict[str, Pair] = {}
     for pair in pairs:
         other = by_name.setdefault(pair.name, pair)
         if other != pair:
-            raise StoreError(f"{pair.name} is in {other.image.parent} and in {pair.image.parent}; keep one of the two.")
+            raise StoreError(clash(other, pair))
     return by_name

@@ -17,7 +17,7 @@ from .unread import deeper_files, not_read, unread_files
 
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 _HELD_OUT: tuple[tuple[str, Part], ...] = (("Va", "validation"), ("Val", "validation"), ("Ts", "test"))
-_CHANNEL = re.compile(r"_\d{4}$")
+CHANNEL = re.compile(r"_(\d{4})$")  # at the end of an image's stem
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def part_folders(
     Args:
         path: of the dataset.
         training: of images and of labels.
-        listed: names of cases that the dataset's description lists; they are in no held-out part.
         ending: of every file that counts, such as ".nii.gz"; None takes every format.
+        listed: names of cases that the dataset's description lists; they are in no held-out part.
     """
     images, labels = (image_files(folder, ending) for folder in training)
     taken = _names(images, labels) | set(listed)
@@ -120,4 +120,4 @@ def unread_in(
 
 def _names(images: ImageFiles, labels: ImageFiles) -> set[str]:
     """The names of cases in a folder, an image's with the number of its channel and without."""
-    return {name for stem in (*images.by_stem, *labels.by_stem) for name in (stem, _CHANNEL.sub("", stem))}
+    return {name for stem in (*images.by_stem, *labels.by_stem) for name in (stem, CHANNEL.sub("", stem))}

@@ -17,7 +17,7 @@ from ...errors import StoreError
 from ...imaging.case import Part
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
-from .naming import ImageFiles, by_own_name, image_files, images_in, nested_folders
+from .naming import images_in, matched, nested_folders
 from .paired import PairedSource, kept_once
 from .pairs import Pair
 
@@ -68,20 +68,17 @@ class PROMISE12Source(PairedSource):
 
     def _pairs_in(self, folder: Path, part: Part) -> Iterable[Pair]:
         """The cases of a folder, none where it has no mask."""
-        images, labels = (_numbered(self._files[folder], pattern) for pattern in (_IMAGE, _LABEL))
+        files = self._files[folder].by_stem
+        images, labels = (matched(files, pattern, int) for pattern in (_IMAGE, _LABEL))
         for number in sorted(images.keys() | labels.keys()) if labels else ():
             name = f"promise12_{part}_{number:02d}"
             image = images.get(number, folder / f"Case{number:02d}.mhd")
             label = labels.get(number, folder / f"Case{number:02d}_segmentation.mhd")
             yield Pair(name, name, image, label, Modality.MRI, "T2", patient=name, part=part)
 
-    @cached_property
-    def _files(self) -> dict[Path, ImageFiles]:
-        return {folder: image_files(folder) for folder, _ in _parts(self.path)}
-
     @property
-    def _files_read(self) -> Iterable[ImageFiles]:
-        return self._files.values()
+    def _folders(self) -> Iterable[Path]:
+        return [folder for folder, _ in _parts(self.path)]
 
 
 def _parts(path: Path) -> list[tuple[Path, Part]]:
@@ -92,10 +89,3 @@ def _parts(path: Path) -> list[tuple[Path, Part]]:
         for part, pattern in _FOLDERS.items()
         if pattern.fullmatch(folder.name)
     ]
-
-
-def _numbered(files: ImageFiles, pattern: re.Pattern[str]) -> dict[int, Path]:
-    """Number -> file of a folder; StoreError where two have one number, as Case1 and Case01."""
-    return by_own_name(
-        (int(match[1]), path) for stem, path in files.by_stem.items() if (match := pattern.fullmatch(stem))
-    )

@@ -17,7 +17,7 @@ from typing import ClassVar
 from ...errors import StoreError
 from ...vocabulary import Modality
 from .base import Overrides, Provenance
-from .naming import ImageFiles, by_own_name, image_files, images_in, nested_folders
+from .naming import images_in, matched, nested_folders
 from .paired import PairedSource, kept_once
 from .pairs import Pair
 
@@ -65,28 +65,17 @@ class SAMLSource(PairedSource):
 
     def _pairs_in(self, folder: Path) -> Iterable[Pair]:
         """The cases of a site."""
-        site = folder.name.upper()
-        images, labels = (
-            by_own_name(
-                (match[1].capitalize(), path)
-                for stem, path in self._files[folder].by_stem.items()
-                if (match := pattern.fullmatch(stem))
-            )
-            for pattern in (_IMAGE, _LABEL)
-        )
+        site, files = folder.name.upper(), self._files[folder].by_stem
+        images, labels = (matched(files, pattern, str.capitalize) for pattern in (_IMAGE, _LABEL))
         for case in images.keys() | labels.keys():
             name = f"{site}_{case}"
             image = images.get(case, folder / f"{case}.nii.gz")
             label = labels.get(case, folder / f"{case}_segmentation.nii.gz")
             yield Pair(name, name, image, label, Modality.MRI, "T2", patient=name, site=site)
 
-    @cached_property
-    def _files(self) -> dict[Path, ImageFiles]:
-        return {folder: image_files(folder) for folder in _sites(self.path)}
-
     @property
-    def _files_read(self) -> Iterable[ImageFiles]:
-        return self._files.values()
+    def _folders(self) -> Iterable[Path]:
+        return _sites(self.path)
 
 
 def _sites(path: Path) -> list[Path]:

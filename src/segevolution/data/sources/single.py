@@ -8,7 +8,7 @@ from typing import ClassVar
 from ...errors import StoreError
 from .base import Overrides, Provenance
 from .folder import read_folder_header
-from .naming import ImageFiles, image_files, images_in, require_modality, slug
+from .naming import images_in, require_modality, slug
 from .paired import PairedSource
 from .pairs import Pair
 from .structure_names import structure_names
@@ -28,7 +28,6 @@ class SingleSource(PairedSource):
     def __init__(self, path: Path, overrides: Overrides | None = None) -> None:
         self.path = Path(path)
         self.overrides = overrides or Overrides()
-        self._files = image_files(self.path)
         if not self.recognises(self.path):
             raise StoreError(f"{self.path} is not in this layout: it needs image, labels and labels.json.")
         require_modality(self.overrides.modality, ["nothing"], self.path)
@@ -45,12 +44,13 @@ class SingleSource(PairedSource):
 
     @cached_property
     def _pairs(self) -> dict[str, Pair]:
-        image, labels = (self._files.by_stem[stem] for stem in ("image", "labels"))
+        files = self._files[self.path].by_stem
+        image, labels = files["image"], files["labels"]
         return {self._stem: Pair(self._stem, self._stem, image, labels, self.overrides.modality)}
 
     @property
-    def _files_read(self) -> Iterable[ImageFiles]:
-        return (self._files,)
+    def _folders(self) -> Iterable[Path]:
+        return (self.path,)
 
     @property
     def _stem(self) -> str:

@@ -36,13 +36,13 @@ def cohorts_section(results: StudyResults) -> list[Block]:
     kinds = list(_kinds_of_data(rows, results.external))
     prompts = list(_prompts(rows))
     lines = [(title, *line) for title, part in kinds for line in _methods(part, prompts)]
-    columns = ("data", "method", "trained on", *(_in_words(rows, *prompt) for prompt in prompts), "patients")
+    columns = ("data", "method", "trained on", *(question_in_words(rows, *prompt) for prompt in prompts), "patients")
     blocks: list[Block] = [Heading("Table 1: method and training set"), Text((_HOW,)), Table(columns, tuple(lines))]
     blocks += [Heading("Table 2: structure and method"), Text((_STRUCTURES,))]
     methods = list(dict.fromkeys(rows["method"]))
     for prompt in prompts:
         lines = [(title, *line) for title, part in kinds for line in _structures(_asked(part, *prompt), methods)]
-        blocks += [Text((f"{_in_words(rows, *prompt)}:",))]
+        blocks += [Text((f"{question_in_words(rows, *prompt)}:",))]
         blocks += [Table(("data", "structure", *methods, "patients"), tuple(lines))]
     return blocks
 
@@ -60,10 +60,6 @@ def _prompts(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """(kind of prompt, context), in order of appearance."""
     for (prompt, context), _ in grouped(rows, ("prompt", "context")):
         yield prompt, context
-
-
-def _in_words(rows: pd.DataFrame, prompt: str, context: str) -> str:
-    return question_in_words(rows, prompt, context)
 
 
 def _asked(rows: pd.DataFrame, prompt: str, context: str) -> pd.DataFrame:
