@@ -8,19 +8,30 @@ from torch import Tensor
 
 from segevolution.adapters import attached
 from segevolution.models.backbone import BackboneModule, PromptBatch
-from segevolution.models.segvol.config import SegVolConfig, StemConfig
+from segevolution.models.segvol.config import PixelDecoderConfig, SegVolConfig, StemConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone
 from segevolution.vocabulary import Context, Modality
 
-WITH_ALL_PARTS = {"stem": StemConfig((4, 8, 8), 2), "high_resolution": True, "dense_prompts": True}
+WITH_ALL_PARTS = {
+    "stem": StemConfig((4, 8, 8), 2),
+    "high_resolution": True,
+    "dense_prompts": True,
+    "pixel_decoder": PixelDecoderConfig((16, 8), 4),
+}
 
 
 def small_segvol(**parts: object) -> SegVol:
     config = SegVolConfig(
         window=(8, 32, 32), patch=(4, 8, 8), width=48, depth=2, heads=4, mlp=96, decoder_mlp=64, iou_hidden=32, **parts
     )
-    return SegVol.fresh(config, seed=0).eval()
+    network = SegVol.fresh(config, seed=0).eval()
+    decoder = network.pixel_decoder
+    if decoder is not None:  # a fresh one adds nothing
+        with torch.no_grad():
+            for parameter in decoder.project.parameters():
+                parameter.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
+    return network
 
 
 NETWORKS: dict[str, Callable[[], BackboneModule]] = {

@@ -184,6 +184,18 @@ def test_training_starts_from_a_models_weights_and_words_and_remembers_which(beg
     assert f"began with the weights of {begun_with}" in (made.model / "README.md").read_text("utf-8")
 
 
+def test_a_start_without_a_pixel_decoder_gets_one_that_changes_nothing(begun_with, tmp_path):
+    network = SMALL["network"] | {"pixel_decoder": {"channels": [8, 8], "groups": 4}}
+    begun = maker_of(_still()).started(
+        _still(start=str(begun_with), network=network), load_model(begun_with), tmp_path / "run"
+    )
+    before = load_model(begun_with)
+    assert begun.state_dict().keys() > before.state_dict().keys()
+    images = torch.rand(1, 1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    for now, then in zip(begun.encode(images, [None]).skips, before.encode(images, [None]).skips, strict=True):
+        assert torch.equal(now, then)
+
+
 @pytest.mark.long
 def test_a_run_from_a_model_goes_on_exactly(begun_with, tmp_path):
     stage = {"window": [16, 32, 32], "fit": {"steps": 4, "checkpoint_every": 2}}
@@ -216,7 +228,7 @@ def test_a_start_that_cannot_be_is_one_sentence(begun_with, tmp_path):
         pretrain(recipe, tmp_path / "run", device="cpu", quiet=True)
 
 
-@pytest.mark.parametrize("name", ["segvol_mini", "segvol_mini_2"])
+@pytest.mark.parametrize("name", ["segvol_mini", "segvol_mini_2", "segvol_mini_3"])
 def test_the_shipped_recipe_can_be_used_and_sees_no_mri(name):
     recipe = load_pretraining(name)
     network_config(recipe, WordTokenizer.of_vocabulary())

@@ -5,7 +5,7 @@ A network that is made from sizes alone needs nothing here: its sizes with a `wi
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from ..imaging.grid import Triple
 from ..models.backbone import BackboneModule
 from ..models.checkpoints import load_state
 from ..models.registry import NETWORKS, network_of
+from ..models.segvol.config import SegVolConfig
 from ..models.segvol.encoder_weights import load_encoder
 from ..models.segvol.resize import resized
 from ..models.segvol.segvol import SegVol
@@ -24,7 +25,7 @@ from ..vocabulary import did_you_mean
 from .recipe import PretrainRecipe, network_config
 
 # Of a network's configuration, what weights do not hang on, or what stages change.
-_FREE = {"window", "windows", "structures", "start"}
+_FREE = {"window", "windows", "structures", "start", "intensity"}
 
 
 class NetworkMaker(ABC):
@@ -85,18 +86,18 @@ class SegVolMaker(NetworkMaker):
         return SegVol.fresh(network_config(recipe, tokenizer), recipe.seed, tokenizer)
 
     def started(self, recipe: PretrainRecipe, model: BackboneModule, folder: Path) -> BackboneModule:
-        """See NetworkMaker.started; the run goes on with the model's words."""
+        """See NetworkMaker.started; the run goes on with the model's words. A pixel decoder may be new."""
         words = model.tokenizer if isinstance(model, SegVol) else None
         if not isinstance(model, SegVol) or not isinstance(words, WordTokenizer):
             raise RecipeError(f"{recipe.name} cannot start from {recipe.start}, which is no SegVol that reads words.")
         config = network_config(recipe, words)
-        _require_alike(recipe, config, model.config)
+        _require_alike(recipe, config, _with_parts_of(config, model.config))
         if not (folder / "tokenizer.json").is_file():
             folder.mkdir(parents=True, exist_ok=True)
             words.save(folder)
         weights = resized(model, config.window).state_dict()
-        started = SegVol(config, words)
-        started.load_state_dict(weights)
+        started = SegVol.fresh(config, recipe.seed, words)
+        load_state(started, started.state_dict() | weights, where=str(recipe.start))
         return started
 
     def resized(self, model: BackboneModule, window: Triple) -> BackboneModule:
@@ -166,6 +167,13 @@ def maker_of(recipe: PretrainRecipe) -> NetworkMaker:
         hint = did_you_mean(str(name), NETWORKS, f"known are {', '.join(NETWORKS)}.")
         raise RecipeError(f'{recipe.name}: network.type "{name}" is not known; {hint}')
     return SizedMaker(name)
+
+
+def _with_parts_of(config: SegVolConfig, model_config: SegVolConfig) -> SegVolConfig:
+    """A model's configuration with the part that a recipe may add to it: a pixel decoder begins by doing nothing."""
+    if model_config.pixel_decoder is not None:
+        return model_config
+    return replace(model_config, pixel_decoder=config.pixel_decoder)
 
 
 def _require_alike(recipe: PretrainRecipe, recipe_config: Any, model_config: Any) -> None:

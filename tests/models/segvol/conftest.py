@@ -1,4 +1,4 @@
-"""The golden tiny network, and a mini with the three optional parts."""
+"""The golden tiny network, and a mini with all optional parts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from segevolution.models.backbone import PromptBatch
-from segevolution.models.segvol.config import SegVolConfig, StartConfig, StemConfig, TextConfig
+from segevolution.models.segvol.config import PixelDecoderConfig, SegVolConfig, StartConfig, StemConfig, TextConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
 
@@ -63,13 +63,24 @@ def mini_config() -> SegVolConfig:
         stem=StemConfig((4, 4, 8), groups=2),
         high_resolution=True,
         dense_prompts=True,
+        pixel_decoder=PixelDecoderConfig((16, 8), groups=4),
         start=StartConfig((0.09, 0.9), position=1.5, tokens=0.3),
     )
 
 
 @pytest.fixture
 def mini(mini_config: SegVolConfig) -> SegVol:
-    return SegVol.fresh(mini_config, seed=1, tokenizer=WordTokenizer.of_vocabulary()).eval()
+    return with_pixels_that_matter(SegVol.fresh(mini_config, seed=1, tokenizer=WordTokenizer.of_vocabulary())).eval()
+
+
+def with_pixels_that_matter(network: SegVol) -> SegVol:
+    """A fresh pixel decoder adds nothing; as after training, it does now."""
+    decoder = network.pixel_decoder
+    if decoder is not None:
+        with torch.no_grad():
+            for parameter in decoder.project.parameters():
+                parameter.normal_(0, 0.3, generator=torch.Generator().manual_seed(5))
+    return network
 
 
 @pytest.fixture

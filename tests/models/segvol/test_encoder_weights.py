@@ -51,7 +51,7 @@ def test_an_encoder_comes_back_into_another_network_and_the_rest_stays(
 def test_a_published_pretraining_is_loaded_and_its_mask_token_and_head_are_named(
     mini_config: SegVolConfig, tmp_path: Path
 ) -> None:
-    config = small(mini_config, stem=None, high_resolution=False)
+    config = small(mini_config, stem=None, high_resolution=False, pixel_decoder=None)
     extra = {
         "model.mask_token": torch.zeros(1, 1, 32),
         "model.decoder.weight": torch.zeros(256, 32),
@@ -91,7 +91,7 @@ def test_positions_are_interpolated_to_another_window(mini_config: SegVolConfig,
 
 
 def test_an_encoder_that_does_not_fit_is_refused_and_changes_nothing(mini_config: SegVolConfig, tmp_path: Path) -> None:
-    config = small(mini_config, stem=None, high_resolution=False)
+    config = small(mini_config, stem=None, high_resolution=False, pixel_decoder=None)
     pretrained(replace(config, depth=3), tmp_path / "deep.ckpt")
     pretrained(config, tmp_path / "linear.ckpt")
     torch.save({"state_dict": {"model.decoder.weight": torch.zeros(1)}}, tmp_path / "none.ckpt")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from segevolution.errors import CheckpointError
-from segevolution.models.segvol.config import SegVolConfig, StartConfig, StemConfig, TextConfig
+from segevolution.models.segvol.config import PixelDecoderConfig, SegVolConfig, StartConfig, StemConfig, TextConfig
 
 
 def test_config_survives_json(mini_config: SegVolConfig) -> None:
@@ -46,6 +46,7 @@ def test_missing_setting_is_refused_by_name(mini_config: SegVolConfig) -> None:
         ({"coordinates": "polar"}, "coordinates"),
         ({"stem": None}, "high_resolution needs a stem"),
         ({"stem": StemConfig((4, 4), groups=2)}, "3 stages"),
+        ({"high_resolution": False, "pixel_decoder": PixelDecoderConfig()}, "needs high_resolution"),
         ({"patch": (2, 8, 8)}, "at least 4"),
         ({"window": (9, 32, 32), "patch": (3, 8, 8)}, "powers of two"),
     ],
@@ -60,6 +61,8 @@ def test_parts_refuse_impossible_values() -> None:
         TextConfig("bytes")  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match="groups"):
         StemConfig((6, 12), groups=4)
+    with pytest.raises(CheckpointError, match="8 groups"):
+        PixelDecoderConfig((96, 20))
     with pytest.raises(CheckpointError, match="standard deviations"):
         StartConfig(fourier=(0.0, 1.0))
 

@@ -17,6 +17,8 @@ from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.segvol.tokenizer import WordTokenizer
 from segevolution.vocabulary import Modality
 
+from .conftest import with_pixels_that_matter
+
 MODALITIES = (Modality.CT, Modality.MRI)
 
 
@@ -29,10 +31,13 @@ def contexts_of(prompts: PromptBatch) -> list[Context]:
 
 def all_parts() -> list[dict[str, bool]]:
     """Every way to switch the optional parts that is allowed."""
-    ways = [
-        dict(zip(("stem", "high_resolution", "dense_prompts"), on, strict=True)) for on in product([0, 1], repeat=3)
+    names = ("stem", "high_resolution", "dense_prompts", "pixel_decoder")
+    ways = [dict(zip(names, on, strict=True)) for on in product([False, True], repeat=len(names))]
+    return [
+        way
+        for way in ways
+        if (way["stem"] or not way["high_resolution"]) and (way["high_resolution"] or not way["pixel_decoder"])
     ]
-    return [way for way in ways if way["stem"] or not way["high_resolution"]]
 
 
 def build(config: SegVolConfig, parts: dict[str, bool]) -> SegVol:
@@ -41,8 +46,9 @@ def build(config: SegVolConfig, parts: dict[str, bool]) -> SegVol:
         stem=config.stem if parts["stem"] else None,
         high_resolution=bool(parts["high_resolution"]),
         dense_prompts=bool(parts["dense_prompts"]),
+        pixel_decoder=config.pixel_decoder if parts.get("pixel_decoder") else None,
     )
-    return SegVol.fresh(changed, seed=4, tokenizer=WordTokenizer.of_vocabulary()).eval()
+    return with_pixels_that_matter(SegVol.fresh(changed, seed=4, tokenizer=WordTokenizer.of_vocabulary())).eval()
 
 
 def test_segvol_is_a_backbone_and_says_what_it_asks_for(mini: SegVol) -> None:
@@ -214,7 +220,11 @@ def test_adaptable_layers_cover_encoder_decoder_and_the_optional_parts(mini: Seg
     groups = mini.adaptable_groups
     counts = {group: len(names) for group, names in groups.items()}
     # Encoder: 4 a block; decoder: 3 attentions of 4 and 2 of the MLP a block, and a last attention.
-    assert counts == {"encoder": 8, "decoder": 32, "stem": 7, "dense": 4, "upscaling": 2, "heads": 16, "text": 7}
+    assert counts == {
+        **{"encoder": 8, "decoder": 32, "stem": 7, "pixels": 8, "dense": 4, "upscaling": 2},
+        **{"heads": 16, "text": 7},
+    }
+    assert set(groups["pixels"]) <= set(mini.spec.encoding)
     assert not any(name.startswith(("text_encoder", "mask_decoder.output_hyper")) for name in mini.spec.adaptable)
 
 
@@ -247,3 +257,35 @@ def test_images_of_another_size_and_mask_prompts_are_refused(mini: SegVol, image
     prompts = PromptBatch(torch.tensor([0]), ("liver",), masks=torch.zeros(1, 1, 8, 16, 16))
     with pytest.raises(PromptError, match="no mask"):
         mini.decode(mini.encode(images, MODALITIES), prompts, [Context()])
+
+
+@torch.no_grad()
+def test_a_new_pixel_decoder_changes_nothing_and_a_trained_one_the_maps_alone(
+    mini_config: SegVolConfig, images: Tensor, every_combination: PromptBatch
+) -> None:
+    words, contexts = WordTokenizer.of_vocabulary(), contexts_of(every_combination)
+    plain_network = SegVol.fresh(replace(mini_config, pixel_decoder=None), 1, words).eval()
+    network = SegVol.fresh(mini_config, 7, words).eval()
+    network.load_state_dict(network.state_dict() | plain_network.state_dict())
+    plain, same = plain_network.encode(images, MODALITIES), network.encode(images, MODALITIES)
+    for skip, expected in zip(same.skips, plain.skips, strict=True):
+        assert torch.equal(skip, expected)
+    changed = with_pixels_that_matter(network).encode(images, MODALITIES)
+    assert torch.equal(changed.tokens, plain.tokens)
+    for skip, expected in zip(changed.skips, plain.skips, strict=True):
+        assert skip.shape == expected.shape
+        assert not torch.allclose(skip, expected, atol=1e-2)
+    answers = network.decode(changed, every_combination, contexts).logits
+    assert not torch.allclose(answers, plain_network.decode(plain, every_combination, contexts).logits, atol=1e-2)
+
+
+def test_a_pixel_decoder_reads_the_tokens_of_its_own_image(mini: SegVol, images: Tensor) -> None:
+    tokens, skips = mini.image_encoder.patch_embedding(images)
+    tokens = tokens.detach().requires_grad_()
+    decoder = mini.pixel_decoder
+    assert decoder is not None
+    coarse, fine = decoder(tokens, mini.config.grid, [skip.detach() for skip in skips])
+    (fine[0, :, 0, 0, 0].sum() + coarse[0, :, 0, 0, 0].sum()).backward()
+    assert tokens.grad is not None
+    assert tokens.grad[0].abs().sum() > 0
+    assert tokens.grad[1].abs().sum() == 0

@@ -71,6 +71,25 @@ class StemConfig:
 
 
 @dataclass(frozen=True)
+class PixelDecoderConfig:
+    """Convolutions from tokens back to the stem's maps, once an image, see `pixel_decoder`.
+
+    Attributes:
+        channels: at twice and at four times the token grid.
+        groups: of the group normalisation.
+    """
+
+    channels: tuple[Channels, Channels] = (96, 32)
+    groups: Channels = 8
+
+    def __post_init__(self) -> None:
+        if self.groups < 1 or any(c < 1 or c % self.groups for c in self.channels):
+            raise CheckpointError(
+                f"pixel decoder channels {self.channels} must be multiples of its {self.groups} groups."
+            )
+
+
+@dataclass(frozen=True)
 class StartConfig:
     """How a network that is trained from scratch starts; loaded weights overwrite all of it.
 
@@ -93,7 +112,7 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class SegVolConfig:
-    """Sizes, settings and the three optional parts of a SegVol; all sizes are functions of these.
+    """Sizes, settings and the optional parts of a SegVol; all sizes are functions of these.
 
     Attributes:
         window: (D, H, W) voxels of one encoding.
@@ -110,7 +129,7 @@ class SegVolConfig:
         windows: how zoom-in looks unless a caller says otherwise, see inference/strategies/zoom.py.
         coordinates: "published" keeps the published mix-up of axes between grid and prompt codes, which is
             trained into its weights; "matching" gives one place one code, for networks trained from scratch.
-        stem, high_resolution, dense_prompts: the optional parts, absent from the published network.
+        stem, high_resolution, dense_prompts, pixel_decoder: the optional parts, absent from the published network.
         unused_mask_downscaling: keep the published checkpoint's 2-D mask_downscaling tensors, which nothing reads,
             so that loading it is exact.
         start: initial values for training from scratch.
@@ -140,6 +159,7 @@ class SegVolConfig:
     stem: StemConfig | None = None
     high_resolution: bool = False
     dense_prompts: bool = False
+    pixel_decoder: PixelDecoderConfig | None = None
     unused_mask_downscaling: bool = False
     start: StartConfig = field(default_factory=StartConfig)
 
@@ -168,6 +188,8 @@ class SegVolConfig:
             self._check_stem(self.stem)
         if self.high_resolution and (self.stem is None or min(self.patch) < 4):
             raise CheckpointError("high_resolution needs a stem, and patch sides of at least 4.")
+        if self.pixel_decoder is not None and not self.high_resolution:
+            raise CheckpointError("a pixel_decoder needs high_resolution, whose maps it changes.")
 
     def _check_stem(self, stem: StemConfig) -> None:
         if any(side & (side - 1) for side in self.patch) or max(self.patch) < 2:
@@ -219,9 +241,10 @@ class SegVolConfig:
         Raises:
             CheckpointError: a key is unknown or missing, or the values do not fit each other.
         """
-        parts: dict[str, type[TextConfig] | type[StemConfig] | type[StartConfig]] = {
+        parts: dict[str, type] = {
             "text": TextConfig,
             "stem": StemConfig,
+            "pixel_decoder": PixelDecoderConfig,
             "start": StartConfig,
         }
         _require_known(cls, values, "")

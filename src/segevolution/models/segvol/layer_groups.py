@@ -24,6 +24,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "decoder.cross_attention": tuple(f"{cross}.{part}" for cross in _CROSS for part in _PROJECTIONS),
     "decoder.mlp": (f"{_LAYER}mlp.lin1", f"{_LAYER}mlp.lin2"),
     "stem": ("image_encoder.patch_embedding.stem.**",),
+    "pixel_decoder": ("pixel_decoder.**",),
     "dense_prompts": ("dense_prompts.**",),
     "upscaling": ("mask_decoder.high_resolution.**",),
     "text": ("text_encoder.**",),
@@ -43,7 +44,9 @@ LAYER_GROUPS: Mapping[str, tuple[str, ...]] = {
     "decoder": tuple(
         pattern for part in ("self_attention", "cross_attention", "mlp") for pattern in _PARTS[f"decoder.{part}"]
     ),
-    "convolutions": tuple(pattern for part in ("stem", "dense_prompts", "upscaling") for pattern in _PARTS[part]),
+    "convolutions": tuple(
+        pattern for part in ("stem", "pixel_decoder", "dense_prompts", "upscaling") for pattern in _PARTS[part]
+    ),
     **_PARTS,
     "study": _STUDY,
 }

@@ -17,11 +17,12 @@ from .dense_prompts import DensePrompts
 from .image_encoder import ImageEncoder
 from .layer_groups import LAYER_GROUPS, PARAMETER_GROUPS
 from .mask_decoder import MASKS, MaskDecoder
+from .pixel_decoder import PixelDecoder
 from .prompt_encoder import PromptEncoder, named
 from .text_encoder import TextEncoder
 from .tokenizer import Tokenizer
 
-_CONVOLUTIONS = ("stem", "dense", "upscaling")
+_CONVOLUTIONS = ("stem", "pixels", "dense", "upscaling")
 
 
 class SegVol(BackboneModule):
@@ -39,6 +40,7 @@ class SegVol(BackboneModule):
         self.prompt_encoder = PromptEncoder(config)
         self.mask_decoder = MaskDecoder(config)
         self.dense_prompts = DensePrompts(config) if config.dense_prompts else None
+        self.pixel_decoder = _pixel_decoder(config)
         self.text_encoder = TextEncoder(config.text, config.width, tokenizer) if config.text else None
         positions = self.image_encoder.patch_embedding.position_embeddings
         if config.start.position > 0 and not positions.is_meta:  # an outline has shapes alone
@@ -52,9 +54,11 @@ class SegVol(BackboneModule):
             intensity=config.intensity,
             framing="zoom",
             adaptable=tuple(
-                name for group in ("encoder", "decoder", "stem", "dense", "upscaling") for name in groups[group]
+                name
+                for group in ("encoder", "decoder", "stem", "pixels", "dense", "upscaling")
+                for name in groups[group]
             ),
-            encoding=(*groups["encoder"], *groups["stem"]),
+            encoding=(*groups["encoder"], *groups["stem"], *groups["pixels"]),
             words=groups["text"],
             layer_groups=LAYER_GROUPS,
             parameter_groups=PARAMETER_GROUPS,
@@ -102,7 +106,9 @@ class SegVol(BackboneModule):
 
     @property
     def adaptable_groups(self) -> dict[str, tuple[str, ...]]:
-        """Dotted names of the linear and Conv3d layers by part: encoder, decoder, stem, dense, upscaling, heads, text.
+        """Dotted names of the linear and Conv3d layers by part.
+
+        The parts are encoder, decoder, stem, pixels, dense, upscaling, heads and text.
 
         `spec.adaptable` holds all but the last two, `spec.words` the last. Transposed convolutions are in none: peft
         cannot wrap them.
@@ -111,6 +117,7 @@ class SegVol(BackboneModule):
             "encoder": ("image_encoder.blocks.", "image_encoder.patch_embedding.patch_embeddings."),
             "decoder": ("mask_decoder.transformer.",),
             "stem": ("image_encoder.patch_embedding.stem.",),
+            "pixels": ("pixel_decoder.",),
             "dense": ("dense_prompts.",),
             "upscaling": ("mask_decoder.high_resolution.",),
             "heads": (
@@ -135,6 +142,8 @@ class SegVol(BackboneModule):
                 f"this network needs (B, 1, {', '.join(map(str, self.config.window))}) and one modality an image."
             )
         tokens, skips = self.image_encoder(images)
+        if self.pixel_decoder is not None:
+            skips = self.pixel_decoder(tokens, self.config.grid, skips)
         return Features(tokens, self.config.grid, skips, tuple(modalities))
 
     def _decode(
@@ -224,6 +233,12 @@ class SegVol(BackboneModule):
 def _finest(config: SegVolConfig) -> int | None:
     """Channels of the finest map that its stem hands on."""
     return config.stem.channels[-2] if config.high_resolution and config.stem is not None else None
+
+
+def _pixel_decoder(config: SegVolConfig) -> PixelDecoder | None:
+    if config.pixel_decoder is None or config.stem is None:
+        return None
+    return PixelDecoder(config.pixel_decoder, config.width, (config.stem.channels[-1], config.stem.channels[-2]))
 
 
 def _adaptation(convolutions: bool) -> Adaptation:
