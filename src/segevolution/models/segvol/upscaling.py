@@ -68,7 +68,7 @@ class Upscaling(nn.Sequential):
         first, norm = cast(nn.ConvTranspose3d, self[0]), cast(nn.LayerNorm, self[1])
         doubled = functional.linear(tokens, *_as_linear(first)).view(*tokens.shape[:2], 8, -1)
         for addend in middle:
-            doubled = doubled.add_(addend)
+            doubled = _added(doubled, addend)
         weight, bias = (to_cells(values[None], self.grid, 2)[0] for values in (norm.weight, norm.bias))
         doubled = functional.gelu(functional.layer_norm(doubled, weight.shape, weight, bias, norm.eps))
         weight, bias = _as_linear(cast(nn.ConvTranspose3d, self[3]))
@@ -77,8 +77,13 @@ class Upscaling(nn.Sequential):
             weight, bias = torch.cat([weight, extra.weight], dim=1), bias + extra.bias
         upscaled = functional.linear(doubled, weight, bias)
         if fine is not None:
-            upscaled = upscaled.add_(fine)
+            upscaled = _added(upscaled, fine)
         return functional.gelu(upscaled).view(*upscaled.shape[:2], 64, -1)
+
+
+def _added(values: Tensor, addend: Tensor) -> Tensor:
+    """Their sum, in the place of `values` where nothing is learned: what is learned in place is copied four times."""
+    return values + addend if torch.is_grad_enabled() else values.add_(addend)
 
 
 def _as_linear(convolution: nn.ConvTranspose3d) -> tuple[Tensor, Tensor]:
@@ -131,4 +136,7 @@ class HighResolution(nn.Module):
 def dot(features: Tensor, vectors: Tensor) -> Tensor:
     """(P, N, V, c) and (P, M, c) -> (P, N, V, M)."""
     products = features.flatten(1, 2) @ vectors.to(features.dtype).transpose(1, 2)
+    if products.requires_grad:
+        # It comes back from space scattered, which costs a third of a training step on CPUs unless it is put in order.
+        products.register_hook(Tensor.contiguous)
     return products.view(*features.shape[:3], -1)
