@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .attention import attention
+
 
 class TwoWayTransformer(nn.Module):
     """`depth` two-way blocks and a last attention from tokens to image."""
@@ -106,7 +108,7 @@ class Attention(nn.Module):
         q = self._split(take(self.q_proj(query), query_rows))
         k = self._split(take(self.k_proj(key), key_rows))
         v = self._split(take(self.v_proj(value), key_rows))
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=keys)
+        mixed = attention(q, k, v, keys)
         joined: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return joined
 

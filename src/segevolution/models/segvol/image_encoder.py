@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..attention import attention
 from ..backbone import Triple
 from .config import SegVolConfig
 from .stem import Stem
@@ -101,7 +102,7 @@ class SelfAttention(nn.Module):
         batch, count, width = tokens.shape
         split = self.qkv(tokens).view(batch, count, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
+        mixed = attention(query, key, value)
         joined: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(batch, count, width))
         return joined
 
