@@ -133,6 +133,10 @@ def test_an_adapter_is_replaced_with_force_only_and_anything_else_never(tiny, tm
     with pytest.raises(OutputError, match="not an adapter folder"):
         save_adapter(adapter, tiny, other, force=True)
     assert (other / "chapter.tex").read_text("utf-8") == "years of work"
+    save_adapter(adapter, tiny, tmp_path / "a" / "second")
+    with pytest.raises(OutputError, match="it also holds second"):
+        save_adapter(adapter, tiny, tmp_path / "a", force=True)
+    assert (tmp_path / "a" / "second" / "adapter_config.json").is_file()
 
 
 def test_a_failed_write_leaves_nothing_and_the_adapter_attached(tiny, tmp_path):

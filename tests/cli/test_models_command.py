@@ -85,6 +85,9 @@ def test_a_model_folder_is_not_replaced_without_force(
     assert fingerprint(tmp_path / "copy") == fingerprint(tiny)
     assert "--force" in refused(capsys, "convert", tiny, tmp_path / "copy")
     run("convert", tiny, tmp_path / "copy", "--force")
+    for target in (tmp_path / "copy", tmp_path):
+        assert "made from" in refused(capsys, "convert", tmp_path / "copy", target, "--force")
+    assert (tmp_path / "copy" / "model.safetensors").is_file()
 
 
 def test_what_cannot_be_done_is_one_sentence_and_status_two(

@@ -148,6 +148,10 @@ def test_a_model_folder_is_replaced_whole_and_nothing_else_ever_is(folder: Path,
     with pytest.raises(OutputError, match="not a model folder"):
         save_model(TinyBackbone(SMALL), tmp_path / "precious")
     assert (tmp_path / "precious" / "thesis.tex").read_text("utf-8") == "years"
+    save_model(TinyBackbone(SMALL), folder / "trials" / "second")
+    with pytest.raises(OutputError, match="it also holds trials/second"):
+        save_model(TinyBackbone(SMALL), folder)
+    assert (folder / "trials" / "second" / "config.json").is_file()
 
 
 def test_a_failed_save_leaves_the_old_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

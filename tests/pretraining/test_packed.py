@@ -196,6 +196,8 @@ def test_the_command_packs_and_trains_and_says_in_one_sentence_what_is_wrong(toy
         ((recipe, "--packed", recipe), "is no packed training set, or damaged"),
         ((recipe, "structures=[liver]", "--packed", pack, "-o", tmp_path / "other"), "was packed for packable"),
         (("simmim_mini", "--packed", pack), "trains without labels"),
+        ((recipe, "--packed", pack, "-o", tmp_path / "run", "--force"), "--force replaces the file of --pack"),
+        (("simmim_mini", "--force"), "--force replaces the file of --pack"),
     ):
         assert run(*arguments) == 2
         error = capsys.readouterr().err.strip()

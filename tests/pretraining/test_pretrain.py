@@ -13,6 +13,7 @@ from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 from segevolution.models.checkpoints import fingerprint, load_model, save_model
+from segevolution.models.hub import find
 from segevolution.models.hermes.hermes import Hermes
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.encoder_weights import save_encoder
@@ -101,6 +102,18 @@ def test_a_network_is_trained_in_stages_and_saved_as_a_model(tmp_path):
     assert manifest["encoder"] is None
     again = pretrain(recipe, tmp_path, device="cpu", quiet=True)
     assert again.stages == ()
+    whole = (tmp_path / "manifest.json").read_text("utf-8")
+    for number, changed, sentence in (
+        (0, {"steps": 3}, "stage-1 was trained to its end with steps 2, and the recipe now has 3"),
+        (1, {"steps": 2, "learning_rate": 0.5}, "stage-2 was trained to its end with learning_rate"),
+    ):
+        other = json.loads(json.dumps(SMALL))
+        other["stages"][number]["fit"] |= changed
+        with pytest.raises(RecipeError, match=sentence):
+            pretrain(PretrainRecipe.model_validate(other), tmp_path, device="cpu", quiet=True)
+    assert (tmp_path / "manifest.json").read_text("utf-8") == whole
+    in_passing = recipe.model_copy(update={"fit": {**recipe.fit, "workers": 1, "seconds": 9.0}})
+    assert pretrain(in_passing, tmp_path, device="cpu", quiet=True).stages == ()
     first = tmp_path / "stage-1" / "weights.safetensors"
     sound, bytes_before = load_file(first), first.read_bytes()
     for change, reason in (

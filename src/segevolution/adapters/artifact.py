@@ -19,7 +19,7 @@ from ..files import check_writable, json_text, replacing
 from ..markup import markdown_text
 from ..models.backbone import BackboneModule
 from ..models.cards import hub_licence
-from ..models.checkpoints import fingerprint
+from ..models.checkpoints import check_holds_no_other, fingerprint
 from ..models.tensor_files import check_weights, read_headers
 from .base import BaseAdapter, trainable
 from .card_values import card_licence
@@ -281,6 +281,7 @@ def check_replaceable(folder: Path, *, force: bool) -> None:
     check_writable(folder, force=force)
     if folder.exists() and not is_adapter(folder):
         raise OutputError(f"{folder} exists and is not an adapter folder, so it is not replaced; choose another name.")
+    check_holds_no_other(folder)
 
 
 def in_groups(counts: Mapping[str, int]) -> str:

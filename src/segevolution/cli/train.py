@@ -49,6 +49,8 @@ def train(
     resolve_device(device)
     if packed is not None and (pack is not None or data is not None):
         raise RecipeError("--packed trains from that file alone; leave --pack and --data out.")
+    if force and pack is None:
+        raise RecipeError("--force replaces the file of --pack; a training begins anew in a new folder, see --output.")
     if says("simmim", TRAININGS, recipe):
         if pack is not None or packed is not None:
             raise RecipeError(f"{recipe} trains without labels, which a pack is not made for; give --data.")

@@ -28,6 +28,8 @@ from .registry import network_named, network_of
 from .tensor_files import TensorHeader, headers_of, misfits, read_headers, read_tensors
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+_MARKS = (CONFIG, "adapter_config.json")
+"""What makes a folder a model or an adapter."""
 FORMAT = 1
 NAMES_SHOWN = 5
 
@@ -192,7 +194,8 @@ def check_replaceable(folder: Path, *, force: bool) -> None:
     """Refuse to write a model over anything but a model folder or an empty one.
 
     Raises:
-        OutputError: the folder cannot be written, exists and `force` is False, or holds something else.
+        OutputError: the folder cannot be written, exists and `force` is False, or holds something else, such as
+            another model inside it.
     """
     folder = Path(folder)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -200,3 +203,13 @@ def check_replaceable(folder: Path, *, force: bool) -> None:
     check_writable(folder, force=force)
     if folder.exists() and not (folder.is_dir() and (folder / CONFIG).is_file()):
         raise OutputError(f"{folder} exists and is not a model folder, so it is not replaced; choose another name.")
+    check_holds_no_other(folder)
+
+
+def check_holds_no_other(folder: Path) -> None:
+    """Refuse to replace a folder that holds the folder of another model or adapter; raises OutputError."""
+    inner = (path.parent for name in _MARKS for path in sorted(folder.rglob(name)) if path.parent != folder)
+    for other in inner:
+        raise OutputError(
+            f"{folder} is not replaced, since it also holds {other.relative_to(folder)}; choose another name."
+        )

@@ -196,8 +196,10 @@ def convert(source: Path, target: Path, *, system: str | None = None, force: boo
 
     Raises:
         CheckpointError: the source is none of these, or does not fit the published network.
-        OutputError: the target cannot be written, or exists and `force` is False.
+        OutputError: the target cannot be written, exists and `force` is False, or holds the source.
     """
+    if source.resolve().is_relative_to(target.resolve()):
+        raise OutputError(f"{target} would take the place of {source}, which it is made from; choose another name.")
     if system is not None:
         system_named(system).convert(source, target, force)
         return

@@ -9,6 +9,7 @@
 A killed run continues where its last checkpoint stands; a finished stage is not trained again.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ class RunManifest(BaseModel):
     start: dict[str, str] | None = None
     encoder: dict[str, Any] | None = None
     packed: dict[str, PackedNote | None] = Field(default={})
+    stages: list[dict[str, Any]] = Field(default=[])
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def pretrain(
         place = folder / f"stage-{number}"
         weights = place / "weights.safetensors"
         if weights.is_file():
+            _require_as_before(place, stage_fit, before.get("stages", [])[number - 1 : number])
             load_state(model, read_weights(weights), where=str(weights))
             continue
         stage_datasets = drawn_from(recipe, number)
@@ -167,6 +170,26 @@ def _groups(
     if role == "train" and not groups:
         raise RecipeError(f"{recipe.name}: no patient has the role train.")
     return groups
+
+
+_IN_PASSING = frozenset({"seconds", "workers", "checkpoint_every", "cache_megabytes", "loggers"})
+"""Settings of a stage that decide how it runs, and not what it learns."""
+
+
+def _require_as_before(place: Path, settings: FitSettings, before: Sequence[Mapping[str, Any]]) -> None:
+    """Raises RecipeError where a stage that is finished was trained with other settings than the recipe now has.
+
+    Args:
+        before: its settings as the manifest has them; empty where it has none.
+    """
+    for earlier in before:
+        now = json.loads(json.dumps(asdict(settings)))
+        for key in sorted(now.keys() & earlier.keys() - _IN_PASSING):
+            if now[key] != earlier[key]:
+                raise RecipeError(
+                    f"{place} was trained to its end with {key} {earlier[key]}, and the recipe now has {now[key]}; "
+                    "train in a new folder, or delete that stage and those after it."
+                )
 
 
 def _drawn(recipe: PretrainRecipe) -> list[WeightedDataset]:
