@@ -16,6 +16,7 @@ from ..imaging.framing import Frame
 from ..models import hub
 from ..models.checkpoints import WEIGHTS
 from ..vocabulary import Modality
+from .against_prompt import against_prompt
 from .calibration import Calibration, read_calibration
 from .moved_prompts import agreement
 from .segmentation import Segmentation
@@ -91,7 +92,8 @@ def judge(
         _unstable(signs),
         _no_head(name, signs),
     )
-    return Confidence(expected, tuple(sentence for sentence in sentences if sentence is not None), signs)
+    warnings = tuple(sentence for sentence in sentences if sentence is not None)
+    return Confidence(expected, (*warnings, *against_prompt(answer.mask, answer.prompt)), signs)
 
 
 def calibration_of(model: str | Path, adapter: str | Path | None = None) -> Calibration:
