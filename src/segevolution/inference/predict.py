@@ -114,7 +114,7 @@ def predict(
         warnings = (*volume.unstated, *volume.remarks, *signal_sentences, *doubts)
         notes = (
             *warnings,
-            *_routed(volume, answerer, is_expert),
+            *_routed(volume, request.model, answerer, is_expert),
             *remarks,
             *notes_of(request, volume, results, answers),
         )
@@ -262,9 +262,11 @@ def _write_probability(path: Path, session: Session, answer: Segmentation, *, pe
     write_volume(replace(session.volume, array=array), path)
 
 
-def _routed(volume: Volume, answerer: ShippedExpert, is_expert: bool) -> list[str]:
+def _routed(volume: Volume, model: str, answerer: ShippedExpert, is_expert: bool) -> list[str]:
     if not is_expert:
         return []
+    if answerer.adapter is None:
+        return [f"{volume.modality} is answered by {answerer}; --adapter none asks {model} itself"]
     return [f"{volume.modality} is answered by the expert, {answerer}; --adapter none leaves it out"]
 
 

@@ -31,7 +31,7 @@ else:
     hub_errors = ModuleOnUse("huggingface_hub.errors")  # brings a client of HTTP
 
 DEFAULT = "segvol-mini"
-VERSIONS = {"segvol-mini@1": "segvol-mini", "segvol-mini@2": "segvol-mini-2"}
+VERSIONS = {"segvol-mini@1": "segvol-mini", "segvol-mini@2": "segvol-mini-2", "segvol-mini@3": "segvol-mini-3"}
 """The small model that ships, by the number of its version -> the name under which it lies."""
 PUBLISHED = "BAAI/SegVol"
 ORIGIN, RECORD = "pulled_from.txt", "pulled.json"

@@ -174,11 +174,12 @@ _SAM_MED3D = _listed(
 
 _MEDSAM_TABLES = "MedSAM's own training sets stand in a supplement that has not been held against these names"
 
-# segvol-mini-2 and its expert went on with part of segvol-mini's data, and kept the same patients aside.
+# segvol-mini-2, its expert and segvol-mini-3 went on with part of segvol-mini's data, and kept the same patients aside.
 BASES: dict[str, BaseTraining] = {
     "segvol": BaseTraining(_M3D_SEG),
     "segvol-mini": BaseTraining(_MINI),
     "segvol-mini-2": BaseTraining(_MINI),
+    "segvol-mini-3": BaseTraining(_MINI),
     "segvol-mini-mri": BaseTraining(_MINI),
     "litemedsam": BaseTraining(_LITEMEDSAM, f"its encoder was distilled from MedSAM, and {_MEDSAM_TABLES}"),
     "medsam": BaseTraining((), _MEDSAM_TABLES),
