@@ -51,7 +51,7 @@ def test_chaos_mri_is_new_to_segvol_and_amos_mri_is_not() -> None:
     assert "39 of its MRIs" in (seen_by("segvol", "amos22", record("amos22", Modality.MRI)) or "")
 
 
-@pytest.mark.parametrize("base", ["segvol-mini", "segvol-mini-2"])
+@pytest.mark.parametrize("base", ["segvol-mini", "segvol-mini-2", "segvol-mini-3"])
 def test_the_table_of_a_shipped_base_is_its_recipe(base: str) -> None:
     folder = Path(segevolution.__file__).parent
     recipe = yaml.safe_load((folder / f"pretraining/trainings/{base.replace('-', '_')}.yaml").read_text("utf-8"))
@@ -73,6 +73,7 @@ def test_a_base_is_known_by_its_name_or_folder() -> None:
         "segvol",
         "segvol-mini",
         "segvol-mini-2",
+        "segvol-mini-3",
         "segvol-mini-mri",
         "litemedsam",
         "medsam",
