@@ -136,5 +136,5 @@ def test_every_asset_of_the_page_is_served_from_the_wheel(served: tuple[str, Pat
     assert {name for name in seen if "niivue" in name}
     for name, content in seen.items():
         assert content == (PAGE / name).read_bytes(), name
-    assert b"segvol-mini-mri" in fetched(f"{url}/api/adapters")
+    assert b"segvol-mini-3" in fetched(f"{url}/api/adapters")
     assert not outside.exists()

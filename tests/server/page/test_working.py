@@ -153,7 +153,7 @@ def test_two_models_are_compared_side_by_side(opened: Any, patient: Case) -> Non
 def test_another_model_answers_what_was_asked_and_undo_brings_the_first_back(opened: Any) -> None:
     opened.ask("liver")
     first = opened.shown()
-    opened.tab.select_option("#adapter", "segvol-mini-2")
+    opened.tab.select_option("#adapter", "base")
     opened.wait()
     second = opened.shown()
     assert second.any()
@@ -167,7 +167,7 @@ def test_undo_of_another_model_lets_the_first_one_answer_again(opened: Any, pati
     opened.ask("liver")
     opened.ask("spleen")
     first, before = opened.shown(), opened.tab.input_value("#adapter")
-    opened.tab.select_option("#adapter", "segvol-mini-2")
+    opened.tab.select_option("#adapter", "base")
     opened.wait()
     second, chosen = opened.shown(), opened.tab.input_value("#adapter")
     assert not np.array_equal(first, second)
@@ -191,7 +191,7 @@ def test_undo_of_another_model_lets_the_first_one_answer_again(opened: Any, pati
 
 def test_an_undone_model_is_brought_again_with_its_answers(opened: Any) -> None:
     opened.ask("liver")
-    opened.tab.select_option("#adapter", "segvol-mini-2")
+    opened.tab.select_option("#adapter", "base")
     opened.wait()
     second, chosen = opened.shown(), opened.tab.input_value("#adapter")
     opened.tab.keyboard.press("Control+z")
