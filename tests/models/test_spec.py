@@ -11,7 +11,7 @@ from segevolution.adapters.targets import layers
 from segevolution.errors import CheckpointError
 from segevolution.imaging.prompts import PromptKind
 from segevolution.models.backbone import AnswerGroup, BackboneModule, Spec
-from segevolution.models.segvol.config import SegVolConfig, StemConfig, TextConfig
+from segevolution.models.segvol.config import PixelDecoderConfig, SegVolConfig, StemConfig, TextConfig
 from segevolution.models.segvol.segvol import SegVol
 from segevolution.models.tiny import TinyBackbone
 from segevolution.vocabulary import Modality
@@ -80,6 +80,7 @@ def network_with_everything() -> SegVol:
             stem=StemConfig((4, 8, 16)),
             high_resolution=True,
             dense_prompts=True,
+            pixel_decoder=PixelDecoderConfig((8, 8), groups=4),
             **sizes,
         )
     )

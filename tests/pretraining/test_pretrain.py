@@ -13,7 +13,6 @@ from segevolution.imaging.case import Case
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 from segevolution.models.checkpoints import fingerprint, load_model, save_model
-from segevolution.models.hub import find
 from segevolution.models.hermes.hermes import Hermes
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.encoder_weights import save_encoder
