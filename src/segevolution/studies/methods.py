@@ -97,9 +97,13 @@ def train(job: TrainJob, workspace: Workspace) -> Path:
 
 
 def _learns_as_they_are(groups: Sequence[CaseGroup], settings: FitSettings) -> bool:
-    """Whether scans of other modalities than CT are learned from in no contrast but their own."""
+    """Whether scans of other modalities than CT are learned from, most views in no contrast but their own.
+
+    What such a network predicts of its overlap does not tell right from wrong where greys are exchanged: of 84 answers
+    about seven CHAOS patients one was lost so twice, and none gained.
+    """
     modalities = {case.modality for group in groups for case in group.cases}
-    return bool(modalities - {Modality.CT}) and not any(settings.intensity.recontrast.share.values())
+    return bool(modalities - {Modality.CT}) and max(settings.intensity.recontrast.share.values(), default=0) < 0.5
 
 
 @torch.no_grad()
