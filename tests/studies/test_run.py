@@ -252,7 +252,9 @@ def test_replayed_cases_come_with_their_weight(study, toy_recipe, changed, quick
     assert (replayed, [name[:2] for name in ct]) == (0.25, ["ct"])
 
 
-@pytest.mark.parametrize(("shown", "exchanged"), [({}, False), ({"MRI": 0.3}, False), ({"MRI": 0.6}, True), ({"CT": 1.0, "MRI": 0.3}, True)])
+@pytest.mark.parametrize(
+    ("shown", "exchanged"), [({}, False), ({"MRI": 0.3}, False), ({"MRI": 0.6}, True), ({"CT": 1.0, "MRI": 0.3}, True)]
+)
 def test_who_learned_scans_as_they_are_is_not_asked_with_exchanged_greys(
     study, toy_recipe, changed, quick_fit, shown, exchanged
 ):
