@@ -134,8 +134,8 @@ def test_a_dicom_series_gets_a_dicom_segmentation(run: Run, tmp_path: Path) -> N
     folder = series(tmp_path / "series")
     words = ("--text", "liver", "--text", "right kidney", "--colours", "--probabilities", "percent")
     assert run(folder, *words, "-o", tmp_path / "mask.dcm")[0] == 0
-    assert run(folder, *words, "-o", tmp_path / "mask.nii.gz", "--force")[0] == 0
-    expected = read_labels(tmp_path / "mask.nii.gz").array
+    assert run(folder, *words, "-o", tmp_path / "other.nii.gz")[0] == 0
+    expected = read_labels(tmp_path / "other.nii.gz").array
     data = pydicom.dcmread(tmp_path / "mask.dcm")
     assert [segment.SegmentLabel for segment in data.SegmentSequence] == ["liver", "right kidney"]
     assert data.PatientID == "P7"
