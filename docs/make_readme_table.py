@@ -12,7 +12,7 @@ NAMES = {
     "base": "segvol-mini-2 (CT only, an MRI matched to CT)",
     "expert": "its shipped MRI expert (no real MRI)",
     "mixture": "mixture from the expert, 5 MRI patients, 600 plain steps",
-    "contrasts": "mixture from the expert, 5 MRI patients, as `adapt` trains",
+    "contrasts": "mixture from the expert, 5 MRI patients, as `adapt --base segvol-mini-2` trains",
     "lora": "LoRA, the same 5, 120 steps",
     "scratch": "the same network from scratch, the same 5",
     "unet": "U-Net from scratch, the same 5, 1,500 steps",

@@ -14,6 +14,7 @@ from segevolution.imaging.grid import Grid
 from segevolution.imaging.volume import Volume
 from segevolution.models.checkpoints import fingerprint, load_model, save_model
 from segevolution.models.hermes.hermes import Hermes
+from segevolution.models.hub import find
 from segevolution.models.segvol.config import SegVolConfig
 from segevolution.models.segvol.encoder_weights import save_encoder
 from segevolution.models.segvol.resize import resized
@@ -241,8 +242,11 @@ def test_a_start_that_cannot_be_is_one_sentence(begun_with, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["segvol_mini", "segvol_mini_2", "segvol_mini_3"])
-def test_the_shipped_recipe_can_be_used_and_sees_no_mri(name):
+def test_the_shipped_recipe_can_be_used_and_sees_no_mri(name, tmp_path):
     recipe = load_pretraining(name)
+    if recipe.start is not None:
+        begun = maker_of(recipe).started(recipe, load_model(find(recipe.start)), tmp_path)
+        assert begun.spec.window == recipe.stages[0].window
     network_config(recipe, WordTokenizer.of_vocabulary())
     assert [stage_settings(recipe, number).steps for number in range(len(recipe.stages))]
     for entry in recipe.data:

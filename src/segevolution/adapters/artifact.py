@@ -19,7 +19,7 @@ from ..files import check_writable, json_text, replacing
 from ..markup import markdown_text
 from ..models.backbone import BackboneModule
 from ..models.cards import hub_licence
-from ..models.checkpoints import check_holds_no_other, fingerprint
+from ..models.checkpoints import ADAPTER_CONFIG, check_holds_no_other, fingerprint
 from ..models.tensor_files import check_weights, read_headers
 from .base import BaseAdapter, trainable
 from .card_values import card_licence
@@ -28,7 +28,7 @@ from .state_checks import read_state
 from .switch import attached, require_network
 from .targets import trained_groups
 
-CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
+CONFIG, WEIGHTS, CARD = ADAPTER_CONFIG, "adapter_model.safetensors", "README.md"
 WORK = ".work"
 """What the folder beside an adapter, where its training keeps its work, has after the adapter's name."""
 SECTION = "segevolution"

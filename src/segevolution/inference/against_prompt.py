@@ -5,8 +5,7 @@ A network weighs a prompt against what it sees and may set it aside; a person wh
 
 from collections.abc import Iterator
 
-import numpy as np
-
+from ..imaging.boxes import Box, Point
 from ..imaging.prompts import Prompt
 from .segmentation import Mask
 
@@ -38,7 +37,7 @@ def _clauses(mask: Mask, prompt: Prompt) -> Iterator[str]:
     if ignored:
         yield f"{_of(ignored, len(off), 'point that was', 'points that were')} set off it {_lie(ignored)} on it"
     if prompt.box is not None:
-        outside = _share_outside(mask, prompt.box.low, prompt.box.high)
+        outside = _share_outside(mask, prompt.box)
         if outside > _MOST_MISSED:
             yield f"{outside:.0%} of it lies outside its box"
     if prompt.scribbles is not None:
@@ -58,16 +57,13 @@ def _lie(count: int) -> str:
     return "lies" if count == 1 else "lie"
 
 
-def _holds(mask: Mask, place: tuple[float, float, float], near: int) -> bool:
+def _holds(mask: Mask, place: Point, near: int) -> bool:
     """Whether the mask has a voxel at a place (x, y, z), or within so many voxels of it."""
-    voxel = np.rint(place).astype(int)
+    voxel = map(round, place)
     return bool(mask[tuple(slice(max(0, index - near), index + near + 1) for index in voxel)].any())
 
 
-def _share_outside(mask: Mask, low: tuple[float, float, float], high: tuple[float, float, float]) -> float:
-    """Share of a mask outside a box (both corners included) that is a voxel larger on each side."""
-    block = tuple(
-        slice(max(0, int(np.floor(first)) - _NEAR), int(np.ceil(last)) + 1 + _NEAR)
-        for first, last in zip(low, high, strict=True)
-    )
+def _share_outside(mask: Mask, box: Box) -> float:
+    """Share of a mask outside a box that is a voxel larger on each side."""
+    block = tuple(slice(max(0, first - _NEAR), last + 1 + _NEAR) for first, last in zip(*box.voxels, strict=True))
     return float(1 - mask[block].sum() / mask.sum())

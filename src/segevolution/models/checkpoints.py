@@ -28,8 +28,7 @@ from .registry import network_named, network_of
 from .tensor_files import TensorHeader, headers_of, misfits, read_headers, read_tensors
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-_MARKS = (CONFIG, "adapter_config.json")
-"""What makes a folder a model or an adapter."""
+ADAPTER_CONFIG = "adapter_config.json"  # as peft names it
 FORMAT = 1
 NAMES_SHOWN = 5
 
@@ -208,8 +207,9 @@ def check_replaceable(folder: Path, *, force: bool) -> None:
 
 def check_holds_no_other(folder: Path) -> None:
     """Refuse to replace a folder that holds the folder of another model or adapter; raises OutputError."""
-    inner = (path.parent for name in _MARKS for path in sorted(folder.rglob(name)) if path.parent != folder)
-    for other in inner:
+    configs = (path for name in (CONFIG, ADAPTER_CONFIG) for path in sorted(folder.rglob(name)))
+    other = next((path.parent for path in configs if path.parent != folder), None)
+    if other is not None:
         raise OutputError(
             f"{folder} is not replaced, since it also holds {other.relative_to(folder)}; choose another name."
         )

@@ -9,7 +9,6 @@
 A killed run continues where its last checkpoint stands; a finished stage is not trained again.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from safetensors.torch import save_file
 from ..documents import read_json
 from ..errors import RecipeError
 from ..evaluation.results import surroundings
-from ..files import replacing, sha256, write_json
+from ..files import plain_values, replacing, sha256, write_json
 from ..models.backbone import BackboneModule
 from ..models.checkpoints import fingerprint, load_model, load_state, read_weights, save_model
 from ..models.hub import find
@@ -116,7 +115,8 @@ def pretrain(
         place = folder / f"stage-{number}"
         weights = place / "weights.safetensors"
         if weights.is_file():
-            _require_as_before(place, stage_fit, before.get("stages", [])[number - 1 : number])
+            stages = before.get("stages", [])
+            _require_as_before(place, stage_fit, stages[number - 1] if number <= len(stages) else {})
             load_state(model, read_weights(weights), where=str(weights))
             continue
         stage_datasets = drawn_from(recipe, number)
@@ -176,20 +176,19 @@ _IN_PASSING = frozenset({"seconds", "workers", "checkpoint_every", "cache_megaby
 """Settings of a stage that decide how it runs, and not what it learns."""
 
 
-def _require_as_before(place: Path, settings: FitSettings, before: Sequence[Mapping[str, Any]]) -> None:
+def _require_as_before(place: Path, settings: FitSettings, before: Mapping[str, Any]) -> None:
     """Raises RecipeError where a stage that is finished was trained with other settings than the recipe now has.
 
     Args:
         before: its settings as the manifest has them; empty where it has none.
     """
-    for earlier in before:
-        now = json.loads(json.dumps(asdict(settings)))
-        for key in sorted(now.keys() & earlier.keys() - _IN_PASSING):
-            if now[key] != earlier[key]:
-                raise RecipeError(
-                    f"{place} was trained to its end with {key} {earlier[key]}, and the recipe now has {now[key]}; "
-                    "train in a new folder, or delete that stage and those after it."
-                )
+    now = plain_values(asdict(settings))
+    for key in sorted(now.keys() & before.keys() - _IN_PASSING):
+        if now[key] != before[key]:
+            raise RecipeError(
+                f"{place} was trained to its end with {key} {before[key]}, and the recipe now has {now[key]}; "
+                "train in a new folder, or delete that stage and those after it."
+            )
 
 
 def _drawn(recipe: PretrainRecipe) -> list[WeightedDataset]:

@@ -136,7 +136,4 @@ class HighResolution(nn.Module):
 def dot(features: Tensor, vectors: Tensor) -> Tensor:
     """(P, N, V, c) and (P, M, c) -> (P, N, V, M)."""
     products = features.flatten(1, 2) @ vectors.to(features.dtype).transpose(1, 2)
-    if products.requires_grad:
-        # It comes back from space scattered, which costs a third of a training step on CPUs unless it is put in order.
-        products.register_hook(Tensor.contiguous)
     return products.view(*features.shape[:3], -1)
