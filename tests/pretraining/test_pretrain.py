@@ -216,6 +216,9 @@ def test_a_run_from_a_model_goes_on_exactly(begun_with, tmp_path):
     whole = pretrain(recipe, tmp_path / "whole", device="cpu", quiet=True).model
     stopped = recipe.model_copy(update={"fit": {**recipe.fit, "seconds": 0.0}})
     assert pretrain(stopped, tmp_path / "parts", device="cpu", quiet=True).model is None
+    longer = _still(start=str(begun_with), stages=[{**stage, "fit": {**stage["fit"], "steps": 5}}])
+    with pytest.raises(RecipeError, match="stage-1 was begun with steps 4, and the recipe now has 5"):
+        pretrain(longer, tmp_path / "parts", device="cpu", quiet=True)
     parts = pretrain(recipe, tmp_path / "parts", device="cpu", quiet=True).model
     assert fingerprint(whole) == fingerprint(parts)
     assert load_model(parts).spec.window == (16, 32, 32)

@@ -113,10 +113,9 @@ def pretrain(
         if model.spec.window != stage.window:
             model = maker.resized(model, stage.window)
         place = folder / f"stage-{number}"
-        weights = place / "weights.safetensors"
+        weights = place / _WEIGHTS
+        _require_as_before(place, stage_fit, before.get("stages", [])[number - 1 : number])
         if weights.is_file():
-            stages = before.get("stages", [])
-            _require_as_before(place, stage_fit, stages[number - 1] if number <= len(stages) else {})
             load_state(model, read_weights(weights), where=str(weights))
             continue
         stage_datasets = drawn_from(recipe, number)
@@ -172,22 +171,26 @@ def _groups(
     return groups
 
 
+_WEIGHTS = "weights.safetensors"
 _IN_PASSING = frozenset({"seconds", "workers", "checkpoint_every", "cache_megabytes", "loggers"})
 """Settings of a stage that decide how it runs, and not what it learns."""
 
 
-def _require_as_before(place: Path, settings: FitSettings, before: Mapping[str, Any]) -> None:
-    """Raises RecipeError where a stage that is finished was trained with other settings than the recipe now has.
+def _require_as_before(place: Path, settings: FitSettings, before: Sequence[Mapping[str, Any]]) -> None:
+    """Raises RecipeError where a stage that is finished, or begun, has other settings than the recipe now has.
 
     Args:
-        before: its settings as the manifest has them; empty where it has none.
+        before: its settings as the manifest has them, alone; nothing where it has none.
     """
-    now = plain_values(asdict(settings))
-    for key in sorted(now.keys() & before.keys() - _IN_PASSING):
-        if now[key] != before[key]:
+    finished = (place / _WEIGHTS).is_file()
+    if not before or not (finished or (place / LAST).is_file()):
+        return
+    now, then = plain_values(asdict(settings)), before[0]
+    for key in sorted(now.keys() & then.keys() - _IN_PASSING):
+        if now[key] != then[key]:
             raise RecipeError(
-                f"{place} was trained to its end with {key} {before[key]}, and the recipe now has {now[key]}; "
-                "train in a new folder, or delete that stage and those after it."
+                f"{place} was {'trained to its end' if finished else 'begun'} with {key} {then[key]}, and the recipe "
+                f"now has {now[key]}; train in a new folder, or delete that stage and those after it."
             )
 
 
