@@ -281,7 +281,7 @@ def json_text(value: Any) -> str:
 def plain_values(value: Any) -> Any:
     """The value as JSON holds it: tuples become lists, NaN and infinity None; text is `utf8_text`."""
     if isinstance(value, Mapping):
-        return {key: plain_values(inner) for key, inner in value.items()}
+        return {utf8_text(key) if isinstance(key, str) else key: plain_values(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain_values(inner) for inner in value]
     if isinstance(value, str):

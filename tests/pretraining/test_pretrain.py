@@ -104,7 +104,7 @@ def test_a_network_is_trained_in_stages_and_saved_as_a_model(tmp_path):
     assert again.stages == ()
     whole = (tmp_path / "manifest.json").read_text("utf-8")
     for number, changed, sentence in (
-        (0, {"steps": 3}, "stage-1 was trained to its end with steps 2, and the recipe now has 3"),
+        (0, {"steps": 3}, "stage-1 was trained to its end with steps 2, and is now asked for 3"),
         (1, {"steps": 2, "learning_rate": 0.5}, "stage-2 was trained to its end with learning_rate"),
     ):
         other = json.loads(json.dumps(SMALL))
@@ -217,7 +217,7 @@ def test_a_run_from_a_model_goes_on_exactly(begun_with, tmp_path):
     stopped = recipe.model_copy(update={"fit": {**recipe.fit, "seconds": 0.0}})
     assert pretrain(stopped, tmp_path / "parts", device="cpu", quiet=True).model is None
     longer = _still(start=str(begun_with), stages=[{**stage, "fit": {**stage["fit"], "steps": 5}}])
-    with pytest.raises(RecipeError, match="stage-1 was begun with steps 4, and the recipe now has 5"):
+    with pytest.raises(RecipeError, match="stage-1 was begun with steps 4, and is now asked for 5"):
         pretrain(longer, tmp_path / "parts", device="cpu", quiet=True)
     parts = pretrain(recipe, tmp_path / "parts", device="cpu", quiet=True).model
     assert fingerprint(whole) == fingerprint(parts)

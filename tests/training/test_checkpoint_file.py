@@ -137,7 +137,7 @@ def test_a_pickled_checkpoint_is_not_opened(toy, tmp_path, form):
 
 
 def test_a_run_does_not_go_on_from_another_networks_optimiser(toy, tmp_path):
-    toy.train(tmp_path, toy.settings(steps=2))
+    toy.train(tmp_path, toy.settings(seconds=0.0))
     path = tmp_path / "last.ckpt"
     checkpoint = read_checkpoint(path)
     first = checkpoint["optimizer_states"][0]["state"][0]
@@ -148,10 +148,16 @@ def test_a_run_does_not_go_on_from_another_networks_optimiser(toy, tmp_path):
 
 
 def test_a_run_does_not_go_on_with_other_groups_of_rates(toy, tmp_path):
-    brief = toy.settings(steps=2)
-    toy.train(tmp_path, brief)
+    toy.train(tmp_path, toy.settings(seconds=0.0))
+    changed = toy.settings(lr_multipliers={"patches": 2.0})
+    with pytest.raises(CheckpointError, match=r"begun with lr_multipliers {}, and is now asked for {'patches': 2\.0};"):
+        toy.train(tmp_path, changed)
+    path = tmp_path / "last.ckpt"
+    older = read_checkpoint(path)
+    del older["callbacks"]["Keeper"]["settings"]
+    write_checkpoint(path, older)
     with pytest.raises(CheckpointError, match=r"last\.ckpt is of a run with other settings .*parameter group"):
-        toy.train(tmp_path, replace(brief, steps=4, lr_multipliers={"patches": 2.0}))
+        toy.train(tmp_path, changed)
 
 
 @pytest.mark.parametrize("part", ["state_dict", "average"])

@@ -18,8 +18,9 @@ SHORT = {"steps": 1, "schedule": "constant", "ema_decay": 0.0, "warmup": 0}
 def test_two_processes_get_the_gradients_that_one_gets_from_the_same_batches(toy, tmp_path, monkeypatch):
     env = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "RANK", "WORLD_SIZE")}
     kept = ["--gradients", tmp_path / "two.pt"]
+    stopping = json.dumps(SHORT | {"devices": 2, "steps": 3, "seconds": 0.0})
     run = subprocess.run(
-        [sys.executable, toy.__file__, tmp_path / "two", json.dumps(SHORT | {"devices": 2}), *kept],
+        [sys.executable, toy.__file__, tmp_path / "two", stopping, *kept],
         env=env | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         timeout=400,

@@ -113,7 +113,18 @@ def test_a_run_out_of_time_stops_with_a_checkpoint_and_goes_on(groups, tmp_path)
     assert not result.finished
     assert (tmp_path / "last.ckpt").is_file()
     model = TinyBackbone(TinyConfig(seed=1))
-    assert fit(model, groups, SETTINGS, tmp_path, device="cpu", quiet=True).finished
+    for changed, said in (
+        (
+            {"steps": SETTINGS.steps + 1},
+            f"begun with steps {SETTINGS.steps}, and is now asked for {SETTINGS.steps + 1}",
+        ),
+        ({"sample": replace(SETTINGS.sample, structures=3)}, "begun with sample "),
+        ({"accumulate": 2}, "begun with devices x nodes x accumulate 1, and is now asked for 2"),
+    ):
+        with pytest.raises(CheckpointError, match=f"{said}.*; state the settings that it began with, or"):
+            fit(model, groups, replace(SETTINGS, **changed), tmp_path, device="cpu", quiet=True)
+    in_passing = replace(SETTINGS, checkpoint_every=1, workers=1, cache_megabytes=1.0)
+    assert fit(model, groups, in_passing, tmp_path, device="cpu", quiet=True).finished
 
 
 def test_a_step_is_drawn_from_its_number_alone(groups):

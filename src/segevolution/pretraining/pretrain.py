@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from ..documents import read_json
 from ..errors import RecipeError
 from ..evaluation.results import surroundings
-from ..files import plain_values, replacing, sha256, write_json
+from ..files import replacing, sha256, write_json
 from ..models.backbone import BackboneModule
 from ..models.checkpoints import fingerprint, load_model, load_state, read_weights, save_model
 from ..models.hub import find
@@ -28,7 +28,7 @@ from ..training.batches import CaseGroup
 from ..training.checkpoint_file import LAST
 from ..training.fit import fit
 from ..training.fit_result import FitResult
-from ..training.settings import FitSettings
+from ..training.settings import FitSettings, difference
 from .data import TrainingData, open_data
 from .networks import NetworkMaker, maker_of
 from .recipe import PretrainRecipe, WeightedDataset, drawn_from, stage_settings
@@ -172,8 +172,6 @@ def _groups(
 
 
 _WEIGHTS = "weights.safetensors"
-_IN_PASSING = frozenset({"seconds", "workers", "checkpoint_every", "cache_megabytes", "loggers"})
-"""Settings of a stage that decide how it runs, and not what it learns."""
 
 
 def _require_as_before(place: Path, settings: FitSettings, before: Sequence[Mapping[str, Any]]) -> None:
@@ -183,15 +181,12 @@ def _require_as_before(place: Path, settings: FitSettings, before: Sequence[Mapp
         before: its settings as the manifest has them, alone; nothing where it has none.
     """
     finished = (place / _WEIGHTS).is_file()
-    if not before or not (finished or (place / LAST).is_file()):
-        return
-    now, then = plain_values(asdict(settings)), before[0]
-    for key in sorted(now.keys() & then.keys() - _IN_PASSING):
-        if now[key] != then[key]:
-            raise RecipeError(
-                f"{place} was {'trained to its end' if finished else 'begun'} with {key} {then[key]}, and the recipe "
-                f"now has {now[key]}; train in a new folder, or delete that stage and those after it."
-            )
+    changed = difference(before[0], settings) if before and (finished or (place / LAST).is_file()) else None
+    if changed:
+        raise RecipeError(
+            f"{place} was {'trained to its end' if finished else 'begun'} with {changed}; train in a new folder, or "
+            "delete that stage and those after it."
+        )
 
 
 def _drawn(recipe: PretrainRecipe) -> list[WeightedDataset]:

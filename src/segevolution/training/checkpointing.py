@@ -5,6 +5,7 @@ again takes the same decisions as a run that was not killed.
 """
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ..files import replacing
+from ..errors import CheckpointError
+from ..files import plain_values, replacing
 from .checkpoint_file import BEST, LAST, check_restored
 from .checkpoint_io import CheckpointFile
 from .module import PromptableModule
-from .settings import FitSettings
+from .settings import FitSettings, difference
 from .validation import Validator
 from .validation_state import Table, ValidationState
+
+_SETTINGS = "settings"  # of the run, in its checkpoint
 
 
 class CheckpointCallback(Callback):
@@ -44,11 +48,11 @@ class CheckpointCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """See Callback."""
-        return self.validation_state.state()
+        return {**self.validation_state.state(), _SETTINGS: plain_values(asdict(self.settings))}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See Callback."""
-        self.validation_state = ValidationState(**state_dict)
+        self.validation_state = ValidationState(**{key: state_dict[key] for key in state_dict if key != _SETTINGS})
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Let the module's schedule follow the validation state."""
@@ -58,8 +62,18 @@ class CheckpointCallback(Callback):
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """A run that patience ended stays ended."""
+        """A run that patience ended stays ended, and one that was begun with other settings is not gone on with.
+
+        Raises:
+            CheckpointError: they are others; older checkpoints hold none.
+        """
         saved_state = checkpoint.get("callbacks", {}).get(self.state_key, {})
+        changed = difference(saved_state.get(_SETTINGS, {}), self.settings)
+        if changed:
+            raise CheckpointError(
+                f"{self.folder} was begun with {changed}; state the settings that it began with, or begin in a new "
+                "folder."
+            )
         trainer.should_stop = trainer.should_stop or bool(saved_state.get("ended"))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -1,5 +1,7 @@
 """The settings of a training run: a validated value that recipes state and runs save beside their results."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -9,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from ..data.augment import AugmentSettings
 from ..data.windows import ViewSettings
 from ..documents.renamed_keys import with_old_names
+from ..files import plain_values
 from ..imaging.simulated_prompts import PromptSettings
 from ..ranges import Count, Factor, Seconds, Seed, Several, Share, ShareBelowOne, Strength, Weight
 from .batches import SampleSettings
@@ -132,6 +135,31 @@ class FitSettings:
     def chooses(self) -> bool:
         """Whether the validation score decides anything."""
         return self.schedule == "plateau" or self.patience > 0 or self.keep_weights == "best"
+
+
+# What decides how a run is carried out, and not what it learns; shared out otherwise, a step's batches are the same.
+_IN_PASSING = (
+    *("seconds", "workers", "checkpoint_every", "cache_megabytes", "loggers", "precision"),
+    *("gradient_checkpointing", "compile"),
+)
+_SHARED_OUT = ("devices", "nodes", "accumulate")
+
+
+def difference(before: Mapping[str, Any], now: FitSettings) -> str | None:
+    """What a run was begun with and what it is asked for now, in words; None where both learn the same.
+
+    Args:
+        before: its settings as plain values; a setting that it has not says nothing.
+        now: settings that it would go on with.
+    """
+    then, asked = dict(before), plain_values(asdict(now))
+    if all(name in then for name in _SHARED_OUT):
+        for values in (then, asked):
+            values["devices x nodes x accumulate"] = math.prod(values.pop(name) for name in _SHARED_OUT)
+    for name in sorted(then.keys() & asked.keys() - set(_IN_PASSING)):
+        if then[name] != asked[name]:
+            return f"{name} {then[name]}, and is now asked for {asked[name]}"
+    return None
 
 
 RENAMED = {
