@@ -440,9 +440,11 @@ def test_other_contrasts_and_a_share_of_the_start_keep_what_few_patients_lose(re
     assert made("mri", expert, start_share=0.0)["start_share"] == 0
     assert "start_share" not in request_of().told()  # a request of before is known again
     assert request_of(start_share=0.5).told()["start_share"] == 0.5
-    (measured,) = (method for method in load_recipe("rivals").methods if method.name == "contrasts")
+    methods = {method.name: method for method in load_recipe("rivals").methods}
     for name in ("steps", "start_share", "intensity"):  # the tables are of this recipe, and speak of what `adapt` does
-        assert measured.fit[name] == made("mri", expert, steps=None)[name]
+        assert methods["contrasts"].fit[name] == made("mri", expert, steps=None)[name]
+    for name in ("steps", "intensity"):
+        assert methods["adapt"].fit[name] == made("mri", bare, steps=None)[name]
 
 
 @pytest.mark.long
