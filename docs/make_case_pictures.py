@@ -1,10 +1,10 @@
 """Draw images/mri_good.png and images/mri_bad.png: answers to text on MRI, before and after.
 
-    python docs/make_case_pictures.py runs/rivals FOLDER/mr_abdomen
+    python docs/make_case_pictures.py runs/rivals FOLDER/mr_abdomen [METHOD]
 
-The three best and the two worst CHAOS patients by the Dice of the mixture as `adapt` trains it (the method `contrasts`
-in the folder of the study `rivals`), and the test scan of another clinic beside the worst. Each is asked by text alone:
-segvol-mini as it was, the network and expert that ship for MRI, and the mixture of the fold that did not learn from the
+The three best and the two worst CHAOS patients by the Dice of the mixture as `adapt` trains it (METHOD in the folder of
+the study `rivals`, `adapt` unless said), and the test scan of another clinic beside the worst. Each is asked by text
+alone: segvol-mini as it was, the network that answers MRI, and the mixture of the fold that did not learn from the
 patient.
 """
 
@@ -19,7 +19,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 import segevolution as sev
-from segevolution.adapters.shipped import find_adapter
 from segevolution.data.store import Store
 from segevolution.evaluation.plots.cases import draw_case
 from segevolution.evaluation.plots.style import STYLE
@@ -28,14 +27,14 @@ from segevolution.metrics import dice
 
 _PLACE = Path(__file__).parent / "images"
 _ORGANS = ("liver", "right kidney", "left kidney", "spleen")
-_BASE, _EXPERT = "segvol-mini-2", "segvol-mini-mri"
+_BASE = "segvol-mini-3"
 _DPI, _COLOURS = 70, 256
 
 
-def main(study: Path, elsewhere: Path) -> None:
+def main(study: Path, elsewhere: Path, method: str = "adapt") -> None:
     """Both pictures, and the Dice of each answer on the console."""
     table = pd.read_parquet(study / "results.parquet")
-    asked = table[(table["family"] == "contrasts") & (table["prompt"] == "text") & (table["dataset"] == "chaos")]
+    asked = table[(table["family"] == method) & (table["prompt"] == "text") & (table["dataset"] == "chaos")]
     ranked = asked.groupby(["case", "run"])["dice"].mean().sort_values(ascending=False)
     store = Store.open(study / "data" / "chaos")
     chaos = [(store.read(case), study / "models" / run / "adapter") for case, run in ranked.index]
@@ -71,7 +70,7 @@ def _picture(case: Case, adapter: Path) -> Image.Image:
     answers = {}
     for title, network in (
         ("before: segvol-mini", sev.load("segvol-mini")),
-        ("no MRI label: expert", sev.load(_BASE, adapter=find_adapter(_EXPERT))),
+        (f"no MRI label: {_BASE}", sev.load(_BASE)),
         ("five patients", sev.load(_BASE, adapter=adapter)),
     ):
         session = sev.Session(network, case.volume)
@@ -87,4 +86,4 @@ def _picture(case: Case, adapter: Path) -> Image.Image:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:4])

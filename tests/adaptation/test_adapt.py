@@ -436,6 +436,10 @@ def test_other_contrasts_and_a_share_of_the_start_keep_what_few_patients_lose(re
     assert made("ct", bare)["intensity"] == {"recontrast": {"share": {}}}
     assert made("mri", expert)["start_share"] == START_SHARE
     assert made("mri", bare)["start_share"] == 0  # there is nothing to keep
+    itself = Beginning("segvol-mini-3", answers=True)
+    assert made("mri", itself)["start_share"] == made("mri", itself, method="mixture")["start_share"] == START_SHARE
+    assert made("mri", itself, method="full")["start_share"] == 0
+    assert made("mri", itself, ("liver", "myocardium"))["start_share"] == 0
     assert made("mri", expert, start_share=0.5)["start_share"] == 0.5
     assert made("mri", expert, start_share=0.0)["start_share"] == 0
     assert "start_share" not in request_of().told()  # a request of before is known again
@@ -443,8 +447,8 @@ def test_other_contrasts_and_a_share_of_the_start_keep_what_few_patients_lose(re
     methods = {method.name: method for method in load_recipe("rivals").methods}
     for name in ("steps", "start_share", "intensity"):  # the tables are of this recipe, and speak of what `adapt` does
         assert methods["contrasts"].fit[name] == made("mri", expert, steps=None)[name]
-    for name in ("steps", "intensity"):
-        assert methods["adapt"].fit[name] == made("mri", bare, steps=None)[name]
+    for name in ("steps", "start_share", "intensity"):
+        assert methods["adapt"].fit[name] == made("mri", itself, steps=None, method="mixture")[name]
 
 
 @pytest.mark.long

@@ -19,7 +19,7 @@ from ..recipes.roles import patient_names
 from ..studies.recipe import UNTRAINED, Recipe
 from ..vocabulary import Modality
 from .data import PatientCounts, PreparedDataset, Shares, name_of
-from .start import Beginning
+from .start import CONTINUED, Beginning
 
 MethodName = Literal["lora", "mixture", "prior", "full", "decoder", "bias"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
@@ -29,7 +29,7 @@ METHODS: tuple[MethodName, ...] = get_args(MethodName)
 # so 900 steps show as many views as they are as 600 did. Measured: docs/explanation/segvol_mini.md.
 STEPS = 900
 CONTRASTS = 0.33  # of the views of MRI
-START_SHARE = 0.25  # where training begins with an adapter
+START_SHARE = 0.25  # where training begins with an adapter, or at a model that answers such scans itself
 REPLAYED, FIRST_SEED = 4, 900_000  # simulated CT patients; segvol-mini learned from none of these seeds
 RETENTION = ("liver", "spleen", "right kidney", "left kidney", "aorta", "stomach")
 MOST_VALIDATED = 8  # patients; a validation is to cost little
@@ -67,7 +67,7 @@ class AdaptRequest:
             None takes the expert that answers these scans where one ships, see `start.choose_beginning`.
         start_share: share, in [0, 1), of what training began with in the adapter that is kept; more of it keeps more of
             other clinics' scans, and less of what was learned, see `FitSettings.start_share`; None = START_SHARE where
-            training begins with an adapter, else 0.
+            training begins with an adapter or at a model that answers such scans, else 0.
     """
 
     dataset: Path
@@ -272,7 +272,8 @@ def _breadth(
     Where names are `new`, there is nothing of them to lose, and views as they are teach them more.
     """
     contrasts = {Modality.MRI.value: CONTRASTS} if Modality.MRI in modalities and not new else {}
-    usual = 0.0 if beginning.start is None else START_SHARE
+    kept = beginning.start is not None or (beginning.answers and not new and request.method in CONTINUED)
+    usual = START_SHARE if kept else 0.0
     return {
         "intensity": {"recontrast": {"share": contrasts}},
         "start_share": usual if request.start_share is None else request.start_share,

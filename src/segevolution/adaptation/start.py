@@ -32,6 +32,7 @@ class Beginning:
         kind: of `before`, such as "mixture".
         start: the adapter whose weights the training begins with, of the trained method's kind; None = from nothing.
         sentence: what was decided, for the person and the report; empty where there was nothing to decide.
+        answers: whether the base by itself is what answers such scans, so that what it says of them is worth keeping.
     """
 
     base: str
@@ -39,6 +40,7 @@ class Beginning:
     kind: str = ""
     start: str | None = None
     sentence: str = ""
+    answers: bool = False
 
 
 def choose_beginning(
@@ -87,6 +89,7 @@ def _shipped(
         return Beginning(
             expert.model,
             sentence=f"{modality} is answered by {expert}, so that is adapted; --start {BARE} adapts {base}.",
+            answers=True,
         )
     is_known = set(structures) <= set(spec.structures)
     if method not in CONTINUED or not is_known:
