@@ -86,7 +86,7 @@ def adapt(
             max=0.9,
             metavar="SHARE",
             help="Of what training began with, in the adapter that is kept: more loses less on other clinics' scans; "
-            "default .25 where it began with an adapter.",
+            "default .25 where it began with an adapter, or at a model that answers such scans.",
         ),
     ] = None,
     simulated: Annotated[
