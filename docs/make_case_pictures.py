@@ -69,8 +69,8 @@ def _picture(case: Case, adapter: Path) -> Image.Image:
     organs = [name for name in _ORGANS if name in case.structures]
     answers = {}
     for title, network in (
-        ("before: segvol-mini", sev.load("segvol-mini")),
-        (f"no MRI label: {_BASE}", sev.load(_BASE)),
+        ("segvol-mini", sev.load("segvol-mini")),
+        (_BASE, sev.load(_BASE)),
         ("five patients", sev.load(_BASE, adapter=adapter)),
     ):
         session = sev.Session(network, case.volume)
