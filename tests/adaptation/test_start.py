@@ -45,6 +45,7 @@ def begin(tmp_path, toy_root):
 def test_mri_begins_at_the_expert_that_ships_and_is_compared_with_it(begin, expert, toy_root):
     chosen = begin("mixture", [MRI, MRI])
     assert (chosen.base, chosen.before, chosen.start) == (str(toy_root / "tiny"), expert, expert)
+    assert chosen.goes_on
     assert "--start none" in chosen.sentence
 
 
@@ -65,6 +66,10 @@ def test_where_another_model_answers_bare_that_is_adapted(begin, monkeypatch):
     chosen = begin("lora", [CT, CT])
     assert (chosen.base, chosen.before, chosen.start) == ("toy-2", None, None)
     assert "--start none adapts toy" in chosen.sentence
+    assert chosen.goes_on
+    assert begin("mixture", [CT]).goes_on
+    assert not begin("full", [CT]).goes_on
+    assert not begin("lora", [CT], structures=("left ventricle",)).goes_on
     assert begin("lora", [CT], BARE) == Beginning("toy")
     assert begin("lora", [CT, MRI]) == Beginning("toy")
 
@@ -92,13 +97,13 @@ def test_none_begins_at_the_base_as_it_is(begin, expert):
 
 def test_a_method_that_cannot_go_on_from_an_expert_is_still_compared_with_it(begin, expert):
     chosen = begin("decoder", [MRI])
-    assert (chosen.before, chosen.start) == (expert, None)
+    assert (chosen.before, chosen.start, chosen.goes_on) == (expert, None, False)
 
 
 def test_an_adapter_of_ones_own_is_begun_with_on_any_scans(begin, expert, toy_root):
     lora = begin("lora", [MRI]).start
     chosen = begin("lora", [CT], start=lora, base=str(toy_root / "tiny"))
-    assert (chosen.before, chosen.kind, chosen.start) == (lora, "lora", lora)
+    assert (chosen.before, chosen.kind, chosen.start, chosen.goes_on) == (lora, "lora", lora, True)
 
 
 @pytest.mark.parametrize(

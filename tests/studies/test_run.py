@@ -253,12 +253,21 @@ def test_replayed_cases_come_with_their_weight(study, toy_recipe, changed, quick
 
 
 @pytest.mark.parametrize(
-    ("shown", "exchanged"), [({}, False), ({"MRI": 0.3}, False), ({"MRI": 0.6}, True), ({"CT": 1.0, "MRI": 0.3}, True)]
+    ("shown", "kept", "exchanged"),
+    [
+        ({}, 0.0, False),
+        ({"MRI": 0.3}, 0.0, False),
+        ({"MRI": 0.3}, 0.1, False),
+        ({"MRI": 0.3}, 0.25, True),
+        ({"MRI": 0.6}, 0.0, True),
+        ({"CT": 1.0, "MRI": 0.3}, 0.0, True),
+    ],
 )
-def test_who_learned_scans_as_they_are_is_not_asked_with_exchanged_greys(
-    study, toy_recipe, changed, quick_fit, shown, exchanged
+def test_who_learned_scans_as_they_are_from_nothing_is_not_asked_with_exchanged_greys(
+    study, toy_recipe, changed, quick_fit, shown, kept, exchanged
 ):
-    study(changed(toy_recipe, fit={**toy_recipe.fit, "intensity": {"recontrast": {"share": shown}}}))
+    fit = {**toy_recipe.fit, "intensity": {"recontrast": {"share": shown}}, "start_share": kept}
+    study(changed(toy_recipe, fit=fit))
     assert describe(study.folder / "models" / "lora-s0" / "adapter")["exchanged_greys"] is exchanged
 
 

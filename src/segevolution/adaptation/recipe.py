@@ -19,7 +19,7 @@ from ..recipes.roles import patient_names
 from ..studies.recipe import UNTRAINED, Recipe
 from ..vocabulary import Modality
 from .data import PatientCounts, PreparedDataset, Shares, name_of
-from .start import CONTINUED, Beginning
+from .start import Beginning
 
 MethodName = Literal["lora", "mixture", "prior", "full", "decoder", "bias"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
@@ -272,8 +272,7 @@ def _breadth(
     Where names are `new`, there is nothing of them to lose, and views as they are teach them more.
     """
     contrasts = {Modality.MRI.value: CONTRASTS} if Modality.MRI in modalities and not new else {}
-    kept = beginning.start is not None or (beginning.answers and not new and request.method in CONTINUED)
-    usual = START_SHARE if kept else 0.0
+    usual = START_SHARE if beginning.goes_on else 0.0
     return {
         "intensity": {"recontrast": {"share": contrasts}},
         "start_share": usual if request.start_share is None else request.start_share,

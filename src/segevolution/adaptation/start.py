@@ -32,7 +32,8 @@ class Beginning:
         kind: of `before`, such as "mixture".
         start: the adapter whose weights the training begins with, of the trained method's kind; None = from nothing.
         sentence: what was decided, for the person and the report; empty where there was nothing to decide.
-        answers: whether the base by itself is what answers such scans, so that what it says of them is worth keeping.
+        goes_on: whether the trained method goes on from what answers such scans today, the base by itself or `start`,
+            so that a share of it is worth keeping.
     """
 
     base: str
@@ -40,7 +41,7 @@ class Beginning:
     kind: str = ""
     start: str | None = None
     sentence: str = ""
-    answers: bool = False
+    goes_on: bool = False
 
 
 def choose_beginning(
@@ -76,7 +77,8 @@ def choose_beginning(
     description = describe(folder)
     kind = str(description["method"])
     model = str(description["base"]["name"]) if base == hub.DEFAULT else base
-    return Beginning(model, start, kind, _trained_from(start, method, modality, model, work), f"Begun with {start}.")
+    trained_from = _trained_from(start, method, modality, model, work)
+    return Beginning(model, start, kind, trained_from, f"Begun with {start}.", goes_on=True)
 
 
 def _shipped(
@@ -85,14 +87,15 @@ def _shipped(
     expert = expert_for(base, modality)
     if expert is None:
         return Beginning(base)
+    is_known = set(structures) <= set(spec.structures)
+    goes_on = method in CONTINUED and is_known
     if expert.adapter is None:
         return Beginning(
             expert.model,
             sentence=f"{modality} is answered by {expert}, so that is adapted; --start {BARE} adapts {base}.",
-            answers=True,
+            goes_on=goes_on,
         )
-    is_known = set(structures) <= set(spec.structures)
-    if method not in CONTINUED or not is_known:
+    if not goes_on:
         why = "" if is_known else f" Training does not begin with {expert.adapter}, whose text knows no new names."
         return Beginning(
             expert.model,
@@ -110,6 +113,7 @@ def _shipped(
         start,
         f"{modality} is answered by {expert}, so the adaptation begins there and is compared with it; --start {BARE} "
         f"begins at {base} as it is.",
+        goes_on=True,
     )
 
 
