@@ -5,20 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segevolution.imaging.body import Body
 from segevolution.imaging.grid import Grid
 from segevolution.imaging.prompts import Prompt
 from segevolution.imaging.regions import Region
-from segevolution.imaging.volume import Volume
-from segevolution.inference import islands
-from segevolution.vocabulary import Modality
+from segevolution.inference.islands import without_islands
 
 GRID = Grid((20, 20, 20), np.eye(4))
-
-
-def without_islands(mask: Any, prompt: Prompt) -> tuple[Any, str | None]:
-    """Where nothing lies outside the body, and nobody asks for it but at the border."""
-    return islands.without_islands(mask, prompt, lambda: None)
 
 
 def with_island(size: int = 2, at: int = 12) -> Any:
@@ -60,25 +52,6 @@ def test_what_is_not_one_organ_stays(name: str | None) -> None:
 def test_what_touches_the_border_stays() -> None:
     mask = with_island(at=18)
     assert without_islands(mask, Prompt(GRID, "liver"))[0] is mask
-
-
-@pytest.mark.parametrize(("at", "kept"), [(0, 133), (18, 125)])
-def test_of_what_touches_the_border_only_what_lies_in_the_body_stays(at: int, kept: int) -> None:
-    signal = np.zeros(GRID.shape, np.float32)
-    signal[:12] = 100.0
-    body = Body.of(Volume(signal, GRID, Modality.MRI))
-    assert body is not None
-    mask = with_island()
-    mask[12:14] = False
-    mask[at : at + 2, 10:12, 10:12] = True
-    assert islands.without_islands(mask, Prompt(GRID, "liver"), lambda: body)[0].sum() == kept
-
-
-def test_the_body_is_not_sought_where_it_decides_nothing() -> None:
-    def body() -> None:
-        raise AssertionError
-
-    assert islands.without_islands(with_island(), Prompt(GRID, "liver"), body)[0].sum() == 125
 
 
 def test_what_was_clicked_on_stays_and_what_was_clicked_away_does_not() -> None:

@@ -2,17 +2,14 @@
 
 An organ such as the liver is one connected piece; an answer by its name that holds a second, smaller one is wrong
 there, most often in fat or muscle that looks alike. So of an answer about such an organ a piece that is less than half
-as large as the largest goes. What may be joined to it outside the scan, since it touches the border, stays where it
-lies in the body, and so does what a person clicked on.
+as large as the largest goes. What may be joined to it outside the scan, since it touches the border, stays, and so does
+what a person clicked on.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ..imaging.body import Body
 from ..imaging.framing import foreground_box
 from ..imaging.prompts import Prompt, PromptKind
 from .usual_anatomy import ONE_PIECE
@@ -20,21 +17,18 @@ from .usual_anatomy import ONE_PIECE
 Mask = npt.NDArray[np.bool_]
 
 SHARE = 0.5  # of the largest piece's voxels
-_IN_THE_BODY = 0.5  # of a piece at the border, at least
 _TOLD = 0.05  # of the answer, from which on a person is told
 _DRAWN = {PromptKind.SCRIBBLE, PromptKind.LASSO, PromptKind.MASK}  # whoever draws decides
 _TOUCHING = np.ones((3, 3, 3), np.bool_)
 
 
-def without_islands(mask: Mask, prompt: Prompt, body: Callable[[], Body | None]) -> tuple[Mask, str | None]:
+def without_islands(mask: Mask, prompt: Prompt) -> tuple[Mask, str | None]:
     """The mask of an answer without its islands, and a note where they were a good part of it.
 
     Args:
         mask: (X, Y, Z); it is not changed.
         prompt: what was asked, in voxels of the same grid; all stays where it does not name an organ in one piece, or
             where it was drawn.
-        body: finds the body in the scan that the mask is of, None where nothing lies outside it; only asked where it
-            decides.
     """
     if prompt.text not in ONE_PIECE or prompt.kinds & _DRAWN or not mask.any():
         return mask, None
@@ -46,8 +40,7 @@ def without_islands(mask: Mask, prompt: Prompt, body: Callable[[], Body | None])
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     kept = sizes >= SHARE * sizes.max()
-    at_border = [piece for piece in _at_the_border(pieces, low, high, mask.shape) if piece and not kept[piece]]
-    kept[_in_the_body(at_border, pieces, low, body)] = True
+    kept[_at_the_border(pieces, low, high, mask.shape)] = True
     kept[_clicked(pieces, low, prompt)] = True
     kept[0] = False
     lost = sizes[~kept].sum() / sizes.sum()
@@ -68,18 +61,6 @@ def _at_the_border(
     faces = [np.take(pieces, 0, axis) for axis in range(3) if low[axis] == 0]
     faces += [np.take(pieces, -1, axis) for axis in range(3) if high[axis] == shape[axis]]
     return np.unique(np.concatenate([face.ravel() for face in faces])) if faces else np.zeros(0, np.intp)
-
-
-def _in_the_body(
-    labels: list[int], pieces: npt.NDArray[np.integer], low: tuple[int, ...], body: Callable[[], Body | None]
-) -> list[int]:
-    """Those of the labels whose pieces lie in the body, for the most part."""
-    found = body() if labels else None
-    if found is None:
-        return labels
-    return [
-        label for label in labels if (found.depths_at(np.argwhere(pieces == label) + low) > 0).mean() >= _IN_THE_BODY
-    ]
 
 
 def _clicked(pieces: npt.NDArray[np.integer], low: tuple[int, ...], prompt: Prompt) -> npt.NDArray[np.integer]:

@@ -6,7 +6,6 @@ mine, yours = Session.on(opened), Session.on(opened)    # dialogues of their own
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from threading import RLock
 from typing import Any, Literal, TypedDict, get_args
 
@@ -16,7 +15,6 @@ import torch
 from ..adapters.protocol import Adapter
 from ..adapters.switch import AdaptedNetwork
 from ..errors import CheckpointError, PromptError, VolumeError
-from ..imaging.body import Body
 from ..imaging.framing import Frame
 from ..imaging.intensity import Image
 from ..imaging.prompts import Prompt, PromptKind
@@ -182,11 +180,6 @@ class OpenVolume:
                 answer = self._second_opinion.surer(answer, prompts[question], contexts[question])
             yield self._with_absence(answer, contexts[question]), names[question]
 
-    @cached_property
-    def _body(self) -> Body | None:
-        """The body in the volume; None where nothing lies outside it."""
-        return Body.of(self.volume)
-
     def _with_absence(self, answer: Answer, context: Context) -> Answer:
         """An answer that says so where the adapter had no part in it."""
         adapter = self.network.adapter
@@ -217,7 +210,7 @@ class OpenVolume:
         mask, logits = self._mask_of(answer, keep_logits=keep_logits)
         notes = (*question.notes, *answer.notes)
         if self._drop_islands:
-            mask, note = without_islands(mask, question.prompt, lambda: self._body)
+            mask, note = without_islands(mask, question.prompt)
             notes = notes if note is None else (*notes, note)
         return mask, logits, notes
 
